@@ -1,0 +1,1 @@
+"""A client for ComfyUI servers: messages, HTTP, the event socket, graphs, outputs. Knows no Django."""

@@ -1,0 +1,30 @@
+"""`manage.py create_api_key EMAIL`: prints a new API key of that user, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from accounts.models import ApiKey, User
+
+
+class Command(BaseCommand):
+    help = "Make an API key for a user and print it. It cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--name", default="command line", help="What the key is for.")
+        parser.add_argument("--days", type=int, help="Days until it expires. Default: never.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = User.objects.filter(email__iexact=options["email"], is_active=True).first()
+        if user is None:
+            msg = f"There is no active user with the address {options['email']}."
+            raise CommandError(msg)
+        days = options["days"]
+        expires_at = timezone.now() + timedelta(days=days) if days is not None else None
+        _, secret = ApiKey.objects.issue(user=user, name=options["name"], expires_at=expires_at)
+        self.stdout.write(secret)

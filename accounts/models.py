@@ -1,0 +1,115 @@
+"""Users, who sign in with their e-mail address, and the API keys they call the API with."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+KEY_PREFIX = "csk_"
+LAST_USED_RESOLUTION = timedelta(minutes=1)
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users by e-mail address. Addresses are compared without regard to case."""
+
+    use_in_migrations = True
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A new user; ValueError without an address. No password means that none fits."""
+        if not email:
+            msg = "A user needs an e-mail address"
+            raise ValueError(msg)
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A user who may do everything in the admin."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """The user with this address, whatever its case."""
+        return self.get(email__iexact=username)
+
+
+class User(AbstractUser):
+    """A person with an account. There is no user name: the e-mail address is the identity."""
+
+    username = None  # type: ignore[assignment]  # AbstractUser's field, taken out as Django documents it
+    email = models.EmailField("e-mail address", unique=True)
+
+    objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_whatever_case")]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self) -> ApiKeyQuerySet:
+        """Keys that are neither revoked nor expired, of users who may still sign in."""
+        return self.filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()),
+            revoked_at=None,
+            user__is_active=True,
+        )
+
+    def issue(self, *, user: User, name: str, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+        """A new key and its secret, which is shown once and stored only as a hash."""
+        prefix = secrets.token_hex(6)
+        secret = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
+        key = self.create(
+            user=user, name=name, prefix=prefix, secret_hash=_hash(secret), expires_at=expires_at
+        )
+        return key, secret
+
+    def authenticate(self, secret: str) -> ApiKey | None:
+        """The usable key with this secret, or None. Notes the use, at most once a minute."""
+        prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
+        key = self.usable().select_related("user").filter(prefix=prefix).first()
+        if key is None or not hmac.compare_digest(key.secret_hash, _hash(secret)):
+            return None
+        now = timezone.now()
+        if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
+            self.filter(pk=key.pk).update(last_used_at=now)
+        return key
+
+
+class ApiKey(models.Model):
+    """A secret that lets a program act as a user. Only its SHA-256 is stored: it has 256 random bits."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({KEY_PREFIX}{self.prefix}_…)"
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,142 @@
+"""Every setting that comes from the environment: its name, type, default and meaning.
+
+`docs/configuration.md` is generated from this file (`manage.py configuration`), so a variable that is not
+declared here does not exist.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+class Env(BaseSettings):
+    """The environment, checked once at start-up. A wrong or missing value stops the process with its name."""
+
+    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", env_ignore_empty=True)
+
+    # -- where it lives
+    public_url: str = Field(
+        "http://127.0.0.1:8000",
+        description="The address people type. Sets the allowed host, secure cookies (https) and links.",
+    )
+    port: int = Field(8000, ge=1, le=65535, description="Port of `manage.py standalone`.")
+    data_dir: Path = Field(
+        Path("var"), description="Files of a standalone server: SQLite database, media, generated secret key."
+    )
+    allowed_hosts: CommaList = Field(
+        (), description="Further host names to answer to, separated by commas (PUBLIC_URL's is always one)."
+    )
+    trust_proxy_headers: bool = Field(
+        False, description="Set to true behind a reverse proxy that sets X-Forwarded-Proto and X-Forwarded-For."
+    )
+    debug: bool = Field(False, description="Django's debug mode. Never in production.")
+    log_level: str = Field("INFO", description="Level of the log on stderr.")
+
+    # -- secrets
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs sessions and encrypts stored secrets. Required with DATABASE_URL or REDIS_URL; "
+        "otherwise generated in DATA_DIR.",
+    )
+    secret_key_fallbacks: CommaList = Field(
+        (), description="Former values of SECRET_KEY, still accepted while you rotate it."
+    )
+
+    # -- cluster
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://user:password@host:5432/name`. Default: SQLite in DATA_DIR."
+    )
+    database_pool_size: int = Field(10, ge=1, description="PostgreSQL connections per process, at most.")
+    redis_url: SecretStr | None = Field(
+        None, description="`redis://host:6379/0`: channel layer, cache and Celery broker. Default: in memory."
+    )
+    s3_bucket: str | None = Field(None, description="Bucket for results. Default: files in DATA_DIR/media.")
+    s3_endpoint_url: str | None = Field(None, description="Address of an S3-compatible server. Default: AWS.")
+    s3_public_endpoint_url: str | None = Field(
+        None, description="Address under which browsers reach that server, when it differs (signed URLs use it)."
+    )
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_access_key_id: SecretStr | None = Field(
+        None, description="S3 credentials. Default: boto3's own search (instance role, files)."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="See S3_ACCESS_KEY_ID.")
+    signed_url_seconds: int = Field(900, ge=30, description="How long a link to a result works, in seconds.")
+
+    # -- ComfyUI
+    comfyui_urls: CommaList = Field(
+        (),
+        description="ComfyUI servers of `manage.py standalone`, separated by commas. Empty: the bundled simulator. "
+        "In a cluster, servers are managed in the admin.",
+    )
+    max_attempts: int = Field(
+        2, ge=1, description="How often a generation is submitted when servers lose it before it fails."
+    )
+    max_upload_mb: int = Field(50, ge=1, description="Largest file that a user may upload, in MB.")
+
+    # -- accounts
+    signup_open: bool = Field(False, description="Let anybody create an account. Otherwise staff make them.")
+    admin_password: SecretStr | None = Field(
+        None, description="Password of admin@example.com on the first standalone start. Default: generated."
+    )
+    demo_password: SecretStr | None = Field(
+        None, description="Password of demo@example.com on the first standalone start. Default: generated."
+    )
+
+    @field_validator("comfyui_urls", "allowed_hosts", "secret_key_fallbacks", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value is not None and (
+            urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
+        ):
+            msg = "must be an address such as https://studio.example.com"
+            raise ValueError(msg)
+        return value.rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _cluster_needs_secrets(self) -> Self:
+        if self.is_cluster and self.secret_key is None:
+            msg = "SECRET_KEY is required when DATABASE_URL or REDIS_URL is set (50 random characters or more)"
+            raise ValueError(msg)
+        if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
+            msg = "SECRET_KEY is too short: use 50 random characters or more"
+            raise ValueError(msg)
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            msg = "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def is_cluster(self) -> bool:
+        """True when this process shares its database or its messages with others."""
+        return self.database_url is not None or self.redis_url is not None
+
+    @property
+    def public_host(self) -> str:
+        """Host name of PUBLIC_URL, without the port."""
+        return urlsplit(self.public_url).hostname or "127.0.0.1"
+
+    def read_secret_key(self) -> str:
+        """SECRET_KEY, or the one kept in DATA_DIR, made on the first start with mode 0600."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        path = self.data_dir / "secret_key"
+        if not path.exists():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(50))
+        return path.read_text().strip()

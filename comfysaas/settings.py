@@ -1,0 +1,303 @@
+"""Django settings, all derived from the environment (comfysaas/env.py)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+from pydantic import SecretStr, ValidationError
+
+from comfysaas.env import Env
+
+try:
+    ENV = Env()
+except ValidationError as error:
+    problems = "; ".join(
+        f"{'.'.join(map(str, problem['loc'])).upper() or 'environment'}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    )
+    msg = f"Cannot start: {problems}"
+    raise ImproperlyConfigured(msg) from None
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = ENV.data_dir.resolve()
+IS_CLUSTER = ENV.is_cluster
+IS_HTTPS = ENV.public_url.startswith("https://")
+PUBLIC_URL = ENV.public_url
+
+# ---------------------------------------------------------------------------------------------- security
+SECRET_KEY = ENV.read_secret_key()
+SECRET_KEY_FALLBACKS = list(ENV.secret_key_fallbacks)
+SALT_KEY = "comfysaas.encrypted-fields"
+DEBUG = ENV.debug
+ALLOWED_HOSTS = [ENV.public_host, "127.0.0.1", "localhost", "[::1]", *ENV.allowed_hosts]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_SSL_REDIRECT = False  # the proxy in front does it; the health checks must answer over http
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if ENV.trust_proxy_headers:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    USE_X_FORWARDED_HOST = True
+
+# ---------------------------------------------------------------------------------------------- apps
+INSTALLED_APPS = [
+    "daphne",
+    "servestatic",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "channels",
+    "csp",
+    "django_htmx",
+    "ninja",
+    "comfysaas",
+    "accounts",
+    "generations",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "comfysaas.urls"
+ASGI_APPLICATION = "comfysaas.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "comfysaas" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+
+# ---------------------------------------------------------------------------------------------- database
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if ENV.database_url:
+    DATABASES = {"default": dict(dj_database_url.parse(ENV.database_url.get_secret_value()))}
+    if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+        DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+        DATABASES["default"]["OPTIONS"] = {
+            **DATABASES["default"].get("OPTIONS", {}),
+            "pool": {"min_size": 0, "max_size": ENV.database_pool_size, "timeout": 15},
+        }
+else:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(DATA_DIR / "comfysaas.sqlite3"),
+            "OPTIONS": {
+                # One writer at a time, and it says so when its transaction begins: without this, a read that
+                # turns into a write fails at once with "database is locked" instead of waiting its turn.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            },
+        }
+    }
+
+# ---------------------------------------------------------------------------------------------- messages
+REDIS_URL = _reveal(ENV.redis_url)
+if REDIS_URL:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": "comfysaas"},
+        }
+    }
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "comfysaas",
+        }
+    }
+else:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "OPTIONS": {"MAX_ENTRIES": 10_000},
+        }
+    }
+
+CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": "comfysaas."} if REDIS_URL else {}
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule is short and harmless to repeat
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "generations.tasks.sweep", "schedule": 5.0}}
+
+# ---------------------------------------------------------------------------------------------- files
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# An image that was built for production has run collectstatic: hashed names, compressed, cached for ever. A clone
+# that was just started has not, and serves the same files from where they lie.
+HAS_COLLECTED_STATIC = (STATIC_ROOT / "staticfiles.json").exists()
+SERVESTATIC_USE_FINDERS = not HAS_COLLECTED_STATIC
+SERVESTATIC_AUTOREFRESH = False
+SERVESTATIC_MAX_AGE = 0 if not HAS_COLLECTED_STATIC else 3600
+
+MEDIA_ROOT = DATA_DIR / "media"
+S3_BUCKET = ENV.s3_bucket
+if S3_BUCKET:
+    _S3_OPTIONS = {
+        "bucket_name": S3_BUCKET,
+        "endpoint_url": ENV.s3_endpoint_url,
+        "region_name": ENV.s3_region,
+        "access_key": _reveal(ENV.s3_access_key_id),
+        "secret_key": _reveal(ENV.s3_secret_access_key),
+        "default_acl": None,
+        "querystring_auth": True,
+        "querystring_expire": ENV.signed_url_seconds,
+        "file_overwrite": True,
+        "signature_version": "s3v4",
+        "addressing_style": "path" if ENV.s3_endpoint_url else None,
+    }
+    _MEDIA_STORAGE = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
+    # Signs links for browsers, which may reach the S3 server under another address than we do.
+    _SIGNING_STORAGE = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {**_S3_OPTIONS, "endpoint_url": ENV.s3_public_endpoint_url or ENV.s3_endpoint_url},
+    }
+else:
+    _MEDIA_STORAGE = _SIGNING_STORAGE = {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True},
+    }
+STORAGES = {
+    "default": _MEDIA_STORAGE,
+    "signing": _SIGNING_STORAGE,
+    "staticfiles": {
+        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
+        if HAS_COLLECTED_STATIC or "collectstatic" in sys.argv
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+SIGNED_URL_SECONDS = ENV.signed_url_seconds
+MAX_UPLOAD_BYTES = ENV.max_upload_mb * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+
+# ---------------------------------------------------------------------------------------------- accounts
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = reverse_lazy("account_login")
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
+SIGNUP_OPEN = ENV.signup_open
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# ---------------------------------------------------------------------------------------------- pages
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+_S3_ORIGIN = ENV.s3_public_endpoint_url or ENV.s3_endpoint_url
+_MEDIA_SOURCES = (
+    [f"{urlsplit(_S3_ORIGIN).scheme}://{urlsplit(_S3_ORIGIN).netloc}"]
+    if _S3_ORIGIN
+    else [f"https://{S3_BUCKET}.s3.amazonaws.com", f"https://{S3_BUCKET}.s3.{ENV.s3_region}.amazonaws.com"]
+    if S3_BUCKET
+    else []
+)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:", "blob:", *_MEDIA_SOURCES],
+        "media-src": [SELF, "blob:", *_MEDIA_SOURCES],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    },
+}
+UNFOLD = {
+    "SITE_TITLE": "comfysaas",
+    "SITE_HEADER": "comfysaas",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": True,
+}
+
+# ---------------------------------------------------------------------------------------------- generations
+COMFYUI_URLS = ENV.comfyui_urls
+MAX_ATTEMPTS = ENV.max_attempts
+
+# ---------------------------------------------------------------------------------------------- log
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": ENV.log_level},
+    "loggers": {
+        "daphne": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
+}

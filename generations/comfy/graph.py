@@ -1,0 +1,229 @@
+"""Workflows in API format: node id -> {class_type, inputs}.
+
+Errors are written for people who export workflows from ComfyUI, not for programmers. The format is that of
+execution.py (validate_prompt) and comfy_execution/graph_utils.py (is_link) of ComfyUI.
+"""
+
+import graphlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, TypeAlias
+
+from generations.comfy.errors import ProtocolError
+from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, node_spec
+from generations.comfy.wire import decode
+
+Node: TypeAlias = dict[str, Any]
+Graph: TypeAlias = dict[str, Node]
+
+_MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
+_EXPORT_HINT = (
+    'In ComfyUI, open the Workflow menu and choose "Export (API)". (Older versions: switch on '
+    '"Enable dev mode options" in the settings, then use "Save (API format)".)'
+)
+
+
+class GraphError(ValueError):
+    """The text is no usable workflow; `str()` says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphProblem:
+    """Why a server cannot run the graph. `node_id` is "" when the graph as a whole is at fault."""
+
+    node_id: str
+    title: str
+    message: str
+
+
+def load_api_graph(source: str | bytes | object) -> Graph:
+    """The workflow in a JSON text or an already parsed value; wrappers are taken off and missing `inputs`
+    added.
+
+    Integers keep all their digits. Raises GraphError.
+    """
+    value = _unwrap(_parse(source))
+    if not isinstance(value, dict) or not value:
+        raise GraphError(f"This file holds no workflow. {_EXPORT_HINT}")
+    if isinstance(value.get("nodes"), list):
+        raise GraphError(
+            f"This is a workflow in ComfyUI's editor format, which cannot be run as it is. {_EXPORT_HINT}"
+        )
+    graph = {str(node_id): _load_node(str(node_id), node) for node_id, node in value.items()}
+    for node_id, name, source_id in links(graph):
+        if source_id not in graph:
+            raise GraphError(
+                f'{_name(graph, node_id)} takes its input "{name}" from node {source_id}, which is not '
+                "in the file. Reconnect that input in ComfyUI and export the workflow again."
+            )
+    return graph
+
+
+def _parse(source: str | bytes | object) -> object:
+    if not isinstance(source, str | bytes):
+        return source
+    try:
+        return decode(
+            source.decode("utf-8-sig") if isinstance(source, bytes) else source.removeprefix("\ufeff")
+        )
+    except (UnicodeDecodeError, ProtocolError) as error:
+        raise GraphError(f"This is not a JSON file, so it cannot be a workflow. {_EXPORT_HINT}") from error
+
+
+def _unwrap(value: object) -> object:
+    """Takes off the `{"prompt": …}` of request bodies and file metadata; its value may be JSON text."""
+    for key in ("prompt", "output"):
+        if isinstance(value, dict) and key in value and "class_type" not in (value[key] or ()):
+            return _parse(value[key])
+    return value
+
+
+def _load_node(node_id: str, node: object) -> Node:
+    if not isinstance(node, dict) or not isinstance(node.get("class_type"), str) or not node["class_type"]:
+        raise GraphError(
+            f'The entry "{node_id[:80]}" is not a node: it names no "class_type". {_EXPORT_HINT}'
+        )
+    inputs = node.get("inputs")
+    if inputs is not None and not isinstance(inputs, dict):
+        raise GraphError(
+            f'The "inputs" of node {node_id} ({node["class_type"]}) are not an object. {_EXPORT_HINT}'
+        )
+    # A node without inputs that no output reaches passes the server's validation and then kills its only
+    # worker.
+    return {**node, "inputs": inputs or {}}
+
+
+def is_link(value: object) -> bool:
+    """True for `[node id, output index]`: a list of exactly two, a string and a number (graph_utils.py,
+    is_link).
+    """
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int | float)
+        and not isinstance(value[1], bool)
+    )
+
+
+def links(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """Every link as (node id, input name, id of the node it comes from)."""
+    for node_id, node in graph.items():
+        for name, value in node["inputs"].items():
+            if is_link(value):
+                yield node_id, name, value[0]
+
+
+def node_title(graph: Graph, node_id: str) -> str:
+    """The title given in the editor, else the class, else the id. Ids of expanded nodes resolve to their
+    outer node.
+    """
+    node = graph.get(node_id) or graph.get(node_id.partition(".")[0])
+    if node is None:
+        return node_id
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return title.strip() if isinstance(title, str) and title.strip() else str(node["class_type"])
+
+
+def node_classes(graph: Graph) -> frozenset[str]:
+    return frozenset(str(node["class_type"]) for node in graph.values())
+
+
+def model_files(graph: Graph, object_info: ObjectInfo | None = None) -> tuple[str, ...]:
+    """The model files that the graph names, sorted. With `object_info`, only values of inputs that choose
+    from a list.
+    """
+    return tuple(sorted({value for _node_id, _spec, value in _models(graph, object_info)}))
+
+
+def output_nodes(graph: Graph, object_info: ObjectInfo) -> tuple[str, ...]:
+    """Ids of the nodes that produce results on that server."""
+    specs = {class_type: node_spec(object_info, class_type) for class_type in node_classes(graph)}
+    return tuple(node_id for node_id, node in graph.items() if _is_output(specs[node["class_type"]]))
+
+
+def check_graph(graph: Graph, object_info: ObjectInfo) -> list[GraphProblem]:
+    """What keeps that server from running the graph; empty when nothing was found."""
+    problems = list(_unknown_classes(graph, object_info))
+    if not problems and not output_nodes(graph, object_info):
+        message = "No node of this workflow saves or shows a result; add a Save Image node."
+        problems.append(GraphProblem("", "", message))
+    problems += _missing_inputs(graph, object_info)
+    problems += _missing_models(graph, object_info)
+    return problems + _loops(graph)
+
+
+def _unknown_classes(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
+    for node_id, node in graph.items():
+        if node["class_type"] not in object_info:
+            yield GraphProblem(
+                node_id,
+                node_title(graph, node_id),
+                f"The server does not know the node type {node['class_type']}; "
+                "install the custom node it comes from.",
+            )
+
+
+def _missing_inputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
+    for node_id, node in graph.items():
+        spec = node_spec(object_info, node["class_type"])
+        for wanted in spec.inputs if spec else ():
+            if wanted.required and not _is_given(wanted, node["inputs"]):
+                message = f'The required input "{wanted.name}" is not connected and has no value.'
+                yield GraphProblem(node_id, node_title(graph, node_id), message)
+
+
+def _is_given(spec: InputSpec, inputs: Node) -> bool:
+    """Inputs of newer servers' dynamic types (COMFY_…) appear under dotted names, or not at all."""
+    is_dynamic = spec.type.startswith("COMFY_") or any(name.startswith(f"{spec.name}.") for name in inputs)
+    return is_dynamic or spec.name in inputs
+
+
+def _missing_models(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
+    for node_id, spec, value in _models(graph, object_info):
+        if spec and spec.choices is not None and value not in spec.choices:
+            yield GraphProblem(
+                node_id,
+                node_title(graph, node_id),
+                f"The server has no file {value} to choose as {spec.name}; "
+                "put it into the server's models folder.",
+            )
+
+
+def _models(graph: Graph, object_info: ObjectInfo | None) -> Iterator[tuple[str, InputSpec | None, str]]:
+    for node_id, node in graph.items():
+        node_description = node_spec(object_info, node["class_type"])
+        for name, value in node["inputs"].items():
+            spec = node_description.input(name) if node_description else None
+            is_choice = spec is None or (spec.type == "COMBO" and not spec.upload)
+            if is_choice and isinstance(value, str) and _is_model_file(value):
+                yield node_id, spec, value
+
+
+def _is_model_file(value: str) -> bool:
+    return "\n" not in value and PurePosixPath(value.replace("\\", "/")).suffix.lower() in _MODEL_EXTENSIONS
+
+
+def _is_output(spec: NodeSpec | None) -> bool:
+    return spec is not None and spec.is_output_node
+
+
+def _loops(graph: Graph) -> list[GraphProblem]:
+    sources: dict[str, set[str]] = {node_id: set() for node_id in graph}
+    for node_id, _input_name, source_id in links(graph):
+        sources[node_id].add(source_id)
+    try:
+        graphlib.TopologicalSorter(sources).prepare()
+    except graphlib.CycleError as error:
+        ring = " → ".join(node_title(graph, node_id) for node_id in error.args[1])
+        first = str(error.args[1][0])
+        return [
+            GraphProblem(first, node_title(graph, first), f"These nodes feed each other in a loop: {ring}.")
+        ]
+    return []
+
+
+def _name(graph: Graph, node_id: str) -> str:
+    return f'The node "{node_title(graph, node_id)}" ({node_id})'

@@ -1,0 +1,159 @@
+"""Typed reading of /object_info: which inputs a node class has, and what they accept.
+
+Tolerates what custom nodes make of the format: missing or non-object options, infinite bounds, unknown keys.
+Source: server.py (node_info), comfy/comfy_types/node_typing.py and comfy_api/latest/_io.py of ComfyUI.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ObjectInfo: TypeAlias = Mapping[str, object]
+Choice: TypeAlias = str | int | float | bool
+Upload: TypeAlias = Literal["", "image", "video", "audio", "file"]
+
+_UPLOAD_FLAGS: tuple[tuple[str, Upload], ...] = (
+    ("image_upload", "image"),
+    ("animated_image_upload", "image"),
+    ("video_upload", "video"),
+    ("audio_upload", "audio"),
+    ("file_upload", "file"),
+)
+_WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One input of a node class. `type` is INT, FLOAT, STRING, BOOLEAN, COMBO, or the name of a link type.
+
+    `choices` is None when the input is no combo, or one whose options the server does not tell. `upload` says
+    that the value is an uploaded file, and of which kind.
+    """
+
+    name: str
+    type: str
+    required: bool = True
+    default: object = None
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    choices: tuple[Choice, ...] | None = None
+    multiline: bool = False
+    tooltip: str = ""
+    display_name: str = ""
+    upload: Upload = ""
+    is_seed: bool = False
+    is_advanced: bool = False
+    is_forced_link: bool = False
+
+    @property
+    def is_image_upload(self) -> bool:
+        return self.upload == "image"
+
+    @property
+    def is_constant(self) -> bool:
+        """True when the value is typed in rather than linked from another node."""
+        return self.type in _WIDGET_TYPES and not self.is_forced_link
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    class_type: str
+    display_name: str
+    inputs: tuple[InputSpec, ...] = ()
+    is_output_node: bool = False
+    category: str = ""
+    description: str = ""
+
+    def input(self, name: str) -> InputSpec | None:
+        return next((spec for spec in self.inputs if spec.name == name), None)
+
+
+def node_spec(object_info: ObjectInfo | None, class_type: str) -> NodeSpec | None:
+    """The class as this server describes it; None when it does not know the class or nothing is known of the
+    server.
+    """
+    info = (object_info or {}).get(class_type)
+    return None if info is None else read_node_spec(class_type, info)
+
+
+def read_node_spec(class_type: str, info: object) -> NodeSpec:
+    """The description of one class; whatever is malformed in it is left out. Never raises."""
+    data = info if isinstance(info, dict) else {}
+    return NodeSpec(
+        class_type=class_type,
+        display_name=_text(data.get("display_name")) or class_type,
+        inputs=tuple(_read_inputs(data)),
+        is_output_node=data.get("output_node") is True,
+        category=_text(data.get("category")),
+        description=_text(data.get("description")),
+    )
+
+
+def _read_inputs(info: Mapping[str, object]) -> Iterator[InputSpec]:
+    groups, order = _mapping(info.get("input")), _mapping(info.get("input_order"))
+    for group in ("required", "optional"):
+        specs = _mapping(groups.get(group))
+        for name in _in_order(specs, order.get(group)):
+            yield _read_input(name, specs[name], required=group == "required")
+
+
+def _in_order(specs: Mapping[str, object], order: object) -> list[str]:
+    wanted = order if isinstance(order, list) else []
+    first = [name for name in wanted if isinstance(name, str) and name in specs]
+    return list(dict.fromkeys([*first, *specs]))
+
+
+def _read_input(name: str, spec: object, *, required: bool) -> InputSpec:
+    parts = spec if isinstance(spec, list | tuple) else [spec]
+    kind = parts[0] if parts else "*"
+    options = _mapping(parts[1]) if len(parts) > 1 else {}
+    # The older form of a combo has the list of options in the place of the type.
+    raw_choices = kind if isinstance(kind, list | tuple) else options.get("options")
+    type_name = "COMBO" if isinstance(kind, list | tuple) else _text(kind) or "*"
+    return InputSpec(
+        name=name,
+        type=type_name,
+        required=required,
+        default=options.get("default"),
+        min=_number(options.get("min")),
+        max=_number(options.get("max")),
+        step=_number(options.get("step")),
+        choices=_choices(raw_choices) if type_name == "COMBO" else None,
+        multiline=options.get("multiline") is True,
+        tooltip=_text(options.get("tooltip")),
+        display_name=_text(options.get("display_name")),
+        upload=next((kind for flag, kind in _UPLOAD_FLAGS if options.get(flag)), ""),
+        is_seed=type_name == "INT" and _is_seed(name, options),
+        is_advanced=options.get("advanced") is True,
+        is_forced_link=options.get("forceInput") is True,
+    )
+
+
+def _is_seed(name: str, options: Mapping[str, object]) -> bool:
+    """The rule by which ComfyUI's frontend adds its "randomize" control, narrowed to names that speak of a
+    seed.
+    """
+    is_drawn = bool(options.get("control_after_generate"))
+    return name in {"seed", "noise_seed"} or (is_drawn and "seed" in name.lower())
+
+
+def _choices(value: object) -> tuple[Choice, ...] | None:
+    if not isinstance(value, list | tuple):
+        return None
+    return tuple(item for item in value if isinstance(item, str | int | float))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    """Integers stay integers, because seeds reach 2**64-1; an infinite bound is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

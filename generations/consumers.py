@@ -1,0 +1,159 @@
+"""Browser sockets. They authenticate, join, send what is, forward what comes, and know nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.core.cache import cache
+
+from generations import events, snapshot
+from generations.models import Generation, Status
+
+AUTHORISE_SECONDS = 30.0
+QUEUE_POLL_SECONDS = 2.0
+WATCHED_SECONDS = 60
+ACTIVE_AT_MOST = 50
+CLOSE_UNAUTHENTICATED = 4401
+CLOSE_NOT_FOUND = 4404
+
+
+class _EventConsumer(AsyncJsonWebsocketConsumer):
+    """What both sockets share: sign-in is checked at the door and every AUTHORISE_SECONDS."""
+
+    group = ""
+
+    async def connect(self) -> None:
+        """Accept, then close with a code that tells a browser why; a refused handshake would not."""
+        self._guard: asyncio.Task[None] | None = None
+        await self.accept()
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated or not user.is_active:
+            await self.close(CLOSE_UNAUTHENTICATED)
+            return
+        await self.enter()
+
+    async def enter(self) -> None:
+        """Join the group, then send the state: in this order, so that nothing falls between the two."""
+        raise NotImplementedError
+
+    async def join(self, group: str) -> None:
+        """Hear the group from now on."""
+        self.group = group
+        await self.channel_layer.group_add(group, self.channel_name)
+        self._guard = asyncio.create_task(self._stay_authorised())
+
+    async def disconnect(self, code: int) -> None:
+        """Leave."""
+        if self._guard is not None:
+            self._guard.cancel()
+        if self.group:
+            await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """Browsers have nothing to say here."""
+
+    async def generation_event(self, message: dict[str, Any]) -> None:
+        """Forward."""
+        await self.send_json(message["event"])
+
+    async def _stay_authorised(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                await asyncio.sleep(AUTHORISE_SECONDS)
+                user = await self._current_user()
+                if user is None or not user.is_authenticated or user.pk != self.scope["user"].pk:
+                    await self.close(CLOSE_UNAUTHENTICATED)
+                    return
+
+    async def _current_user(self) -> Any:
+        """The session's user as of now: gone after signing out or a change of password, None if deactivated."""
+        session = self.scope["session"]
+        fresh = type(session)(session.session_key)
+        user = await get_user({**self.scope, "session": fresh})
+        return user if user.is_authenticated and user.is_active else None
+
+
+class UserConsumer(_EventConsumer):
+    """`/ws/generations/`: everything of mine. Starts with a snapshot of each active generation."""
+
+    async def enter(self) -> None:
+        """Join and tell what is going on."""
+        user = self.scope["user"]
+        await self.join(events.user_group(user.pk))
+        for event in await self._snapshots():
+            await self.send_json(event)
+
+    async def generation_event(self, message: dict[str, Any]) -> None:
+        """Forward all but previews: this socket feeds lists."""
+        if message["event"]["type"] != "preview":
+            await self.send_json(message["event"])
+
+    @database_sync_to_async
+    def _snapshots(self) -> list[events.SnapshotEvent]:
+        mine = Generation.objects.for_user(self.scope["user"]).active().newest_first()
+        rows = mine.select_related("version__template").prefetch_related("outputs__asset")
+        return [snapshot.snapshot_event(row) for row in rows[:ACTIVE_AT_MOST]]
+
+
+class GenerationConsumer(_EventConsumer):
+    """`/ws/generations/<prompt_id>/`: one of mine, with previews. Somebody else's closes with 4404."""
+
+    async def enter(self) -> None:
+        """Join and send the snapshot; while it is queued, tell when its place changes."""
+        self._ticker: asyncio.Task[None] | None = None
+        self.prompt_id: uuid.UUID = self.scope["url_route"]["kwargs"]["prompt_id"]
+        if not await self._is_mine():
+            await self.close(CLOSE_NOT_FOUND)
+            return
+        await self.join(events.prompt_group(self.prompt_id))
+        first = await self._snapshot()
+        if first is None:
+            await self.close(CLOSE_NOT_FOUND)
+            return
+        await self.send_json(first)
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def disconnect(self, code: int) -> None:
+        """Leave, and stop ticking."""
+        ticker = getattr(self, "_ticker", None)
+        if ticker is not None:
+            ticker.cancel()
+        await super().disconnect(code)
+
+    async def _tick(self) -> None:
+        """Keep previews coming while somebody looks, and the place in the queue up to date."""
+        last: tuple[Any, ...] | None = None
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                await cache.aset(events.watched_cache_key(self.prompt_id), True, WATCHED_SECONDS)
+                event = await self._status()
+                if event is None or event["is_terminal"]:
+                    return
+                place = (event["status"], event["queue_position"], event["message"])
+                if last is not None and place != last:
+                    await self.send_json(event)
+                last = place
+                is_waiting = event["status"] in {Status.QUEUED, Status.SUBMITTED}
+                await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else WATCHED_SECONDS / 4)
+
+    def _mine(self) -> Any:
+        return Generation.objects.for_user(self.scope["user"]).filter(pk=self.prompt_id)
+
+    async def _is_mine(self) -> bool:
+        return bool(await self._mine().aexists())
+
+    @database_sync_to_async
+    def _status(self) -> events.StatusEvent | None:
+        row = self._mine().select_related("version__template").first()
+        return snapshot.status_event(row) if row else None
+
+    @database_sync_to_async
+    def _snapshot(self) -> events.SnapshotEvent | None:
+        row = self._mine().select_related("version__template").prefetch_related("outputs__asset").first()
+        return snapshot.snapshot_event(row) if row else None

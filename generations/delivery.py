@@ -1,0 +1,100 @@
+"""Handing a stored file to its owner: a signed link when it lies in S3, else a stream with ranges."""
+
+from __future__ import annotations
+
+import re
+
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.utils.cache import patch_cache_control
+from django.utils.http import content_disposition_header
+
+from generations import storage
+from generations.models import Asset
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_CACHE_SECONDS = 3600
+THUMBNAIL_LIMIT = 4 * 1024 * 1024
+
+
+async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False) -> HttpResponseBase:
+    """The file's bytes. The caller has made sure that the asset is the requesting user's.
+
+    Anything a browser would run or that we cannot name is a download. 302 to S3; else 200, 206 or 416.
+    """
+    is_inline = not is_download and asset.content_type in storage.INLINE_TYPES
+    content_type = asset.content_type if asset.content_type in storage.INLINE_TYPES else storage.DEFAULT_CONTENT_TYPE
+    if storage.is_remote():
+        url = storage.signed_url(
+            asset.key, content_type=content_type, download_name=None if is_inline else asset.name
+        )
+        return _private(HttpResponseRedirect(url), seconds=0)
+    response = await _ranged(request, asset.key, asset.size_bytes, content_type, etag=asset.hash)
+    disposition = content_disposition_header(not is_inline, asset.name)
+    if disposition:
+        response["Content-Disposition"] = disposition
+    return _private(response)
+
+
+async def serve_thumbnail(asset: Asset) -> HttpResponseBase:
+    """Its small WebP picture. Http404 when it has none."""
+    if not asset.thumbnail_key:
+        raise Http404
+    if storage.is_remote():
+        url = storage.signed_url(asset.thumbnail_key, content_type="image/webp", download_name=None)
+        return _private(HttpResponseRedirect(url), seconds=0)
+    chunks = [chunk async for chunk in storage.read_range(asset.thumbnail_key, start=0, length=THUMBNAIL_LIMIT)]
+    return _private(HttpResponse(b"".join(chunks), content_type="image/webp"))
+
+
+async def _ranged(request: HttpRequest, key: str, size: int, content_type: str, *, etag: str) -> HttpResponseBase:
+    tag = f'"{etag}"'
+    if request.headers.get("If-None-Match") == tag:
+        response: HttpResponseBase = HttpResponse(status=304)
+        response["ETag"] = tag
+        return response
+    if_range = request.headers.get("If-Range")
+    span = _parse_range(request.headers.get("Range", "") if if_range in {None, tag} else "", size)
+    if span is None:
+        response = HttpResponse(status=416)
+        response["Content-Range"] = f"bytes */{size}"
+        return response
+    start, length = span
+    # HEAD gets the same headers; the handler drops the body.
+    is_partial = length != size
+    body = storage.read_range(key, start=start, length=length) if request.method != "HEAD" else iter(())
+    response = StreamingHttpResponse(body, status=206 if is_partial else 200, content_type=content_type)
+    if is_partial:
+        response["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+    response["Content-Length"] = str(length)
+    response["Accept-Ranges"] = "bytes"
+    response["ETag"] = tag
+    return response
+
+
+def _parse_range(header: str, size: int) -> tuple[int, int] | None:
+    """(start, length) of a single byte range; everything when there is none to honour; None: not satisfiable."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        start, end = max(0, size - int(last)), size - 1
+    else:
+        start, end = int(first), min(int(last), size - 1) if last else size - 1
+    if start >= size or end < start:
+        return None
+    return start, end - start + 1
+
+
+def _private(response: HttpResponseBase, *, seconds: int = _CACHE_SECONDS) -> HttpResponseBase:
+    patch_cache_control(response, private=True, max_age=seconds)
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response

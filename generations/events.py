@@ -1,0 +1,143 @@
+"""What browsers hear: the payloads of the websocket, and the groups they are sent to.
+
+Everything is addressed to one user or one generation; there is no group for everybody. A generation is known by
+its own id (the prompt_id of its first attempt), whatever later attempts are called upstream.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Literal, TypedDict
+
+RELAY_GROUP = "relay"
+
+
+def user_group(user_id: int) -> str:
+    """Everything of one user."""
+    return f"user.{user_id}"
+
+
+def prompt_group(generation_id: uuid.UUID) -> str:
+    """One generation."""
+    return f"prompt.{generation_id}"
+
+
+def progress_cache_key(generation_id: uuid.UUID) -> str:
+    """Where the newest progress snapshot is kept."""
+    return f"progress.{generation_id}"
+
+
+def watched_cache_key(generation_id: uuid.UUID) -> str:
+    """Set while somebody looks at this generation: only then are previews worth sending."""
+    return f"watched.{generation_id}"
+
+
+class Progress(TypedDict):
+    """A complete snapshot: any single one brings a client up to date."""
+
+    value: float  # 0..1, nodes and sampler steps weighted
+    nodes_done: int
+    nodes_total: int
+    node_id: str | None
+    node_title: str | None
+    node_class: str | None
+    step: int | None
+    steps: int | None
+
+
+class OutputItem(TypedDict):
+    """One output, as pages and clients see it."""
+
+    id: str
+    kind: str
+    node_id: str
+    node_title: str
+    name: str
+    content_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    url: str
+    thumbnail_url: str
+    is_temporary: bool
+    value: Any
+
+
+class ErrorItem(TypedDict):
+    """Why it failed, without anything that only staff should see."""
+
+    code: str
+    message: str
+    node_id: str
+    node_title: str
+    class_type: str
+
+
+class State(TypedDict):
+    """The whole state of a generation."""
+
+    id: str
+    status: str
+    status_label: str
+    is_canceling: bool
+    is_terminal: bool
+    queue_position: int | None
+    message: str  # one sentence for the person who waits; may be empty
+    progress: Progress | None
+    outputs: list[OutputItem]
+    error: ErrorItem | None
+    template: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class SnapshotEvent(TypedDict):
+    """First message on a socket: one per generation it follows."""
+
+    type: Literal["snapshot"]
+    prompt_id: str
+    generation: State
+
+
+class StatusEvent(TypedDict):
+    """The generation moved, or its place in the queue did."""
+
+    type: Literal["status"]
+    prompt_id: str
+    status: str
+    status_label: str
+    is_canceling: bool
+    is_terminal: bool
+    queue_position: int | None
+    message: str
+    error: ErrorItem | None
+
+
+class ProgressEvent(TypedDict):
+    """At most ten a second for each generation."""
+
+    type: Literal["progress"]
+    prompt_id: str
+    progress: Progress
+
+
+class PreviewEvent(TypedDict):
+    """A picture of the unfinished result; at most four a second, and only while somebody watches."""
+
+    type: Literal["preview"]
+    prompt_id: str
+    node_id: str | None
+    content_type: str
+    data_base64: str
+
+
+class OutputEvent(TypedDict):
+    """One output is in the storage and may be shown."""
+
+    type: Literal["output"]
+    prompt_id: str
+    output: OutputItem
+
+
+Event = SnapshotEvent | StatusEvent | ProgressEvent | PreviewEvent | OutputEvent

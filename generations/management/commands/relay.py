@@ -1,0 +1,21 @@
+"""`manage.py relay`: works for the ComfyUI servers until it is told to stop. Run two or more."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from generations.relay.supervisor import Supervisor
+
+
+class Command(BaseCommand):
+    help = "Claim queued generations, run them on the ComfyUI servers and follow them."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        supervisor = Supervisor()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: supervisor.stop())
+        self.stderr.write(f"Relay {supervisor.owner} is working. Ctrl-C stops it.")
+        supervisor.run()

@@ -1,0 +1,8 @@
+"""What the database keeps. Each QuerySet speaks the domain's words; transitions are conditional UPDATEs."""
+
+from generations.models.asset import Asset, Output
+from generations.models.generation import Generation, Status
+from generations.models.server import ComfyServer
+from generations.models.template import TemplateVersion, WorkflowTemplate
+
+__all__ = ["Asset", "ComfyServer", "Generation", "Output", "Status", "TemplateVersion", "WorkflowTemplate"]

@@ -1,0 +1,86 @@
+"""Files that users own, and the outputs of generations."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class AssetQuerySet(models.QuerySet["Asset"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        """This user's own files: an asset outside this set is a 404, for staff too."""
+        return self.filter(user=user) if user.is_authenticated else self.none()
+
+
+class Asset(models.Model):
+    """One stored file of one user: an uploaded input or a copied result. Its bytes never change."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="assets")
+    name = models.CharField(max_length=255, help_text="File name to offer on download.")
+    key = models.CharField(max_length=255, unique=True, help_text="Where it lies in the storage.")
+    thumbnail_key = models.CharField(max_length=255, blank=True)
+    content_type = models.CharField(max_length=100, help_text="Sniffed from the bytes, never taken on trust.")
+    size_bytes = models.BigIntegerField()
+    hash = models.CharField(max_length=71, help_text="blake3:<hex> of the bytes.")
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = AssetQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(size_bytes__gte=0), name="asset_size_positive")]
+        indexes = [models.Index(fields=["user", "hash"], name="asset_user_hash")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OutputKind(models.TextChoices):
+    """What a person would call it."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    TEXT = "text"
+    LATENT = "latent"
+    FILE = "file"
+    DATA = "data"
+
+
+class Output(models.Model):
+    """One thing that an output node returned: a file (asset), a text or some other value. Nothing is dropped."""
+
+    generation = models.ForeignKey("Generation", on_delete=models.CASCADE, related_name="outputs")
+    node_id = models.CharField(max_length=200)
+    key = models.CharField(max_length=200, help_text="Name of the node's list, such as images.")
+    index = models.PositiveIntegerField(help_text="Position in that list.")
+    position = models.PositiveIntegerField(help_text="Order among the generation's outputs.")
+    kind = models.CharField(max_length=8, choices=OutputKind)
+    is_temporary = models.BooleanField(default=False, help_text="ComfyUI's type temp: a preview, no saved result.")
+    asset = models.OneToOneField(Asset, null=True, blank=True, on_delete=models.CASCADE, related_name="output")
+    value = models.JSONField(null=True, blank=True, help_text="The text or value, when it is no file.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "node_id", "key", "index"], name="output_unique"),
+            models.CheckConstraint(
+                condition=models.Q(asset__isnull=False) | models.Q(value__isnull=False),
+                name="output_has_asset_or_value",
+            ),
+            models.CheckConstraint(condition=models.Q(kind__in=OutputKind.values), name="output_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.node_id}.{self.key}[{self.index}]"

@@ -1,0 +1,317 @@
+"""Generations and their life cycle.
+
+    QUEUED -> SUBMITTED -> RUNNING -> STORING -> SUCCEEDED
+                                             \\-> FAILED, CANCELED (from any of them)
+
+Every transition is one conditional UPDATE on the old status, fenced by `prompt_id` where an upstream attempt is
+concerned, and returns the number of rows it changed. 0 means that somebody else was faster; it is no error.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from generations.models.server import ComfyServer
+from generations.models.template import TemplateVersion
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+MESSAGE_LENGTH = 2000
+
+
+class Status(models.TextChoices):
+    """Where a generation stands."""
+
+    QUEUED = "queued", "Queued"  # durable, waits for a server
+    SUBMITTED = "submitted", "Submitted"  # claimed for one server, waits in its queue
+    RUNNING = "running", "Running"  # that server executes it
+    STORING = "storing", "Saving results"  # executed; its outputs are being copied to the storage
+    SUCCEEDED = "succeeded", "Done"
+    FAILED = "failed", "Failed"
+    CANCELED = "canceled", "Canceled"
+
+
+UPSTREAM = (Status.SUBMITTED, Status.RUNNING)
+TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+ACTIVE = (Status.QUEUED, *UPSTREAM, Status.STORING)
+
+
+class Failure(NamedTuple):
+    """Why a generation failed. Everything but `detail` is shown to its owner; `detail` is for staff."""
+
+    code: str
+    message: str
+    node_id: str = ""
+    node_title: str = ""
+    class_type: str = ""
+    detail: Any = None
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    """Look-ups, and the transitions of the state machine."""
+
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        """This user's own generations: one outside this set is a 404, for staff too."""
+        return self.filter(user=user) if user.is_authenticated else self.none()
+
+    def active(self) -> Self:
+        """Everything that is not finished."""
+        return self.filter(status__in=ACTIVE)
+
+    def upstream_on(self, server_id: int) -> Self:
+        """Those that this server has in its queue or runs, as far as we know."""
+        return self.filter(server_id=server_id, status__in=UPSTREAM)
+
+    def newest_first(self) -> Self:
+        """History order; pages are cut by `older_than`."""
+        return self.order_by("-created_at", "-id")
+
+    def older_than(self, created_at: datetime, pk: uuid.UUID) -> Self:
+        """Those behind the given one in history order."""
+        return self.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+
+    def due_for_storing(self) -> Self:
+        """STORING ones whose copying nobody is at, or failed and may be tried again."""
+        return self.filter(status=Status.STORING, store_after__lte=timezone.now())
+
+    # ------------------------------------------------------------------------------------- transitions
+    def claim_next(self, server: ComfyServer, *, token: int) -> Generation | None:
+        """QUEUED -> SUBMITTED for the next generation in line, if the lease `token` still holds.
+
+        The first attempt's prompt_id is the generation's own id; a later one draws a fresh id, because ComfyUI
+        would answer for a repeated id with the old attempt's history.
+        """
+        with transaction.atomic():
+            if not ComfyServer.objects.filter(pk=server.pk, lease_token=token, is_enabled=True).exists():
+                return None
+            row = (
+                self.select_for_update(skip_locked=True)
+                .filter(status=Status.QUEUED)
+                .order_by("-priority", "created_at", "id")
+                .first()
+            )
+            if row is None:
+                return None
+            row.attempt += 1
+            row.prompt_id = row.pk if row.attempt == 1 else uuid.uuid4()
+            claimed = self.filter(pk=row.pk, status=Status.QUEUED).update(
+                status=Status.SUBMITTED,
+                server=server,
+                attempt=row.attempt,
+                prompt_id=row.prompt_id,
+                submitted_at=timezone.now(),
+            )
+        return self.select_related("version__template", "user").get(pk=row.pk) if claimed else None
+
+    def release(self, prompt_id: uuid.UUID) -> int:
+        """SUBMITTED -> QUEUED: the server never got it. This does not count as an attempt."""
+        return self._from(prompt_id, Status.SUBMITTED).update(
+            status=Status.QUEUED, server=None, submitted_at=None, attempt=F("attempt") - 1
+        )
+
+    def adopt_prompt_id(self, prompt_id: uuid.UUID, *, actual: uuid.UUID) -> int:
+        """The server drew its own prompt_id instead of honouring ours (ComfyUI before 0.3.45)."""
+        return self._from(prompt_id, *UPSTREAM).update(prompt_id=actual)
+
+    def requeue(self, prompt_id: uuid.UUID) -> int:
+        """SUBMITTED, RUNNING -> QUEUED: the server lost it. The attempt counts."""
+        return self._from(prompt_id, *UPSTREAM).update(
+            status=Status.QUEUED, server=None, submitted_at=None, started_at=None
+        )
+
+    def start(self, prompt_id: uuid.UUID) -> int:
+        """SUBMITTED -> RUNNING."""
+        return self._from(prompt_id, Status.SUBMITTED).update(
+            status=Status.RUNNING, started_at=timezone.now()
+        )
+
+    def finish_upstream(self, prompt_id: uuid.UUID, *, outputs: dict[str, Any]) -> int:
+        """SUBMITTED, RUNNING -> STORING, with ComfyUI's `outputs` to copy. Not when it was canceled."""
+        now = timezone.now()
+        return (
+            self._from(prompt_id, *UPSTREAM)
+            .filter(cancel_requested_at=None)
+            .update(
+                status=Status.STORING,
+                upstream_outputs=outputs,
+                started_at=models.functions.Coalesce("started_at", now),
+                executed_at=now,
+                store_after=now,
+            )
+        )
+
+    def claim_storing(self, pk: uuid.UUID, *, seconds: float) -> int:
+        """Take the copying of a STORING generation for `seconds`; 0 when another worker is at it."""
+        return (
+            self.due_for_storing()
+            .filter(pk=pk)
+            .update(
+                store_after=timezone.now() + timedelta(seconds=seconds),
+                store_attempts=F("store_attempts") + 1,
+            )
+        )
+
+    def postpone_storing(self, pk: uuid.UUID, *, seconds: float) -> int:
+        """Copying goes on (or is tried again) for as long; nobody else starts before."""
+        return self.filter(pk=pk, status=Status.STORING).update(
+            store_after=timezone.now() + timedelta(seconds=seconds)
+        )
+
+    def succeed(self, pk: uuid.UUID) -> int:
+        """STORING -> SUCCEEDED: every output is in the storage."""
+        return self.filter(pk=pk, status=Status.STORING).update(
+            status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None
+        )
+
+    def fail(self, pk: uuid.UUID, failure: Failure, *, prompt_id: uuid.UUID | None = None) -> int:
+        """Any active status -> FAILED. With `prompt_id`, only while that attempt is the current one."""
+        rows = self.filter(pk=pk, status__in=ACTIVE)
+        if prompt_id is not None:
+            rows = rows.filter(prompt_id=prompt_id)
+        return rows.update(
+            status=Status.FAILED,
+            finished_at=timezone.now(),
+            store_after=None,
+            error_code=failure.code,
+            error_message=failure.message[:MESSAGE_LENGTH],
+            error_node_id=failure.node_id[:200],
+            error_node_title=failure.node_title[:200],
+            error_class_type=failure.class_type[:200],
+            error_detail=failure.detail,
+        )
+
+    def request_cancel(self, pk: uuid.UUID) -> int:
+        """Note the wish. Final at once when nothing upstream has to be stopped (QUEUED, STORING)."""
+        now = timezone.now()
+        ended = self.filter(pk=pk, status__in=(Status.QUEUED, Status.STORING)).update(
+            status=Status.CANCELED, cancel_requested_at=now, finished_at=now, store_after=None
+        )
+        return ended or self.filter(pk=pk, status__in=UPSTREAM, cancel_requested_at=None).update(
+            cancel_requested_at=now
+        )
+
+    def cancel(self, prompt_id: uuid.UUID) -> int:
+        """SUBMITTED, RUNNING -> CANCELED: it is stopped upstream, or ended there after the wish was noted."""
+        now = timezone.now()
+        return self._from(prompt_id, *UPSTREAM).update(
+            status=Status.CANCELED,
+            cancel_requested_at=models.functions.Coalesce("cancel_requested_at", now),
+            finished_at=now,
+        )
+
+    def _from(self, prompt_id: uuid.UUID, *statuses: Status) -> Self:
+        return self.filter(prompt_id=prompt_id, status__in=statuses)
+
+
+class Generation(models.Model):
+    """One run of a template version for one user. The API calls it a job."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
+    version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
+    inputs = models.JSONField(default=dict, help_text="Validated inputs; seeds as strings, and always the one used.")
+    status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
+    priority = models.SmallIntegerField(default=0, help_text="Higher bands run first.")
+
+    server = models.ForeignKey(ComfyServer, null=True, blank=True, on_delete=models.SET_NULL, related_name="generations")
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="How often it was handed to a server.")
+    prompt_id = models.UUIDField(unique=True, help_text="ComfyUI's id of the current attempt.")
+    upstream_outputs = models.JSONField(null=True, blank=True, help_text="What ComfyUI reported, to be copied.")
+    store_after = models.DateTimeField(null=True, blank=True)
+    store_attempts = models.PositiveIntegerField(default=0)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    executed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.TextField(blank=True)
+    error_node_id = models.CharField(max_length=200, blank=True)
+    error_node_title = models.CharField(max_length=200, blank=True)
+    error_class_type = models.CharField(max_length=200, blank=True)
+    error_detail = models.JSONField(null=True, blank=True, help_text="For staff: may name the server's paths.")
+
+    objects = GenerationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="generation_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=TERMINAL, finished_at__isnull=False)
+                | (~Q(status__in=TERMINAL) & Q(finished_at__isnull=True)),
+                name="generation_finished_at_iff_terminal",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.FAILED) | ~Q(error_code=""), name="generation_failed_has_a_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.QUEUED) | Q(server__isnull=True), name="generation_queued_has_no_server"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.STORING) | Q(store_after__isnull=False, upstream_outputs__isnull=False),
+                name="generation_storing_has_outputs",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-created_at", "-id"], name="generation_history"),
+            models.Index(
+                fields=["-priority", "created_at", "id"],
+                name="generation_queue",
+                condition=Q(status=Status.QUEUED),
+            ),
+            models.Index(fields=["server"], name="generation_upstream", condition=Q(status__in=UPSTREAM)),
+            models.Index(
+                fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} ({self.status})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write it; a new one's prompt_id is its id."""
+        if self.prompt_id is None:
+            self.prompt_id = self.pk
+        super().save(*args, **kwargs)
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when nothing about it changes any more."""
+        return self.status in TERMINAL
+
+    @property
+    def is_canceling(self) -> bool:
+        """True between the wish to cancel and its effect upstream."""
+        return self.cancel_requested_at is not None and not self.is_terminal
+
+    @property
+    def queue_position(self) -> int | None:
+        """1 for the next one to be claimed; None unless QUEUED. One indexed COUNT."""
+        if self.status != Status.QUEUED:
+            return None
+        ahead = Q(priority__gt=self.priority) | Q(priority=self.priority, created_at__lt=self.created_at)
+        return 1 + Generation.objects.filter(ahead, status=Status.QUEUED).count()
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """Time from its creation to its start, in seconds."""
+        return (self.started_at - self.created_at).total_seconds() if self.started_at else None
+
+    @property
+    def execution_seconds(self) -> float | None:
+        """Time that ComfyUI worked on it, in seconds."""
+        if self.started_at is None or self.executed_at is None:
+            return None
+        return (self.executed_at - self.started_at).total_seconds()

@@ -1,0 +1,140 @@
+"""ComfyUI servers, and the leases by which relay processes share them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from encrypted_fields.fields import EncryptedTextField
+
+LEASE_SECONDS = 10
+
+
+def validate_server_url(value: str) -> None:
+    """Accept http(s) addresses, including host names without a dot (as containers have)."""
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        msg = "Enter an address such as http://10.0.0.5:8188 (a path prefix is fine, a query is not)."
+        raise ValidationError(msg)
+
+
+class ServerState(models.TextChoices):
+    """What the relay last saw of a server."""
+
+    UNKNOWN = "unknown", "Not looked at yet"
+    ONLINE = "online", "Online"
+    UNREACHABLE = "unreachable", "Unreachable"
+
+
+class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
+    """Leases and states, each one conditional UPDATE that returns how many rows it changed."""
+
+    def enabled(self) -> Self:
+        """Servers that may be given work."""
+        return self.filter(is_enabled=True)
+
+    def acquire(self, server_id: int, *, owner: str, seconds: float = LEASE_SECONDS) -> int | None:
+        """Take the lease of a server that nobody holds. Returns the fencing token, or None if somebody does."""
+        now = timezone.now()
+        taken = self.filter(
+            Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(lease_owner=owner),
+            pk=server_id,
+            is_enabled=True,
+        ).update(
+            lease_owner=owner,
+            lease_token=F("lease_token") + 1,
+            lease_expires_at=now + timedelta(seconds=seconds),
+        )
+        if not taken:
+            return None
+        return self.filter(pk=server_id, lease_owner=owner).values_list("lease_token", flat=True).first()
+
+    def renew(self, server_id: int, *, token: int, seconds: float = LEASE_SECONDS) -> int:
+        """Prolong the lease; 0 when it was lost to another owner, or the server was disabled or deleted."""
+        return self.filter(pk=server_id, lease_token=token, is_enabled=True).update(
+            lease_expires_at=timezone.now() + timedelta(seconds=seconds)
+        )
+
+    def release(self, server_id: int, *, token: int) -> int:
+        """Give the lease back at once, so that another relay need not wait for it to run out."""
+        return self.filter(pk=server_id, lease_token=token).update(lease_owner="", lease_expires_at=None)
+
+    def saw_online(self, server_id: int, *, version: str) -> int:
+        """The server answered."""
+        return self.filter(pk=server_id).update(
+            state=ServerState.ONLINE, state_message="", comfyui_version=version[:40], seen_at=timezone.now()
+        )
+
+    def saw_unreachable(self, server_id: int, *, message: str) -> int:
+        """The server did not answer; `message` says how."""
+        return self.filter(pk=server_id).update(state=ServerState.UNREACHABLE, state_message=message[:500])
+
+
+class ComfyServer(models.Model):
+    """One ComfyUI process that runs workflows for us. Users never reach it."""
+
+    name = models.CharField(max_length=80, unique=True)
+    url = models.CharField(
+        "URL",
+        max_length=300,
+        unique=True,
+        validators=[validate_server_url],
+        help_text="Base address, such as http://10.0.0.5:8188.",
+    )
+    auth_header_name = models.CharField(
+        max_length=80, blank=True, help_text="Header that a proxy in front of it asks for, such as Authorization."
+    )
+    auth_header_value = EncryptedTextField(
+        blank=True, default="", help_text="Its value, such as “Bearer …”. Stored encrypted."
+    )
+    slots = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Generations given to it at a time: one runs, the others wait inside ComfyUI.",
+    )
+    is_enabled = models.BooleanField(default=True, help_text="Give it work.")
+    state = models.CharField(max_length=16, choices=ServerState, default=ServerState.UNKNOWN, editable=False)
+    state_message = models.CharField(max_length=500, blank=True, editable=False)
+    comfyui_version = models.CharField("ComfyUI version", max_length=40, blank=True, editable=False)
+    seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    object_info = models.JSONField(null=True, blank=True, editable=False)
+    object_info_at = models.DateTimeField(null=True, blank=True, editable=False)
+    lease_owner = models.CharField(max_length=120, blank=True, editable=False)
+    lease_token = models.BigIntegerField(default=0, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ComfyServerQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "ComfyUI server"
+        ordering = ["name"]
+        constraints = [models.CheckConstraint(condition=Q(slots__gte=1), name="server_has_a_slot")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """One address is written one way, and a header has both halves."""
+        self.url = self.url.rstrip("/")
+        if bool(self.auth_header_name) != bool(self.auth_header_value):
+            msg = "Give both the header's name and its value, or neither."
+            raise ValidationError(msg)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that every request to this server carries."""
+        return {self.auth_header_name: self.auth_header_value} if self.auth_header_name else {}
+
+    @property
+    def is_online(self) -> bool:
+        """True when the relay that holds its lease last got an answer."""
+        return self.is_enabled and self.state == ServerState.ONLINE and _is_future(self.lease_expires_at)
+
+
+def _is_future(moment: datetime | None) -> bool:
+    return moment is not None and moment > timezone.now()

@@ -1,0 +1,153 @@
+"""Workflow templates: a hidden graph with a few exposed parameters, in immutable versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, Group
+from django.db import models, transaction
+from django.utils import timezone
+
+from generations.comfy.graph import Graph
+from generations.parameters.schema import Parameter, parse_parameters
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class Visibility(models.TextChoices):
+    """Who may see and run a published template."""
+
+    EVERYONE = "everyone", "Everyone who is signed in"
+    GROUPS = "groups", "Members of the chosen groups"
+
+
+class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
+    """The domain's ways to find templates."""
+
+    def published(self) -> Self:
+        """Templates that have a version to run."""
+        return self.filter(published_version__isnull=False)
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """Published templates that this user may run: a template outside this set is a 404."""
+        if not user.is_authenticated:
+            return self.none()
+        if user.is_staff:
+            return self.published()
+        return (
+            self.published()
+            .filter(
+                models.Q(visibility=Visibility.EVERYONE)
+                | models.Q(visibility=Visibility.GROUPS, groups__user=user)
+            )
+            .distinct()
+        )
+
+
+class WorkflowTemplate(models.Model):
+    """What users pick in the gallery."""
+
+    slug = models.SlugField(max_length=80, unique=True, help_text="Part of the address, and its name in the API.")
+    title = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    cover = models.ImageField(upload_to="covers/", blank=True, help_text="Picture in the gallery.")
+    tags = models.JSONField(default=list, blank=True, help_text='A list of words, such as ["portrait", "fast"].')
+    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.EVERYONE)
+    groups = models.ManyToManyField(Group, blank=True, help_text="Who sees it, when not everyone does.")
+    position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
+    published_version = models.ForeignKey(
+        "TemplateVersion",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The version that users run. Empty: not published.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = WorkflowTemplateQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position", "title"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(visibility__in=Visibility.values), name="template_visibility_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def add_version(
+        self,
+        *,
+        graph: Graph,
+        parameters: list[dict[str, Any]],
+        created_by: User | None = None,
+        note: str = "",
+        publish: bool = False,
+    ) -> TemplateVersion:
+        """The next version of this template; with `publish`, the one that users run from now on.
+
+        The caller has checked graph and parameters. Numbers have no gaps: the template's row is locked meanwhile.
+        """
+        with transaction.atomic():
+            locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
+            last = locked.versions.aggregate(last=models.Max("number"))["last"] or 0
+            version = TemplateVersion.objects.create(
+                template=locked,
+                number=last + 1,
+                graph=graph,
+                parameters=parameters,
+                required_node_classes=sorted({node["class_type"] for node in graph.values()}),
+                created_by=created_by,
+                note=note,
+            )
+            if publish:
+                self.publish(version)
+        return version
+
+    def publish(self, version: TemplateVersion | None) -> None:
+        """Make `version` the one that users run; None takes the template out of the gallery."""
+        if version is not None and version.template_id != self.pk:
+            msg = f"Version {version.pk} belongs to another template"
+            raise ValueError(msg)
+        self.published_version = version
+        self.save(update_fields=["published_version", "updated_at"])
+
+
+class TemplateVersion(models.Model):
+    """One graph with its parameters. Never changed once written: a generation's history depends on it."""
+
+    template = models.ForeignKey(WorkflowTemplate, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    graph = models.JSONField(help_text="The workflow in ComfyUI's API format.")
+    parameters = models.JSONField(default=list, help_text="The exposed parameters and what they are bound to.")
+    required_node_classes = models.JSONField(default=list)
+    note = models.CharField(max_length=200, blank=True, help_text="What changed.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["template", "number"], name="version_number_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.template} v{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write a new version; TypeError for one that exists already."""
+        if not self._state.adding:
+            msg = "A template version is immutable: add a new one"
+            raise TypeError(msg)
+        super().save(*args, **kwargs)
+
+    @property
+    def parsed_parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, typed."""
+        return parse_parameters(self.parameters)

@@ -1,0 +1,45 @@
+"""Puts validated values into the graph."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+from generations.comfy.graph import Graph
+from generations.parameters.schema import Parameter
+from generations.parameters.values import Value
+
+
+def bind(
+    graph: Graph,
+    parameters: Sequence[Parameter],
+    values: Mapping[str, Value],
+    *,
+    media: Mapping[str, str] | None = None,
+) -> Graph:
+    """A deep copy of the graph with the bound inputs replaced, and nothing else changed.
+
+    `media` maps the names of media parameters to the uploaded file's input value. A value of None leaves the
+    graph's own; seeds may be in their JSON form (text). ValueError: a file is missing in `media`.
+    """
+    bound = copy.deepcopy(graph)
+    for parameter in parameters:
+        value = values.get(parameter.name)
+        if value is None:
+            continue
+        if parameter.is_media:
+            value = _uploaded(parameter, media or {})
+        elif parameter.type == "seed":
+            value = int(value)
+        for binding in parameter.bindings:
+            bound[binding.node_id]["inputs"][binding.input_name] = _constant(value)
+    return bound
+
+
+def _uploaded(parameter: Parameter, media: Mapping[str, str]) -> str:
+    if not media.get(parameter.name):
+        raise ValueError(f"The file of the parameter {parameter.name} was not uploaded to the server.")
+    return media[parameter.name]
+
+
+def _constant(value: object) -> object:
+    """ComfyUI takes a bare list of two for a link, so lists are wrapped (execution.py, get_input_data)."""
+    return {"__value__": value} if isinstance(value, list) else value

@@ -1,0 +1,222 @@
+"""Lists what a graph could expose, and suggests a parameter for each constant input."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from generations.comfy.graph import Graph, is_link, links, node_title
+from generations.comfy.object_info import InputSpec, ObjectInfo, node_spec
+from generations.parameters.schema import Choice, Parameter, ParameterType
+
+_LABELS = {
+    "cfg": "CFG",
+    "ckpt_name": "Checkpoint",
+    "lora_name": "LoRA",
+    "vae_name": "VAE",
+    "sampler_name": "Sampler",
+    "noise_seed": "Seed",
+    "filename_prefix": "File name prefix",
+    "batch_size": "Images per run",
+    "fps": "Frames per second",
+}
+_ROLES = {"positive": ("prompt", "Prompt"), "negative": ("negative_prompt", "Negative prompt")}
+_ADVANCED = frozenset(
+    {"sampler_name", "scheduler", "denoise", "filename_prefix", "ckpt_name", "vae_name", "clip_skip"}
+)
+_UPLOADS: dict[str, ParameterType] = {"image": "image", "video": "video", "audio": "audio"}
+_CONSTANTS: dict[str, ParameterType] = {
+    "INT": "integer",
+    "FLOAT": "number",
+    "STRING": "string",
+    "BOOLEAN": "boolean",
+    "COMBO": "choice",
+}
+# Numbers that exports write as integers when they happen to be whole; needed where the node's class is not
+# known.
+_FRACTIONS = frozenset({"cfg", "denoise", "guidance", "strength", "strength_model", "strength_clip"})
+_LONG_TEXT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class InputDescription:
+    """One input of a node. `suggested` is None for links and for values that no parameter can carry."""
+
+    input_name: str
+    value: object
+    is_link: bool
+    linked_from: str | None
+    suggested: Parameter | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    node_id: str
+    class_type: str
+    title: str
+    inputs: list[InputDescription]
+
+
+def describe(graph: Graph, object_info: ObjectInfo | None = None) -> list[NodeDescription]:
+    """Every node with its inputs; the suggested parameters have names that are unique in the graph."""
+    roles = _text_roles(graph)
+    taken: set[str] = set()
+    return [
+        NodeDescription(
+            node_id,
+            node["class_type"],
+            node_title(graph, node_id),
+            list(_describe_inputs(graph, node_id, object_info, roles.get(node_id), taken)),
+        )
+        for node_id, node in graph.items()
+    ]
+
+
+def suggest_parameter(
+    node_id: str,
+    input_name: str,
+    value: object,
+    spec: InputSpec | None = None,
+    *,
+    title: str = "",
+    role: str | None = None,
+    taken: Sequence[str] | set[str] = (),
+) -> Parameter:
+    """A parameter for a constant input.
+
+    `title` is the node's, used where the input's name alone is taken already; `role` is "positive" or
+    "negative" for a text that ends there; `taken` holds the names in use. ValueError: the value is a link,
+    list, object or null.
+    """
+    kind = _kind(input_name, value, spec)
+    role = role if kind in {"string", "text"} else None
+    name, label = _ROLES[role] if role else (_name(input_name), _label(input_name, spec))
+    if name in taken:
+        name, label = _distinct(name, node_id, title, set(taken)), f"{label} ({title or node_id})"
+    fields: dict[str, Any] = {
+        "name": name,
+        "label": label[:200],
+        "type": kind,
+        "help": (spec.tooltip if spec else "")[:2000],
+        "required": kind in _UPLOADS.values() or kind == "mask" or role == "positive",
+        "is_advanced": input_name in _ADVANCED or bool(spec and spec.is_advanced),
+        "bindings": [{"node_id": node_id, "input_name": input_name}],
+        **_limits(kind, spec),
+    }
+    if kind in {"seed", "image", "mask", "video", "audio"}:
+        return Parameter.model_validate(fields)
+    try:
+        return Parameter.model_validate({**fields, "default": value})
+    except ValidationError:
+        # The graph's own value breaks the node's rules (a model that this server lacks): no default, then.
+        return Parameter.model_validate(fields)
+
+
+def _describe_inputs(
+    graph: Graph, node_id: str, object_info: ObjectInfo | None, role: str | None, taken: set[str]
+) -> Iterator[InputDescription]:
+    node = graph[node_id]
+    description = node_spec(object_info, node["class_type"])
+    for name, value in node["inputs"].items():
+        if is_link(value):
+            yield InputDescription(name, value, True, str(value[0]), None)
+            continue
+        suggested = None
+        if isinstance(value, str | int | float):
+            suggested = suggest_parameter(
+                node_id,
+                name,
+                value,
+                description.input(name) if description else None,
+                title=node_title(graph, node_id),
+                role=role,
+                taken=taken,
+            )
+            taken.add(suggested.name)
+        yield InputDescription(name, value, False, None, suggested)
+
+
+def _text_roles(graph: Graph) -> dict[str, str]:
+    """Nodes whose output ends, over any number of nodes, in "positive" or in "negative" inputs alone."""
+    found: dict[str, set[str]] = {}
+    users: dict[str, list[tuple[str, str]]] = {}
+    for node_id, name, source_id in links(graph):
+        users.setdefault(source_id, []).append((node_id, name))
+    for start in graph:
+        seen, queue = {start}, [start]
+        while queue:
+            for user_id, name in users.get(queue.pop(), ()):
+                if name in _ROLES:
+                    found.setdefault(start, set()).add(name)
+                elif user_id not in seen:
+                    seen.add(user_id)
+                    queue.append(user_id)
+    return {node_id: roles.pop() for node_id, roles in found.items() if len(roles) == 1}
+
+
+def _kind(input_name: str, value: object, spec: InputSpec | None) -> ParameterType:
+    if not isinstance(value, str | int | float):
+        raise ValueError(f'The input "{input_name}" has no constant that a parameter could replace.')
+    if spec is not None:
+        if spec.upload in _UPLOADS:
+            return _UPLOADS[spec.upload]
+        if spec.is_seed:
+            return "seed"
+        if spec.type == "STRING" and (spec.multiline or _is_long(value)):
+            return "text"
+        if spec.type == "COMBO" and not spec.choices:
+            return _kind_of_value(input_name, value)
+        if spec.type in _CONSTANTS:
+            return _CONSTANTS[spec.type]
+    return _kind_of_value(input_name, value)
+
+
+def _kind_of_value(input_name: str, value: object) -> ParameterType:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int) and input_name not in _FRACTIONS:
+        return "seed" if input_name in {"seed", "noise_seed"} else "integer"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if input_name in {"text", "prompt"} or _is_long(value) else "string"
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str) and ("\n" in value or len(value) > _LONG_TEXT)
+
+
+def _limits(kind: ParameterType, spec: InputSpec | None) -> dict[str, Any]:
+    if spec is None:
+        return {}
+    if kind in {"integer", "number"}:
+        step = spec.step if spec.step and spec.step > 0 else None
+        return {"minimum": spec.min, "maximum": spec.max, "step": step}
+    if kind == "seed":
+        return {"minimum": spec.min, "maximum": spec.max}
+    if kind == "choice":
+        choices: list[Choice] = [str(item) if isinstance(item, bool) else item for item in spec.choices or ()]
+        return {"choices": list({str(choice): choice for choice in choices}.values())}
+    return {}
+
+
+def _name(input_name: str) -> str:
+    return "seed" if input_name == "noise_seed" else _slug(input_name)
+
+
+def _label(input_name: str, spec: InputSpec | None) -> str:
+    shown = spec.display_name if spec else ""
+    return _LABELS.get(input_name) or shown or re.sub(r"[_.]+", " ", input_name).strip().capitalize()
+
+
+def _distinct(name: str, node_id: str, title: str, taken: set[str]) -> str:
+    """A name that is not taken: with the node's title, then with its id, then with a number."""
+    candidates = [_slug(f"{title}_{name}"), _slug(f"{name}_{node_id}")]
+    candidates += [f"{name[:50]}_{number}" for number in range(2, len(taken) + 3)]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _slug(text: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return (slug if slug[:1].isalpha() else f"p_{slug}")[:64].rstrip("_") or "p"

@@ -1,0 +1,73 @@
+"""The inputs of a template as JSON Schema (draft 2020-12), for the API and its documentation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from generations.parameters.schema import Parameter
+from generations.parameters.validate import json_values
+from generations.parameters.values import seed_bounds
+
+_TYPES = {
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "string": "string",
+    "text": "string",
+}
+
+
+def json_schema(parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """The schema of the object that `validate` takes; form strings, which it takes as well, are not
+    described.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {parameter.name: _property(parameter) for parameter in parameters},
+        "required": [parameter.name for parameter in parameters if _must_be_given(parameter)],
+        "additionalProperties": False,
+    }
+
+
+def _must_be_given(parameter: Parameter) -> bool:
+    return parameter.required and parameter.type != "seed" and parameter.default in (None, "")
+
+
+def _property(parameter: Parameter) -> dict[str, Any]:
+    about: dict[str, Any] = {"title": parameter.label}
+    if parameter.help:
+        about["description"] = parameter.help
+    if parameter.default is not None:
+        about |= {"default": json_values([parameter], {parameter.name: parameter.default})[parameter.name]}
+    return about | _shape(parameter)
+
+
+def _shape(parameter: Parameter) -> dict[str, Any]:
+    if parameter.type == "choice":
+        return {"enum": list(parameter.choices)}
+    if parameter.type == "seed":
+        return _seed(parameter)
+    if parameter.is_media:
+        return {"type": "string", "format": "uuid"}
+    shape: dict[str, Any] = {"type": _TYPES[parameter.type]}
+    if parameter.minimum is not None:
+        shape["minimum"] = parameter.minimum
+    if parameter.maximum is not None:
+        shape["maximum"] = parameter.maximum
+    if parameter.max_length is not None:
+        shape["maxLength"] = parameter.max_length
+    if parameter.required and shape["type"] == "string":
+        shape["minLength"] = 1
+    return shape
+
+
+def _seed(parameter: Parameter) -> dict[str, Any]:
+    """Text as well as integer, because JavaScript rounds above 2**53; absent or "random" draws one."""
+    low, high = seed_bounds(parameter)
+    return {
+        "anyOf": [
+            {"type": "integer", "minimum": low, "maximum": high},
+            {"type": "string", "pattern": "^([0-9]{1,20}|random)?$"},
+            {"type": "null"},
+        ]
+    }

@@ -1,0 +1,214 @@
+"""What a parameter is, and when a list of definitions makes sense."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from generations.comfy.graph import Graph, is_link, node_title
+from generations.parameters.values import MAX_SEED, BadValue, Choice, Value, check
+
+__all__ = [
+    "MAX_SEED",
+    "MEDIA_TYPES",
+    "Binding",
+    "Choice",
+    "DefinitionError",
+    "Parameter",
+    "ParameterType",
+    "Value",
+    "check_bindings",
+    "parse_parameters",
+]
+
+ParameterType: TypeAlias = Literal[
+    "integer", "number", "string", "text", "boolean", "choice", "seed", "image", "mask", "video", "audio"
+]
+MEDIA_TYPES: frozenset[ParameterType] = frozenset({"image", "mask", "video", "audio"})
+_INFINITY = float("inf")
+_TEXT_TYPES: frozenset[ParameterType] = frozenset({"string", "text"})
+
+
+class DefinitionError(ValueError):
+    """Definitions that cannot be used. `errors`: parameter name (or "#3" for the third one) -> sentences."""
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        super().__init__(errors)
+        self.errors = dict(errors)
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}: {' '.join(sentences)}" for name, sentences in self.errors.items())
+
+
+class Binding(BaseModel):
+    """The place in the graph that a parameter's value goes to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node_id: Annotated[str, Field(min_length=1, max_length=200)]
+    input_name: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Parameter(BaseModel):
+    """One exposed value of a template. `step` is a hint for the form alone; `choices` belong to the type
+    choice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+    type: ParameterType
+    bindings: Annotated[tuple[Binding, ...], Field(min_length=1)]
+    label: Annotated[str, Field(max_length=200)] = ""
+    help: Annotated[str, Field(max_length=2000)] = ""
+    section: Annotated[str, Field(max_length=100)] = ""
+    required: bool = False
+    is_advanced: bool = False
+    default: Value = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    step: int | float | None = None
+    choices: tuple[Choice, ...] = ()
+    max_length: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+
+    @property
+    def is_media(self) -> bool:
+        """True when the value is an uploaded file, named by an asset id."""
+        return self.type in MEDIA_TYPES
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: object) -> object:
+        """Reads the default from its JSON form (seeds are texts there, 20.0 is 20) and makes a label of the
+        name.
+        """
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        kind, default = filled.get("type"), filled.get("default")
+        if kind == "seed" and isinstance(default, str) and re.fullmatch("[0-9]{1,20}", default):
+            filled["default"] = int(default)
+        if kind == "integer" and isinstance(default, float) and default.is_integer():
+            filled["default"] = int(default)
+        if not filled.get("label"):
+            filled["label"] = str(filled.get("name", "")).replace("_", " ").capitalize()
+        return filled
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        faults = [*self._bound_faults(), *self._choice_faults(), *self._default_faults()]
+        if faults:
+            raise ValueError(" ".join(faults))
+        return self
+
+    def _bound_faults(self) -> Iterator[str]:
+        limits = [limit for limit in (self.minimum, self.maximum, self.step) if limit is not None]
+        if limits and self.type not in {"integer", "number", "seed"}:
+            yield f"A {self.type} has no minimum, maximum or step."
+        if any(not abs(limit) < _INFINITY for limit in limits):
+            yield "Minimum, maximum and step must be finite numbers."
+        elif self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            yield f"The minimum {self.minimum} is greater than the maximum {self.maximum}."
+        if self.step is not None and self.step <= 0:
+            yield "The step must be greater than 0."
+        if self.max_length is not None and self.type not in _TEXT_TYPES:
+            yield f"A {self.type} has no maximum length."
+
+    def _choice_faults(self) -> Iterator[str]:
+        if self.type == "choice" and not self.choices:
+            yield "A choice needs at least one option."
+        if self.type != "choice" and self.choices:
+            yield f"A {self.type} has no options to choose from; make it a choice."
+        if any(not isinstance(choice, str) and not abs(choice) < _INFINITY for choice in self.choices):
+            yield "Options must be texts or finite numbers."
+        if len({str(choice) for choice in self.choices}) != len(self.choices):
+            yield "Every option may be listed only once."
+
+    def _default_faults(self) -> Iterator[str]:
+        """The default must be a value that a user could enter, because it is what an absent value becomes."""
+        if self.default is None or (self.default == "" and self.type in _TEXT_TYPES):
+            return
+        if self.is_media:
+            yield f"A {self.type} has no default; leave it empty."
+            return
+        try:
+            checked = check(self, self.default)
+        except BadValue as fault:
+            yield f"The default does not fit: {fault}"
+            return
+        if type(checked) is not type(self.default):
+            yield f"The default {self.default!r} has the wrong type."
+
+
+def parse_parameters(raw: object) -> tuple[Parameter, ...]:
+    """The parameters in a parsed JSON list. Raises DefinitionError with every fault of every parameter."""
+    if not isinstance(raw, list | tuple):
+        raise DefinitionError({"parameters": ["The parameters must be a list."]})
+    errors: dict[str, list[str]] = {}
+    parameters: list[Parameter] = []
+    for position, item in enumerate(raw, 1):
+        try:
+            parameter = Parameter.model_validate(item)
+        except ValidationError as error:
+            errors.setdefault(_name_of(item, position), []).extend(_sentences(error))
+            continue
+        if any(parameter.name == other.name for other in parameters):
+            errors.setdefault(parameter.name, []).append("Another parameter has the same name.")
+        parameters.append(parameter)
+    media = {f"{parameter.name}_asset": parameter.name for parameter in parameters if parameter.is_media}
+    for parameter in parameters:
+        if parameter.name in media:
+            fault = f"This name is taken by the hidden field of {media[parameter.name]}."
+            errors.setdefault(parameter.name, []).append(fault)
+    for parameter, other in _shared_bindings(parameters):
+        errors.setdefault(parameter.name, []).append(f"It is bound to the same input as {other.name}.")
+    if errors:
+        raise DefinitionError(errors)
+    return tuple(parameters)
+
+
+def check_bindings(parameters: Sequence[Parameter], graph: Graph) -> None:
+    """Raises DefinitionError for bindings to nodes or inputs that the graph lacks, or to inputs fed by
+    another node.
+    """
+    errors: dict[str, list[str]] = {}
+    for parameter in parameters:
+        faults = [fault for binding in parameter.bindings if (fault := _binding_fault(binding, graph))]
+        if faults:
+            errors[parameter.name] = faults
+    if errors:
+        raise DefinitionError(errors)
+
+
+def _binding_fault(binding: Binding, graph: Graph) -> str:
+    node = graph.get(binding.node_id)
+    if node is None:
+        return f"The workflow has no node {binding.node_id}."
+    place = f'"{binding.input_name}" of the node "{node_title(graph, binding.node_id)}" ({binding.node_id})'
+    if binding.input_name not in node["inputs"]:
+        return f"The workflow has no input {place}."
+    if is_link(node["inputs"][binding.input_name]):
+        return f"The input {place} gets its value from another node, so it cannot be set."
+    return ""
+
+
+def _shared_bindings(parameters: Sequence[Parameter]) -> Iterator[tuple[Parameter, Parameter]]:
+    owners: dict[Binding, Parameter] = {}
+    for parameter in parameters:
+        for binding in parameter.bindings:
+            owner = owners.setdefault(binding, parameter)
+            if owner is not parameter:
+                yield parameter, owner
+
+
+def _name_of(item: object, position: int) -> str:
+    name = item.get("name") if isinstance(item, dict) else None
+    return name if isinstance(name, str) and name else f"#{position}"
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        place = ".".join(str(part) for part in fault["loc"])
+        yield f"{place}: {message}." if place else message

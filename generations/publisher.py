@@ -1,0 +1,82 @@
+"""Sends events to the channel layer, from threads, through ONE event loop that lives as long as the process.
+
+`async_to_sync(group_send)` opens a loop, and with Redis a connection, for every call; a long-lived loop keeps one.
+The in-memory layer of a standalone server only works inside the loop of its web server, which `use_loop` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+from channels.layers import get_channel_layer
+from django.db import transaction
+
+from generations import events
+from generations.models import Generation
+
+logger = logging.getLogger(__name__)
+
+
+class LoopThread:
+    """The process's loop for sending; started on first use, or given by the web server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def use(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Send through a loop that somebody else runs."""
+        with self._lock:
+            self._loop = loop
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="publisher", daemon=True).start()
+            return self._loop
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Start `work` on the loop and return at once."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+
+sender = LoopThread()
+
+
+async def send_event(generation_id: Any, user_id: int, event: events.Event) -> None:
+    """Give an event to whoever watches this generation or all of this user's. A failing layer loses it, loudly."""
+    layer = get_channel_layer()
+    message = {"type": "generation.event", "event": event}
+    try:
+        await layer.group_send(events.prompt_group(generation_id), message)
+        await layer.group_send(events.user_group(user_id), message)
+    except Exception:
+        logger.exception("An event for generation %s could not be sent", generation_id)
+
+
+def publish(generation: Generation, event: events.Event) -> None:
+    """Send once the current transaction is committed (at once outside of one). Never blocks, never raises."""
+    transaction.on_commit(lambda: sender.run(send_event(generation.pk, generation.user_id, event)))
+
+
+async def _wake_relays(generation_id: str | None) -> None:
+    try:
+        await get_channel_layer().group_send(
+            events.RELAY_GROUP, {"type": "relay.wake", "generation_id": generation_id}
+        )
+    except Exception:
+        logger.exception("The relays could not be woken; they look for work every second anyway")
+
+
+def wake_relays(generation: Generation | None = None) -> None:
+    """Tell the relays, after commit, that there is work; with `generation`, that it is to be canceled."""
+    generation_id = str(generation.pk) if generation else None
+    transaction.on_commit(lambda: sender.run(_wake_relays(generation_id)))

@@ -1,0 +1,1 @@
+"""Between the queue and the ComfyUI servers: claims, submits, listens, reconciles."""

@@ -1,0 +1,118 @@
+"""Progress and previews on their way to browsers: from the reader's thread to the channel layer, coalesced."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import uuid
+from dataclasses import dataclass
+
+from django.core.cache import cache
+
+from generations import events
+from generations.comfy.graph import Graph
+from generations.comfy.messages import (
+    Executing,
+    ExecutionCached,
+    ExecutionStart,
+    Message,
+    PreviewImage,
+    PreviewImageWithMetadata,
+    Progress,
+    ProgressState,
+)
+from generations.models import Generation
+from generations.publisher import send_event, sender
+from generations.relay.coalescer import Coalescer
+from generations.relay.progress import ProgressTracker
+
+PROGRESS_INTERVAL_SECONDS = 0.1
+PREVIEW_INTERVAL_SECONDS = 0.25
+PROGRESS_KEPT_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    generation_id: uuid.UUID
+    user_id: int
+    tracker: ProgressTracker
+
+
+class Broadcast:
+    """Follows the prompts of one server. `hear` is called by the thread that reads the socket: no I/O in it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: dict[str, _Watch] = {}
+        self._running: str | None = None
+        self._progress: Coalescer[str, events.Progress] = Coalescer(
+            sender, self._send_progress, interval_seconds=PROGRESS_INTERVAL_SECONDS
+        )
+        self._previews: Coalescer[str, tuple[str | None, str, bytes]] = Coalescer(
+            sender, self._send_preview, interval_seconds=PREVIEW_INTERVAL_SECONDS
+        )
+
+    def follow(self, generation: Generation, graph: Graph) -> None:
+        """Start to pass on what is heard of its current prompt_id."""
+        with self._lock:
+            self._watches.setdefault(
+                str(generation.prompt_id), _Watch(generation.pk, generation.user_id, ProgressTracker(graph))
+            )
+
+    def forget(self, prompt_id: str) -> None:
+        """Stop: it ended."""
+        with self._lock:
+            self._watches.pop(prompt_id, None)
+        self._progress.forget(prompt_id)
+        self._previews.forget(prompt_id)
+
+    def hear(self, message: Message) -> None:
+        """Take in one message of the socket; those of strangers' prompts are ignored."""
+        match message:
+            case PreviewImageWithMetadata():
+                self._offer_preview(
+                    message.prompt_id, message.display_node_id, message.content_type, message.image
+                )
+            case PreviewImage():
+                self._offer_preview(self._running, None, message.content_type, message.image)
+            case ExecutionStart():
+                self._running = message.prompt_id
+            case ExecutionCached() | Executing() | Progress() | ProgressState() if message.prompt_id:
+                self._running = message.prompt_id
+                watch = self._watch(message.prompt_id)
+                if watch is not None and watch.tracker.hear(message):
+                    self._progress.offer(message.prompt_id, watch.tracker.snapshot())
+
+    def _watch(self, prompt_id: str | None) -> _Watch | None:
+        with self._lock:
+            return self._watches.get(prompt_id) if prompt_id else None
+
+    def _offer_preview(self, prompt_id: str | None, node_id: str | None, content_type: str, image: bytes) -> None:
+        if prompt_id is not None and self._watch(prompt_id) is not None:
+            self._previews.offer(prompt_id, (node_id, content_type, image))
+
+    async def _send_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
+        watch = self._watch(prompt_id)
+        if watch is None:
+            return
+        event: events.ProgressEvent = {
+            "type": "progress",
+            "prompt_id": str(watch.generation_id),
+            "progress": snapshot,
+        }
+        await send_event(watch.generation_id, watch.user_id, event)
+        await cache.aset(events.progress_cache_key(watch.generation_id), snapshot, PROGRESS_KEPT_SECONDS)
+
+    async def _send_preview(self, prompt_id: str, preview: tuple[str | None, str, bytes]) -> None:
+        watch = self._watch(prompt_id)
+        if watch is None or not await cache.aget(events.watched_cache_key(watch.generation_id)):
+            return
+        node_id, content_type, image = preview
+        event: events.PreviewEvent = {
+            "type": "preview",
+            "prompt_id": str(watch.generation_id),
+            "node_id": node_id,
+            "content_type": content_type,
+            "data_base64": base64.b64encode(image).decode(),
+        }
+        await send_event(watch.generation_id, watch.user_id, event)

@@ -1,0 +1,68 @@
+"""Handing a claimed generation to its ComfyUI server."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from generations import storage
+from generations.comfy.client import ComfyClient
+from generations.comfy.errors import Rejected
+from generations.comfy.graph import Graph
+from generations.models import Asset, Generation
+from generations.parameters.bind import bind
+from generations.parameters.validate import validate
+
+MEDIA = {"image", "mask", "video", "audio"}
+
+
+class InputMissingError(Exception):
+    """A file that the generation needs was deleted meanwhile."""
+
+
+def build_graph(generation: Generation, client: ComfyClient) -> Graph:
+    """The version's graph with this generation's inputs; its input files are uploaded to the server on the way.
+
+    InputMissingError; ComfyError of the upload; errors of the storage pass through.
+    """
+    parameters = generation.version.parsed_parameters
+    values: dict[str, Any] = validate(parameters, generation.inputs)
+    media = {
+        parameter.name: _upload(generation, uuid.UUID(str(values[parameter.name])), client)
+        for parameter in parameters
+        if parameter.type in MEDIA and values.get(parameter.name)
+    }
+    return bind(generation.version.graph, parameters, values, media=media)
+
+
+def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) -> str:
+    asset = Asset.objects.filter(pk=asset_id, user_id=generation.user_id).first()
+    if asset is None:
+        msg = "An input file of this generation was deleted."
+        raise InputMissingError(msg)
+    # Named by content: the same file is uploaded once and overwrites only itself. ASCII, because servers store
+    # other characters as the client's library happened to escape them.
+    extension = asset.content_type.partition("/")[2].removeprefix("x-").replace("quicktime", "mov")
+    name = f"{asset.hash.removeprefix('blake3:')[:32]}.{extension}"
+    try:
+        with storage.open_key(asset.key) as file:
+            return client.upload_image(name, file.file, subfolder="comfysaas", overwrite=True)
+    except FileNotFoundError as error:
+        msg = "An input file of this generation is gone from the storage."
+        raise InputMissingError(msg) from error
+
+
+def submit_upstream(generation: Generation, graph: Graph, client: ComfyClient, *, client_id: str) -> uuid.UUID:
+    """POST /prompt with our prompt_id. Returns the id that the server uses. ComfyError passes through.
+
+    Rejected also when the server accepted only a part of the workflow (200 with node errors): a result that
+    silently lacks outputs is no result.
+    """
+    submission = client.submit(graph, client_id=client_id, prompt_id=str(generation.prompt_id))
+    if submission.node_errors:
+        client.delete_queued(submission.prompt_id)
+        if submission.prompt_id in {item.prompt_id for item in client.queue().running}:
+            client.interrupt(submission.prompt_id)
+        msg = "Only a part of it can run"
+        raise Rejected(msg, submission.node_errors)
+    return uuid.UUID(submission.prompt_id)

@@ -1,0 +1,92 @@
+"""What a node of the simulator is: a schema in ComfyUI's own terms, and a function that really does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from PIL import Image
+
+InputSpecs = Mapping[str, tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class Environment:
+    """What nodes may use of the server: its folders, its model files and its speed."""
+
+    data_dir: Path
+    checkpoints: list[str]
+    step_seconds: float
+    preview_method: str = "auto"
+
+    def folder(self, kind: str) -> Path:
+        """Directory of `output`, `input` or `temp` files; made when missing."""
+        path = self.data_dir / kind
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass(slots=True)
+class Context:
+    """What one run of one node may use. `progress` raises Interrupted when the prompt is to stop."""
+
+    environment: Environment
+    node_id: str
+    prompt: dict[str, Any]  # the graph as validated, for metadata in files
+    extra_pnginfo: dict[str, Any]
+    progress: Callable[[float, float, Image.Image | None], None]  # value, max, preview picture or None
+    check_interrupted: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`outputs` by slot; `ui` is what `executed` and the history carry, None when the node shows nothing."""
+
+    outputs: tuple[Any, ...] = ()
+    ui: dict[str, Any] | None = None
+
+
+class Interrupted(Exception):
+    """The prompt was interrupted."""
+
+
+@dataclass(slots=True)
+class Node:
+    """Base class; one subclass per ComfyUI class, with the facts of its /object_info entry."""
+
+    display_name: ClassVar[str] = ""
+    category: ClassVar[str] = ""
+    description: ClassVar[str] = ""
+    python_module: ClassVar[str] = "nodes"
+    is_output: ClassVar[bool] = False
+    required: ClassVar[InputSpecs] = {}
+    optional: ClassVar[InputSpecs] = {}
+    hidden: ClassVar[Mapping[str, str]] = {}
+    returns: ClassVar[tuple[str, ...]] = ()
+    return_names: ClassVar[tuple[str, ...]] = ()
+    # Inputs that `validate` checks itself: the server then skips range and list checks for them (execution.py).
+    self_validated: ClassVar[tuple[str, ...]] = ()
+    is_never_cached: ClassVar[bool] = False
+
+    state: dict[str, Any] = field(default_factory=dict)  # lives as long as the node's cached object
+
+    @classmethod
+    def input_specs(cls, environment: Environment) -> dict[str, InputSpecs]:
+        """`required` and `optional` as they are now; subclasses fill in live lists (files, models)."""
+        return {"required": cls.required, "optional": cls.optional}
+
+    @classmethod
+    def validate(cls, environment: Environment, inputs: Mapping[str, Any]) -> str | None:
+        """None when the constant inputs are fine, else ComfyUI's sentence."""
+        return None
+
+    @classmethod
+    def fingerprint(cls, environment: Environment, inputs: Mapping[str, Any]) -> Any:
+        """Part of the cache signature beyond the inputs, such as a file's hash."""
+        return None
+
+    def run(self, context: Context, **inputs: Any) -> Result:
+        """Do the work with resolved inputs (links replaced by values)."""
+        raise NotImplementedError

@@ -1,0 +1,123 @@
+"""The state of a generation as its owner sees it: one description for sockets, pages and the API."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.cache import cache
+from django.urls import reverse
+
+from generations import events
+from generations.comfy.graph import node_title
+from generations.models import ComfyServer, Generation, Output, Status
+from generations.models.server import ServerState
+
+
+def state(generation: Generation) -> events.State:
+    """Everything about it. Needs `version.template` and `outputs.asset` loaded to be cheap."""
+    graph = generation.version.graph
+    return {
+        "id": str(generation.pk),
+        "status": generation.status,
+        "status_label": generation.get_status_display(),
+        "is_canceling": generation.is_canceling,
+        "is_terminal": generation.is_terminal,
+        "queue_position": generation.queue_position,
+        "message": waiting_message(generation),
+        "progress": progress(generation.pk) if generation.status == Status.RUNNING else None,
+        "outputs": [output_item(output, graph) for output in shown_outputs(generation)],
+        "error": error_item(generation),
+        "template": generation.version.template.slug,
+        "created_at": generation.created_at.isoformat(),
+        "started_at": generation.started_at.isoformat() if generation.started_at else None,
+        "finished_at": generation.finished_at.isoformat() if generation.finished_at else None,
+    }
+
+
+def shown_outputs(generation: Generation) -> list[Output]:
+    """What counts as its result. A canceled one has none, whatever had been copied by then."""
+    if generation.status == Status.CANCELED:
+        return []
+    return list(generation.outputs.all())
+
+
+def snapshot_event(generation: Generation) -> events.SnapshotEvent:
+    """First message to somebody who starts to watch."""
+    return {"type": "snapshot", "prompt_id": str(generation.pk), "generation": state(generation)}
+
+
+def status_event(generation: Generation) -> events.StatusEvent:
+    """It moved."""
+    return {
+        "type": "status",
+        "prompt_id": str(generation.pk),
+        "status": generation.status,
+        "status_label": generation.get_status_display(),
+        "is_canceling": generation.is_canceling,
+        "is_terminal": generation.is_terminal,
+        "queue_position": generation.queue_position,
+        "message": waiting_message(generation),
+        "error": error_item(generation),
+    }
+
+
+def output_item(output: Output, graph: dict[str, dict[str, object]]) -> events.OutputItem:
+    """One output with links that only work for its owner."""
+    asset = output.asset
+    node = output.node_id.split(".")[0]
+    return {
+        "id": str(asset.pk) if asset else f"{output.generation_id}-{output.position}",
+        "kind": output.kind,
+        "node_id": output.node_id,
+        "node_title": node_title(graph, node) if node in graph else output.node_id,
+        "name": asset.name if asset else "",
+        "content_type": asset.content_type if asset else "application/json",
+        "size_bytes": asset.size_bytes if asset else 0,
+        "width": asset.width if asset else None,
+        "height": asset.height if asset else None,
+        "url": reverse("asset", args=[asset.pk]) if asset else "",
+        "thumbnail_url": reverse("asset-thumbnail", args=[asset.pk]) if asset and asset.thumbnail_key else "",
+        "is_temporary": output.is_temporary,
+        "value": output.value,
+    }
+
+
+def error_item(generation: Generation) -> events.ErrorItem | None:
+    """Why it failed, without what only staff may see; None unless FAILED."""
+    if generation.status != Status.FAILED:
+        return None
+    return {
+        "code": generation.error_code,
+        "message": generation.error_message,
+        "node_id": generation.error_node_id,
+        "node_title": generation.error_node_title,
+        "class_type": generation.error_class_type,
+    }
+
+
+def progress(generation_id: uuid.UUID) -> events.Progress | None:
+    """The newest progress snapshot, if it runs and has sent one."""
+    found: events.Progress | None = cache.get(events.progress_cache_key(generation_id))
+    return found
+
+
+def waiting_message(generation: Generation) -> str:
+    """A sentence for the person who waits, saying what for; "" when there is nothing to say."""
+    if generation.is_canceling:
+        return "Stopping …"
+    if generation.status == Status.QUEUED:
+        return _queue_message(generation)
+    if generation.status == Status.SUBMITTED:
+        return "Next on the server."
+    if generation.status == Status.STORING and generation.store_attempts > 1:
+        return "Your result is safe, but saving it takes longer than usual. It is tried again by itself."
+    return ""
+
+
+def _queue_message(generation: Generation) -> str:
+    states = set(ComfyServer.objects.enabled().values_list("state", flat=True))
+    if ServerState.ONLINE in states:
+        return "It was lost by its server and starts again." if generation.attempt else ""
+    if not states:
+        return "No ComfyUI server is set up yet. Your generation waits and starts by itself."
+    return "ComfyUI cannot be reached at the moment. Your generation waits and starts by itself."

@@ -1,0 +1,209 @@
+"""Where files lie: keys, writing, thumbnails, and links that only their owner gets.
+
+Keys are ours: nothing that ComfyUI or a user named ever becomes part of a path.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import IO, Any
+
+import av
+import filetype
+from asgiref.sync import sync_to_async
+from blake3 import blake3
+from django.conf import settings
+from django.core.files import File
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage, storages
+from django.utils.http import content_disposition_header
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1024 * 1024
+SNIFF_BYTES = 8192
+SPOOL_BYTES = 8 * 1024 * 1024
+THUMBNAIL_PIXELS = (512, 512)
+MAX_IMAGE_PIXELS = 64_000_000
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+# Types that a browser may show in a page of ours. Everything else (SVG, HTML, PDF, unknown) is a download.
+INLINE_TYPES = frozenset(
+    {
+        "image/png", "image/jpeg", "image/webp", "image/gif", "image/apng", "image/avif",
+        "video/mp4", "video/webm", "video/quicktime", "video/x-matroska",
+        "audio/mpeg", "audio/ogg", "audio/x-flac", "audio/flac", "audio/x-wav", "audio/wav", "audio/mp4", "audio/aac",
+    }
+)  # fmt: skip
+_ALIASES = {"image/apng": "image/png", "audio/x-flac": "audio/flac", "audio/x-wav": "audio/wav"}
+
+
+class IncompleteCopyError(Exception):
+    """Fewer or more bytes arrived than were announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """Bytes that arrived whole, on local disk, measured and sniffed; close it when done."""
+
+    file: IO[bytes]
+    size_bytes: int
+    hash: str
+    content_type: str
+    width: int | None
+    height: int | None
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self.file.close()
+
+
+def output_key(generation_id: uuid.UUID, position: int) -> str:
+    """Deterministic: copying the same output again overwrites itself."""
+    return f"outputs/{generation_id}/{position}"
+
+
+def upload_key(asset_id: uuid.UUID) -> str:
+    """Where an uploaded input lies."""
+    return f"uploads/{asset_id}"
+
+
+def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spooled:
+    """Read a stream to disk in constant memory, hashing and counting on the way.
+
+    IncompleteCopyError when `expected_bytes` is known and not met.
+    """
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
+    try:
+        hasher, size = blake3(), 0
+        for chunk in chunks:
+            hasher.update(chunk)
+            size += file.write(chunk)
+        if expected_bytes is not None and size != expected_bytes:
+            msg = f"{size} bytes arrived where {expected_bytes} were announced"
+            raise IncompleteCopyError(msg)
+        content_type = sniff(file)
+        width, height = measure(file, content_type)
+    except BaseException:
+        file.close()
+        raise
+    return Spooled(file, size, f"blake3:{hasher.hexdigest()}", content_type, width, height)
+
+
+def sniff(file: IO[bytes]) -> str:
+    """The content type that the bytes themselves show; application/octet-stream when they show none."""
+    file.seek(0)
+    found = filetype.guess_mime(file.read(SNIFF_BYTES))
+    return _ALIASES.get(found, found) if found else DEFAULT_CONTENT_TYPE
+
+
+def measure(file: IO[bytes], content_type: str) -> tuple[int | None, int | None]:
+    """Width and height in pixels from the header, without decoding; (None, None) if it is no picture."""
+    if not content_type.startswith("image/"):
+        return None, None
+    file.seek(0)
+    try:
+        with Image.open(file) as image:
+            return image.width, image.height
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None, None
+
+
+def write(key: str, spooled: Spooled) -> None:
+    """Put the bytes under `key`, replacing what is there. Storage errors pass through."""
+    spooled.file.seek(0)
+    content: File[bytes] = File(spooled.file, name=key)
+    content.content_type = spooled.content_type  # type: ignore[attr-defined]  # django-storages reads it
+    _save_exactly(key, content)
+
+
+def write_thumbnail(key: str, spooled: Spooled) -> str:
+    """A small WebP of a picture or a video's first frame under `key`.thumb; "" when there is none to make.
+
+    Only a thumbnail is lost when decoding fails: that is logged, and the output itself is kept.
+    """
+    try:
+        image = _poster(spooled)
+    except Exception:
+        logger.warning("No thumbnail for %s (%s)", key, spooled.content_type, exc_info=True)
+        return ""
+    if image is None:
+        return ""
+    image.thumbnail(THUMBNAIL_PIXELS)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80)
+    content = ContentFile(buffer.getvalue(), name=f"{key}.thumb")
+    content.content_type = "image/webp"  # type: ignore[attr-defined]  # django-storages reads it
+    return _save_exactly(f"{key}.thumb", content)
+
+
+def _poster(spooled: Spooled) -> Image.Image | None:
+    spooled.file.seek(0)
+    if spooled.content_type.startswith("image/"):
+        if spooled.width is None or spooled.height is None or spooled.width * spooled.height > MAX_IMAGE_PIXELS:
+            return None
+        with Image.open(spooled.file) as image:
+            image.draft("RGB", THUMBNAIL_PIXELS)
+            upright = ImageOps.exif_transpose(image)
+            return upright.convert("RGBA" if "A" in upright.getbands() else "RGB")
+    if spooled.content_type.startswith("video/"):
+        with av.open(spooled.file, mode="r") as container:
+            for frame in container.decode(video=0):
+                return frame.to_image() if frame.width * frame.height <= MAX_IMAGE_PIXELS else None
+    return None
+
+
+def _save_exactly(key: str, content: File[bytes]) -> str:
+    saved = default_storage.save(key, content)
+    if saved != key:
+        default_storage.delete(saved)
+        msg = f"The storage kept {key} as {saved}: it must allow overwriting"
+        raise RuntimeError(msg)
+    return saved
+
+
+def delete(keys: Iterable[str]) -> None:
+    """Remove files; missing ones are fine."""
+    for key in keys:
+        if key:
+            default_storage.delete(key)
+
+
+def open_key(key: str) -> File[Any]:
+    """The file for reading, from local disk or S3. FileNotFoundError when it is gone."""
+    return default_storage.open(key, "rb")
+
+
+def is_remote() -> bool:
+    """True when results lie in S3 and browsers fetch them there by signed links."""
+    return bool(settings.S3_BUCKET)
+
+
+def signed_url(key: str, *, content_type: str, download_name: str | None) -> str:
+    """A link that works for SIGNED_URL_SECONDS. It fixes the content type, and the file name of a download."""
+    storage: Any = storages["signing"]
+    parameters = {"ResponseContentType": content_type, "ResponseContentDisposition": "inline"}
+    if download_name is not None:
+        parameters["ResponseContentDisposition"] = content_disposition_header(True, download_name) or "attachment"
+    url: str = storage.url(key, parameters=parameters)
+    return url
+
+
+async def read_range(key: str, *, start: int, length: int) -> AsyncIterator[bytes]:
+    """The bytes [start, start + length) in chunks, read in threads so that the event loop never waits."""
+    file = await sync_to_async(open_key, thread_sensitive=False)(key)
+    try:
+        await sync_to_async(file.seek, thread_sensitive=False)(start)
+        while length > 0:
+            chunk = await sync_to_async(file.read, thread_sensitive=False)(min(CHUNK_BYTES, length))
+            if not chunk:
+                return
+            length -= len(chunk)
+            yield chunk
+    finally:
+        await sync_to_async(file.close, thread_sensitive=False)()

@@ -1,0 +1,202 @@
+"""Celery tasks: copying outputs into the storage, and what has to happen now and then.
+
+The database says what is left to do, never the broker: a lost message is found again by `sweep`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+
+from celery import shared_task
+from django.db import transaction
+
+from generations import publisher, snapshot, storage
+from generations.comfy.client import ComfyClient, ViewStream
+from generations.comfy.errors import ComfyError, NotFound, Unavailable
+from generations.comfy.outputs import FileRef, OutputItem, collect
+from generations.models import Asset, Generation, Output, Status
+from generations.models.generation import Failure
+
+logger = logging.getLogger(__name__)
+
+STORING_LEASE_SECONDS = 60.0
+FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 300.0
+SWEEP_SECONDS = 5.0
+DELETE_RETRIES = 50
+
+
+@shared_task
+def store_outputs(generation_id: str) -> None:
+    """Copy every output of a STORING generation, then SUCCEEDED. Repeating it is harmless.
+
+    Fails for good only when ComfyUI no longer has a file; anything else is tried again, with back-off, for as
+    long as it takes.
+    """
+    pk = uuid.UUID(generation_id)
+    if not Generation.objects.claim_storing(pk, seconds=STORING_LEASE_SECONDS):
+        return
+    generation = Generation.objects.select_related("version__template", "server").get(pk=pk)
+    try:
+        _copy_all(generation)
+    except NotFound as error:
+        logger.error("Generation %s: %s", pk, error)
+        _fail(generation, Failure("output_missing", "ComfyUI no longer has the file it reported. Run it again."))
+    except _CanceledMeanwhileError:
+        return
+    except Exception as error:
+        delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(generation.store_attempts - 1, 10))
+        logger.warning(
+            "Generation %s: saving its outputs failed (try %d, again in %.0f s): %s",
+            pk, generation.store_attempts, delay, error, exc_info=not isinstance(error, Unavailable),
+        )  # fmt: skip
+        Generation.objects.postpone_storing(pk, seconds=delay)
+        publisher.publish(generation, snapshot.status_event(generation))
+    else:
+        _succeed(generation)
+
+
+class _CanceledMeanwhileError(Exception):
+    pass
+
+
+def _copy_all(generation: Generation) -> None:
+    items = collect(generation.upstream_outputs or {})
+    done = set(generation.outputs.values_list("position", flat=True))
+    if all(item.file is None for item in items):
+        _store_each(generation, items, done, client=None)
+        return
+    if generation.server is None:
+        msg = "its ComfyUI server was deleted"
+        raise NotFound(msg)
+    with ComfyClient(generation.server.url, headers=generation.server.headers) as client:
+        _store_each(generation, items, done, client=client)
+
+
+def _store_each(
+    generation: Generation, items: Iterable[OutputItem], done: set[int], *, client: ComfyClient | None
+) -> None:
+    for position, item in enumerate(items):
+        if position in done:
+            continue
+        if not Generation.objects.postpone_storing(generation.pk, seconds=STORING_LEASE_SECONDS):
+            raise _CanceledMeanwhileError
+        if item.file is None:
+            _record(generation, position, item, asset=None)
+        elif client is not None:
+            _copy(generation, position, item, item.file, client)
+
+
+def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient) -> None:
+    with client.view(file) as stream:
+        spooled = storage.spool(_keeping_lease(generation.pk, stream), expected_bytes=stream.content_length)
+    with closing(spooled):
+        key = storage.output_key(generation.pk, position)
+        storage.write(key, spooled)
+        asset = Asset(
+            user_id=generation.user_id,
+            name=file.filename[-255:],
+            key=key,
+            thumbnail_key=storage.write_thumbnail(key, spooled),
+            content_type=spooled.content_type,
+            size_bytes=spooled.size_bytes,
+            hash=spooled.hash,
+            width=spooled.width,
+            height=spooled.height,
+        )
+        _record(generation, position, item, asset=asset)
+
+
+def _keeping_lease(pk: uuid.UUID, stream: ViewStream) -> Iterator[bytes]:
+    """The stream's bytes; while they flow, no other worker starts on the same generation."""
+    renewed = time.monotonic()
+    for chunk in stream.iter_bytes(storage.CHUNK_BYTES):
+        if time.monotonic() - renewed > STORING_LEASE_SECONDS / 3:
+            Generation.objects.postpone_storing(pk, seconds=STORING_LEASE_SECONDS)
+            renewed = time.monotonic()
+        yield chunk
+
+
+def _record(generation: Generation, position: int, item: OutputItem, *, asset: Asset | None) -> None:
+    """Write the rows and announce the output. A repeat finds them there and changes nothing."""
+    with transaction.atomic():
+        locked = Generation.objects.select_for_update().filter(pk=generation.pk, status=Status.STORING)
+        if not locked.exists():
+            if asset is not None:
+                keys = [asset.key, asset.thumbnail_key]
+                transaction.on_commit(lambda: delete_files.delay(keys))
+            canceled = True
+        else:
+            canceled = False
+            if Output.objects.filter(generation=generation, position=position).exists():
+                return
+            if asset is not None:
+                asset.save()
+            output = Output.objects.create(
+                generation=generation,
+                node_id=item.node_id[:200],
+                key=item.key[:200],
+                index=item.index,
+                position=position,
+                kind=item.kind,
+                is_temporary=item.file is not None and item.file.type == "temp",
+                asset=asset,
+                value=item.value,
+            )
+            publisher.publish(
+                generation,
+                {
+                    "type": "output",
+                    "prompt_id": str(generation.pk),
+                    "output": snapshot.output_item(output, generation.version.graph),
+                },
+            )
+    if canceled:
+        raise _CanceledMeanwhileError
+
+
+def _succeed(generation: Generation) -> None:
+    with transaction.atomic():
+        if Generation.objects.succeed(generation.pk):
+            generation.refresh_from_db(fields=["status", "finished_at", "store_after"])
+            publisher.publish(generation, snapshot.snapshot_event(generation))
+            transaction.on_commit(lambda: _forget_upstream(generation))
+
+
+def _fail(generation: Generation, failure: Failure) -> None:
+    with transaction.atomic():
+        if Generation.objects.fail(generation.pk, failure, prompt_id=generation.prompt_id):
+            generation.refresh_from_db()
+            publisher.publish(generation, snapshot.snapshot_event(generation))
+
+
+def _forget_upstream(generation: Generation) -> None:
+    """ComfyUI keeps histories in memory: ours is no longer needed. Failing to tell it does no harm."""
+    if generation.server is None:
+        return
+    try:
+        with ComfyClient(generation.server.url, headers=generation.server.headers) as client:
+            client.delete_history(str(generation.prompt_id))
+    except ComfyError as error:
+        logger.info("History of %s stays on %s: %s", generation.prompt_id, generation.server, error)
+
+
+@shared_task(bind=True, max_retries=DELETE_RETRIES)
+def delete_files(self: object, keys: list[str]) -> None:
+    """Remove files of deleted rows; tried again while the storage is down."""
+    try:
+        storage.delete(keys)
+    except Exception as error:
+        raise self.retry(exc=error, countdown=min(300, 5 * 2 ** self.request.retries)) from error  # type: ignore[attr-defined]
+
+
+@shared_task(ignore_result=True, expires=SWEEP_SECONDS)
+def sweep() -> None:
+    """Find STORING generations that nobody is at, and have them stored."""
+    due = Generation.objects.due_for_storing().order_by("store_after").values_list("pk", flat=True)[:500]
+    for pk in due:
+        store_outputs.delay(str(pk))

@@ -1,0 +1,18 @@
+"""Pages and files of the generations app."""
+
+from django.urls import path
+
+from generations.web import files, pages
+
+urlpatterns = [
+    path("", pages.gallery, name="gallery"),
+    path("templates/<slug:slug>/", pages.template, name="template"),
+    path("generations/", pages.history, name="history"),
+    path("generations/<uuid:pk>/", pages.generation, name="generation"),
+    path("generations/<uuid:pk>/panel/", pages.panel, name="generation-panel"),
+    path("generations/<uuid:pk>/cancel/", pages.cancel, name="generation-cancel"),
+    path("generations/<uuid:pk>/rerun/", pages.rerun, name="generation-rerun"),
+    path("generations/<uuid:pk>/delete/", pages.delete, name="generation-delete"),
+    path("assets/<uuid:pk>/", files.asset, name="asset"),
+    path("assets/<uuid:pk>/thumbnail/", files.thumbnail, name="asset-thumbnail"),
+]

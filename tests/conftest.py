@@ -1,0 +1,139 @@
+"""A clean environment for every test, no network but this machine, and the cast: owner, stranger, staff."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Settings are read once, at import: tests decide here what they see. DATABASE_URL and REDIS_URL of the caller name
+# the servers that the marked tests use; the rest of the suite runs on SQLite and in memory unless TEST_BACKEND says
+# otherwise.
+POSTGRES_URL = os.environ.get("DATABASE_URL", "")
+REDIS_SERVER_URL = os.environ.get("REDIS_URL", "")
+IS_CI = os.environ.get("CI", "").lower() == "true"
+for _name in list(os.environ):
+    if _name.startswith(("S3_", "COMFYUI_")) or _name in {
+        "ADMIN_PASSWORD", "DEMO_PASSWORD", "PUBLIC_URL", "PORT", "DEBUG", "SIGNUP_OPEN", "REDIS_URL", "DATABASE_URL",
+    }:  # fmt: skip
+        del os.environ[_name]
+os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
+os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="comfysaas-tests-")
+if os.environ.get("TEST_BACKEND") == "postgres":
+    if not POSTGRES_URL:
+        pytest.exit("TEST_BACKEND=postgres needs DATABASE_URL", returncode=2)
+    os.environ["DATABASE_URL"] = POSTGRES_URL
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}  # noqa: S104
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for the network fails and says where it wanted to go."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in LOOPBACK:
+            msg = f"This test wanted to connect to {address[0]}"
+            raise OSError(msg)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def _missing(what: str) -> None:
+    if IS_CI:
+        pytest.fail(f"CI must provide {what}")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """A PostgreSQL server for tests that need one; required in CI."""
+    if not POSTGRES_URL:
+        _missing("DATABASE_URL (PostgreSQL)")
+    return POSTGRES_URL
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis server for tests that need one; required in CI."""
+    if not REDIS_SERVER_URL:
+        _missing("REDIS_URL")
+    return REDIS_SERVER_URL
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """A Chromium for browser tests; required in CI."""
+    for candidate in (os.environ.get("CHROMIUM", ""), "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"):
+        if candidate and Path(candidate).exists():
+            return candidate
+    _missing("Chromium (set CHROMIUM to its path)")
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def media_root(settings: Any, tmp_path: Path) -> Path:
+    """Files of a test lie in its own directory."""
+    root = tmp_path / "media"
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(root), "allow_overwrite": True},
+        },
+    }
+    return root
+
+
+@pytest.fixture(autouse=True)
+def clean_cache() -> Iterator[None]:
+    """Nothing of one test's cache is seen by the next."""
+    from django.core.cache import cache
+
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def owner(db: None) -> Any:
+    """The user whose things they are."""
+    from tests.support.factories import make_user
+
+    return make_user("owner@example.com")
+
+
+@pytest.fixture
+def stranger(db: None) -> Any:
+    """Another user, who must not see them."""
+    from tests.support.factories import make_user
+
+    return make_user("stranger@example.com")
+
+
+@pytest.fixture
+def staff(db: None) -> Any:
+    """Somebody who may use the admin."""
+    from tests.support.factories import make_user
+
+    return make_user("staff@example.com", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def client_for() -> Callable[[Any], Any]:
+    """A test client signed in as the given user."""
+    from django.test import Client
+
+    def make(user: Any) -> Client:
+        client = Client()
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    return make

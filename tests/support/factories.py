@@ -1,0 +1,146 @@
+"""Rows for tests, each in one call."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import User
+from generations.models import Asset, ComfyServer, Generation, Output, Status, TemplateVersion, WorkflowTemplate
+from generations.models.generation import TERMINAL
+
+RECORDINGS = Path(__file__).parent.parent / "comfy" / "recordings"
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
+
+
+def make_user(email: str = "somebody@example.com", password: str = "correct horse battery", **fields: Any) -> User:
+    """A user who may sign in."""
+    return User.objects.create_user(email, password, **fields)
+
+
+def txt2img_graph() -> dict[str, Any]:
+    """ComfyUI's default text-to-image workflow, as it was recorded, with a checkpoint that the simulator has."""
+    recording = json.loads((RECORDINGS / "sd15_cold.json").read_text())
+    graph: dict[str, Any] = copy.deepcopy(recording["prompt"])
+    graph["4"]["inputs"]["ckpt_name"] = CHECKPOINT
+    return graph
+
+
+def parameter(name: str, kind: str, node_id: str, input_name: str, **fields: Any) -> dict[str, Any]:
+    """One parameter's definition."""
+    return {
+        "name": name,
+        "label": fields.pop("label", name.replace("_", " ").capitalize()),
+        "type": kind,
+        "bindings": [{"node_id": node_id, "input_name": input_name}],
+        **fields,
+    }
+
+
+def txt2img_parameters() -> list[dict[str, Any]]:
+    """What the default workflow usually exposes."""
+    return [
+        parameter("prompt", "text", "6", "text", default="a bottle of stars", required=True),
+        parameter("negative_prompt", "text", "7", "text", default="watermark", required=False),
+        parameter("seed", "seed", "3", "seed", is_advanced=True, required=False),
+        parameter("steps", "integer", "3", "steps", default=4, minimum=1, maximum=50, is_advanced=True),
+        parameter("cfg", "number", "3", "cfg", default=8.0, minimum=1, maximum=20, is_advanced=True),
+        parameter("width", "integer", "5", "width", default=64, minimum=16, maximum=1024, step=8),
+        parameter("height", "integer", "5", "height", default=64, minimum=16, maximum=1024, step=8),
+    ]
+
+
+def make_template(
+    slug: str = "text-to-image",
+    *,
+    graph: dict[str, Any] | None = None,
+    parameters: list[dict[str, Any]] | None = None,
+    publish: bool = True,
+    **fields: Any,
+) -> WorkflowTemplate:
+    """A template with one version, published unless told otherwise."""
+    template = WorkflowTemplate.objects.create(slug=slug, title=fields.pop("title", "Text to image"), **fields)
+    template.add_version(
+        graph=graph if graph is not None else txt2img_graph(),
+        parameters=parameters if parameters is not None else txt2img_parameters(),
+        publish=publish,
+    )
+    template.refresh_from_db()
+    return template
+
+
+def version_of(template: WorkflowTemplate) -> TemplateVersion:
+    """Its newest version."""
+    return template.versions.latest("number")
+
+
+def make_generation(
+    user: User, *, template: WorkflowTemplate | None = None, status: str = Status.QUEUED, **fields: Any
+) -> Generation:
+    """A generation in any state, with what the database demands of that state."""
+    template = template or WorkflowTemplate.objects.first() or make_template()
+    now = timezone.now()
+    if status in TERMINAL:
+        fields.setdefault("finished_at", now)
+    if status == Status.FAILED:
+        fields.setdefault("error_code", "node_execution_error")
+        fields.setdefault("error_message", "Something went wrong.")
+    if status == Status.STORING:
+        fields.setdefault("store_after", now)
+        fields.setdefault("upstream_outputs", {})
+    return Generation.objects.create(
+        user=user, version=version_of(template), status=status, inputs=fields.pop("inputs", {"prompt": "a cat"}), **fields
+    )
+
+
+def make_server(name: str = "one", url: str = "http://127.0.0.1:8188", **fields: Any) -> ComfyServer:
+    """A ComfyUI server's row."""
+    return ComfyServer.objects.create(name=name, url=url, **fields)
+
+
+def make_asset(user: User, content: bytes = b"", *, key: str = "", content_type: str = "image/png", **fields: Any) -> Asset:
+    """A stored file; by default a small red picture."""
+    import io
+    import uuid
+    from contextlib import closing
+
+    from PIL import Image
+
+    from generations import storage
+
+    if not content:
+        buffer = io.BytesIO()
+        Image.new("RGB", (32, 24), "red").save(buffer, "PNG")
+        content = buffer.getvalue()
+    asset_id = uuid.uuid4()
+    key = key or storage.upload_key(asset_id)
+    with closing(storage.spool([content])) as spooled:
+        storage.write(key, spooled)
+        return Asset.objects.create(
+            id=asset_id,
+            user=user,
+            name=fields.pop("name", "picture.png"),
+            key=key,
+            thumbnail_key=storage.write_thumbnail(key, spooled),
+            content_type=content_type,
+            size_bytes=spooled.size_bytes,
+            hash=spooled.hash,
+            width=spooled.width,
+            height=spooled.height,
+            **fields,
+        )
+
+
+def make_output(generation: Generation, *, position: int = 0, **fields: Any) -> Output:
+    """One output: a picture, unless `value` is given."""
+    if "value" not in fields and "asset" not in fields:
+        fields["asset"] = make_asset(generation.user, name=f"ComfyUI_{position:05}_.png")
+    fields.setdefault("kind", "text" if "value" in fields else "image")
+    fields.setdefault("key", "images")
+    return Output.objects.create(
+        generation=generation, node_id=fields.pop("node_id", "9"), index=position, position=position, **fields
+    )
