@@ -24,9 +24,11 @@ class Env(BaseSettings):
 
     # -- where it lives
     public_url: str = Field(
-        "http://127.0.0.1:8000",
-        description="The address people type. Sets the allowed host, secure cookies (https) and links.",
+        "",
+        description="The address people type, such as https://studio.example.com. Sets the allowed host, secure "
+        "cookies (https) and links. Default: http://127.0.0.1:PORT.",
     )
+    host: str = Field("127.0.0.1", description="Address that `manage.py standalone` listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port of `manage.py standalone`.")
     data_dir: Path = Field(
         Path("var"), description="Files of a standalone server: SQLite database, media, generated secret key."
@@ -100,7 +102,7 @@ class Env(BaseSettings):
     @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
-        if value is not None and (
+        if value and (
             urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
         ):
             msg = "must be an address such as https://studio.example.com"
@@ -108,7 +110,8 @@ class Env(BaseSettings):
         return value.rstrip("/") if value else value
 
     @model_validator(mode="after")
-    def _cluster_needs_secrets(self) -> Self:
+    def _values_fit_together(self) -> Self:
+        self.public_url = self.public_url or f"http://127.0.0.1:{self.port}"
         if self.is_cluster and self.secret_key is None:
             msg = "SECRET_KEY is required when DATABASE_URL or REDIS_URL is set (50 random characters or more)"
             raise ValueError(msg)

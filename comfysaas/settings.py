@@ -124,6 +124,7 @@ else:
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(DATA_DIR / "comfysaas.sqlite3"),
+            "TEST": {"NAME": str(DATA_DIR / "test.sqlite3")},  # a file: threads lock each other out in memory
             "OPTIONS": {
                 # One writer at a time, and it says so when its transaction begins: without this, a read that
                 # turns into a write fails at once with "database is locked" instead of waiting its turn.

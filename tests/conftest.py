@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# Settings are read once, at import: tests decide here what they see. DATABASE_URL and REDIS_URL of the caller name
-# the servers that the marked tests use; the rest of the suite runs on SQLite and in memory unless TEST_BACKEND says
-# otherwise.
-POSTGRES_URL = os.environ.get("DATABASE_URL", "")
-REDIS_SERVER_URL = os.environ.get("REDIS_URL", "")
-IS_CI = os.environ.get("CI", "").lower() == "true"
-for _name in list(os.environ):
-    if _name.startswith(("S3_", "COMFYUI_")) or _name in {
-        "ADMIN_PASSWORD", "DEMO_PASSWORD", "PUBLIC_URL", "PORT", "DEBUG", "SIGNUP_OPEN", "REDIS_URL", "DATABASE_URL",
-    }:  # fmt: skip
-        del os.environ[_name]
-os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
-os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="comfysaas-tests-")
-if os.environ.get("TEST_BACKEND") == "postgres":
-    if not POSTGRES_URL:
-        pytest.exit("TEST_BACKEND=postgres needs DATABASE_URL", returncode=2)
-    os.environ["DATABASE_URL"] = POSTGRES_URL
+from tests.environment import IS_CI, POSTGRES_URL, REDIS_SERVER_URL
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}  # noqa: S104
 
@@ -90,6 +73,12 @@ def media_root(settings: Any, tmp_path: Path) -> Path:
         },
     }
     return root
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Hashing is slow on purpose; tests sign in often."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)

@@ -74,9 +74,13 @@ def _parse(source: str | bytes | object) -> object:
 def _unwrap(value: object) -> object:
     """Takes off the `{"prompt": …}` of request bodies and file metadata; its value may be JSON text."""
     for key in ("prompt", "output"):
-        if isinstance(value, dict) and key in value and "class_type" not in (value[key] or ()):
+        if isinstance(value, dict) and key in value and not _is_node(value[key]):
             return _parse(value[key])
     return value
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, dict) and "class_type" in value
 
 
 def _load_node(node_id: str, node: object) -> Node:

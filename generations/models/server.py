@@ -90,7 +90,7 @@ class ComfyServer(models.Model):
         max_length=80, blank=True, help_text="Header that a proxy in front of it asks for, such as Authorization."
     )
     auth_header_value = EncryptedTextField(
-        blank=True, default="", help_text="Its value, such as “Bearer …”. Stored encrypted."
+        blank=True, null=True, help_text="Its value, such as “Bearer …”. Stored encrypted."
     )
     slots = models.PositiveSmallIntegerField(
         default=2,
@@ -128,7 +128,7 @@ class ComfyServer(models.Model):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that every request to this server carries."""
-        return {self.auth_header_name: self.auth_header_value} if self.auth_header_name else {}
+        return {self.auth_header_name: self.auth_header_value or ""} if self.auth_header_name else {}
 
     @property
     def is_online(self) -> bool:

@@ -112,7 +112,8 @@ class TestSubmit:
             submit(answering(400, recording("missing_node")["post_body"]))
         assert caught.value.type == "invalid_prompt"
         assert str(caught.value) == (
-            "ComfyUI rejected the request: Cannot execute because node NoSuchNode does not exist. (Node ID '#3')."
+            "ComfyUI rejected the request: Cannot execute because node NoSuchNode "
+            "does not exist. (Node ID '#3')."
         )
 
     @pytest.mark.parametrize(
@@ -406,8 +407,7 @@ def live() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         return web.json_response({"name": "x (1).png", "subfolder": form["subfolder"], "type": "input"})
 
     async def hang(_request: web.Request) -> web.Response:
-        while not done.is_set():
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(done.wait, 10)
         return web.Response()
 
     app = web.Application(client_max_size=10**8)

@@ -15,12 +15,12 @@ from generations.comfy.messages import Executing, ExecutionStart, Progress, Stat
 from tests.comfy.fake_server import serving
 
 QUICK = Backoff(initial=0.01, maximum=0.02)
-STATUS = {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}}}
+STATUS: dict[str, Any] = {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}}}
 
 
 @dataclass
 class Script:
-    """What the server does with its n-th socket: sends frames, then closes, aborts, falls silent or listens."""
+    """What the server does with a socket: sends frames, then closes, aborts, falls silent or listens."""
 
     frames: list[str | bytes] = field(default_factory=list)
     then: str = "listen"
@@ -44,7 +44,8 @@ class FakeComfy:
         socket = web.WebSocketResponse(autoping=script.then != "silence")
         await socket.prepare(request)
         if script.then != "silence":
-            await socket.send_json({**STATUS, "data": {**STATUS["data"], "sid": request.query["clientId"]}})  # type: ignore[dict-item]
+            sid = request.query["clientId"]
+            await socket.send_json({**STATUS, "data": {**STATUS["data"], "sid": sid}})
             self.received.append(json.loads(await socket.receive_str()))
         for frame in script.frames:
             await (socket.send_str(frame) if isinstance(frame, str) else socket.send_bytes(frame))

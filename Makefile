@@ -1,0 +1,66 @@
+# `make run` and `make test` need Python 3.11+ and nothing else; they install into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types check bench format lock docs clean
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.base ## Install what the product needs into .venv
+
+run: install ## Start everything in one process on http://127.0.0.1:8000 (PORT, DATA_DIR, COMFYUI_URLS, …)
+	@$(BIN)/python manage.py standalone
+
+# DATABASE_URL (PostgreSQL), REDIS_URL and a Chromium let the tests that need them run; CI requires them.
+test: install $(VENV)/.dev ## Run the whole suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@if [ -n "$$DATABASE_URL" ]; then \
+	  echo "Once more, on PostgreSQL:"; \
+	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadgroup tests/accounts tests/api tests/generations; \
+	fi
+
+lint: $(VENV)/.dev ## Style, imports, templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/djlint --check --lint comfysaas/templates
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types ## Everything CI checks besides the tests
+	SECRET_KEY=check-only-check-only-check-only-check-only DATA_DIR=build/check $(BIN)/python manage.py makemigrations --check --dry-run
+	SECRET_KEY=check-only-check-only-check-only-check-only DATA_DIR=build/check $(BIN)/python manage.py configuration --check
+
+bench: $(VENV)/.dev ## Measure; prints tables and writes build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+format: $(VENV)/.dev ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djlint --reformat --quiet comfysaas/templates
+
+docs: $(VENV)/.dev ## Regenerate docs/configuration.md
+	DATA_DIR=build/check $(BIN)/python manage.py configuration
+
+lock: $(VENV)/.dev ## Pin the newest fitting versions, with hashes (needs uv)
+	for name in base dev; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## Remove what was built; keeps your data in var/
+	rm -rf $(VENV) build staticfiles .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: requirements/base.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

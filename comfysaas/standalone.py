@@ -1,0 +1,203 @@
+"""Everything in one process, for one machine: web server, relay, worker, and the simulator when there is no ComfyUI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from celery.worker import WorkController
+from django.conf import settings
+from django.core.management import call_command
+from pydantic import SecretStr
+
+from accounts.models import User
+from comfysaas.celery import app as celery_app
+from generations import starters
+from generations.models import ComfyServer
+from generations.publisher import sender
+from generations.relay.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+ADMIN_EMAIL = "admin@example.com"
+DEMO_EMAIL = "demo@example.com"
+SIMULATOR_NAME = "Simulator"
+SIMULATOR_STEP_SECONDS = 0.12
+SIMULATOR_START_SECONDS = 30
+WORKER_THREADS = 2
+STOP_SECONDS = 10
+
+
+class CannotStartError(Exception):
+    """Something that the process needs is not there; `str()` says what."""
+
+
+def prepare() -> dict[str, str]:
+    """Bring the database up to date and fill a new one. Returns the passwords that were generated, by address."""
+    call_command("migrate", verbosity=0, interactive=False)
+    starters.install()
+    generated = {}
+    for email, given, is_admin in (
+        (ADMIN_EMAIL, settings.ENV.admin_password, True),
+        (DEMO_EMAIL, settings.ENV.demo_password, False),
+    ):
+        password = _make_user(email, given, is_admin=is_admin)
+        if password:
+            generated[email] = password
+    return generated
+
+
+def _make_user(email: str, given: SecretStr | None, *, is_admin: bool) -> str | None:
+    """Make the user unless it is there. Returns the password if it had to be generated."""
+    if User.objects.filter(email=email).exists():
+        return None
+    password = given.get_secret_value() if given else secrets.token_urlsafe(9)
+    make = User.objects.create_superuser if is_admin else User.objects.create_user
+    make(email, password)
+    return None if given else password
+
+
+def register_servers(urls: tuple[str, ...]) -> None:
+    """The given servers, enabled; the simulator's row is switched off. Others made in the admin stay as they are."""
+    for url in urls:
+        server, is_new = ComfyServer.objects.get_or_create(url=url.rstrip("/"), defaults={"name": url.rstrip("/")[:80]})
+        if not is_new and not server.is_enabled:
+            server.is_enabled = True
+            server.save(update_fields=["is_enabled"])
+    ComfyServer.objects.filter(name=SIMULATOR_NAME).exclude(url__in=urls).update(is_enabled=False)
+
+
+@contextmanager
+def simulator() -> Iterator[str]:
+    """A child process with the simulator, for as long as the context lasts. Yields its address.
+
+    A process of its own, because its drawing would hold the interpreter lock of the web server.
+    """
+    data_dir = settings.DATA_DIR / "simulator"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "generations.simulator", "--port", "0", "--data-dir", str(data_dir),
+        "--step-seconds", str(SIMULATOR_STEP_SECONDS), "--exit-with-parent",
+    ]  # fmt: skip
+    # In a session of its own: Ctrl-C is for us, and we stop it after the last generation was let go of.
+    child = subprocess.Popen(  # noqa: S603  (our own module)
+        command, stdout=subprocess.PIPE, text=True, cwd=settings.BASE_DIR, start_new_session=True
+    )
+    try:
+        url = _read_address(child)
+        ComfyServer.objects.filter(url=url).exclude(name=SIMULATOR_NAME).update(is_enabled=False)
+        ComfyServer.objects.update_or_create(
+            name=SIMULATOR_NAME, defaults={"url": url, "is_enabled": True, "auth_header_name": "", "auth_header_value": None}
+        )
+        yield url
+    finally:
+        child.terminate()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def _read_address(child: subprocess.Popen[str]) -> str:
+    found: list[str] = []
+
+    def read() -> None:
+        for line in child.stdout or ():
+            if "listening on" in line and not found:
+                found.append(line.rsplit(" ", 1)[-1].strip())
+                ready.set()
+        ready.set()
+
+    ready = threading.Event()
+    threading.Thread(target=read, name="simulator output", daemon=True).start()
+    ready.wait(SIMULATOR_START_SECONDS)
+    if not found:
+        msg = "The bundled simulator did not start. Set COMFYUI_URLS to use a ComfyUI of yours."
+        raise CannotStartError(msg)
+    return found[0]
+
+
+@contextmanager
+def relay() -> Iterator[None]:
+    """The relay, in a thread."""
+    supervisor = Supervisor()
+    thread = threading.Thread(target=supervisor.run, name="relay", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        thread.join(STOP_SECONDS)
+
+
+@contextmanager
+def worker() -> Iterator[None]:
+    """A Celery worker on the in-memory broker, with the schedule, in threads."""
+    controller: Any = WorkController(
+        app=celery_app,
+        hostname="standalone",
+        pool_cls="threads",
+        concurrency=WORKER_THREADS,
+        loglevel="WARNING",
+        without_heartbeat=True,
+        without_mingle=True,
+        without_gossip=True,
+    )
+    beat: Any = celery_app.Beat(loglevel="WARNING")
+    scheduler = beat.Service(app=celery_app, scheduler_cls=celery_app.conf.beat_scheduler)
+    threads = [
+        threading.Thread(target=controller.start, name="worker", daemon=True),
+        threading.Thread(target=scheduler.start, kwargs={"embedded_process": False}, name="schedule", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        scheduler.stop()
+        controller.stop()
+        for thread in threads:
+            thread.join(STOP_SECONDS)
+
+
+def serve(*, host: str, port: int, announce: Any) -> None:
+    """Run everything until SIGINT or SIGTERM. `announce(simulator_url | None)` is called when the site answers."""
+    from daphne.server import Server
+    from twisted.internet import reactor
+
+    from comfysaas.asgi import application
+
+    loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop  # type: ignore[attr-defined]  # noqa: SLF001
+    sender.use(loop)  # the in-memory channel layer lives in the web server's loop
+    with ExitStack() as stack:
+        simulator_url = None
+        if settings.COMFYUI_URLS:
+            register_servers(settings.COMFYUI_URLS)
+        else:
+            simulator_url = stack.enter_context(simulator())
+
+        def ready() -> None:
+            announce(simulator_url)
+
+        server = Server(
+            application,
+            endpoints=[f"tcp:port={port}:interface={host}"],
+            signal_handlers=True,
+            ready_callable=ready,
+            http_timeout=None,
+            websocket_handshake_timeout=10,
+            verbosity=0,
+        )
+        stack.enter_context(worker())
+        stack.enter_context(relay())
+        server.run()
+        if server.abort_start:
+            msg = f"Port {port} on {host} is taken. Set PORT to another one."
+            raise CannotStartError(msg)

@@ -1,0 +1,116 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generations.comfy.object_info import InputSpec, node_spec, read_node_spec
+from tests.comfy.recorded import OBJECT_INFO
+
+
+def spec_of(*spec: object, name: str = "x") -> InputSpec:
+    (found,) = read_node_spec("A", {"input": {"required": {name: list(spec)}}}).inputs
+    return found
+
+
+def test_the_sampler_of_a_real_server() -> None:
+    node = node_spec(OBJECT_INFO, "KSampler")
+    assert node is not None
+    seed, steps, cfg = (node.input(name) for name in ("seed", "steps", "cfg"))
+    assert seed is not None
+    assert steps is not None
+    assert cfg is not None
+    assert (seed.type, seed.is_seed, seed.max) == ("INT", True, 18446744073709551615)
+    assert (steps.min, steps.max, steps.default, steps.is_seed) == (1, 10000, 20, False)
+    assert (cfg.type, cfg.step, cfg.default) == ("FLOAT", 0.1, 8.0)
+    sampler, model = node.input("sampler_name"), node.input("model")
+    assert sampler is not None
+    assert model is not None
+    assert sampler.type == "COMBO"
+    assert sampler.choices is not None
+    assert "euler" in sampler.choices
+    assert (model.type, model.is_constant, seed.is_constant) == ("MODEL", False, True)
+    assert not node.is_output_node
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name", "upload"),
+    [
+        ("LoadImage", "image", "image"),
+        ("LoadAudio", "audio", "audio"),
+        ("LoadVideo", "file", "video"),
+        ("CheckpointLoaderSimple", "ckpt_name", ""),
+    ],
+)
+def test_upload_inputs_are_told_from_other_choices(class_type: str, name: str, upload: str) -> None:
+    node = node_spec(OBJECT_INFO, class_type)
+    assert node is not None
+    spec = node.input(name)
+    assert spec is not None
+    assert spec.upload == upload
+    assert spec.is_image_upload is (upload == "image")
+
+
+def test_prompts_are_multiline_and_savers_are_outputs() -> None:
+    encode, save = node_spec(OBJECT_INFO, "CLIPTextEncode"), node_spec(OBJECT_INFO, "SaveImage")
+    assert encode is not None
+    assert save is not None
+    assert [spec.multiline for spec in encode.inputs if spec.name == "text"] == [True]
+    assert save.is_output_node
+
+
+def test_both_forms_of_a_choice_read_the_same() -> None:
+    assert spec_of(["a", 1, 2.5, None], {}).choices == spec_of("COMBO", {"options": ["a", 1, 2.5]}).choices
+    assert spec_of([]).choices == ()
+    assert spec_of("COMBO", {"remote": {"route": "/x"}}).choices is None
+    assert spec_of("COMBO").type == "COMBO"
+
+
+@pytest.mark.parametrize(
+    "spec", ["INT", [], ["INT", "sloppy"], ["INT", None], None, 5, [None], ["FLOAT,INT"]]
+)
+def test_sloppy_specs_still_have_a_name(spec: object) -> None:
+    node = read_node_spec("A", {"input": {"required": {"x": spec}}})
+    assert [found.name for found in node.inputs] == ["x"]
+
+
+def test_infinite_and_nonsensical_bounds_are_none() -> None:
+    spec = spec_of("FLOAT", {"min": float("-inf"), "max": "5", "step": True})
+    assert (spec.min, spec.max, spec.step) == (None, None, None)
+
+
+def test_the_given_order_wins_and_hidden_inputs_are_left_out() -> None:
+    info = {
+        "input": {
+            "required": {"b": ["INT"], "a": ["INT"]},
+            "optional": {"c": ["INT"]},
+            "hidden": {"p": "PROMPT"},
+        },
+        "input_order": {"required": ["a", "gone", "b"]},
+    }
+    inputs = read_node_spec("A", info).inputs
+    assert [(spec.name, spec.required) for spec in inputs] == [("a", True), ("b", True), ("c", False)]
+
+
+def test_a_forced_link_is_no_constant() -> None:
+    assert not spec_of("INT", {"forceInput": True}).is_constant
+
+
+def test_unknown_classes_have_no_spec() -> None:
+    assert node_spec(OBJECT_INFO, "Nope") is None
+    assert node_spec(None, "KSampler") is None
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["input", "input_order", "display_name", "output_node"]), _json) | _json,
+    _json,
+)
+def test_nothing_a_server_says_raises(info: object, spec: object) -> None:
+    read_node_spec("A", info)
+    read_node_spec("A", {"input": {"required": {"x": spec}, "optional": spec}, "input_order": spec})

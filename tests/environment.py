@@ -1,0 +1,26 @@
+"""What the settings see during tests. A pytest plugin, because Django is set up before any conftest is read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+
+# DATABASE_URL and REDIS_URL of the caller name the servers that some tests use; the suite itself runs on SQLite and
+# in memory, or with TEST_BACKEND=postgres on that PostgreSQL.
+POSTGRES_URL = os.environ.get("DATABASE_URL", "")
+REDIS_SERVER_URL = os.environ.get("REDIS_URL", "")
+IS_CI = os.environ.get("CI", "").lower() == "true"
+for _name in list(os.environ):
+    if _name.startswith(("S3_", "COMFYUI_")) or _name in {
+        "ADMIN_PASSWORD", "DEMO_PASSWORD", "PUBLIC_URL", "PORT", "DEBUG", "SIGNUP_OPEN", "REDIS_URL", "DATABASE_URL",
+    }:  # fmt: skip
+        del os.environ[_name]
+os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
+os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="comfysaas-tests-")
+if os.environ.get("TEST_BACKEND") == "postgres":
+    if not POSTGRES_URL:
+        pytest.exit("TEST_BACKEND=postgres needs DATABASE_URL", returncode=2)
+    os.environ["DATABASE_URL"] = POSTGRES_URL
+
