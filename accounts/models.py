@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models
@@ -50,7 +50,7 @@ class User(AbstractUser):
     objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_whatever_case")]
@@ -72,9 +72,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """A new key and its secret, which is shown once and stored only as a hash."""
         prefix = secrets.token_hex(6)
         secret = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
-        key = self.create(
-            user=user, name=name, prefix=prefix, secret_hash=_hash(secret), expires_at=expires_at
-        )
+        key = self.create(user=user, name=name, prefix=prefix, secret_hash=_hash(secret), expires_at=expires_at)
         return key, secret
 
     def authenticate(self, secret: str) -> ApiKey | None:

@@ -37,7 +37,8 @@ class Env(BaseSettings):
         (), description="Further host names to answer to, separated by commas (PUBLIC_URL's is always one)."
     )
     trust_proxy_headers: bool = Field(
-        False, description="Set to true behind a reverse proxy that sets X-Forwarded-Proto and X-Forwarded-For."
+        False,
+        description="Set to true behind a reverse proxy that sets X-Forwarded-Proto and X-Forwarded-For.",
     )
     debug: bool = Field(False, description="Django's debug mode. Never in production.")
     log_level: str = Field("INFO", description="Level of the log on stderr.")
@@ -63,7 +64,8 @@ class Env(BaseSettings):
     s3_bucket: str | None = Field(None, description="Bucket for results. Default: files in DATA_DIR/media.")
     s3_endpoint_url: str | None = Field(None, description="Address of an S3-compatible server. Default: AWS.")
     s3_public_endpoint_url: str | None = Field(
-        None, description="Address under which browsers reach that server, when it differs (signed URLs use it)."
+        None,
+        description="Address under which browsers reach that server, when it differs (signed URLs use it).",
     )
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_access_key_id: SecretStr | None = Field(
@@ -102,9 +104,7 @@ class Env(BaseSettings):
     @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
-        if value and (
-            urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
-        ):
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             msg = "must be an address such as https://studio.example.com"
             raise ValueError(msg)
         return value.rstrip("/") if value else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -111,7 +112,7 @@ TEMPLATES = [
 # ---------------------------------------------------------------------------------------------- database
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if ENV.database_url:
-    DATABASES = {"default": dict(dj_database_url.parse(ENV.database_url.get_secret_value()))}
+    DATABASES: dict[str, Any] = {"default": dict(dj_database_url.parse(ENV.database_url.get_secret_value()))}
     if DATABASES["default"]["ENGINE"].endswith("postgresql"):
         DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
         DATABASES["default"]["OPTIONS"] = {
@@ -144,7 +145,7 @@ if REDIS_URL:
             "CONFIG": {"hosts": [REDIS_URL], "prefix": "comfysaas"},
         }
     }
-    CACHES = {
+    CACHES: dict[str, Any] = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,

@@ -94,7 +94,8 @@ def simulator() -> Iterator[str]:
         url = _read_address(child)
         ComfyServer.objects.filter(url=url).exclude(name=SIMULATOR_NAME).update(is_enabled=False)
         ComfyServer.objects.update_or_create(
-            name=SIMULATOR_NAME, defaults={"url": url, "is_enabled": True, "auth_header_name": "", "auth_header_value": None}
+            name=SIMULATOR_NAME,
+            defaults={"url": url, "is_enabled": True, "auth_header_name": "", "auth_header_value": None},
         )
         yield url
     finally:
@@ -174,7 +175,7 @@ def serve(*, host: str, port: int, announce: Any) -> None:
 
     from comfysaas.asgi import application
 
-    loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop  # type: ignore[attr-defined]  # noqa: SLF001
+    loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop  # the one that daphne runs in
     sender.use(loop)  # the in-memory channel layer lives in the web server's loop
     with ExitStack() as stack:
         simulator_url = None

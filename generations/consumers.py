@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from channels.auth import get_user
 from channels.db import database_sync_to_async
@@ -14,6 +14,9 @@ from django.core.cache import cache
 
 from generations import events, snapshot
 from generations.models import Generation, Status
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 AUTHORISE_SECONDS = 30.0
 QUEUE_POLL_SECONDS = 2.0
@@ -27,6 +30,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
     """What both sockets share: sign-in is checked at the door and every AUTHORISE_SECONDS."""
 
     group = ""
+    user: User
 
     async def connect(self) -> None:
         """Accept, then close with a code that tells a browser why; a refused handshake would not."""
@@ -36,6 +40,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         if user is None or not user.is_authenticated or not user.is_active:
             await self.close(CLOSE_UNAUTHENTICATED)
             return
+        self.user = cast("User", user)
         await self.enter()
 
     async def enter(self) -> None:
@@ -67,7 +72,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             while True:
                 await asyncio.sleep(AUTHORISE_SECONDS)
                 user = await self._current_user()
-                if user is None or not user.is_authenticated or user.pk != self.scope["user"].pk:
+                if user is None or not user.is_authenticated or user.pk != self.user.pk:
                     await self.close(CLOSE_UNAUTHENTICATED)
                     return
 
@@ -84,8 +89,7 @@ class UserConsumer(_EventConsumer):
 
     async def enter(self) -> None:
         """Join and tell what is going on."""
-        user = self.scope["user"]
-        await self.join(events.user_group(user.pk))
+        await self.join(events.user_group(self.user.pk))
         for event in await self._snapshots():
             await self.send_json(event)
 
@@ -96,7 +100,7 @@ class UserConsumer(_EventConsumer):
 
     @database_sync_to_async
     def _snapshots(self) -> list[events.SnapshotEvent]:
-        mine = Generation.objects.for_user(self.scope["user"]).active().newest_first()
+        mine = Generation.objects.for_user(self.user).active().newest_first()
         rows = mine.select_related("version__template").prefetch_related("outputs__asset")
         return [snapshot.snapshot_event(row) for row in rows[:ACTIVE_AT_MOST]]
 
@@ -143,7 +147,7 @@ class GenerationConsumer(_EventConsumer):
                 await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else WATCHED_SECONDS / 4)
 
     def _mine(self) -> Any:
-        return Generation.objects.for_user(self.scope["user"]).filter(pk=self.prompt_id)
+        return Generation.objects.for_user(self.user).filter(pk=self.prompt_id)
 
     async def _is_mine(self) -> bool:
         return bool(await self._mine().aexists())

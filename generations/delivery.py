@@ -31,9 +31,7 @@ async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False
     is_inline = not is_download and asset.content_type in storage.INLINE_TYPES
     content_type = asset.content_type if asset.content_type in storage.INLINE_TYPES else storage.DEFAULT_CONTENT_TYPE
     if storage.is_remote():
-        url = storage.signed_url(
-            asset.key, content_type=content_type, download_name=None if is_inline else asset.name
-        )
+        url = storage.signed_url(asset.key, content_type=content_type, download_name=None if is_inline else asset.name)
         return _private(HttpResponseRedirect(url), seconds=0)
     response = await _ranged(request, asset.key, asset.size_bytes, content_type, etag=asset.hash)
     disposition = content_disposition_header(not is_inline, asset.name)

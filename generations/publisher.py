@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
 
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
 from generations import events
@@ -51,9 +51,16 @@ class LoopThread:
 sender = LoopThread()
 
 
+def channel_layer() -> BaseChannelLayer:
+    """The configured layer; there always is one (settings.CHANNEL_LAYERS)."""
+    layer = get_channel_layer()
+    assert layer is not None  # noqa: S101  (for the type checker)
+    return layer
+
+
 async def send_event(generation_id: Any, user_id: int, event: events.Event) -> None:
     """Give an event to whoever watches this generation or all of this user's. A failing layer loses it, loudly."""
-    layer = get_channel_layer()
+    layer = channel_layer()
     message = {"type": "generation.event", "event": event}
     try:
         await layer.group_send(events.prompt_group(generation_id), message)
@@ -69,9 +76,7 @@ def publish(generation: Generation, event: events.Event) -> None:
 
 async def _wake_relays(generation_id: str | None) -> None:
     try:
-        await get_channel_layer().group_send(
-            events.RELAY_GROUP, {"type": "relay.wake", "generation_id": generation_id}
-        )
+        await channel_layer().group_send(events.RELAY_GROUP, {"type": "relay.wake", "generation_id": generation_id})
     except Exception:
         logger.exception("The relays could not be woken; they look for work every second anyway")
 

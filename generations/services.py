@@ -39,9 +39,7 @@ def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]
     values = draw_seeds(parameters, validate(parameters, inputs))
     _check_media(user, parameters, values)
     with transaction.atomic():
-        generation = Generation.objects.create(
-            user=user, version=version, inputs=json_values(parameters, values)
-        )
+        generation = Generation.objects.create(user=user, version=version, inputs=json_values(parameters, values))
         publisher.wake_relays()
         publisher.publish(generation, snapshot.snapshot_event(generation))
     return generation
@@ -64,7 +62,7 @@ def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[
         raise InvalidInputs(errors)
 
 
-def upload(*, user: User, file: UploadedFile) -> Asset:
+def upload(*, user: User, file: UploadedFile[Any]) -> Asset:
     """Store a user's file. InvalidUploadError when it is too large, empty or no medium that a workflow can use."""
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."

@@ -154,8 +154,13 @@ def _poster(spooled: Spooled) -> Image.Image | None:
     if spooled.content_type.startswith("video/"):
         with av.open(spooled.file, mode="r") as container:
             for frame in container.decode(video=0):
-                return frame.to_image() if frame.width * frame.height <= MAX_IMAGE_PIXELS else None
+                return _picture(frame) if frame.width * frame.height <= MAX_IMAGE_PIXELS else None
     return None
+
+
+def _picture(frame: av.VideoFrame) -> Image.Image:
+    picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it without types
+    return picture
 
 
 def _save_exactly(key: str, content: File[bytes]) -> str:

@@ -191,7 +191,7 @@ def delete_files(self: object, keys: list[str]) -> None:
     try:
         storage.delete(keys)
     except Exception as error:
-        raise self.retry(exc=error, countdown=min(300, 5 * 2 ** self.request.retries)) from error  # type: ignore[attr-defined]
+        raise self.retry(exc=error, countdown=min(300, 5 * 2**self.request.retries)) from error  # type: ignore[attr-defined]
 
 
 @shared_task(ignore_result=True, expires=SWEEP_SECONDS)

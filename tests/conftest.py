@@ -12,7 +12,7 @@ import pytest
 
 from tests.environment import IS_CI, POSTGRES_URL, REDIS_SERVER_URL
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}  # noqa: S104
+LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,12 @@ def redis_url() -> str:
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """A Chromium for browser tests; required in CI."""
-    for candidate in (os.environ.get("CHROMIUM", ""), "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"):
+    for candidate in (
+        os.environ.get("CHROMIUM", ""),
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ):
         if candidate and Path(candidate).exists():
             return candidate
     _missing("Chromium (set CHROMIUM to its path)")

@@ -23,4 +23,3 @@ if os.environ.get("TEST_BACKEND") == "postgres":
     if not POSTGRES_URL:
         pytest.exit("TEST_BACKEND=postgres needs DATABASE_URL", returncode=2)
     os.environ["DATABASE_URL"] = POSTGRES_URL
-

@@ -193,9 +193,7 @@ class ComfyClient:
 
     # Files
 
-    def upload_image(
-        self, name: str, fileobj: BinaryIO, *, subfolder: str = "", overwrite: bool = True
-    ) -> str:
+    def upload_image(self, name: str, fileobj: BinaryIO, *, subfolder: str = "", overwrite: bool = True) -> str:
         """Stores a file of any kind in the server's input folder, streaming it.
 
         Returns the value to give to a LoadImage-like input. Raises Rejected when the server does not want the
@@ -208,9 +206,7 @@ class ComfyClient:
         stored = self._understood(response, _mapping)
         stored_name, folder = stored.get("name"), stored.get("subfolder")
         if not isinstance(stored_name, str) or not stored_name:
-            raise ProtocolError(
-                f"ComfyUI at {self.address} stored the upload {name} without telling its name."
-            )
+            raise ProtocolError(f"ComfyUI at {self.address} stored the upload {name} without telling its name.")
         return f"{folder}/{stored_name}" if isinstance(folder, str) and folder else stored_name
 
     @contextmanager
@@ -236,9 +232,7 @@ class ComfyClient:
             return
         is_outside = file.subfolder.startswith(("/", "\\")) or ".." in file.subfolder or ":" in file.subfolder
         if response.status_code in {400, 404} or (response.status_code == 403 and is_outside):
-            raise NotFound(
-                f"ComfyUI at {self.address} has no {file.type} file {file.subfolder}/{file.filename}."
-            )
+            raise NotFound(f"ComfyUI at {self.address} has no {file.type} file {file.subfolder}/{file.filename}.")
         with self._translated(response.request):
             response.read()
         self._checked(response)
@@ -295,9 +289,7 @@ class ComfyClient:
         }
         reason = reasons.get(status, f"answered HTTP {status}")
         if response.is_redirect:
-            reason = (
-                f"redirects elsewhere (HTTP {status}): is the address right, and does it need credentials?"
-            )
+            reason = f"redirects elsewhere (HTTP {status}): is the address right, and does it need credentials?"
         raise self._unavailable(response, reason, is_ambiguous=status >= 500)
 
     def _understood(self, response: httpx.Response, read: Callable[[object], _Answer]) -> _Answer:
@@ -308,9 +300,7 @@ class ComfyClient:
             raise self._unavailable(response, "answered with a web page: is a login in front of it?")
         return read(_json(response))
 
-    def _unavailable(
-        self, response: httpx.Response, reason: str, *, is_ambiguous: bool = False
-    ) -> Unavailable:
+    def _unavailable(self, response: httpx.Response, reason: str, *, is_ambiguous: bool = False) -> Unavailable:
         return Unavailable(
             f"ComfyUI at {self.address} {reason.rstrip('.')}.",
             is_ambiguous=is_ambiguous and response.request.method != "GET",

@@ -47,9 +47,7 @@ def load_api_graph(source: str | bytes | object) -> Graph:
     if not isinstance(value, dict) or not value:
         raise GraphError(f"This file holds no workflow. {_EXPORT_HINT}")
     if isinstance(value.get("nodes"), list):
-        raise GraphError(
-            f"This is a workflow in ComfyUI's editor format, which cannot be run as it is. {_EXPORT_HINT}"
-        )
+        raise GraphError(f"This is a workflow in ComfyUI's editor format, which cannot be run as it is. {_EXPORT_HINT}")
     graph = {str(node_id): _load_node(str(node_id), node) for node_id, node in value.items()}
     for node_id, name, source_id in links(graph):
         if source_id not in graph:
@@ -64,9 +62,7 @@ def _parse(source: str | bytes | object) -> object:
     if not isinstance(source, str | bytes):
         return source
     try:
-        return decode(
-            source.decode("utf-8-sig") if isinstance(source, bytes) else source.removeprefix("\ufeff")
-        )
+        return decode(source.decode("utf-8-sig") if isinstance(source, bytes) else source.removeprefix("\ufeff"))
     except (UnicodeDecodeError, ProtocolError) as error:
         raise GraphError(f"This is not a JSON file, so it cannot be a workflow. {_EXPORT_HINT}") from error
 
@@ -85,14 +81,10 @@ def _is_node(value: object) -> bool:
 
 def _load_node(node_id: str, node: object) -> Node:
     if not isinstance(node, dict) or not isinstance(node.get("class_type"), str) or not node["class_type"]:
-        raise GraphError(
-            f'The entry "{node_id[:80]}" is not a node: it names no "class_type". {_EXPORT_HINT}'
-        )
+        raise GraphError(f'The entry "{node_id[:80]}" is not a node: it names no "class_type". {_EXPORT_HINT}')
     inputs = node.get("inputs")
     if inputs is not None and not isinstance(inputs, dict):
-        raise GraphError(
-            f'The "inputs" of node {node_id} ({node["class_type"]}) are not an object. {_EXPORT_HINT}'
-        )
+        raise GraphError(f'The "inputs" of node {node_id} ({node["class_type"]}) are not an object. {_EXPORT_HINT}')
     # A node without inputs that no output reaches passes the server's validation and then kills its only
     # worker.
     return {**node, "inputs": inputs or {}}
@@ -165,8 +157,7 @@ def _unknown_classes(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphPro
             yield GraphProblem(
                 node_id,
                 node_title(graph, node_id),
-                f"The server does not know the node type {node['class_type']}; "
-                "install the custom node it comes from.",
+                f"The server does not know the node type {node['class_type']}; install the custom node it comes from.",
             )
 
 
@@ -191,8 +182,7 @@ def _missing_models(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProb
             yield GraphProblem(
                 node_id,
                 node_title(graph, node_id),
-                f"The server has no file {value} to choose as {spec.name}; "
-                "put it into the server's models folder.",
+                f"The server has no file {value} to choose as {spec.name}; put it into the server's models folder.",
             )
 
 
@@ -223,9 +213,7 @@ def _loops(graph: Graph) -> list[GraphProblem]:
     except graphlib.CycleError as error:
         ring = " → ".join(node_title(graph, node_id) for node_id in error.args[1])
         first = str(error.args[1][0])
-        return [
-            GraphProblem(first, node_title(graph, first), f"These nodes feed each other in a loop: {ring}.")
-        ]
+        return [GraphProblem(first, node_title(graph, first), f"These nodes feed each other in a loop: {ring}.")]
     return []
 
 

@@ -242,9 +242,7 @@ def _executing(data: _JsonObject) -> Executing:
 
 
 def _progress(data: _JsonObject) -> Progress:
-    return Progress(
-        _number(data, "value"), _number(data, "max"), _text(data, "prompt_id"), _text(data, "node")
-    )
+    return Progress(_number(data, "value"), _number(data, "max"), _text(data, "prompt_id"), _text(data, "node"))
 
 
 def _progress_state(data: _JsonObject) -> ProgressState:
@@ -340,11 +338,7 @@ def _parse_binary(frame: bytes) -> Message:
     if number > len(frame) - 8:
         raise ProtocolError(f"ComfyUI sent a binary frame of type {kind} that is cut off.")
     head, rest = frame[8 : 8 + number].decode(errors="replace"), frame[8 + number :]
-    return (
-        _preview(head, rest)
-        if kind == 4
-        else TextPreview(head, rest.decode(errors="replace").replace("\0", ""))
-    )
+    return _preview(head, rest) if kind == 4 else TextPreview(head, rest.decode(errors="replace").replace("\0", ""))
 
 
 _OPAQUE = "application/octet-stream"

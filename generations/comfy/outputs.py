@@ -128,9 +128,7 @@ def _file_item(node_id: str, key: str, index: int, value: dict[str, object]) -> 
     # VHS_VideoCombine adds `fullpath`, an absolute path of the server.
     hidden = {"filename", "subfolder", "type", "fullpath"}
     details = {key: item for key, item in value.items() if key not in hidden}
-    return OutputItem(
-        _file_kind(file.filename, details.get("format")), node_id, key, index, file=file, details=details
-    )
+    return OutputItem(_file_kind(file.filename, details.get("format")), node_id, key, index, file=file, details=details)
 
 
 def _file_kind(filename: str, media_format: object) -> Kind:
@@ -148,6 +146,4 @@ def _file_kind(filename: str, media_format: object) -> Kind:
 def _natural(node_id: str) -> list[tuple[int, int, str]]:
     """Sorts "9" before "10" and "12:3" after "12"."""
     parts = re.findall(r"[0-9]+|[^0-9]+", node_id)
-    return [
-        (0, int(part[:18]), part) if part.isascii() and part.isdigit() else (1, 0, part) for part in parts
-    ]
+    return [(0, int(part[:18]), part) if part.isascii() and part.isdigit() else (1, 0, part) for part in parts]

@@ -175,9 +175,7 @@ def _node_error(node_id: str, entry: object, error: object) -> NodeError:
 def read_queue(data: object) -> QueueState:
     """The answer of GET /queue, whose pending part is a heap and not sorted (execution.py, PromptQueue)."""
     answer = _object(data, "queue")
-    pending = sorted(
-        _queue_items(answer.get("queue_pending")), key=lambda item: (item.number, item.prompt_id)
-    )
+    pending = sorted(_queue_items(answer.get("queue_pending")), key=lambda item: (item.number, item.prompt_id))
     return QueueState(tuple(_queue_items(answer.get("queue_running"))), tuple(pending))
 
 

@@ -130,9 +130,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
     def start(self, prompt_id: uuid.UUID) -> int:
         """SUBMITTED -> RUNNING."""
-        return self._from(prompt_id, Status.SUBMITTED).update(
-            status=Status.RUNNING, started_at=timezone.now()
-        )
+        return self._from(prompt_id, Status.SUBMITTED).update(status=Status.RUNNING, started_at=timezone.now())
 
     def finish_upstream(self, prompt_id: uuid.UUID, *, outputs: dict[str, Any]) -> int:
         """SUBMITTED, RUNNING -> STORING, with ComfyUI's `outputs` to copy. Not when it was canceled."""
@@ -162,9 +160,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
     def postpone_storing(self, pk: uuid.UUID, *, seconds: float) -> int:
         """Copying goes on (or is tried again) for as long; nobody else starts before."""
-        return self.filter(pk=pk, status=Status.STORING).update(
-            store_after=timezone.now() + timedelta(seconds=seconds)
-        )
+        return self.filter(pk=pk, status=Status.STORING).update(store_after=timezone.now() + timedelta(seconds=seconds))
 
     def succeed(self, pk: uuid.UUID) -> int:
         """STORING -> SUCCEEDED: every output is in the storage."""
@@ -222,7 +218,9 @@ class Generation(models.Model):
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     priority = models.SmallIntegerField(default=0, help_text="Higher bands run first.")
 
-    server = models.ForeignKey(ComfyServer, null=True, blank=True, on_delete=models.SET_NULL, related_name="generations")
+    server = models.ForeignKey(
+        ComfyServer, null=True, blank=True, on_delete=models.SET_NULL, related_name="generations"
+    )
     attempt = models.PositiveSmallIntegerField(default=0, help_text="How often it was handed to a server.")
     prompt_id = models.UUIDField(unique=True, help_text="ComfyUI's id of the current attempt.")
     upstream_outputs = models.JSONField(null=True, blank=True, help_text="What ComfyUI reported, to be copied.")
@@ -257,7 +255,8 @@ class Generation(models.Model):
                 condition=~Q(status=Status.FAILED) | ~Q(error_code=""), name="generation_failed_has_a_reason"
             ),
             models.CheckConstraint(
-                condition=~Q(status=Status.QUEUED) | Q(server__isnull=True), name="generation_queued_has_no_server"
+                condition=~Q(status=Status.QUEUED) | Q(server__isnull=True),
+                name="generation_queued_has_no_server",
             ),
             models.CheckConstraint(
                 condition=~Q(status=Status.STORING) | Q(store_after__isnull=False, upstream_outputs__isnull=False),
@@ -272,9 +271,7 @@ class Generation(models.Model):
                 condition=Q(status=Status.QUEUED),
             ),
             models.Index(fields=["server"], name="generation_upstream", condition=Q(status__in=UPSTREAM)),
-            models.Index(
-                fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)
-            ),
+            models.Index(fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)),
         ]
 
     def __str__(self) -> str:

@@ -87,7 +87,9 @@ class ComfyServer(models.Model):
         help_text="Base address, such as http://10.0.0.5:8188.",
     )
     auth_header_name = models.CharField(
-        max_length=80, blank=True, help_text="Header that a proxy in front of it asks for, such as Authorization."
+        max_length=80,
+        blank=True,
+        help_text="Header that a proxy in front of it asks for, such as Authorization.",
     )
     auth_header_value = EncryptedTextField(
         blank=True, null=True, help_text="Its value, such as “Bearer …”. Stored encrypted."

@@ -39,8 +39,7 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
         return (
             self.published()
             .filter(
-                models.Q(visibility=Visibility.EVERYONE)
-                | models.Q(visibility=Visibility.GROUPS, groups__user=user)
+                models.Q(visibility=Visibility.EVERYONE) | models.Q(visibility=Visibility.GROUPS, groups__user=user)
             )
             .distinct()
         )

@@ -23,9 +23,7 @@ _LABELS = {
     "fps": "Frames per second",
 }
 _ROLES = {"positive": ("prompt", "Prompt"), "negative": ("negative_prompt", "Negative prompt")}
-_ADVANCED = frozenset(
-    {"sampler_name", "scheduler", "denoise", "filename_prefix", "ckpt_name", "vae_name", "clip_skip"}
-)
+_ADVANCED = frozenset({"sampler_name", "scheduler", "denoise", "filename_prefix", "ckpt_name", "vae_name", "clip_skip"})
 _UPLOADS: dict[str, ParameterType] = {"image": "image", "video": "video", "audio": "audio"}
 _CONSTANTS: dict[str, ParameterType] = {
     "INT": "integer",

@@ -137,9 +137,7 @@ def _widget(parameter: Parameter) -> forms.Widget:
             return forms.Textarea(attrs=attrs | {"rows": 4})
         case "boolean":
             # A ticked box is one of two right answers, so the browser must not insist on it.
-            return forms.CheckboxInput(
-                attrs={key: value for key, value in attrs.items() if key != "required"}
-            )
+            return _Checkbox(attrs={key: value for key, value in attrs.items() if key != "required"})
         case "choice":
             return forms.Select(attrs=attrs, choices=_options(parameter))
         case _:
@@ -156,6 +154,13 @@ _SEED: dict[str, Any] = {
 }
 
 
+class _Checkbox(forms.CheckboxInput):
+    """An unticked box is not sent at all; what is sent, `validate` reads (Django takes "off" for True)."""
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: object, name: str) -> Any:
+        return data.get(name, False)
+
+
 def _common(parameter: Parameter, *, is_needed: bool) -> dict[str, Any]:
     return {"data-type": parameter.type, "required": is_needed}
 
@@ -166,9 +171,7 @@ def _range(parameter: Parameter) -> dict[str, Any]:
     """
     limits = {"min": parameter.minimum, "max": parameter.maximum}
     given = {key: value for key, value in limits.items() if value is not None}
-    hints = {
-        f"data-{key}": value for key, value in (given | {"step": parameter.step}).items() if value is not None
-    }
+    hints = {f"data-{key}": value for key, value in (given | {"step": parameter.step}).items() if value is not None}
     return {**given, **hints, "step": "1" if parameter.type == "integer" else "any"}
 
 

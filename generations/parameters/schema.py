@@ -208,7 +208,24 @@ def _name_of(item: object, position: int) -> str:
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        message = fault["msg"].removeprefix("Value error, ")
-        place = ".".join(str(part) for part in fault["loc"])
-        yield f"{place}: {message}." if place else message
+    """One sentence for each field at fault; a default of the wrong type would otherwise have one for every
+    type.
+    """
+    faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}
+    for place, fault in reversed(faults.items()):
+        if not place:
+            yield _REASONS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+            continue
+        reason = _REASONS.get(fault["type"]) or f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
+        yield f"{place[0]}: {reason.rstrip('.')}."
+
+
+# Pydantic's words, where they speak of Python.
+_REASONS = {
+    "string_pattern_mismatch": "use small letters, digits and underscores, and begin with a letter",
+    "too_short": "bind it to at least one input of a node",
+    "missing": "this is missing",
+    "extra_forbidden": "there is no such setting",
+    "model_type": "A parameter must be an object.",
+    "dict_type": "A parameter must be an object.",
+}

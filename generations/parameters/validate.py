@@ -60,9 +60,7 @@ def draw_seeds(
 def json_values(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> dict[str, Value]:
     """The values as stored and sent to browsers: seeds as text, because JavaScript rounds above 2**53."""
     seeds = {parameter.name for parameter in parameters if parameter.type == "seed"}
-    return {
-        name: str(value) if name in seeds and value is not None else value for name, value in values.items()
-    }
+    return {name: str(value) if name in seeds and value is not None else value for name, value in values.items()}
 
 
 def _value(parameter: Parameter, raw: object) -> Value:

@@ -49,10 +49,7 @@ def _integer(raw: object) -> int:
 def _number(raw: object) -> int | float:
     if isinstance(raw, str):
         # float() alone would take "nan", "1_0" and digits of other scripts.
-        if (
-            not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", raw.strip())
-            or len(raw) > 400
-        ):
+        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", raw.strip()) or len(raw) > 400:
             raise BadValue("Enter a number.")
         raw = float(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | float):

@@ -77,9 +77,7 @@ class ServerAgent:
         self._broadcast = Broadcast()
         self._client = ComfyClient(server.url, headers=server.headers)
         # A fresh id for every agent: the old one's socket may linger in the server and take ours with it.
-        self._listener = Listener(
-            server.url, uuid.uuid4().hex, headers=server.headers, fresh_client_id=True
-        )
+        self._listener = Listener(server.url, uuid.uuid4().hex, headers=server.headers, fresh_client_id=True)
         self._threads = [
             threading.Thread(target=self._read, name=f"reader {server.name}", daemon=True),
             threading.Thread(target=self._act, name=f"agent {server.name}", daemon=True),

@@ -44,9 +44,7 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
     if entry.outcome == "error":
         return failed(generation, execution_failure(generation, entry.error))
     with transaction.atomic():
-        changed = _transition(
-            prompt_id, lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs)
-        )
+        changed = _transition(prompt_id, lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs))
         if changed:
             transaction.on_commit(lambda: store_outputs.delay(str(generation.pk)))
     # 0 rows although it is still ours: somebody asked to cancel it in this very moment.
@@ -93,7 +91,9 @@ def execution_failure(generation: Generation, error: ExecutionError | None) -> F
         "out_of_memory" if error.is_out_of_memory else "node_execution_error",
         "The graphics card ran out of memory. Try a smaller size or fewer images."
         if error.is_out_of_memory
-        else _without_paths(first_line[0]) if first_line else f"{error.exception_type}.",
+        else _without_paths(first_line[0])
+        if first_line
+        else f"{error.exception_type}.",
         node_id=error.node_id,
         node_title=node_title(graph, node_id) if node_id in graph else error.node_type,
         class_type=error.node_type,
@@ -111,7 +111,13 @@ def rejection_failure(generation: Generation, rejection: Rejected) -> Failure:
     first: NodeError | None = rejection.node_errors[0] if rejection.node_errors else None
     graph = generation.version.graph
     title = node_title(graph, first.node_id) if first and first.node_id in graph else ""
-    reason = f"{first.message}: {first.details}" if first and first.details else first.message if first else rejection.message
+    reason = (
+        f"{first.message}: {first.details}"
+        if first and first.details
+        else first.message
+        if first
+        else rejection.message
+    )
     return Failure(
         "invalid_workflow",
         f"ComfyUI refused the workflow. {_without_paths(reason)}",

@@ -70,9 +70,7 @@ class Broadcast:
         """Take in one message of the socket; those of strangers' prompts are ignored."""
         match message:
             case PreviewImageWithMetadata():
-                self._offer_preview(
-                    message.prompt_id, message.display_node_id, message.content_type, message.image
-                )
+                self._offer_preview(message.prompt_id, message.display_node_id, message.content_type, message.image)
             case PreviewImage():
                 self._offer_preview(self._running, None, message.content_type, message.image)
             case ExecutionStart():

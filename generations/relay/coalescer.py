@@ -19,9 +19,7 @@ V = TypeVar("V")
 class Coalescer(Generic[K, V]):
     """Hands values to `send` on the loop of `sender`. `offer` never blocks, whatever `send` waits for."""
 
-    def __init__(
-        self, sender: LoopThread, send: Callable[[K, V], Awaitable[None]], *, interval_seconds: float
-    ) -> None:
+    def __init__(self, sender: LoopThread, send: Callable[[K, V], Awaitable[None]], *, interval_seconds: float) -> None:
         self._sender = sender
         self._send = send
         self._interval = interval_seconds

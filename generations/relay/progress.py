@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from generations.comfy.graph import Graph, node_title
-from generations.comfy.messages import Executing, ExecutionCached, Message, NodeProgress, Progress, ProgressState
+from generations.comfy.messages import (
+    Executing,
+    ExecutionCached,
+    Message,
+    NodeProgress,
+    Progress,
+    ProgressState,
+)
 from generations.events import Progress as Snapshot
 
 SAMPLER_WEIGHT = 10.0
@@ -67,7 +74,7 @@ class ProgressTracker:
 
     def _own_node(self, node_id: str) -> str:
         """The id in our graph: server-side expansions append `.…` to it (comfy_execution/graph_utils.py)."""
-        return node_id if node_id in self._graph else node_id.split(".")[0]
+        return node_id if node_id in self._graph else node_id.split(".", maxsplit=1)[0]
 
     def snapshot(self) -> Snapshot:
         """Complete; `value` never goes back."""
@@ -77,9 +84,7 @@ class ProgressTracker:
         current = self._current if self._current in self._graph else None
         return {
             "value": round(self._value, 4),
-            "nodes_done": sum(
-                1 for node_id, part in self._fractions.items() if part >= 1.0 and node_id in self._graph
-            ),
+            "nodes_done": sum(1 for node_id, part in self._fractions.items() if part >= 1.0 and node_id in self._graph),
             "nodes_total": len(self._graph),
             "node_id": current,
             "node_title": node_title(self._graph, current) if current else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from generations import storage
 from generations.comfy.client import ComfyClient
@@ -46,7 +46,7 @@ def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) ->
     name = f"{asset.hash.removeprefix('blake3:')[:32]}.{extension}"
     try:
         with storage.open_key(asset.key) as file:
-            return client.upload_image(name, file.file, subfolder="comfysaas", overwrite=True)
+            return client.upload_image(name, cast("BinaryIO", file), subfolder="comfysaas", overwrite=True)
     except FileNotFoundError as error:
         msg = "An input file of this generation is gone from the storage."
         raise InputMissingError(msg) from error

@@ -10,13 +10,12 @@ import threading
 import uuid
 from concurrent.futures import Future
 
-from channels.layers import get_channel_layer
 from django.db import DatabaseError, close_old_connections, connections
 
 from generations.events import RELAY_GROUP
 from generations.models import ComfyServer
 from generations.models.server import LEASE_SECONDS
-from generations.publisher import sender
+from generations.publisher import channel_layer, sender
 from generations.relay.agent import ServerAgent
 
 logger = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ class Supervisor:
 
     async def _listen_for_wakes(self) -> None:
         """Pass on wake-ups of the channel layer. Losing one costs a second: agents look by themselves."""
-        layer = get_channel_layer()
+        layer = channel_layer()
         while not self._stopping.is_set():
             try:
                 channel = await layer.new_channel()

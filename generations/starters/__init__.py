@@ -10,17 +10,12 @@ from django.db import transaction
 
 from generations.comfy.graph import load_api_graph
 from generations.models import WorkflowTemplate
-from generations.parameters.bind import check_bindings
-from generations.parameters.schema import parse_parameters
+from generations.parameters.schema import check_bindings, parse_parameters
 
 
 def packages() -> list[dict[str, Any]]:
     """The starters as they lie in this folder, in the gallery's order."""
-    found = [
-        json.loads(entry.read_text())
-        for entry in files(__name__).iterdir()
-        if entry.name.endswith(".json")
-    ]
+    found = [json.loads(entry.read_text()) for entry in files(__name__).iterdir() if entry.name.endswith(".json")]
     return sorted(found, key=lambda package: package["position"])
 
 
@@ -36,8 +31,6 @@ def install() -> list[WorkflowTemplate]:
                 defaults={key: package[key] for key in ("title", "description", "tags", "position")},
             )
             if is_new:
-                template.add_version(
-                    graph=graph, parameters=package["parameters"], note="Starter", publish=True
-                )
+                template.add_version(graph=graph, parameters=package["parameters"], note="Starter", publish=True)
                 added.append(template)
     return added

@@ -112,8 +112,7 @@ class TestSubmit:
             submit(answering(400, recording("missing_node")["post_body"]))
         assert caught.value.type == "invalid_prompt"
         assert str(caught.value) == (
-            "ComfyUI rejected the request: Cannot execute because node NoSuchNode "
-            "does not exist. (Node ID '#3')."
+            "ComfyUI rejected the request: Cannot execute because node NoSuchNode does not exist. (Node ID '#3')."
         )
 
     @pytest.mark.parametrize(
@@ -161,9 +160,7 @@ class TestSubmit:
             (httpx.RemoteProtocolError("x"), True),
         ],
     )
-    def test_a_lost_answer_is_ambiguous_and_never_repeated(
-        self, error: Exception, is_ambiguous: bool
-    ) -> None:
+    def test_a_lost_answer_is_ambiguous_and_never_repeated(self, error: Exception, is_ambiguous: bool) -> None:
         calls = []
 
         def handler(request: httpx.Request) -> httpx.Response:
@@ -301,9 +298,7 @@ class TestServer:
 
     def test_servers_without_feature_flags_have_none(self) -> None:
         assert answering(404).features() == {}
-        assert answering(200, {"supports_preview_metadata": True}).features() == {
-            "supports_preview_metadata": True
-        }
+        assert answering(200, {"supports_preview_metadata": True}).features() == {"supports_preview_metadata": True}
 
     def test_object_info_keeps_integers_exact(self) -> None:
         info = answering(200, {"A": {"max": 2**64 - 1}}).object_info()
@@ -411,9 +406,7 @@ def live() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         return web.Response()
 
     app = web.Application(client_max_size=10**8)
-    app.add_routes(
-        [web.get("/api/view", view), web.post("/api/upload/image", upload), web.post("/api/prompt", hang)]
-    )
+    app.add_routes([web.get("/api/view", view), web.post("/api/upload/image", upload), web.post("/api/prompt", hang)])
     with serving(app) as url:
         yield url, uploads
         done.set()

@@ -49,7 +49,10 @@ def test_a_node_may_be_called_prompt() -> None:
 
 
 def test_missing_inputs_are_added_to_a_copy() -> None:
-    source = {"1": {"class_type": "Note"}, "2": {"class_type": "A", "inputs": None}}
+    source: dict[str, dict[str, Any]] = {
+        "1": {"class_type": "Note"},
+        "2": {"class_type": "A", "inputs": None},
+    }
     graph = load_api_graph(source)
     assert graph["1"]["inputs"] == graph["2"]["inputs"] == {}
     assert "inputs" not in source["1"]
@@ -114,9 +117,7 @@ def test_a_link_is_a_list_of_text_and_number(value: object, expected: bool) -> N
 
 
 def test_titles_fall_back_to_class_and_id() -> None:
-    graph = load_api_graph(
-        {"1": {"class_type": "A", "_meta": {"title": " My node "}}, "2": {"class_type": "B"}}
-    )
+    graph = load_api_graph({"1": {"class_type": "A", "_meta": {"title": " My node "}}, "2": {"class_type": "B"}})
     assert [node_title(graph, key) for key in ("1", "2", "1.0.0.3", "7")] == ["My node", "B", "My node", "7"]
 
 

@@ -146,9 +146,7 @@ def test_failed_attempts_are_told_and_repeated() -> None:
 def test_a_silent_server_is_given_up_and_a_fresh_id_used() -> None:
     comfy = FakeComfy(Script([json.dumps(STATUS)], then="silence"))
     with comfy.running() as url:
-        listener = Listener(
-            url, "old", ping_interval=0.05, pong_timeout=0.3, backoff=QUICK, fresh_client_id=True
-        )
+        listener = Listener(url, "old", ping_interval=0.05, pong_timeout=0.3, backoff=QUICK, fresh_client_id=True)
         started = time.monotonic()
         events = listen(listener, 4)
         assert time.monotonic() - started >= 0.3
@@ -194,9 +192,7 @@ def test_malformed_frames_are_skipped() -> None:
 
 
 def test_large_frames_come_through() -> None:
-    comfy = FakeComfy(
-        Script([text("executed_by_custom", text="x" * 6_000_000), b"\0\0\0\x63" + b"y" * 6_000_000])
-    )
+    comfy = FakeComfy(Script([text("executed_by_custom", text="x" * 6_000_000), b"\0\0\0\x63" + b"y" * 6_000_000]))
     with comfy.running() as url:
         events = listen(Listener(url, "me"), 4)
     assert isinstance(events[2], Unknown)

@@ -59,16 +59,12 @@ def test_a_recorded_run_reads_from_start_to_end() -> None:
     images = next(message for message in messages if isinstance(message, Executed)).output
     assert images is not None
     assert len(images["images"]) == 2  # type: ignore[arg-type]
-    assert any(
-        isinstance(message, PreviewImage) and message.content_type == "image/jpeg" for message in messages
-    )
+    assert any(isinstance(message, PreviewImage) and message.content_type == "image/jpeg" for message in messages)
 
 
 def test_a_recorded_preview_with_metadata_names_its_node_and_prompt() -> None:
     name = "sd15_newseed_metadata_preview"
-    preview = next(
-        parse(f) for f in frames(name) if isinstance(f, bytes) and not truncated_metadata_preview(f)
-    )
+    preview = next(parse(f) for f in frames(name) if isinstance(f, bytes) and not truncated_metadata_preview(f))
     assert isinstance(preview, PreviewImageWithMetadata)
     assert preview.prompt_id == recording(name)["post_body"]["prompt_id"]
     assert (preview.node_id, preview.display_node_id, preview.content_type) == ("3", "3", "image/jpeg")
@@ -137,24 +133,18 @@ def test_running_out_of_memory_is_recognised(exception_type: str, text: str) -> 
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none_never_get_through(token: str) -> None:
     assert parse(f'{{"type":"progress","data":{{"value":{token},"max":{token}}}}}') == Progress(0, 0)
-    executed = parse(
-        f'{{"type":"executed","data":{{"node":"1","prompt_id":"p","output":{{"a":[{token}]}}}}}}'
-    )
+    executed = parse(f'{{"type":"executed","data":{{"node":"1","prompt_id":"p","output":{{"a":[{token}]}}}}}}')
     assert executed == Executed("1", "1", {"a": [None]}, "p")
 
 
 def test_characters_that_no_database_takes_are_replaced() -> None:
-    message = parse(
-        '{"type":"executed","data":{"node":"1","prompt_id":"p","output":{"t":["a\\u0000b\\ud800"]}}}'
-    )
+    message = parse('{"type":"executed","data":{"node":"1","prompt_id":"p","output":{"t":["a\\u0000b\\ud800"]}}}')
     assert isinstance(message, Executed)
     assert message.output == {"t": ["a\ufffdb\ufffd"]}
 
 
 def test_characters_beyond_the_basic_plane_survive() -> None:
-    message = parse(
-        '{"type":"executed","data":{"node":"1","prompt_id":"p","output":{"t":["\\ud83d\\ude00"]}}}'
-    )
+    message = parse('{"type":"executed","data":{"node":"1","prompt_id":"p","output":{"t":["\\ud83d\\ude00"]}}}')
     assert isinstance(message, Executed)
     assert message.output == {"t": ["\U0001f600"]}
 

@@ -64,9 +64,7 @@ def test_both_forms_of_a_choice_read_the_same() -> None:
     assert spec_of("COMBO").type == "COMBO"
 
 
-@pytest.mark.parametrize(
-    "spec", ["INT", [], ["INT", "sloppy"], ["INT", None], None, 5, [None], ["FLOAT,INT"]]
-)
+@pytest.mark.parametrize("spec", ["INT", [], ["INT", "sloppy"], ["INT", None], None, 5, [None], ["FLOAT,INT"]])
 def test_sloppy_specs_still_have_a_name(spec: object) -> None:
     node = read_node_spec("A", {"input": {"required": {"x": spec}}})
     assert [found.name for found in node.inputs] == ["x"]

@@ -10,7 +10,15 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import User
-from generations.models import Asset, ComfyServer, Generation, Output, Status, TemplateVersion, WorkflowTemplate
+from generations.models import (
+    Asset,
+    ComfyServer,
+    Generation,
+    Output,
+    Status,
+    TemplateVersion,
+    WorkflowTemplate,
+)
 from generations.models.generation import TERMINAL
 
 RECORDINGS = Path(__file__).parent.parent / "comfy" / "recordings"
@@ -93,7 +101,11 @@ def make_generation(
         fields.setdefault("store_after", now)
         fields.setdefault("upstream_outputs", {})
     return Generation.objects.create(
-        user=user, version=version_of(template), status=status, inputs=fields.pop("inputs", {"prompt": "a cat"}), **fields
+        user=user,
+        version=version_of(template),
+        status=status,
+        inputs=fields.pop("inputs", {"prompt": "a cat"}),
+        **fields,
     )
 
 
@@ -102,7 +114,9 @@ def make_server(name: str = "one", url: str = "http://127.0.0.1:8188", **fields:
     return ComfyServer.objects.create(name=name, url=url, **fields)
 
 
-def make_asset(user: User, content: bytes = b"", *, key: str = "", content_type: str = "image/png", **fields: Any) -> Asset:
+def make_asset(
+    user: User, content: bytes = b"", *, key: str = "", content_type: str = "image/png", **fields: Any
+) -> Asset:
     """A stored file; by default a small red picture."""
     import io
     import uuid

@@ -53,7 +53,10 @@ class Command(BaseCommand):
         else:
             source = [f"  ComfyUI: {address}" for address in settings.COMFYUI_URLS]
         self._print(
-            f"  comfysaas is ready at {url}", f"  Data is kept in {settings.DATA_DIR}", *source, "  Ctrl-C stops it."
+            f"  comfysaas is ready at {url}",
+            f"  Data is kept in {settings.DATA_DIR}",
+            *source,
+            "  Ctrl-C stops it.",
         )
 
     def _print(self, *lines: str) -> None:

@@ -60,9 +60,7 @@ def test_without_knowledge_of_the_server_the_values_decide() -> None:
 
 @pytest.mark.parametrize("known", [OBJECT_INFO, None])
 @pytest.mark.parametrize("name", NAMES)
-def test_suggestions_of_recorded_graphs_can_be_published_together(
-    name: str, known: dict[str, Any] | None
-) -> None:
+def test_suggestions_of_recorded_graphs_can_be_published_together(name: str, known: dict[str, Any] | None) -> None:
     graph = recording(name)["prompt"]
     found = list(suggestions(graph, known).values())
     stored = json.loads(json.dumps([parameter.model_dump(mode="json") for parameter in found]))

@@ -39,9 +39,7 @@ def sent(form_data: dict[str, Any], *, file: SimpleUploadedFile | None = None) -
 
 def test_a_complete_form_gives_typed_values_and_the_upload() -> None:
     file = upload()
-    form = sent(
-        {"prompt": "a cat", "steps": "30", "cfg": "2.25", "seed": str(2**64 - 1), "size": "1"}, file=file
-    )
+    form = sent({"prompt": "a cat", "steps": "30", "cfg": "2.25", "seed": str(2**64 - 1), "size": "1"}, file=file)
     assert form.is_valid(), form.errors
     assert form.cleaned_data == {
         "prompt": "a cat",

@@ -65,7 +65,9 @@ def test_definitions_cannot_be_changed() -> None:
         ("boolean", {"default": "maybe"}, "default does not fit"),
         ("widget", {}, "type"),
         ("text", {"surprise": 1}, "surprise"),
-        ("text", {"bindings": []}, "bindings"),
+        ("text", {"bindings": []}, "bindings: bind it to at least one input"),
+        ("text", {"bindings": [{"node_id": "1"}]}, "bindings: this is missing"),
+        ("text", {"default": []}, "default: "),
     ],
 )
 def test_inconsistent_definitions_are_refused(kind: str, more: dict[str, Any], words: str) -> None:
@@ -75,7 +77,8 @@ def test_inconsistent_definitions_are_refused(kind: str, more: dict[str, Any], w
 
 @pytest.mark.parametrize("name", ["", "1st", "Prompt", "a-b", "a b", "a\n", "x" * 65, "é"])
 def test_names_are_identifiers(name: str) -> None:
-    assert "name" in " ".join(sum(faults(definition(name, "text")).values(), []))
+    ((sentence,),) = faults(definition(name, "text", bindings=one_binding("1", "a"))).values()
+    assert sentence.startswith("name: ")
 
 
 def test_every_fault_of_every_parameter_is_told() -> None:
@@ -86,6 +89,7 @@ def test_every_fault_of_every_parameter_is_told() -> None:
         definition("c", "text", bindings=[{"node_id": "2", "input_name": "c"}]),
         "nonsense",
     )
+    assert errors["#5"] == ["A parameter must be an object."]
     assert errors.keys() == {"a", "b", "c", "#5"}
     assert errors["c"] == ["Another parameter has the same name."]
 
