@@ -1,0 +1,121 @@
+"""Where files lie: exact bytes, sniffed types, thumbnails, private links; on disk and in S3."""
+
+from __future__ import annotations
+
+import io
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from generations import storage
+from tests.support.s3 import BUCKET, client, running_s3, storage_settings
+
+
+def png(size: tuple[int, int] = (64, 48), color: str = "teal") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def stored(key: str) -> bytes:
+    with storage.open_key(key) as file:
+        return bytes(file.read())
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
+def backend(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
+    if request.param == "disk":
+        yield "disk"
+        return
+    with running_s3() as url:
+        settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
+        settings.S3_BUCKET = BUCKET
+        yield url
+
+
+def test_a_repeated_copy_overwrites_itself(backend: str) -> None:
+    key = storage.output_key(uuid.uuid4(), 0)
+    for color in ("red", "blue"):
+        with closing(storage.spool([png(color=color)])) as spooled:
+            storage.write(key, spooled)
+    assert stored(key) == png(color="blue")
+
+
+def test_what_was_written_is_read_back_with_its_hash_and_size(backend: str) -> None:
+    content = png()
+    with closing(storage.spool([content[:10], content[10:]], expected_bytes=len(content))) as spooled:
+        storage.write("uploads/a", spooled)
+        assert (spooled.size_bytes, spooled.content_type) == (len(content), "image/png")
+        assert (spooled.width, spooled.height) == (64, 48)
+        assert spooled.hash.startswith("blake3:")
+    assert stored("uploads/a") == content
+
+
+def test_deleting_what_is_gone_is_fine(backend: str) -> None:
+    storage.delete(["uploads/never-was", ""])
+
+
+def test_a_copy_that_was_cut_off_is_refused() -> None:
+    with pytest.raises(storage.IncompleteCopyError, match="5 bytes arrived where 9 were announced"):
+        storage.spool([b"12345"], expected_bytes=9)
+
+
+def test_a_thumbnail_is_small_and_webp(backend: str) -> None:
+    with closing(storage.spool([png((2000, 1000))])) as spooled:
+        key = storage.write_thumbnail("uploads/b", spooled)
+    with Image.open(io.BytesIO(stored(key))) as image:
+        assert (image.format, image.size) == ("WEBP", (512, 256))
+
+
+@pytest.mark.parametrize("content", [b"", b"just text", b"\x89PNG\r\n\x1a\nbroken", b"<svg onload='alert(1)'/>"])
+def test_no_thumbnail_is_no_failure(content: bytes) -> None:
+    with closing(storage.spool([content])) as spooled:
+        assert storage.write_thumbnail("uploads/c", spooled) == ""
+
+
+@pytest.mark.parametrize("content", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html><script>", b"hello"])
+def test_active_content_is_never_shown_inline(content: bytes) -> None:
+    with closing(storage.spool([content])) as spooled:
+        assert spooled.content_type not in storage.INLINE_TYPES
+
+
+def test_a_picture_that_would_explode_is_not_decoded() -> None:
+    # 30,000 x 30,000 pixels in a few hundred kB.
+    buffer = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
+    with closing(storage.spool([buffer.getvalue()])) as spooled:
+        assert storage.write_thumbnail("uploads/d", spooled) == ""
+
+
+@pytest.mark.s3
+def test_only_a_signed_link_opens_an_object_and_it_fixes_type_and_name(settings: Any) -> None:
+    with running_s3() as url:
+        settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
+        settings.S3_BUCKET = BUCKET
+        content = png()
+        with closing(storage.spool([content])) as spooled:
+            storage.write("outputs/x/0", spooled)
+        link = storage.signed_url("outputs/x/0", content_type="image/png", download_name="größe.png")
+        assert "X-Amz-Signature=" in link
+        assert "X-Amz-Expires=60" in link
+        with urllib.request.urlopen(link) as response:
+            assert response.read() == content
+            assert response.headers["Content-Type"] == "image/png"
+            assert response.headers["Content-Disposition"].startswith("attachment")
+        grants = client(url).get_object_acl(Bucket=BUCKET, Key="outputs/x/0")["Grants"]
+        assert not [grant for grant in grants if "AllUsers" in grant["Grantee"].get("URI", "")]
+
+
+def test_links_are_signed_for_the_address_that_browsers_use(settings: Any) -> None:
+    settings.STORAGES = {
+        **settings.STORAGES,
+        **storage_settings("http://s3.internal:9000", public_url="https://files.example.com"),
+    }
+    link = storage.signed_url("outputs/x/0", content_type="image/png", download_name=None)
+    assert link.startswith("https://files.example.com/results/outputs/x/0?")
