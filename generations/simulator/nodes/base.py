@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,10 +52,10 @@ class Interrupted(Exception):
     """The prompt was interrupted."""
 
 
-@dataclass(slots=True)
 class Node:
     """Base class; one subclass per ComfyUI class, with the facts of its /object_info entry."""
 
+    class_type: ClassVar[str] = ""
     display_name: ClassVar[str] = ""
     category: ClassVar[str] = ""
     description: ClassVar[str] = ""
@@ -63,14 +63,12 @@ class Node:
     is_output: ClassVar[bool] = False
     required: ClassVar[InputSpecs] = {}
     optional: ClassVar[InputSpecs] = {}
-    hidden: ClassVar[Mapping[str, str]] = {}
+    hidden: ClassVar[Mapping[str, Any]] = {}
     returns: ClassVar[tuple[str, ...]] = ()
     return_names: ClassVar[tuple[str, ...]] = ()
     # Inputs that `validate` checks itself: the server then skips range and list checks for them (execution.py).
     self_validated: ClassVar[tuple[str, ...]] = ()
     is_never_cached: ClassVar[bool] = False
-
-    state: dict[str, Any] = field(default_factory=dict)  # lives as long as the node's cached object
 
     @classmethod
     def input_specs(cls, environment: Environment) -> dict[str, InputSpecs]:
@@ -90,3 +88,30 @@ class Node:
     def run(self, context: Context, **inputs: Any) -> Result:
         """Do the work with resolved inputs (links replaced by values)."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a loader hands on in place of weights: enough to make a difference to the picture."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """Sizes in pixels. `pictures` is None for an empty latent; `mask` marks where to paint."""
+
+    width: int
+    height: int
+    batch_size: int
+    pictures: tuple[Image.Image, ...] | None = None
+    mask: Image.Image | None = None
+
+
+REGISTRY: dict[str, type[Node]] = {}
+
+
+def register(node: type[Node]) -> type[Node]:
+    """Make a class known under its `class_type`."""
+    REGISTRY[node.class_type] = node
+    return node

@@ -1,0 +1,76 @@
+"""`python -m generations.simulator --port 8188`"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from generations.simulator.server import Simulator, finite
+
+PARENT_POLL_SECONDS = 1.0
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run until SIGINT or SIGTERM."""
+    options = _options()
+    parent = os.getppid()
+    if options.exit_with_parent and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    with contextlib.ExitStack() as stack:
+        data_dir = options.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simulator-")))
+        simulator = Simulator(
+            data_dir=data_dir,
+            step_seconds=options.step_seconds,
+            preview_method=options.preview_method,
+            checkpoints=tuple(options.checkpoint),
+        )
+        simulator.faults.set(history_delay=options.history_delay, **dict(options.fault))
+        asyncio.run(_serve(simulator, options, parent))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m generations.simulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8188, help="0: any free one")
+    parser.add_argument("--data-dir", type=Path, help="default: a temporary directory")
+    parser.add_argument("--step-seconds", type=finite, default=0.05, help="time of one sampler step")
+    parser.add_argument("--history-delay", type=finite, default=0.0)
+    parser.add_argument("--preview-method", choices=["auto", "latent2rgb", "taesd", "none"], default="auto")
+    parser.add_argument("--checkpoint", action="append", default=[], help="a further model file to pretend to have")
+    parser.add_argument("--fault", action="append", default=[], type=_fault, metavar="NAME=VALUE")
+    parser.add_argument("--exit-with-parent", action="store_true")
+    return parser.parse_args()
+
+
+def _fault(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    return name, json.loads(value or "true")
+
+
+async def _serve(simulator: Simulator, options: argparse.Namespace, parent: int) -> None:
+    stopping = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
+    port = await simulator.start(options.host, options.port)
+    sys.stdout.write(f"ComfyUI simulator listening on http://{options.host}:{port}\n")
+    sys.stdout.flush()
+    while not stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), PARENT_POLL_SECONDS)
+        if options.exit_with_parent and os.getppid() != parent:
+            stopping.set()
+    await simulator.stop()
+
+
+if __name__ == "__main__":
+    main()

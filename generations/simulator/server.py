@@ -1,0 +1,362 @@
+"""The server: ComfyUI's routes, each also under /api, and the simulator's own under /simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import platform
+import shutil
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from generations.simulator import COMFYUI_VERSION
+from generations.simulator.execution import Worker
+from generations.simulator.faults import Faults
+from generations.simulator.files import Files
+from generations.simulator.nodes import REGISTRY
+from generations.simulator.nodes.base import Environment, Node
+from generations.simulator.prompt_queue import Item, PromptQueue
+from generations.simulator.sockets import MAX_UPLOAD_BYTES, SERVER_FLAGS, Sockets
+from generations.simulator.validation import Validator, error
+
+DEFAULT_CHECKPOINTS = (
+    "dreamshaper_8.safetensors",
+    "sd_xl_base_1.0.safetensors",
+    "v1-5-pruned-emaonly-fp16.safetensors",
+    "v1-5-pruned-emaonly.safetensors",
+)
+MODEL_FOLDERS = (
+    "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models",
+    "embeddings", "diffusers", "vae_approx", "controlnet", "gligen", "upscale_models", "custom_nodes",
+    "hypernetworks", "photomaker", "classifiers", "model_patches", "audio_encoders",
+)  # fmt: skip
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+TROUBLE = "500 Internal Server Error\n\nServer got itself in trouble"
+GIB = 1024**3
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Simulator:
+    """One server. `start` and `stop` inside an event loop; everything else from anywhere."""
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        step_seconds: float = 0.05,
+        preview_method: str = "auto",
+        checkpoints: tuple[str, ...] = (),
+    ) -> None:
+        names = sorted({*DEFAULT_CHECKPOINTS, *checkpoints})
+        self.environment = Environment(data_dir, names, step_seconds, preview_method)
+        self.faults = Faults()
+        self.sockets = Sockets(self.faults)
+        self.queue = PromptQueue(self._announce_queue)
+        self.worker = Worker(
+            registry=REGISTRY,
+            environment=self.environment,
+            queue=self.queue,
+            sockets=self.sockets,
+            faults=self.faults,
+        )
+        self._files = Files(self.environment, self.faults)
+        self._runner: web.AppRunner | None = None
+        for folder in ("output", "input", "temp"):
+            self.environment.folder(folder)
+
+    def _announce_queue(self) -> None:
+        self.sockets.publish("status", {"status": {"exec_info": {"queue_remaining": self.queue.remaining()}}})
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen. Returns the port, which the system chose if `port` is 0."""
+        self._wipe_temp()
+        await self.sockets.start()
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, reuse_address=True)
+        await site.start()
+        self.worker.start()
+        address = self._runner.addresses[0]
+        return int(address[1])
+
+    async def stop(self) -> None:
+        """End everything."""
+        await self.sockets.stop()
+        await asyncio.to_thread(self.worker.stop)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def restart(self) -> None:
+        """What a restart of the process does: everything in memory is gone, files stay, clients are cut off."""
+        self.queue.restart()
+        self.worker.interrupt()
+        self.worker.forget()
+        self._wipe_temp()
+        await self.sockets.close_all()
+
+    def _wipe_temp(self) -> None:
+        shutil.rmtree(self.environment.folder("temp"), ignore_errors=True)
+        self.environment.folder("temp")
+
+    # ------------------------------------------------------------------------------------- routes
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_UPLOAD_BYTES, middlewares=[_check_origin, _plain_errors])
+        routes: list[tuple[str, str, Handler]] = [
+            ("GET", "/ws", self._ws),
+            ("GET", "/prompt", self._get_prompt),
+            ("POST", "/prompt", self._post_prompt),
+            ("GET", "/queue", self._get_queue),
+            ("POST", "/queue", self._post_queue),
+            ("POST", "/interrupt", self._interrupt),
+            ("POST", "/free", self._free),
+            ("GET", "/history", self._histories),
+            ("GET", "/history/{prompt_id}", self._history),
+            ("POST", "/history", self._post_history),
+            ("GET", "/view", self._files.view),
+            ("POST", "/upload/image", self._files.upload_image),
+            ("POST", "/upload/mask", self._files.upload_mask),
+            ("GET", "/object_info", self._object_info),
+            ("GET", "/object_info/{class_type}", self._one_object_info),
+            ("GET", "/system_stats", self._system_stats),
+            ("GET", "/features", self._features),
+            ("GET", "/models", self._models),
+            ("GET", "/models/{folder}", self._models_in),
+            ("GET", "/embeddings", self._embeddings),
+        ]
+        for method, path, handler in routes:
+            app.router.add_route(method, path, handler)
+            app.router.add_route(method, f"/api{path}", handler)
+        app.router.add_get("/simulator/faults", self._get_faults)
+        app.router.add_post("/simulator/faults", self._post_faults)
+        app.router.add_post("/simulator/restart", self._post_restart)
+        app.router.add_post("/simulator/drop_sockets", self._drop_sockets)
+        return app
+
+    async def _ws(self, request: web.Request) -> web.StreamResponse:
+        return await self.sockets.handle(request, queue_remaining=self.queue.remaining, active_node=self._active_node)
+
+    def _active_node(self, sid: str) -> str | None:
+        return self.worker.active_node if self.worker.client_id == sid else None
+
+    async def _get_prompt(self, request: web.Request) -> web.Response:
+        return web.json_response({"exec_info": {"queue_remaining": self.queue.remaining()}})
+
+    async def _post_prompt(self, request: web.Request) -> web.Response:
+        if self.faults.take("refuse_prompts"):
+            return web.Response(status=503, text="Service Unavailable")
+        body = await request.json()
+        is_front = isinstance(body, dict) and bool(body.get("front"))
+        if isinstance(body, dict) and "number" in body:
+            number = float(body["number"])
+        else:
+            number = self.queue.next_number(front=is_front)
+        if not isinstance(body, dict) or "prompt" not in body:
+            return _refuse(error("no_prompt", "No prompt provided", "No prompt provided"), {})
+        prompt = json.loads(json.dumps(body["prompt"]))
+        if isinstance(prompt, list) and not prompt:
+            prompt = {}
+        targets = body.get("partial_execution_targets")
+        verdict = Validator(REGISTRY, self.environment, prompt).run(targets)
+        if verdict.error is not None:
+            return _refuse(verdict.error, verdict.node_errors)
+        extra_data = dict(body.get("extra_data") or {})
+        if "client_id" in body:
+            extra_data["client_id"] = body["client_id"]
+        prompt_id = str(body["prompt_id"]) if "prompt_id" in body else str(uuid.uuid4())
+        self.queue.put(Item(number, prompt_id, prompt, extra_data, verdict.outputs))
+        if self.faults.take("post_timeout"):
+            await asyncio.sleep(3600)
+        if self.faults.reply_delay:
+            await asyncio.sleep(self.faults.reply_delay)
+        return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+    async def _get_queue(self, request: web.Request) -> web.Response:
+        return web.json_response(self.queue.wire())
+
+    async def _post_queue(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body.get("clear"):
+            self.queue.clear()
+        for prompt_id in body.get("delete", []):
+            self.queue.delete(prompt_id)
+        return web.Response()
+
+    async def _interrupt(self, request: web.Request) -> web.Response:
+        try:
+            prompt_id = (await request.json()).get("prompt_id")
+        except json.JSONDecodeError:
+            prompt_id = None
+        # An empty id counts as none: whatever runs is stopped.
+        if not prompt_id or self.queue.is_running(prompt_id):
+            self.worker.interrupt()
+        return web.Response()
+
+    async def _free(self, request: web.Request) -> web.Response:
+        if (await request.json()).get("free_memory"):
+            self.worker.forget()
+        return web.Response()
+
+    async def _histories(self, request: web.Request) -> web.Response:
+        limit = request.query.get("max_items")
+        found = self.queue.histories(
+            max_items=int(limit) if limit is not None else None, offset=int(request.query.get("offset", "-1"))
+        )
+        return web.json_response(found)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        return web.json_response(self.queue.history(request.match_info["prompt_id"]))
+
+    async def _post_history(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body.get("clear"):
+            self.queue.clear_history()
+        for prompt_id in body.get("delete", []):
+            self.queue.delete_history(prompt_id)
+        return web.Response()
+
+    async def _object_info(self, request: web.Request) -> web.Response:
+        if self.faults.object_info_error:
+            raise web.HTTPInternalServerError(text=TROUBLE)
+        if self.faults.slow_object_info:
+            await asyncio.sleep(self.faults.slow_object_info)
+        return web.json_response({name: describe(name, node, self.environment) for name, node in REGISTRY.items()})
+
+    async def _one_object_info(self, request: web.Request) -> web.Response:
+        name = request.match_info["class_type"]
+        found = {name: describe(name, REGISTRY[name], self.environment)} if name in REGISTRY else {}
+        return web.json_response(found)
+
+    async def _system_stats(self, request: web.Request) -> web.Response:
+        system = {
+            "os": "posix",
+            "ram_total": 16 * GIB,
+            "ram_free": 8 * GIB,
+            "comfyui_version": COMFYUI_VERSION,
+            "required_frontend_version": "1.27.10",
+            "installed_templates_version": "0.1.95",
+            "required_templates_version": "0.1.95",
+            "python_version": sys.version,
+            "pytorch_version": "none: this is a simulator",
+            "embedded_python": False,
+            "argv": ["main.py"],
+        }
+        device = {
+            "name": f"cpu ({platform.machine()})",
+            "type": "cpu",
+            "index": None,
+            "vram_total": 16 * GIB,
+            "vram_free": 8 * GIB,
+            "torch_vram_total": 16 * GIB,
+            "torch_vram_free": 8 * GIB,
+        }
+        return web.json_response({"system": system, "devices": [device]})
+
+    async def _features(self, request: web.Request) -> web.Response:
+        return web.json_response(SERVER_FLAGS)
+
+    async def _models(self, request: web.Request) -> web.Response:
+        return web.json_response(list(MODEL_FOLDERS))
+
+    async def _models_in(self, request: web.Request) -> web.Response:
+        folder = request.match_info["folder"]
+        if folder not in MODEL_FOLDERS:
+            raise web.HTTPNotFound
+        return web.json_response(self.environment.checkpoints if folder == "checkpoints" else [])
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        return web.json_response([])
+
+    # ------------------------------------------------------------------------------------- the simulator's own
+    async def _get_faults(self, request: web.Request) -> web.Response:
+        names = Faults.__dataclass_fields__
+        return web.json_response({name: getattr(self.faults, name) for name in names})
+
+    async def _post_faults(self, request: web.Request) -> web.Response:
+        try:
+            self.faults.set(**await request.json())
+        except TypeError as problem:
+            raise web.HTTPBadRequest(text=str(problem)) from problem
+        return await self._get_faults(request)
+
+    async def _post_restart(self, request: web.Request) -> web.Response:
+        await self.restart()
+        return web.Response()
+
+    async def _drop_sockets(self, request: web.Request) -> web.Response:
+        await self.sockets.close_all()
+        return web.Response()
+
+
+def describe(name: str, node: type[Node], environment: Environment) -> dict[str, Any]:
+    """A class's entry of /object_info, keys in ComfyUI's order."""
+    specs = node.input_specs(environment)
+    inputs: dict[str, Any] = {"required": _listed(specs["required"])}
+    if specs["optional"]:
+        inputs["optional"] = _listed(specs["optional"])
+    if node.hidden:
+        inputs["hidden"] = dict(node.hidden)
+    return {
+        "input": inputs,
+        "input_order": {kind: list(entries) for kind, entries in inputs.items()},
+        "output": list(node.returns),
+        "output_is_list": [False] * len(node.returns),
+        "output_name": list(node.return_names or node.returns),
+        "name": name,
+        "display_name": node.display_name or name,
+        "description": node.description,
+        "python_module": node.python_module,
+        "category": node.category,
+        "output_node": node.is_output,
+    }
+
+
+def _listed(specs: Any) -> dict[str, Any]:
+    return {name: [list(part) if isinstance(part, tuple) else part for part in spec] for name, spec in specs.items()}
+
+
+def _refuse(problem: dict[str, Any], node_errors: dict[str, Any]) -> web.Response:
+    return web.json_response({"error": problem, "node_errors": node_errors}, status=400)
+
+
+@web.middleware
+async def _check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A browser's page of another origin may not talk to a server on loopback (server.py, origin middleware)."""
+    host, origin = request.headers.get("Host"), request.headers.get("Origin")
+    if host and origin and urlsplit(f"//{host}").hostname in LOOPBACK:
+        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+        ports_differ = theirs.port is not None and ours.port is not None and theirs.port != ours.port
+        if theirs.hostname and (theirs.hostname != ours.hostname or ports_differ):
+            return web.Response(status=403)
+    return await handler(request)
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong in a handler is a 500 in plain text, as with aiohttp's own."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
+        if isinstance(problem, ConnectionError):
+            raise
+        response = web.Response(status=500, text=TROUBLE)
+        response.force_close()
+        return response
+
+
+def finite(text: str) -> float:
+    """A number of the command line that is no NaN and not negative. ValueError otherwise."""
+    value = float(text)
+    if not math.isfinite(value) or value < 0:
+        msg = f"{text} is no sensible number"
+        raise ValueError(msg)
+    return value
