@@ -5,12 +5,14 @@ from django.urls import include, path
 
 from comfysaas import health
 from generations.api import api
+from generations.api.docs import docs
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
+    path("api/docs", docs, name="api-docs"),
     path("api/v2/", api.urls),
     path("", include("generations.urls")),
 ]

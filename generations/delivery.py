@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 from django.http import (
@@ -20,7 +21,7 @@ from generations.models import Asset
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CACHE_SECONDS = 3600
-THUMBNAIL_LIMIT = 4 * 1024 * 1024
+PICTURE_LIMIT = 16 * 1024 * 1024
 
 
 async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False) -> HttpResponseBase:
@@ -41,14 +42,25 @@ async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False
 
 
 async def serve_thumbnail(asset: Asset) -> HttpResponseBase:
-    """Its small WebP picture. Http404 when it has none."""
+    """Its small picture. Http404 when it has none."""
     if not asset.thumbnail_key:
         raise Http404
-    if storage.is_remote():
-        url = storage.signed_url(asset.thumbnail_key, content_type="image/webp", download_name=None)
+    return await serve_picture(asset.thumbnail_key, content_type="image/webp")
+
+
+async def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase:
+    """A small picture of ours under `key`; the type is sniffed unless it is known. Http404 when it is gone."""
+    if storage.is_remote() and content_type:
+        url = storage.signed_url(key, content_type=content_type, download_name=None)
         return _private(HttpResponseRedirect(url), seconds=0)
-    chunks = [chunk async for chunk in storage.read_range(asset.thumbnail_key, start=0, length=THUMBNAIL_LIMIT)]
-    return _private(HttpResponse(b"".join(chunks), content_type="image/webp"))
+    try:
+        body = b"".join([chunk async for chunk in storage.read_range(key, start=0, length=PICTURE_LIMIT)])
+    except FileNotFoundError:
+        raise Http404 from None
+    sniffed = content_type or storage.sniff(io.BytesIO(body))
+    if sniffed not in storage.INLINE_TYPES:
+        raise Http404
+    return _private(HttpResponse(body, content_type=sniffed))
 
 
 async def _ranged(request: HttpRequest, key: str, size: int, content_type: str, *, etag: str) -> HttpResponseBase:

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from generations import publisher, snapshot, storage, tasks
-from generations.models import Asset, Generation, TemplateVersion
+from generations.models import Asset, Generation, TemplateVersion, WorkflowTemplate
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
 
@@ -28,6 +28,14 @@ class NotFinishedError(Exception):
 
 class InvalidUploadError(Exception):
     """The uploaded file cannot be used; `str()` says why."""
+
+
+def current_version(template: WorkflowTemplate) -> TemplateVersion:
+    """The version that users run. ValueError when the template is not published."""
+    if template.published_version is None:
+        msg = f"{template} is not published"
+        raise ValueError(msg)
+    return template.published_version
 
 
 def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]) -> Generation:

@@ -7,6 +7,7 @@ from generations.web import files, pages
 urlpatterns = [
     path("", pages.gallery, name="gallery"),
     path("templates/<slug:slug>/", pages.template, name="template"),
+    path("templates/<slug:slug>/cover/", files.cover, name="template-cover"),
     path("generations/", pages.history, name="history"),
     path("generations/<uuid:pk>/", pages.generation, name="generation"),
     path("generations/<uuid:pk>/panel/", pages.panel, name="generation-panel"),

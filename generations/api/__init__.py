@@ -1,0 +1,93 @@
+"""The REST API under /api/v2/: a part of the Comfy API v2, with templates on top."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from comfysaas import __version__
+from generations.api.auth import ApiKeyAuth, SessionAuth
+from generations.api.schemas import ErrorEnvelope
+from generations.parameters.validate import InvalidInputs
+from generations.services import InvalidUploadError
+
+logger = logging.getLogger(__name__)
+
+api = NinjaAPI(
+    title="comfysaas",
+    version=__version__,
+    description=(
+        "Run published ComfyUI templates and fetch their results. Sign in, or send `Authorization: Bearer csk_…`. "
+        "Jobs are durable from the moment they are created: poll `GET jobs/{id}`."
+    ),
+    auth=[ApiKeyAuth(), SessionAuth()],
+    urls_namespace="api",
+    docs_url=None,
+)
+
+
+def envelope(
+    request: HttpRequest, status: int, code: str, message: str, details: dict[str, Any] | None = None
+) -> HttpResponse:
+    """Every error has this shape."""
+    body = ErrorEnvelope.model_validate({"error": {"code": code, "message": message, "details": details}})
+    response: HttpResponse = api.create_response(request, body.model_dump(), status=status)
+    if status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="comfysaas"'
+    return response
+
+
+@api.exception_handler(AuthenticationError)
+def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return envelope(request, 401, "unauthorized", "Send a valid API key as “Authorization: Bearer csk_…”, or sign in.")
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return envelope(request, 404, "not_found", "There is no such thing here, or it is not yours.")
+
+
+@api.exception_handler(ValidationError)
+def _invalid_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    # An id that cannot be one is an id of nothing.
+    if all(problem["loc"][0] == "path" for problem in error.errors):
+        return _not_found(request, Http404())
+    problems = [{"field": ".".join(map(str, each["loc"][1:])), "reason": each["msg"]} for each in error.errors]
+    return envelope(request, 422, "invalid_request", "The request is not well-formed.", {"errors": problems})
+
+
+@api.exception_handler(InvalidInputs)
+def _invalid_inputs(request: HttpRequest, error: InvalidInputs) -> HttpResponse:
+    names = ", ".join(sorted(error.errors))
+    return envelope(request, 422, "invalid_inputs", f"These inputs are wrong: {names}.", {"fields": error.errors})
+
+
+@api.exception_handler(InvalidUploadError)
+def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResponse:
+    return envelope(request, 422, "invalid_upload", str(error))
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    codes = {400: "invalid_request", 403: "forbidden", 405: "method_not_allowed"}
+    return envelope(request, error.status_code, codes.get(error.status_code, "error"), str(error))
+
+
+@api.exception_handler(Exception)
+def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    if settings.DEBUG:
+        raise error
+    logger.exception("An API call failed: %s %s", request.method, request.path)
+    return envelope(request, 500, "upstream_error", "Something went wrong on our side. Please try again.")
+
+
+from generations.api import assets, jobs, templates  # noqa: E402  (they use `envelope`)
+
+api.add_router("/", templates.router, tags=["templates"])
+api.add_router("/", jobs.router, tags=["jobs"])
+api.add_router("/", assets.router, tags=["assets"])

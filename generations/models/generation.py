@@ -312,3 +312,8 @@ class Generation(models.Model):
         if self.started_at is None or self.executed_at is None:
             return None
         return (self.executed_at - self.started_at).total_seconds()
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Time from its creation to its end, in seconds."""
+        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else None

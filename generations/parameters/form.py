@@ -94,6 +94,16 @@ class ParametersForm(forms.Form):
         self.fields[name] = UploadField(parameter, is_needed=parameter.required and not asset)
         self.fields[f"{name}_asset"] = forms.Field(required=False, initial=asset, widget=forms.HiddenInput())
 
+    @property
+    def has_advanced(self) -> bool:
+        """True when some field belongs into the folded part."""
+        return any(parameter.is_advanced for parameter in self.parameters)
+
+    @property
+    def has_advanced_errors(self) -> bool:
+        """True when one of those is wrong, so that the part must not stay folded."""
+        return any(parameter.is_advanced and parameter.name in self.errors for parameter in self.parameters)
+
     def clean(self) -> dict[str, Any]:
         sent = self.cleaned_data
         uploads = {p.name: sent[p.name] for p in self.parameters if p.is_media and sent.get(p.name)}

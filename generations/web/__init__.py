@@ -1,0 +1,1 @@
+"""Pages for people: thin views that look up, call one service, and render."""

@@ -1,0 +1,44 @@
+"""The bytes of results and covers, for those who may see them."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_safe
+
+from generations import delivery
+from generations.models import Asset, WorkflowTemplate
+
+
+@login_required
+@require_safe
+async def asset(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """A file of one's own; `?download=1` to save it."""
+    return await delivery.serve(request, await _mine(request, pk), is_download="download" in request.GET)
+
+
+@login_required
+@require_safe
+async def thumbnail(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """Its small picture."""
+    return await delivery.serve_thumbnail(await _mine(request, pk))
+
+
+@login_required
+@require_safe
+async def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """The picture of a template that one may see."""
+    user = await request.auser()
+    template = await WorkflowTemplate.objects.visible_to(user).filter(slug=slug).exclude(cover="").afirst()
+    if template is None:
+        raise Http404
+    return await delivery.serve_picture(template.cover.name)
+
+
+async def _mine(request: HttpRequest, pk: uuid.UUID) -> Asset:
+    found = await Asset.objects.for_user(await request.auser()).filter(pk=pk).afirst()
+    if found is None:
+        raise Http404
+    return found

@@ -1,0 +1,226 @@
+"""Gallery, template, history and generation pages."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import BadRequest
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import reswap, retarget
+
+from generations import services, snapshot
+from generations.models import Asset, Generation, Status, TemplateVersion, WorkflowTemplate
+from generations.parameters.form import ParametersForm, parameters_form
+from generations.parameters.validate import InvalidInputs
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+PAGE_SIZE = 24
+
+
+@login_required
+@require_GET
+def gallery(request: HttpRequest) -> HttpResponse:
+    """The templates that this user may run; `?q=` searches."""
+    query = request.GET.get("q", "").strip()
+    templates = WorkflowTemplate.objects.visible_to(request.user)
+    if query:
+        templates = templates.filter(Q(title__icontains=query) | Q(description__icontains=query))
+    return render(request, "generations/gallery.html", {"templates": templates, "query": query})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def template(request: HttpRequest, slug: str) -> HttpResponse:
+    """The form of a template, and its live panels. `?from=<id>` starts from an earlier generation of one's own."""
+    visible = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
+    found = get_object_or_404(visible, slug=slug)
+    if request.method == "POST":
+        return _run(request, found)
+    version = services.current_version(found)
+    form = parameters_form(version.parsed_parameters, initial=_earlier_inputs(request))
+    return render(request, "generations/template.html", {"template": found, "form": form})
+
+
+def _earlier_inputs(request: HttpRequest) -> dict[str, Any] | None:
+    try:
+        pk = uuid.UUID(request.GET.get("from", ""))
+    except ValueError:
+        return None
+    earlier = Generation.objects.for_user(request.user).filter(pk=pk).first()
+    return earlier.inputs if earlier else None
+
+
+def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
+    version = services.current_version(found)
+    form = parameters_form(version.parsed_parameters, data=request.POST, files=request.FILES)
+    generation = _submitted(request, version, form) if form.is_valid() else None
+    if generation is not None:
+        if request.htmx:
+            return render(request, "generations/_panel.html", _panel_context(generation))
+        return redirect("generation", pk=generation.pk)
+    context = {"template": found, "form": form}
+    if request.htmx:
+        response = render(request, "generations/_form.html", context, status=422)
+        return reswap(retarget(response, "#run-form"), "outerHTML")
+    return render(request, "generations/template.html", context, status=422)
+
+
+def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
+    """The new generation; None when something was wrong after all, which the form then says."""
+    inputs = dict(form.cleaned_data)
+    try:
+        for name, file in request.FILES.items():
+            if name in inputs:
+                inputs[name] = str(services.upload(user=_user(request), file=file).pk)
+    except services.InvalidUploadError as error:
+        form.add_error(name, str(error))
+        return None
+    try:
+        return services.submit(user=_user(request), version=version, inputs=inputs)
+    except InvalidInputs as invalid:
+        for field, sentences in invalid.errors.items():
+            form.add_error(field if field in form.fields else None, sentences)
+        return None
+
+
+def _user(request: HttpRequest) -> User:
+    """The signed-in user, as login_required guarantees."""
+    return cast("User", request.user)
+
+
+@login_required
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """One's own generations, newest first, in pages cut by `?before=<created_at>,<id>`."""
+    rows = Generation.objects.for_user(request.user).newest_first()
+    if (cursor := request.GET.get("before")) is not None:
+        rows = rows.older_than(*_parse_cursor(cursor))
+    rows = rows.select_related("version__template").prefetch_related("outputs__asset")
+    page = list(rows[: PAGE_SIZE + 1])
+    has_more = len(page) > PAGE_SIZE
+    page = page[:PAGE_SIZE]
+    after = urlencode({"before": f"{page[-1].created_at.isoformat()},{page[-1].pk}"}) if has_more else ""
+    context = {"cards": [_card(row) for row in page], "next": after, "is_first": cursor is None}
+    return render(request, "generations/_cards.html" if request.htmx else "generations/history.html", context)
+
+
+def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+    moment, _, pk = cursor.partition(",")
+    try:
+        created_at = parse_datetime(moment)
+        if created_at is None or created_at.tzinfo is None:
+            raise ValueError
+        return created_at, uuid.UUID(pk)
+    except ValueError:
+        msg = "This is no place in your history."
+        raise BadRequest(msg) from None
+
+
+def _card(generation: Generation) -> dict[str, Any]:
+    outputs = snapshot.shown_outputs(generation)
+    pictured = [output for output in outputs if output.asset and output.asset.thumbnail_key]
+    text = next((output.value for output in outputs if output.kind == "text"), "")
+    first = min(pictured, key=lambda output: output.is_temporary, default=None)
+    return {"generation": generation, "asset": first.asset if first else None, "count": len(outputs), "text": text}
+
+
+@login_required
+@require_GET
+def generation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Everything about one generation. For htmx, with `?card=1`, its card of the history."""
+    found = _mine(request, pk)
+    if request.htmx and "card" in request.GET:
+        return render(request, "generations/_card.html", {"card": _card(found)})
+    return render(request, "generations/generation.html", {**_panel_context(found), "inputs": _inputs(found)})
+
+
+def _inputs(found: Generation) -> list[dict[str, Any]]:
+    parameters = found.version.parsed_parameters
+    ids = [found.inputs[p.name] for p in parameters if p.is_media and found.inputs.get(p.name)]
+    assets = {str(key): asset for key, asset in Asset.objects.for_user(found.user).in_bulk(ids).items()} if ids else {}
+    return [
+        {
+            "label": p.label,
+            "value": found.inputs.get(p.name),
+            "asset": assets.get(str(found.inputs.get(p.name))) if p.is_media else None,
+            "is_media": p.is_media,
+            "type": p.type,
+        }
+        for p in parameters
+        if found.inputs.get(p.name) is not None
+    ]
+
+
+@login_required
+@require_GET
+def panel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The live panel alone, as the page's script fetches it when something changed."""
+    return render(request, "generations/_panel.html", _panel_context(_mine(request, pk)))
+
+
+def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
+    rows = Generation.objects.for_user(request.user).select_related("version__template", "user")
+    return get_object_or_404(rows.prefetch_related("outputs__asset"), pk=pk)
+
+
+def _panel_context(found: Generation) -> dict[str, Any]:
+    state = snapshot.state(found)
+    results = [output for output in state["outputs"] if not output["is_temporary"]]
+    previews = [output for output in state["outputs"] if output["is_temporary"]]
+    # A workflow that only previews has its previews as results.
+    return {
+        "generation": found,
+        "state": state,
+        "results": results or previews,
+        "previews": previews if results else [],
+        "is_waiting": found.status in (Status.QUEUED, Status.SUBMITTED),
+    }
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Ask it to stop."""
+    found = services.cancel(_mine(request, pk))
+    if request.htmx:
+        return render(request, "generations/_panel.html", _panel_context(found))
+    return redirect("generation", pk=pk)
+
+
+@login_required
+@require_POST
+def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The same again; with `new_seed`, with fresh seeds."""
+    found = _mine(request, pk)
+    try:
+        new = services.rerun(found, is_new_seed="new_seed" in request.POST)
+    except InvalidInputs as invalid:
+        sentences = " ".join(sentence for each in invalid.errors.values() for sentence in each)
+        messages.error(request, f"It cannot be run again as it was. {sentences}")
+        return redirect("generation", pk=pk)
+    return redirect("generation", pk=new.pk)
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Remove it for good, with its files."""
+    try:
+        services.delete(_mine(request, pk))
+    except services.NotFinishedError:
+        messages.error(request, "It is still under way. Cancel it first.")
+        return redirect("generation", pk=pk)
+    messages.info(request, "The generation and its files are deleted.")
+    return HttpResponseRedirect(reverse("history"))

@@ -1,0 +1,66 @@
+// Comforts of the run form. Without this script it works all the same.
+const SLIDER_STEPS = 2000;
+
+function prepare(form) {
+  form.querySelectorAll("input[type=number][data-min][data-max]").forEach(addSlider);
+  form.querySelectorAll("input[data-seed]").forEach(addDice);
+  form.querySelectorAll("input[type=file]").forEach(addPreview);
+}
+
+function addSlider(input) {
+  const step = Number(input.dataset.step || (input.step === "any" ? 0.01 : 1));
+  const [low, high] = [Number(input.dataset.min), Number(input.dataset.max)];
+  if (input.closest(".with-range") || !(high > low) || (high - low) / step > SLIDER_STEPS) return;
+  const slider = Object.assign(document.createElement("input"), { type: "range" });
+  Object.assign(slider, { min: low, max: high, step });
+  slider.value = input.value;
+  slider.setAttribute("aria-label", input.labels[0]?.firstChild.textContent.trim() ?? "");
+  slider.addEventListener("input", () => (input.value = slider.value));
+  input.addEventListener("input", () => (slider.value = input.value));
+  wrap(input, "with-range").prepend(slider);
+}
+
+function addDice(input) {
+  if (input.closest(".with-button")) return;
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Random" });
+  button.addEventListener("click", () => (input.value = ""));
+  wrap(input, "with-button").append(button);
+}
+
+function addPreview(input) {
+  const image = document.querySelector(`[data-preview-of="${CSS.escape(input.id)}"]`);
+  const hidden = input.form.elements[`${input.name}_asset`];
+  if (image && hidden?.value && !image.src) {
+    image.src = `/assets/${hidden.value}/thumbnail/`;
+    image.hidden = false;
+  }
+  input.addEventListener("change", () => {
+    const file = input.files[0];
+    if (!image) return;
+    if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+    image.hidden = !file || !file.type.startsWith("image/");
+    if (!image.hidden) image.src = URL.createObjectURL(file);
+  });
+}
+
+function wrap(input, className) {
+  const box = Object.assign(document.createElement("div"), { className });
+  input.replaceWith(box);
+  box.append(input);
+  return box;
+}
+
+document.querySelectorAll("[data-run-form]").forEach(prepare);
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  const form = document.querySelector("[data-run-form]");
+  if (!form) return;
+  prepare(form);
+  if (event.detail.target.id === "runs") {
+    // It was accepted: what was said about an earlier try no longer holds.
+    form.querySelectorAll(".errorlist, .notice.error").forEach((element) => element.remove());
+    form.querySelectorAll(".invalid").forEach((element) => element.classList.remove("invalid"));
+    if (matchMedia("(width < 860px)").matches) event.detail.target.scrollIntoView({ behavior: "smooth" });
+  } else {
+    document.querySelector(".invalid :is(input, textarea, select)")?.focus();
+  }
+});

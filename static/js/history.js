@@ -1,0 +1,32 @@
+// The history's cards: progress of what is under way, and the finished card as soon as there is one.
+import { connect } from "./socket.js";
+
+const cardOf = (id) => document.querySelector(`[data-card="${CSS.escape(id)}"]`);
+
+async function refresh(id) {
+  const card = cardOf(id);
+  if (!card) return;
+  const response = await fetch(card.dataset.cardUrl, { headers: { "HX-Request": "true" } });
+  if (!response.ok || response.redirected) return;
+  const holder = document.createElement("template");
+  holder.innerHTML = await response.text();
+  card.replaceWith(holder.content.firstElementChild);
+}
+
+connect("/ws/generations/", (event) => {
+  const card = cardOf(event.prompt_id);
+  if (!card) return;
+  const bar = card.querySelector("[data-bar]");
+  if (event.type === "progress") {
+    if (bar) bar.value = event.progress.value;
+    return;
+  }
+  const state = event.type === "snapshot" ? event.generation : event;
+  if (event.type === "output" || state.is_terminal) {
+    refresh(event.prompt_id);
+    return;
+  }
+  const badge = card.querySelector("[data-status]");
+  badge.className = `badge ${state.status}`;
+  badge.textContent = state.status_label;
+});
