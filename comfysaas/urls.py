@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from comfysaas import health
-from generations.api import api
+from generations.api import api, not_found
 from generations.api.docs import docs
 
 urlpatterns = [
@@ -14,5 +14,6 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("api/docs", docs, name="api-docs"),
     path("api/v2/", api.urls),
+    path("api/v2/<path:rest>", not_found),
     path("", include("generations.urls")),
 ]

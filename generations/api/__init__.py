@@ -52,6 +52,11 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return envelope(request, 404, "not_found", "There is no such thing here, or it is not yours.")
 
 
+def not_found(request: HttpRequest, rest: str) -> HttpResponse:
+    """Whatever else is asked for under /api/v2/."""
+    return _not_found(request, Http404())
+
+
 @api.exception_handler(ValidationError)
 def _invalid_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
     # An id that cannot be one is an id of nothing.

@@ -43,7 +43,7 @@ def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
 @router.get(
     "/assets/{id}/content",
     response={200: None, 206: None, 302: None, 401: ErrorEnvelope, 404: ErrorEnvelope, 416: None},
-    operation_id="getAssetContent",
+    operation_id="getAssetContent", url_name="getAssetContent",
 )
 def get_content(request: HttpRequest, id: uuid.UUID) -> HttpResponseBase:
     """Its bytes; ranges are honoured. A redirect to a signed link when they lie in S3."""

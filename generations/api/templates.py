@@ -38,7 +38,7 @@ def list_templates(
 @router.get(
     "/templates/{slug}",
     response={200: TemplateDetail, 401: ErrorEnvelope, 404: ErrorEnvelope},
-    operation_id="getTemplate",
+    operation_id="getTemplate", url_name="getTemplate",
 )
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
@@ -54,7 +54,7 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
 @router.post(
     "/templates/{slug}/jobs",
     response={201: Job, 401: ErrorEnvelope, 403: ErrorEnvelope, 404: ErrorEnvelope, 422: ErrorEnvelope},
-    operation_id="postTemplateJob",
+    operation_id="postTemplateJob", url_name="postTemplateJob",
 )
 def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> tuple[int, Job]:
     """Run it. 201 means that the job is durably queued; 422 names each input that is wrong."""
