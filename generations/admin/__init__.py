@@ -1,0 +1,5 @@
+"""The admin of generations: servers, templates, generations."""
+
+from generations.admin import generations, servers, templates
+
+__all__ = ["generations", "servers", "templates"]

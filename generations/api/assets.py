@@ -32,9 +32,7 @@ def post_asset(request: HttpRequest, file: UploadedFile = File(...)) -> tuple[in
     return 201, described
 
 
-@router.get(
-    "/assets/{id}", response={200: AssetOut, 401: ErrorEnvelope, 404: ErrorEnvelope}, operation_id="getAsset"
-)
+@router.get("/assets/{id}", response={200: AssetOut, 401: ErrorEnvelope, 404: ErrorEnvelope}, operation_id="getAsset")
 def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
     """What is known of a file."""
     return _describe(request, _mine(request, id))
@@ -43,7 +41,8 @@ def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
 @router.get(
     "/assets/{id}/content",
     response={200: None, 206: None, 302: None, 401: ErrorEnvelope, 404: ErrorEnvelope, 416: None},
-    operation_id="getAssetContent", url_name="getAssetContent",
+    operation_id="getAssetContent",
+    url_name="getAssetContent",
 )
 def get_content(request: HttpRequest, id: uuid.UUID) -> HttpResponseBase:
     """Its bytes; ranges are honoured. A redirect to a signed link when they lie in S3."""

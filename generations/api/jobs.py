@@ -42,14 +42,19 @@ def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     return describe(request, _mine(request, id))
 
 
-@router.post("/jobs/{id}/cancel", response={**FOUND, 403: ErrorEnvelope}, operation_id="cancelJob", url_name="cancelJob")
+@router.post(
+    "/jobs/{id}/cancel", response={**FOUND, 403: ErrorEnvelope}, operation_id="cancelJob", url_name="cancelJob"
+)
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Ask it to stop. A finished job stays as it is."""
     return describe(request, services.cancel(_mine(request, id)))
 
 
 @router.get(
-    "/jobs/{id}/events", response={401: ErrorEnvelope, 404: ErrorEnvelope, 501: ErrorEnvelope}, operation_id="getJobEvents", url_name="getJobEvents"
+    "/jobs/{id}/events",
+    response={401: ErrorEnvelope, 404: ErrorEnvelope, 501: ErrorEnvelope},
+    operation_id="getJobEvents",
+    url_name="getJobEvents",
 )
 def get_events(request: HttpRequest, id: uuid.UUID) -> tuple[int, dict[str, Any]]:
     """This server does not stream events over HTTP: poll the job. (Signed-in browsers use a websocket.)"""
@@ -61,7 +66,8 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> tuple[int, dict[str, Any]
 @router.get(
     "/jobs/{id}/outputs/{position}/content",
     response={200: None, 401: ErrorEnvelope, 404: ErrorEnvelope},
-    operation_id="getJobOutputContent", url_name="getJobOutputContent",
+    operation_id="getJobOutputContent",
+    url_name="getJobOutputContent",
 )
 def get_output(request: HttpRequest, id: uuid.UUID, position: int) -> HttpResponse:
     """A text or value that an output node returned without making a file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -21,7 +21,7 @@ HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
 
 @router.get("/templates", response={200: TemplateList, 401: ErrorEnvelope}, operation_id="listTemplates")
 def list_templates(
-    request: HttpRequest, q: str = "", limit: int = Query(50, ge=1, le=200), cursor: int = Query(0, ge=0)
+    request: HttpRequest, q: str = "", limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[int, Query(ge=0)] = 0
 ) -> dict[str, Any]:
     """Published templates that you may run, in the gallery's order. `q` searches in the title."""
     rows = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
@@ -38,7 +38,8 @@ def list_templates(
 @router.get(
     "/templates/{slug}",
     response={200: TemplateDetail, 401: ErrorEnvelope, 404: ErrorEnvelope},
-    operation_id="getTemplate", url_name="getTemplate",
+    operation_id="getTemplate",
+    url_name="getTemplate",
 )
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
@@ -54,7 +55,8 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
 @router.post(
     "/templates/{slug}/jobs",
     response={201: Job, 401: ErrorEnvelope, 403: ErrorEnvelope, 404: ErrorEnvelope, 422: ErrorEnvelope},
-    operation_id="postTemplateJob", url_name="postTemplateJob",
+    operation_id="postTemplateJob",
+    url_name="postTemplateJob",
 )
 def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> tuple[int, Job]:
     """Run it. 201 means that the job is durably queued; 422 names each input that is wrong."""

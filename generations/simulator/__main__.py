@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -14,27 +13,27 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from generations.simulator.faults import Faults
 from generations.simulator.server import Simulator, finite
 
-PARENT_POLL_SECONDS = 1.0
-PR_SET_PDEATHSIG = 1
+# Asking is safer than Linux's parent-death signal, which comes already when the thread that started us ends.
+PARENT_POLL_SECONDS = 0.5
 
 
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
     options = _options()
     parent = os.getppid()
-    if options.exit_with_parent and sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     with contextlib.ExitStack() as stack:
         data_dir = options.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simulator-")))
         simulator = Simulator(
             data_dir=data_dir,
             step_seconds=options.step_seconds,
             preview_method=options.preview_method,
+            preview_size=options.preview_size,
             checkpoints=tuple(options.checkpoint),
         )
-        simulator.faults.set(history_delay=options.history_delay, **dict(options.fault))
+        simulator.faults.set(**{"history_delay": options.history_delay, **dict(options.fault)})
         asyncio.run(_serve(simulator, options, parent))
 
 
@@ -44,15 +43,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8188, help="0: any free one")
     parser.add_argument("--data-dir", type=Path, help="default: a temporary directory")
     parser.add_argument("--step-seconds", type=finite, default=0.05, help="time of one sampler step")
-    parser.add_argument("--history-delay", type=finite, default=0.0)
+    parser.add_argument("--history-delay", type=finite, default=0.0, help="seconds from the end to the history entry")
     parser.add_argument("--preview-method", choices=["auto", "latent2rgb", "taesd", "none"], default="auto")
+    parser.add_argument("--preview-size", type=int, default=512, help="pixels of the longer side")
     parser.add_argument("--checkpoint", action="append", default=[], help="a further model file to pretend to have")
     parser.add_argument("--fault", action="append", default=[], type=_fault, metavar="NAME=VALUE")
     parser.add_argument("--exit-with-parent", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    try:
+        Faults().set(**dict(options.fault))
+    except (TypeError, KeyError) as problem:
+        parser.error(f"--fault: {problem}")
+    return options
 
 
 def _fault(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE` with the value in JSON. ValueError for other text."""
     name, _, value = text.partition("=")
     return name, json.loads(value or "true")
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_HISTORY = 10_000
+SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")  # shown by /queue, but kept out of the history
 
 
 @dataclass(order=True, slots=True)
 class Item:
-    """One prompt. Ordered as ComfyUI's heap orders it: by number, then by id."""
+    """One prompt. Ordered as ComfyUI's heap orders it: by number, then by id.
+
+    Two with the same number and id go on to compare their prompts, which raises TypeError, there and here.
+    """
 
     number: float
     prompt_id: str
@@ -22,8 +26,13 @@ class Item:
     outputs: list[str]
 
     def wire(self) -> list[Any]:
-        """As /queue and /history show it."""
+        """As /queue shows it."""
         return [self.number, self.prompt_id, self.prompt, self.extra_data, self.outputs]
+
+    def historic(self) -> list[Any]:
+        """As /history shows it."""
+        shown = {key: value for key, value in self.extra_data.items() if key not in SECRETS}
+        return [self.number, self.prompt_id, self.prompt, shown, self.outputs]
 
 
 class PromptQueue:
@@ -31,19 +40,25 @@ class PromptQueue:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.RLock())
         self._heap: list[Item] = []
-        self._running: list[Item] = []
+        self._running: Item | None = None
         self._history: dict[str, dict[str, Any]] = {}
         self._counter = 0
         self._epoch = 0
+        self._is_closed = False
 
     @property
     def epoch(self) -> int:
         """Changes with each restart: what began before it leaves no trace."""
         return self._epoch
 
-    def next_number(self, *, front: bool) -> float:
+    @property
+    def is_closed(self) -> bool:
+        """True once nothing more will be run."""
+        return self._is_closed
+
+    def next_number(self, *, front: bool) -> int:
         """The counter, which also advances for prompts that are rejected afterwards."""
         with self._condition:
             number = self._counter
@@ -54,46 +69,52 @@ class PromptQueue:
         """Queue it."""
         with self._condition:
             heapq.heappush(self._heap, item)
+            self._changed()
             self._condition.notify()
-            self._changed()
 
-    def get(self, timeout: float) -> Item | None:
-        """The next one to run, or None after `timeout` seconds."""
+    def get(self) -> tuple[Item, int] | None:
+        """The next one to run and the epoch it belongs to, as soon as there is one. None when the queue is closed."""
         with self._condition:
-            if not self._heap:
-                self._condition.wait(timeout)
-            if not self._heap:
+            while not self._heap and not self._is_closed:
+                self._condition.wait()
+            if self._is_closed:
                 return None
-            item = heapq.heappop(self._heap)
-            self._running.append(item)
+            self._running = heapq.heappop(self._heap)
             self._changed()
-            return item
+            return self._running, self._epoch
+
+    def close(self) -> None:
+        """Let the one that waits in `get` go."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify_all()
 
     def done(self, item: Item, entry: dict[str, Any], *, epoch: int) -> None:
         """It ended: write its history entry."""
         with self._condition:
             if epoch != self._epoch:
                 return
-            if item in self._running:
-                self._running.remove(item)
+            self._running = None
             if len(self._history) >= MAX_HISTORY:
                 self._history.pop(next(iter(self._history)))
-            self._history[item.prompt_id] = {"prompt": item.wire(), **entry}
+            self._history[item.prompt_id] = {"prompt": item.historic(), **entry}
             self._changed()
 
     def remaining(self) -> int:
         """Pending and running."""
-        return len(self._heap) + len(self._running)
+        with self._condition:
+            return len(self._heap) + (self._running is not None)
 
     def is_running(self, prompt_id: str) -> bool:
         """True for the one that runs."""
-        return any(item.prompt_id == prompt_id for item in self._running)
+        with self._condition:
+            return self._running is not None and self._running.prompt_id == prompt_id
 
     def wire(self) -> dict[str, Any]:
         """The body of GET /queue: pending ones in heap order, not sorted."""
         with self._condition:
             return {
-                "queue_running": [item.wire() for item in self._running],
+                "queue_running": [self._running.wire()] if self._running is not None else [],
                 "queue_pending": [item.wire() for item in self._heap],
             }
 
@@ -104,14 +125,17 @@ class PromptQueue:
             self._changed()
 
     def delete(self, prompt_id: str) -> None:
-        """Drop one that waits; nobody is told but by a status."""
+        """Drop one that waits. Nobody is told but by a status; by two if it was the only one."""
         with self._condition:
-            kept = [item for item in self._heap if item.prompt_id != prompt_id]
-            if len(kept) != len(self._heap):
-                self._heap = kept
+            found = next((item for item in self._heap if item.prompt_id == prompt_id), None)
+            if found is None:
+                return
+            if len(self._heap) == 1:
+                self.clear()
+            else:
+                self._heap = [item for item in self._heap if item is not found]
                 heapq.heapify(self._heap)
-                self._changed()
-                self._changed()
+            self._changed()
 
     def history(self, prompt_id: str) -> dict[str, Any]:
         """`{id: entry}`, or {} for unknown and unfinished ones."""
@@ -141,7 +165,7 @@ class PromptQueue:
         """Everything a process loses when it ends."""
         with self._condition:
             self._heap.clear()
-            self._running.clear()
+            self._running = None
             self._history.clear()
             self._counter = 0
             self._epoch += 1

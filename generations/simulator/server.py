@@ -17,28 +17,31 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from generations.simulator import COMFYUI_VERSION
+from generations.simulator.announcer import Announcer
 from generations.simulator.execution import Worker
 from generations.simulator.faults import Faults
-from generations.simulator.files import Files
+from generations.simulator.files import TROUBLE, Files
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment, Node
 from generations.simulator.prompt_queue import Item, PromptQueue
 from generations.simulator.sockets import MAX_UPLOAD_BYTES, SERVER_FLAGS, Sockets
 from generations.simulator.validation import Validator, error
 
-DEFAULT_CHECKPOINTS = (
-    "dreamshaper_8.safetensors",
-    "sd_xl_base_1.0.safetensors",
-    "v1-5-pruned-emaonly-fp16.safetensors",
-    "v1-5-pruned-emaonly.safetensors",
-)
+MODELS = {
+    "checkpoints": [
+        "dreamshaper_8.safetensors",
+        "sd_xl_base_1.0.safetensors",
+        "v1-5-pruned-emaonly-fp16.safetensors",
+        "v1-5-pruned-emaonly.safetensors",
+    ],
+    "loras": ["more_detail.safetensors", "watercolor.safetensors"],
+}
 MODEL_FOLDERS = (
     "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models",
     "embeddings", "diffusers", "vae_approx", "controlnet", "gligen", "upscale_models", "custom_nodes",
     "hypernetworks", "photomaker", "classifiers", "model_patches", "audio_encoders",
 )  # fmt: skip
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-TROUBLE = "500 Internal Server Error\n\nServer got itself in trouble"
 GIB = 1024**3
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,18 +56,19 @@ class Simulator:
         data_dir: Path,
         step_seconds: float = 0.05,
         preview_method: str = "auto",
+        preview_size: int = 512,
         checkpoints: tuple[str, ...] = (),
     ) -> None:
-        names = sorted({*DEFAULT_CHECKPOINTS, *checkpoints})
-        self.environment = Environment(data_dir, names, step_seconds, preview_method)
-        self.faults = Faults()
-        self.sockets = Sockets(self.faults)
+        models = {**MODELS, "checkpoints": sorted({*MODELS["checkpoints"], *checkpoints})}
+        self.environment = Environment(data_dir, models, step_seconds, preview_method)
+        self.sockets = Sockets()
+        self.faults = Faults(actions={"drop_sockets": self.sockets.drop, "half_open": self.sockets.mute})
         self.queue = PromptQueue(self._announce_queue)
         self.worker = Worker(
             registry=REGISTRY,
             environment=self.environment,
             queue=self.queue,
-            sockets=self.sockets,
+            announcer=Announcer(self.sockets, self.faults, preview_size=preview_size),
             faults=self.faults,
         )
         self._files = Files(self.environment, self.faults)
@@ -89,18 +93,17 @@ class Simulator:
 
     async def stop(self) -> None:
         """End everything."""
-        await self.sockets.stop()
         await asyncio.to_thread(self.worker.stop)
+        await self.sockets.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def restart(self) -> None:
+    def restart(self) -> None:
         """What a restart of the process does: everything in memory is gone, files stay, clients are cut off."""
         self.queue.restart()
-        self.worker.interrupt()
         self.worker.forget()
         self._wipe_temp()
-        await self.sockets.close_all()
+        self.sockets.drop()
 
     def _wipe_temp(self) -> None:
         shutil.rmtree(self.environment.folder("temp"), ignore_errors=True)
@@ -132,19 +135,21 @@ class Simulator:
             ("GET", "/embeddings", self._embeddings),
         ]
         for method, path, handler in routes:
-            app.router.add_route(method, path, handler)
-            app.router.add_route(method, f"/api{path}", handler)
+            for alias in (path, f"/api{path}"):
+                if method == "GET":
+                    app.router.add_get(alias, handler)  # answers HEAD as well
+                else:
+                    app.router.add_post(alias, handler)
         app.router.add_get("/simulator/faults", self._get_faults)
         app.router.add_post("/simulator/faults", self._post_faults)
         app.router.add_post("/simulator/restart", self._post_restart)
-        app.router.add_post("/simulator/drop_sockets", self._drop_sockets)
+        app.router.add_get("/{anything:.*}", _not_found)  # where ComfyUI has its pages
         return app
 
     async def _ws(self, request: web.Request) -> web.StreamResponse:
-        return await self.sockets.handle(request, queue_remaining=self.queue.remaining, active_node=self._active_node)
-
-    def _active_node(self, sid: str) -> str | None:
-        return self.worker.active_node if self.worker.client_id == sid else None
+        return await self.sockets.handle(
+            request, queue_remaining=self.queue.remaining, active_node=self.worker.active_node
+        )
 
     async def _get_prompt(self, request: web.Request) -> web.Response:
         return web.json_response({"exec_info": {"queue_remaining": self.queue.remaining()}})
@@ -152,30 +157,26 @@ class Simulator:
     async def _post_prompt(self, request: web.Request) -> web.Response:
         if self.faults.take("refuse_prompts"):
             return web.Response(status=503, text="Service Unavailable")
+        if self.faults.take("close_prompts") and request.transport is not None:
+            request.transport.abort()
+            return web.Response()
         body = await request.json()
-        is_front = isinstance(body, dict) and bool(body.get("front"))
-        if isinstance(body, dict) and "number" in body:
-            number = float(body["number"])
-        else:
-            number = self.queue.next_number(front=is_front)
-        if not isinstance(body, dict) or "prompt" not in body:
+        # Bodies that are no objects take the same way as in ComfyUI: to a 400 or, by an exception, to a 500.
+        number = float(body["number"]) if "number" in body else self.queue.next_number(front=_is_front(body))
+        if "prompt" not in body:
             return _refuse(error("no_prompt", "No prompt provided", "No prompt provided"), {})
-        prompt = json.loads(json.dumps(body["prompt"]))
-        if isinstance(prompt, list) and not prompt:
-            prompt = {}
-        targets = body.get("partial_execution_targets")
-        verdict = Validator(REGISTRY, self.environment, prompt).run(targets)
-        if verdict.error is not None:
-            return _refuse(verdict.error, verdict.node_errors)
-        extra_data = dict(body.get("extra_data") or {})
+        prompt = body["prompt"]
+        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
+        verdict = Validator(REGISTRY, self.environment, prompt).run(body.get("partial_execution_targets"))
+        extra_data = body.get("extra_data", {})
         if "client_id" in body:
             extra_data["client_id"] = body["client_id"]
-        prompt_id = str(body["prompt_id"]) if "prompt_id" in body else str(uuid.uuid4())
+        if verdict.error is not None:
+            return _refuse(verdict.error, verdict.node_errors)
         self.queue.put(Item(number, prompt_id, prompt, extra_data, verdict.outputs))
         if self.faults.take("post_timeout"):
-            await asyncio.sleep(3600)
-        if self.faults.reply_delay:
-            await asyncio.sleep(self.faults.reply_delay)
+            await asyncio.Event().wait()  # until the client gives up
+        await asyncio.sleep(self.faults.events_before_reply)
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
     async def _get_queue(self, request: web.Request) -> web.Response:
@@ -269,15 +270,14 @@ class Simulator:
         folder = request.match_info["folder"]
         if folder not in MODEL_FOLDERS:
             raise web.HTTPNotFound
-        return web.json_response(self.environment.checkpoints if folder == "checkpoints" else [])
+        return web.json_response(self.environment.models.get(folder, []))
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         return web.json_response([])
 
     # ------------------------------------------------------------------------------------- the simulator's own
     async def _get_faults(self, request: web.Request) -> web.Response:
-        names = Faults.__dataclass_fields__
-        return web.json_response({name: getattr(self.faults, name) for name in names})
+        return web.json_response(self.faults.state())
 
     async def _post_faults(self, request: web.Request) -> web.Response:
         try:
@@ -287,11 +287,7 @@ class Simulator:
         return await self._get_faults(request)
 
     async def _post_restart(self, request: web.Request) -> web.Response:
-        await self.restart()
-        return web.Response()
-
-    async def _drop_sockets(self, request: web.Request) -> web.Response:
-        await self.sockets.close_all()
+        self.restart()
         return web.Response()
 
 
@@ -310,16 +306,25 @@ def describe(name: str, node: type[Node], environment: Environment) -> dict[str,
         "output_is_list": [False] * len(node.returns),
         "output_name": list(node.return_names or node.returns),
         "name": name,
-        "display_name": node.display_name or name,
+        "display_name": node.display_name or (None if node.is_v3 else name),
         "description": node.description,
         "python_module": node.python_module,
         "category": node.category,
         "output_node": node.is_output,
+        **({"deprecated": False, "experimental": False, "api_node": False} if node.is_v3 else {}),
     }
 
 
 def _listed(specs: Any) -> dict[str, Any]:
     return {name: [list(part) if isinstance(part, tuple) else part for part in spec] for name, spec in specs.items()}
+
+
+def _is_front(body: Any) -> bool:
+    return "front" in body and bool(body["front"])
+
+
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound
 
 
 def _refuse(problem: dict[str, Any], node_errors: dict[str, Any]) -> web.Response:
@@ -329,6 +334,8 @@ def _refuse(problem: dict[str, Any], node_errors: dict[str, Any]) -> web.Respons
 @web.middleware
 async def _check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A browser's page of another origin may not talk to a server on loopback (server.py, origin middleware)."""
+    if request.method == "OPTIONS":
+        return web.Response()
     host, origin = request.headers.get("Host"), request.headers.get("Origin")
     if host and origin and urlsplit(f"//{host}").hostname in LOOPBACK:
         theirs, ours = urlsplit(origin), urlsplit(f"//{host}")

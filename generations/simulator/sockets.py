@@ -11,11 +11,9 @@ import json
 import struct
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import WSMsgType, web
-
-from generations.simulator.faults import Faults
 
 MAX_UPLOAD_BYTES = 104_857_600
 MAX_INCOMING_BYTES = 4 * 1024 * 1024
@@ -29,11 +27,11 @@ Frame = str | bytes
 class Sockets:
     """`publish` may be called from any thread; frames leave in that order."""
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+    def __init__(self) -> None:
         self._by_id: dict[str, web.WebSocketResponse] = {}
         self._flags: dict[str, dict[str, Any]] = {}
-        self._all: set[web.WebSocketResponse] = set()
+        self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
+        self._muted: set[web.WebSocketResponse] = set()
         self._outbox: asyncio.Queue[tuple[str | None, Frame]] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._publisher: asyncio.Task[None] | None = None
@@ -44,22 +42,29 @@ class Sockets:
         self._publisher = asyncio.create_task(self._publish_forever())
 
     async def stop(self) -> None:
-        """End it and close every socket."""
+        """End it and cut every socket off."""
         if self._publisher is not None:
             self._publisher.cancel()
-        await self.close_all()
+        self._drop()
 
-    async def close_all(self) -> None:
-        """What a restart does to clients."""
-        for socket in list(self._all):
-            if socket._req is not None and socket._req.transport is not None:  # no close frame: the process is gone
-                socket._req.transport.abort()
+    def drop(self) -> None:
+        """Cut every socket off without a close frame, as the end of the process does. From any thread."""
+        self._soon(self._drop)
+
+    def mute(self) -> None:
+        """Leave the sockets of now open, but read and send nothing any more on them. From any thread."""
+        self._soon(self._mute)
+
+    def _drop(self) -> None:
+        for transport in list(self._transports.values()):
+            transport.abort()
         self._by_id.clear()
         self._flags.clear()
 
-    def is_connected(self, sid: str) -> bool:
-        """True when a socket of this session is registered."""
-        return sid in self._by_id
+    def _mute(self) -> None:
+        for socket, transport in self._transports.items():
+            transport.pause_reading()  # no pong either
+            self._muted.add(socket)
 
     def wants_metadata(self, sid: str | None) -> bool:
         """True when this session negotiated previews with metadata."""
@@ -82,28 +87,35 @@ class Sockets:
         self._put(sid, frame)
 
     def _put(self, sid: str | None, frame: Frame) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._outbox.put_nowait, (sid, frame))
+        self._soon(self._outbox.put_nowait, (sid, frame))
+
+    def _soon(self, call: Callable[..., None], *arguments: Any) -> None:
+        if self._loop is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:  # the loop is closed: the worker outlived its server for a moment
+            return
 
     async def _publish_forever(self) -> None:
         while True:
             sid, frame = await self._outbox.get()
-            if self._faults.half_open:
-                continue
             targets = list(self._by_id.values()) if sid is None else [self._by_id[sid]] if sid in self._by_id else []
             for socket in targets:
+                if socket in self._muted:
+                    continue
                 await _send(socket, frame)
 
     async def handle(
         self, request: web.Request, *, queue_remaining: Callable[[], int], active_node: Callable[[str], str | None]
     ) -> web.WebSocketResponse:
         """One client, until it leaves."""
-        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_BYTES, compress=False)
+        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_BYTES)
         await socket.prepare(request)
         sid = request.query.get("clientId") or uuid.uuid4().hex
         self._by_id[sid] = socket
         self._flags.pop(sid, None)
-        self._all.add(socket)
+        self._transports[socket] = cast("asyncio.Transport", request.transport)
         try:
             status = {"status": {"exec_info": {"queue_remaining": queue_remaining()}}, "sid": sid}
             await _send(socket, encode("status", status))
@@ -113,7 +125,8 @@ class Sockets:
         finally:
             self._by_id.pop(sid, None)  # by id, whoever's socket that is by now
             self._flags.pop(sid, None)
-            self._all.discard(socket)
+            self._transports.pop(socket, None)
+            self._muted.discard(socket)
         return socket
 
     async def _listen(self, socket: web.WebSocketResponse, sid: str) -> None:

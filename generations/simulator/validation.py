@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
 from generations.simulator.nodes.base import Environment, Node
 
 Prompt = dict[str, Any]
+Spec = tuple[Any, ...]
 NodeError = dict[str, Any]
 LONG_LIST = 20
 CONSTANT_TYPES = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -23,208 +25,228 @@ class Verdict:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def is_link(value: Any) -> bool:
-    """Any list in the place of an input is taken for a link."""
-    return isinstance(value, list)
+@dataclass(slots=True)
+class _Checked:
+    is_valid: bool
+    errors: list[NodeError]
 
 
-def error(kind: str, message: str, details: str = "", extra_info: dict[str, Any] | None = None) -> dict[str, Any]:
+def error(kind: str, message: str, details: str = "", **extra_info: Any) -> dict[str, Any]:
     """One error object of the wire."""
-    return {"type": kind, "message": message, "details": details, "extra_info": extra_info or {}}
+    return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
 
 class Validator:
-    """Checks one prompt and coerces its constants in place, as ComfyUI does."""
+    """Checks one prompt and coerces its constants in place, as ComfyUI does. Use it once."""
 
     def __init__(self, registry: dict[str, type[Node]], environment: Environment, prompt: Prompt) -> None:
         self._registry = registry
         self._environment = environment
         self._prompt = prompt
-        self._errors: dict[str, list[NodeError]] = {}
+        self._checked: dict[str, _Checked] = {}
+        self._path: list[str] = []
 
-    def run(self, targets: Iterable[str] | None) -> Verdict:
-        """`targets`: only these output nodes; None for all."""
-        for node_id, node in self._prompt.items():
-            class_type = node.get("class_type") if isinstance(node, dict) else None
-            if class_type is None:
+    def run(self, targets: Container[str] | None) -> Verdict:
+        """`targets`: only these output nodes; None for all. TypeError for what is no graph at all."""
+        outputs = []
+        for node_id in self._prompt:
+            node = self._prompt[node_id]
+            where = f"Node ID '#{node_id}'"
+            if "class_type" not in node:
                 message = "Cannot execute because a node is missing the class_type property."
-                return Verdict(error("invalid_prompt", message, f"Node ID '#{node_id}'"))
-            if class_type not in self._registry:
-                message = f"Cannot execute because node {class_type} does not exist."
-                return Verdict(error("invalid_prompt", message, f"Node ID '#{node_id}'"))
-        wanted = None if targets is None else set(targets)
-        outputs = [
-            node_id
-            for node_id, node in self._prompt.items()
-            if self._registry[node["class_type"]].is_output and (wanted is None or node_id in wanted)
-        ]
+                return Verdict(error("invalid_prompt", message, where))
+            node_class = self._registry.get(node["class_type"])
+            if node_class is None:
+                message = f"Cannot execute because node {node['class_type']} does not exist."
+                return Verdict(error("invalid_prompt", message, where))
+            if node_class.is_output and (targets is None or node_id in targets):
+                outputs.append(node_id)
         if not outputs:
             return Verdict(error("prompt_no_outputs", "Prompt has no outputs"))
         return self._judge(outputs)
 
     def _judge(self, outputs: list[str]) -> Verdict:
-        reach = {node_id: self._reach(node_id) for node_id in outputs}
-        good = [node_id for node_id in outputs if not any(self._errors.get(each) for each in reach[node_id])]
-        node_errors = {
-            node_id: {
-                "errors": errors,
-                "dependent_outputs": [output for output in outputs if node_id in reach[output]],
-                "class_type": self._prompt[node_id]["class_type"],
-            }
-            for node_id, errors in self._errors.items()
-            if errors
-        }
+        good, complaints = [], []
+        node_errors: dict[str, Any] = {}
+        for output in outputs:
+            if self._is_output_valid(output):
+                good.append(output)
+                continue
+            complaints += [f"{found['message']}: {found['details']}" for found in self._checked[output].errors]
+            self._collect(output, node_errors)
         if good:
             return Verdict(None, good, node_errors)
-        details = "\n".join(
-            f"{each['message']}: {each['details']}" for output in outputs for each in self._errors.get(output, [])
-        )
-        failed = error("prompt_outputs_failed_validation", "Prompt outputs failed validation", details)
-        return Verdict(failed, [], node_errors)
+        message = "Prompt outputs failed validation"
+        return Verdict(error("prompt_outputs_failed_validation", message, "\n".join(complaints)), [], node_errors)
 
-    def _reach(self, output: str) -> list[str]:
-        """The output and everything it needs, each node checked once, inputs before what uses them."""
-        found: dict[str, None] = {}
-        self._visit(output, found, output)
-        return list(found)
-
-    def _visit(self, node_id: str, found: dict[str, None], output: str) -> None:
-        if node_id in found:
-            return
-        found[node_id] = None
-        node = self._prompt[node_id]
-        is_new = node_id not in self._errors
-        if is_new:
-            self._errors[node_id] = []
-        if "inputs" not in node:
-            self._exception(node_id, output, KeyError("inputs"))
-            return
-        for name, spec, is_required in self._specs(node["class_type"]):
-            if name not in node["inputs"]:
-                if is_required and is_new:
-                    extra = {"input_name": name}
-                    self._add(node_id, error("required_input_missing", "Required input is missing", name, extra))
+    def _collect(self, output: str, node_errors: dict[str, Any]) -> None:
+        """Nodes with errors of their own; those further down are invalid, too, but have none to tell."""
+        for node_id, checked in self._checked.items():
+            if not checked.errors:
                 continue
-            if is_link(node["inputs"][name]):
-                self._check_link(node_id, name, spec, found, output, is_new=is_new)
-            elif is_new:
-                self._check_constant(node_id, name, spec)
-        if is_new:
-            self._check_custom(node_id)
+            class_type = self._prompt[node_id]["class_type"]
+            entry = {"errors": checked.errors, "dependent_outputs": [], "class_type": class_type}
+            node_errors.setdefault(node_id, entry)["dependent_outputs"].append(output)
 
-    def _specs(self, class_type: str) -> list[tuple[str, tuple[Any, ...], bool]]:
-        specs = self._registry[class_type].input_specs(self._environment)
-        return [
-            (name, spec, kind == "required") for kind in ("required", "optional") for name, spec in specs[kind].items()
-        ]
-
-    def _add(self, node_id: str, found: NodeError) -> None:
-        self._errors[node_id].append(found)
-
-    def _exception(self, node_id: str, output: str, exception: Exception) -> None:
-        at_output = node_id == output
-        kind = "exception_during_validation" if at_output else "exception_during_inner_validation"
-        message = "Exception when validating node" if at_output else "Exception when validating inner node"
-        extra = {"exception_type": type(exception).__name__, "traceback": []}
-        self._add(node_id, error(kind, message, str(exception), extra))
-
-    def _check_link(
-        self, node_id: str, name: str, spec: tuple[Any, ...], found: dict[str, None], output: str, *, is_new: bool
-    ) -> None:
-        value = self._prompt[node_id]["inputs"][name]
-        config = _config(spec)
-        if len(value) != 2:
-            if is_new:
-                message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
-                extra = {"input_name": name, "input_config": config, "received_value": value}
-                self._add(node_id, error("bad_linked_input", message, name, extra))
-            return
-        source, slot = value
+    def _is_output_valid(self, output: str) -> bool:
         try:
-            returns = self._registry[self._prompt[source]["class_type"]].returns
-            received = returns[slot]
-        except (KeyError, IndexError, TypeError) as exception:
-            if is_new:
-                self._exception(node_id, output, exception)
-            return
-        if is_new and not _accepts(received, _type_name(spec)):
-            details = f"{name}, received_type({received}) mismatch input_type({_type_name(spec)})"
-            extra = {"input_name": name, "input_config": config, "received_type": received, "linked_node": value}
-            message = "Return type mismatch between linked nodes"
-            self._add(node_id, error("return_type_mismatch", message, details, extra))
-            return
-        if source not in found:
-            self._visit(source, found, output)
+            return self._is_valid(output)
+        except Exception as problem:
+            found = error(
+                "exception_during_validation",
+                "Exception when validating node",
+                str(problem),
+                exception_type=type(problem).__name__,
+                traceback=traceback.format_tb(problem.__traceback__),
+            )
+            self._checked[output] = _Checked(False, [found])
+            return False
+        finally:
+            self._path.clear()
 
-    def _check_constant(self, node_id: str, name: str, spec: tuple[Any, ...]) -> None:
-        inputs = self._prompt[node_id]["inputs"]
-        value, kind, options = inputs[name], spec[0], spec[1] if len(spec) > 1 else {}
+    def _is_valid(self, node_id: str) -> bool:
+        if node_id in self._checked:
+            return self._checked[node_id].is_valid
+        if node_id in self._path:  # a cycle: everything on it is invalid, and no error says why
+            return False
+        self._path.append(node_id)
+        inputs, node_class = self._prompt[node_id]["inputs"], self._registry[self._prompt[node_id]["class_type"]]
+        errors: list[NodeError] = []
+        is_valid = True
+        specs = node_class.input_specs(self._environment)
+        for kind in ("required", "optional"):
+            for name, spec in specs[kind].items():
+                if name not in inputs:
+                    if kind == "required":
+                        errors.append(
+                            error("required_input_missing", "Required input is missing", name, input_name=name)
+                        )
+                elif isinstance(inputs[name], list):
+                    is_valid = self._check_link(name, spec, inputs[name], errors) and is_valid
+                else:
+                    self._check_constant(node_class, inputs, name, spec, errors)
+        self._check_custom(node_class, inputs, errors)
+        self._path.pop()
+        self._checked[node_id] = _Checked(is_valid and not errors, errors)
+        return self._checked[node_id].is_valid
+
+    def _check_link(self, name: str, spec: Spec, link: list[Any], errors: list[NodeError]) -> bool:
+        """False when the node at the other end is invalid. An impossible link raises: its node is at fault."""
+        if len(link) != 2:
+            message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+            errors.append(
+                error(
+                    "bad_linked_input", message, name, input_name=name, input_config=_config(spec), received_value=link
+                )
+            )
+            return True
+        source, slot = link
+        received, wanted = self._registry[self._prompt[source]["class_type"]].returns[slot], spec[0]
+        if not accepts(received, wanted):
+            details = f"{name}, received_type({received}) mismatch input_type({wanted})"
+            errors.append(
+                error(
+                    "return_type_mismatch",
+                    "Return type mismatch between linked nodes",
+                    details,
+                    input_name=name,
+                    input_config=_config(spec),
+                    received_type=received,
+                    linked_node=link,
+                )
+            )
+            return True
+        depth = len(self._path)
+        try:
+            return self._is_valid(source)
+        except Exception as problem:
+            del self._path[depth:]
+            self._checked[source] = _Checked(False, [_inner_exception(name, spec, link, problem)])
+            return False
+
+    def _check_constant(
+        self, node_class: type[Node], inputs: dict[str, Any], name: str, spec: Spec, errors: list[NodeError]
+    ) -> None:
+        value, kind = inputs[name], spec[0]
         if isinstance(value, dict) and "__value__" in value:
             value = inputs[name] = value["__value__"]
         if isinstance(kind, str) and kind in CONSTANT_TYPES:
             try:
                 value = inputs[name] = CONSTANT_TYPES[kind](value)
-            except (TypeError, ValueError) as exception:
-                message = f"Failed to convert an input value to a {kind} value"
-                extra = {
-                    "input_name": name,
-                    "input_config": _config(spec),
-                    "received_value": value,
-                    "exception_message": str(exception),
-                }
-                details = f"{name}, {value}, {exception}"
-                self._add(node_id, error("invalid_input_type", message, details, extra))
+            except Exception as problem:
+                errors.append(
+                    error(
+                        "invalid_input_type",
+                        f"Failed to convert an input value to a {kind} value",
+                        f"{name}, {value}, {problem}",
+                        input_name=name,
+                        input_config=_config(spec),
+                        received_value=value,
+                        exception_message=str(problem),
+                    )
+                )
                 return
-        if name in self._registry[self._prompt[node_id]["class_type"]].self_validated:
-            return
-        self._check_range(node_id, name, value, spec, options)
-        if isinstance(kind, list | tuple):
-            self._check_choice(node_id, name, value, list(kind), spec)
+        if name not in node_class.self_validated:
+            errors += _out_of_bounds(name, value, spec)
 
-    def _check_range(self, node_id: str, name: str, value: Any, spec: tuple[Any, ...], options: dict[str, Any]) -> None:
-        if not isinstance(value, int | float):
-            return
-        extra = {"input_name": name, "input_config": _config(spec), "received_value": value}
-        if "min" in options and value < options["min"]:
-            message = f"Value {value} smaller than min of {options['min']}"
-            self._add(node_id, error("value_smaller_than_min", message, name, extra))
-        elif "max" in options and value > options["max"]:
-            message = f"Value {value} bigger than max of {options['max']}"
-            self._add(node_id, error("value_bigger_than_max", message, name, extra))
-
-    def _check_choice(self, node_id: str, name: str, value: Any, choices: list[Any], spec: tuple[Any, ...]) -> None:
-        if value in choices:
-            return
-        is_long = len(choices) > LONG_LIST
-        shown = f"(list of length {len(choices)})" if is_long else str(choices)
-        extra = {"input_name": name, "input_config": None if is_long else _config(spec), "received_value": value}
-        details = f"{name}: '{value}' not in {shown}"
-        self._add(node_id, error("value_not_in_list", "Value not in list", details, extra))
-
-    def _check_custom(self, node_id: str) -> None:
-        node = self._prompt[node_id]
-        node_class = self._registry[node["class_type"]]
-        if not node_class.self_validated or self._errors[node_id]:
-            return
-        constants = {name: value for name, value in node["inputs"].items() if not is_link(value)}
-        complaint = node_class.validate(self._environment, constants)
+    def _check_custom(self, node_class: type[Node], inputs: dict[str, Any], errors: list[NodeError]) -> None:
+        """The node's own validator; it gets constants only, and without one of its arguments the call fails."""
+        names = node_class.self_validated
+        given = {name: inputs[name] for name in names if name in inputs and not isinstance(inputs[name], list)}
+        for name in names:
+            if name not in given:
+                msg = f"{node_class.__name__}.VALIDATE_INPUTS() missing 1 required positional argument: '{name}'"
+                raise TypeError(msg)
+        complaint = node_class.validate(self._environment, given) if names else None
         if complaint is not None:
-            for name in node_class.self_validated:
-                message = "Custom validation failed for node"
-                found = error("custom_validation_failed", message, f"{name} - {complaint}", {"input_name": name})
-                self._add(node_id, found)
+            message = "Custom validation failed for node"
+            errors += [
+                error("custom_validation_failed", message, f"{name} - {complaint}", input_name=name) for name in given
+            ]
 
 
-def _config(spec: tuple[Any, ...]) -> list[Any]:
-    kind = list(spec[0]) if isinstance(spec[0], tuple) else spec[0]
-    return [kind, spec[1] if len(spec) > 1 else {}]
+def _inner_exception(name: str, spec: Spec, link: list[Any], problem: Exception) -> NodeError:
+    return error(
+        "exception_during_inner_validation",
+        "Exception when validating inner node",
+        str(problem),
+        input_name=name,
+        input_config=_config(spec),
+        exception_message=str(problem),
+        exception_type=type(problem).__name__,
+        traceback=traceback.format_tb(problem.__traceback__),
+        linked_node=link,
+    )
 
 
-def _type_name(spec: tuple[Any, ...]) -> str:
-    return spec[0] if isinstance(spec[0], str) else "COMBO"
+def _out_of_bounds(name: str, value: Any, spec: Spec) -> list[NodeError]:
+    """At most one error: of the range, or of the choices (those of V3 combos are not checked)."""
+    options = spec[1] if len(spec) > 1 else {}
+    kind, message, details = "", "", name
+    config: list[Any] | None = _config(spec)
+    if "min" in options and value < options["min"]:
+        kind, message = "value_smaller_than_min", f"Value {value} smaller than min of {options['min']}"
+    elif "max" in options and value > options["max"]:
+        kind, message = "value_bigger_than_max", f"Value {value} bigger than max of {options['max']}"
+    elif isinstance(spec[0], list) and value not in spec[0]:
+        is_long = len(spec[0]) > LONG_LIST
+        config = None if is_long else config
+        shown = f"(list of length {len(spec[0])})" if is_long else str(spec[0])
+        kind, message, details = "value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}"
+    if not kind:
+        return []
+    return [error(kind, message, details, input_name=name, input_config=config, received_value=value)]
 
 
-def _accepts(received: str, wanted: str) -> bool:
-    if "*" in (received, wanted) or wanted == "COMBO":
+def _config(spec: Spec) -> list[Any]:
+    return [spec[0], spec[1] if len(spec) > 1 else {}]
+
+
+def accepts(received: Any, wanted: Any) -> bool:
+    """Whether an output of one type may feed an input of another: equal, a wildcard, or unions that overlap."""
+    if received == wanted:
         return True
-    return bool(set(received.split(",")) & set(wanted.split(",")))
+    if not isinstance(received, str) or not isinstance(wanted, str):
+        return False
+    ours, theirs = ({part.strip() for part in text.split(",")} for text in (received, wanted))
+    return "*" in ours | theirs or bool(ours & theirs)

@@ -34,7 +34,7 @@ async def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
     template = await WorkflowTemplate.objects.visible_to(user).filter(slug=slug).exclude(cover="").afirst()
     if template is None:
         raise Http404
-    return await delivery.serve_picture(template.cover.name)
+    return await delivery.serve_picture(template.cover.name or "")
 
 
 async def _mine(request: HttpRequest, pk: uuid.UUID) -> Asset:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
+from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
@@ -67,11 +68,11 @@ def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
     form = parameters_form(version.parsed_parameters, data=request.POST, files=request.FILES)
     generation = _submitted(request, version, form) if form.is_valid() else None
     if generation is not None:
-        if request.htmx:
+        if _is_htmx(request):
             return render(request, "generations/_panel.html", _panel_context(generation))
         return redirect("generation", pk=generation.pk)
     context = {"template": found, "form": form}
-    if request.htmx:
+    if _is_htmx(request):
         response = render(request, "generations/_form.html", context, status=422)
         return reswap(retarget(response, "#run-form"), "outerHTML")
     return render(request, "generations/template.html", context, status=422)
@@ -81,7 +82,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
     """The new generation; None when something was wrong after all, which the form then says."""
     inputs = dict(form.cleaned_data)
     try:
-        for name, file in request.FILES.items():
+        for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
             if name in inputs:
                 inputs[name] = str(services.upload(user=_user(request), file=file).pk)
     except services.InvalidUploadError as error:
@@ -93,6 +94,11 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for field, sentences in invalid.errors.items():
             form.add_error(field if field in form.fields else None, sentences)
         return None
+
+
+def _is_htmx(request: HttpRequest) -> bool:
+    """True when the page's script asks for a part of a page (django_htmx's middleware tells)."""
+    return bool(getattr(request, "htmx", False))
 
 
 def _user(request: HttpRequest) -> User:
@@ -113,7 +119,7 @@ def history(request: HttpRequest) -> HttpResponse:
     page = page[:PAGE_SIZE]
     after = urlencode({"before": f"{page[-1].created_at.isoformat()},{page[-1].pk}"}) if has_more else ""
     context = {"cards": [_card(row) for row in page], "next": after, "is_first": cursor is None}
-    return render(request, "generations/_cards.html" if request.htmx else "generations/history.html", context)
+    return render(request, "generations/_cards.html" if _is_htmx(request) else "generations/history.html", context)
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
@@ -141,7 +147,7 @@ def _card(generation: Generation) -> dict[str, Any]:
 def generation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Everything about one generation. For htmx, with `?card=1`, its card of the history."""
     found = _mine(request, pk)
-    if request.htmx and "card" in request.GET:
+    if _is_htmx(request) and "card" in request.GET:
         return render(request, "generations/_card.html", {"card": _card(found)})
     return render(request, "generations/generation.html", {**_panel_context(found), "inputs": _inputs(found)})
 
@@ -194,7 +200,7 @@ def _panel_context(found: Generation) -> dict[str, Any]:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask it to stop."""
     found = services.cancel(_mine(request, pk))
-    if request.htmx:
+    if _is_htmx(request):
         return render(request, "generations/_panel.html", _panel_context(found))
     return redirect("generation", pk=pk)
 

@@ -14,10 +14,10 @@ InputSpecs = Mapping[str, tuple[Any, ...]]
 
 @dataclass(slots=True)
 class Environment:
-    """What nodes may use of the server: its folders, its model files and its speed."""
+    """What nodes may use of the server: its folders, its model files (by the folders of /models) and its speed."""
 
     data_dir: Path
-    checkpoints: list[str]
+    models: dict[str, list[str]]
     step_seconds: float
     preview_method: str = "auto"
 
@@ -28,6 +28,14 @@ class Environment:
         return path
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A picture to send while a node runs: fitted into the preview size, or whole as SaveImageWebsocket's results."""
+
+    image: Image.Image
+    is_whole: bool = False
+
+
 @dataclass(slots=True)
 class Context:
     """What one run of one node may use. `progress` raises Interrupted when the prompt is to stop."""
@@ -36,7 +44,7 @@ class Context:
     node_id: str
     prompt: dict[str, Any]  # the graph as validated, for metadata in files
     extra_pnginfo: dict[str, Any]
-    progress: Callable[[float, float, Image.Image | None], None]  # value, max, preview picture or None
+    progress: Callable[[float, float, Preview | None], None]  # value, max, preview
     check_interrupted: Callable[[], None]
 
 
@@ -60,6 +68,7 @@ class Node:
     category: ClassVar[str] = ""
     description: ClassVar[str] = ""
     python_module: ClassVar[str] = "nodes"
+    is_v3: ClassVar[bool] = False  # written against ComfyUI's newer node interface, which describes itself more fully
     is_output: ClassVar[bool] = False
     required: ClassVar[InputSpecs] = {}
     optional: ClassVar[InputSpecs] = {}

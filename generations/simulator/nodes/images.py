@@ -1,20 +1,14 @@
-"""Loading, changing and saving pictures. An IMAGE is a list of PIL pictures, a MASK a list of "L" ones."""
+"""Loading and changing pictures. An IMAGE is a list of PIL pictures, a MASK a list of "L" ones."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import random
 import re
-import string
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps
-from PIL.PngImagePlugin import PngInfo
 
 from generations.simulator.nodes.base import Context, Environment, InputSpecs, Node, Result, register
 
@@ -27,8 +21,15 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+BLEND_MODES: dict[str, Callable[[Image.Image, Image.Image], Image.Image]] = {
+    "normal": lambda _, two: two,
+    "multiply": ImageChops.multiply,
+    "screen": ImageChops.screen,
+    "overlay": ImageChops.overlay,
+    "soft_light": ImageChops.soft_light,
+    "difference": ImageChops.subtract,  # the server subtracts, it does not take the absolute value
+}
 SIDE = {"default": 512, "min": 0, "max": 16384, "step": 1}
-SAVE_HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 Pictures = list[Image.Image]
 
 
@@ -87,7 +88,7 @@ class LoadImage(_FromInput):
 
     def run(self, context: Context, **inputs: Any) -> Result:
         image = self.open(context, inputs["image"])
-        if "A" in image.getbands():
+        if image.has_transparency_data:
             mask = ImageChops.invert(image.convert("RGBA").getchannel("A"))
         else:
             mask = Image.new("L", (64, 64), 0)
@@ -132,9 +133,18 @@ class EmptyImage(Node):
 
 def scale(image: Image.Image, size: tuple[int, int], method: str, crop: str) -> Image.Image:
     """Another size; `center` cuts off what does not fit instead of stretching."""
-    if crop == "center":
-        return ImageOps.fit(image, size, RESAMPLING[method])
-    return image.resize(size, RESAMPLING[method])
+    resampling = RESAMPLING[method]
+    return ImageOps.fit(image, size, resampling) if crop == "center" else image.resize(size, resampling)
+
+
+def wanted_size(old: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """The size to scale to: a side of 0 follows the other one in proportion, two of them change nothing."""
+    if not width and not height:
+        return old
+    return (
+        width or max(1, round(old[0] * height / old[1])),
+        height or max(1, round(old[1] * width / old[0])),
+    )
 
 
 @register
@@ -153,13 +163,8 @@ class ImageScale(Node):
 
     def run(self, context: Context, **inputs: Any) -> Result:
         pictures: Pictures = inputs["image"]
-        old, new = pictures[0].size, (inputs["width"], inputs["height"])
-        if new == (0, 0):
-            return Result((pictures,))
-        width = new[0] or max(1, round(old[0] * new[1] / old[1]))
-        height = new[1] or max(1, round(old[1] * new[0] / old[0]))
-        crop = inputs["crop"]
-        return Result(([scale(one, (width, height), inputs["upscale_method"], crop) for one in pictures],))
+        size = wanted_size(pictures[0].size, inputs["width"], inputs["height"])
+        return Result(([scale(one, size, inputs["upscale_method"], inputs["crop"]) for one in pictures],))
 
 
 @register
@@ -176,14 +181,9 @@ class ImageScaleBy(Node):
 
     def run(self, context: Context, **inputs: Any) -> Result:
         factor, method = inputs["scale_by"], RESAMPLING[inputs["upscale_method"]]
-        return Result(
-            (
-                [
-                    one.resize((max(1, round(one.width * factor)), max(1, round(one.height * factor))), method)
-                    for one in inputs["image"]
-                ],
-            )
-        )
+        old: tuple[int, int] = inputs["image"][0].size
+        size = (max(1, round(old[0] * factor)), max(1, round(old[1] * factor)))
+        return Result(([one.resize(size, method) for one in inputs["image"]],))
 
 
 @register
@@ -213,29 +213,17 @@ class ImageBlend(Node):
     """Two pictures as one."""
 
     class_type, category = "ImageBlend", "image/postprocessing"
-    python_module = "comfy_extras.nodes_post_processing"
-    _modes = ["normal", "multiply", "screen", "overlay", "soft_light", "difference"]
+    python_module, is_v3 = "comfy_extras.nodes_post_processing", True
     required = {
         "image1": ("IMAGE", {}),
         "image2": ("IMAGE", {}),
         "blend_factor": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.01}),
-        "blend_mode": ("COMBO", {"multiselect": False, "options": _modes}),
+        "blend_mode": ("COMBO", {"multiselect": False, "options": list(BLEND_MODES)}),
     }
     returns = ("IMAGE",)
 
     def run(self, context: Context, **inputs: Any) -> Result:
-        modes = {
-            "normal": lambda one, two: two,
-            "multiply": ImageChops.multiply,
-            "screen": ImageChops.screen,
-            "overlay": ImageChops.overlay,
-            "soft_light": ImageChops.soft_light,
-            "difference": ImageChops.subtract,
-        }
-        if inputs["blend_mode"] not in modes:
-            msg = f"Unsupported blend mode: {inputs['blend_mode']}"
-            raise ValueError(msg)
-        mix = modes[inputs["blend_mode"]]
+        mix = BLEND_MODES[inputs["blend_mode"]]
         second: Pictures = inputs["image2"]
         pairs = ((one.convert("RGB"), second[i % len(second)]) for i, one in enumerate(inputs["image1"]))
         factor = inputs["blend_factor"]
@@ -261,7 +249,7 @@ class ImageBlur(Node):
     """Softer."""
 
     class_type, category = "ImageBlur", "image/postprocessing"
-    python_module = "comfy_extras.nodes_post_processing"
+    python_module, is_v3 = "comfy_extras.nodes_post_processing", True
     required = {
         "image": ("IMAGE", {}),
         "blur_radius": ("INT", {"default": 1, "min": 1, "max": 31, "step": 1}),
@@ -285,166 +273,3 @@ class ImageBatch(Node):
     def run(self, context: Context, **inputs: Any) -> Result:
         size = inputs["image1"][0].size
         return Result(([*inputs["image1"], *(scale(one, size, "bilinear", "center") for one in inputs["image2"])],))
-
-
-def next_file(folder: Path, prefix: str, size: tuple[int, int]) -> tuple[Path, str, str, int]:
-    """(directory, file prefix, subfolder, first free number), as folder_paths.get_save_image_path finds them."""
-    now = time.localtime()
-    tokens = {
-        "width": size[0], "height": size[1], "year": now.tm_year, "month": f"{now.tm_mon:02}",
-        "day": f"{now.tm_mday:02}", "hour": f"{now.tm_hour:02}", "minute": f"{now.tm_min:02}",
-        "second": f"{now.tm_sec:02}",
-    }  # fmt: skip
-    for name, value in tokens.items():
-        prefix = prefix.replace(f"%{name}%", str(value))
-    subfolder, name = os.path.split(os.path.normpath(prefix))
-    base = folder.resolve()
-    directory = Path(os.path.normpath(base / subfolder))
-    if directory != base and base not in directory.parents:
-        msg = (
-            "**** ERROR: Saving image outside the output folder is not allowed.\n"
-            f" full_output_folder: {directory}\n         output_dir: {base}"
-        )
-        raise Exception(msg)  # noqa: TRY002  (the type that clients see)
-    directory.mkdir(parents=True, exist_ok=True)
-    pattern = re.compile(re.escape(name) + r"_(\d+)_?\.\w+$", re.IGNORECASE)
-    taken = [int(match[1]) for path in directory.iterdir() if (match := pattern.match(path.name))]
-    return directory, name, subfolder, max(taken, default=0) + 1
-
-
-def metadata(context: Context) -> dict[str, str]:
-    """What goes into files: the graph, and whatever the client sent along."""
-    return {"prompt": json.dumps(context.prompt)} | {
-        key: json.dumps(value) for key, value in context.extra_pnginfo.items()
-    }
-
-
-def _save_pngs(context: Context, pictures: Pictures, *, folder: str, prefix: str, level: int) -> list[dict[str, str]]:
-    base = context.environment.folder(folder)
-    directory, name, subfolder, number = next_file(base, prefix, pictures[0].size)
-    info = PngInfo()
-    for key, value in metadata(context).items():
-        info.add_text(key, value)
-    saved = []
-    for index, picture in enumerate(pictures):
-        filename = f"{name.replace('%batch_num%', str(index))}_{number + index:05}_.png"
-        picture.save(directory / filename, pnginfo=info, compress_level=level)
-        saved.append({"filename": filename, "subfolder": subfolder, "type": folder})
-    return saved
-
-
-@register
-class SaveImage(Node):
-    """PNG files in the output folder."""
-
-    class_type, display_name, category, is_output = "SaveImage", "Save Image", "image", True
-    required = {"images": ("IMAGE", {}), "filename_prefix": ("STRING", {"default": "ComfyUI"})}
-    hidden = SAVE_HIDDEN
-
-    def run(self, context: Context, **inputs: Any) -> Result:
-        prefix = inputs["filename_prefix"]
-        saved = _save_pngs(context, inputs["images"], folder="output", prefix=prefix, level=4)
-        return Result((), {"images": saved})
-
-
-@register
-class PreviewImage(Node):
-    """PNG files in the temp folder, which the next start empties."""
-
-    class_type, display_name, category, is_output = "PreviewImage", "Preview Image", "image", True
-    required = {"images": ("IMAGE",)}
-    hidden = SAVE_HIDDEN
-
-    def run(self, context: Context, **inputs: Any) -> Result:
-        prefix = "ComfyUI_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))
-        return Result((), {"images": _save_pngs(context, inputs["images"], folder="temp", prefix=prefix, level=1)})
-
-
-@register
-class SaveAnimatedWEBP(Node):
-    """One animated file."""
-
-    class_type, display_name, category = "SaveAnimatedWEBP", "SaveAnimatedWEBP", "image/animation"
-    python_module, is_output = "comfy_extras.nodes_images", True
-    required = {
-        "images": ("IMAGE",),
-        "filename_prefix": ("STRING", {"default": "ComfyUI"}),
-        "fps": ("FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
-        "lossless": ("BOOLEAN", {"default": True}),
-        "quality": ("INT", {"default": 80, "min": 0, "max": 100}),
-        "method": (["default", "fastest", "slowest"],),
-    }
-    hidden = SAVE_HIDDEN
-
-    def run(self, context: Context, **inputs: Any) -> Result:
-        pictures: Pictures = inputs["images"]
-        base = context.environment.folder("output")
-        directory, name, subfolder, number = next_file(base, inputs["filename_prefix"], pictures[0].size)
-        exif = pictures[0].getexif()
-        for tag, (key, value) in zip((0x0110, *range(0x010F, 0x0100, -1)), metadata(context).items(), strict=False):
-            exif[tag] = f"{key}:{value}"
-        filename = f"{name}_{number:05}_.webp"
-        pictures[0].save(
-            directory / filename,
-            save_all=True,
-            append_images=pictures[1:],
-            duration=round(1000 / inputs["fps"]),
-            exif=exif,
-            lossless=inputs["lossless"],
-            quality=inputs["quality"],
-            method={"default": 4, "fastest": 0, "slowest": 6}[inputs["method"]],
-        )
-        saved = {"filename": filename, "subfolder": subfolder, "type": "output"}
-        return Result((), {"images": [saved], "animated": [len(pictures) != 1]})
-
-
-@register
-class SaveAnimatedPNG(Node):
-    """One animated file."""
-
-    class_type, display_name, category = "SaveAnimatedPNG", "SaveAnimatedPNG", "image/animation"
-    python_module, is_output = "comfy_extras.nodes_images", True
-    required = {
-        "images": ("IMAGE",),
-        "filename_prefix": ("STRING", {"default": "ComfyUI"}),
-        "fps": ("FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
-        "compress_level": ("INT", {"default": 4, "min": 0, "max": 9}),
-    }
-    hidden = SAVE_HIDDEN
-
-    def run(self, context: Context, **inputs: Any) -> Result:
-        pictures: Pictures = inputs["images"]
-        base = context.environment.folder("output")
-        directory, name, subfolder, number = next_file(base, inputs["filename_prefix"], pictures[0].size)
-        info = PngInfo()
-        for key, value in metadata(context).items():
-            content = key.encode("latin-1", "strict") + b"\0" + value.encode("latin-1", "strict")
-            info.add(b"comf", content, after_idat=True)
-        filename = f"{name}_{number:05}_.png"
-        pictures[0].save(
-            directory / filename,
-            pnginfo=info,
-            compress_level=inputs["compress_level"],
-            save_all=True,
-            duration=round(1000 / inputs["fps"]),
-            append_images=pictures[1:],
-        )
-        saved = {"filename": filename, "subfolder": subfolder, "type": "output"}
-        return Result((), {"images": [saved], "animated": [True]})
-
-
-@register
-class SaveImageWebsocket(Node):
-    """Sends the pictures over the socket and keeps nothing."""
-
-    class_type, display_name, category = "SaveImageWebsocket", "SaveImageWebsocket", "api/image"
-    python_module, is_output, is_never_cached = "custom_nodes.websocket_image_save", True, True
-    required = {"images": ("IMAGE",)}
-
-    def run(self, context: Context, **inputs: Any) -> Result:
-        for index, picture in enumerate(inputs["images"]):
-            whole = picture.copy()
-            whole.info["is_full"] = True
-            context.progress(index, len(inputs["images"]), whole)
-        return Result()
-

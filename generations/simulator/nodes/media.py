@@ -10,7 +10,10 @@ from typing import Any
 from PIL import Image
 
 from generations.simulator.nodes.base import Context, Node, Result, register
-from generations.simulator.nodes.images import SAVE_HIDDEN, metadata, next_file
+from generations.simulator.nodes.saving import SAVE_HIDDEN, metadata, next_file
+
+SAMPLES_PER_FRAME = 4096
+LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class CreateVideo(Node):
     """Pictures become frames."""
 
     class_type, display_name, category = "CreateVideo", "Create Video", "image/video"
-    python_module = "comfy_extras.nodes_video"
+    python_module, is_v3 = "comfy_extras.nodes_video", True
     required = {"images": ("IMAGE", {}), "fps": ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0})}
     optional = {"audio": ("AUDIO", {})}
     returns = ("VIDEO",)
@@ -50,7 +53,7 @@ class SaveVideo(Node):
     """An mp4 file."""
 
     class_type, display_name, category = "SaveVideo", "Save Video", "image/video"
-    python_module, is_output = "comfy_extras.nodes_video", True
+    python_module, is_output, is_v3 = "comfy_extras.nodes_video", True, True
     required = {
         "video": ("VIDEO", {}),
         "filename_prefix": ("STRING", {"default": "video/ComfyUI", "multiline": False}),
@@ -76,11 +79,14 @@ def _write_mp4(path: Path, video: Video, tags: dict[str, str]) -> None:
     with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
         container.metadata.update(tags)
         stream: Any = container.add_stream("h264", rate=Fraction(round(video.fps * 1000), 1000))
+        sound: Any = _sound_stream(container, "aac", video.audio) if video.audio else None
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        to_frame: Any = av.VideoFrame.from_image  # untyped in PyAV
         for picture in video.pictures:
-            frame: Any = av.VideoFrame.from_image(picture.convert("RGB").resize((width, height)))
-            container.mux(stream.encode(frame))
+            container.mux(stream.encode(to_frame(picture.convert("RGB").resize((width, height)))))
         container.mux(stream.encode())
+        if video.audio:
+            _write_silence(container, sound, video.audio)
 
 
 @register
@@ -120,17 +126,25 @@ class SaveAudio(Node):
 def _write_flac(path: Path, audio: Audio, tags: dict[str, str]) -> None:
     import av
 
-    layout = "stereo" if audio.channels == 2 else "mono"
     with av.open(str(path), "w", format="flac") as container:
         container.metadata.update(tags)
-        stream: Any = container.add_stream("flac", rate=audio.sample_rate)
-        stream.layout = layout
-        left = max(1, round(audio.seconds * audio.sample_rate))
-        while left > 0:
-            frame: Any = av.AudioFrame(format="s16", layout=layout, samples=min(4096, left))
-            frame.sample_rate = audio.sample_rate
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
-            container.mux(stream.encode(frame))
-            left -= 4096
-        container.mux(stream.encode())
+        _write_silence(container, _sound_stream(container, "flac", audio), audio)
+
+
+def _sound_stream(container: Any, codec: str, audio: Audio) -> Any:
+    return container.add_stream(codec, rate=audio.sample_rate, layout=LAYOUTS[audio.channels])
+
+
+def _write_silence(container: Any, stream: Any, audio: Audio) -> None:
+    import av
+
+    total = max(1, round(audio.seconds * audio.sample_rate))
+    for start in range(0, total, SAMPLES_PER_FRAME):
+        frame: Any = av.AudioFrame(
+            format="s16", layout=LAYOUTS[audio.channels], samples=min(SAMPLES_PER_FRAME, total - start)
+        )
+        frame.sample_rate, frame.pts = audio.sample_rate, start
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())

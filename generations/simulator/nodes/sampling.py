@@ -8,11 +8,22 @@ from typing import Any
 from PIL import Image, ImageFilter
 
 from generations.simulator import drawing
-from generations.simulator.nodes.base import Context, Environment, InputSpecs, Latent, Model, Node, Result, register
+from generations.simulator.nodes.base import (
+    Context,
+    Environment,
+    InputSpecs,
+    Latent,
+    Model,
+    Node,
+    Preview,
+    Result,
+    register,
+)
+from generations.simulator.nodes.images import RESAMPLING, scale, wanted_size
 
 MAX_SEED = 2**64 - 1
 SLEEP_SLICE_SECONDS = 0.02
-PREVIEW_PIXELS = 256
+PREVIEW_PIXELS = 128
 SAMPLERS = [
     "euler", "euler_cfg_pp", "euler_ancestral", "euler_ancestral_cfg_pp", "heun", "heunpp2", "dpm_2",
     "dpm_2_ancestral", "lms", "dpm_fast", "dpm_adaptive", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp",
@@ -38,7 +49,7 @@ class CheckpointLoaderSimple(Node):
 
     @classmethod
     def input_specs(cls, environment: Environment) -> dict[str, InputSpecs]:
-        return {"required": {"ckpt_name": (environment.checkpoints, {})}, "optional": {}}
+        return {"required": {"ckpt_name": (environment.models["checkpoints"], {})}, "optional": {}}
 
     def run(self, context: Context, **inputs: Any) -> Result:
         model = Model(inputs["ckpt_name"])
@@ -47,21 +58,26 @@ class CheckpointLoaderSimple(Node):
 
 @register
 class LoraLoader(Node):
-    """No LoRA is there to choose, as on a fresh installation."""
+    """Adds its name to the model's."""
 
     class_type, display_name, category = "LoraLoader", "Load LoRA", "loaders"
-    _strength = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}
-    required = {
-        "model": ("MODEL", {}),
-        "clip": ("CLIP", {}),
-        "lora_name": ([], {}),
-        "strength_model": ("FLOAT", _strength),
-        "strength_clip": ("FLOAT", _strength),
-    }
     returns = ("MODEL", "CLIP")
 
+    @classmethod
+    def input_specs(cls, environment: Environment) -> dict[str, InputSpecs]:
+        strength = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}
+        required: InputSpecs = {
+            "model": ("MODEL", {}),
+            "clip": ("CLIP", {}),
+            "lora_name": (environment.models["loras"], {}),
+            "strength_model": ("FLOAT", strength),
+            "strength_clip": ("FLOAT", strength),
+        }
+        return {"required": required, "optional": {}}
+
     def run(self, context: Context, **inputs: Any) -> Result:
-        return Result((Model(f"{inputs['model'].name}+{inputs['lora_name']}"), inputs["clip"]))
+        name = f"{inputs['model'].name}+{inputs['lora_name']}:{inputs['strength_model']}"
+        return Result((Model(name), inputs["clip"]))
 
 
 @register
@@ -150,16 +166,27 @@ class KSampler(Node):
     def run(self, context: Context, **inputs: Any) -> Result:
         latent: Latent = inputs["latent_image"]
         # Painted at the end; until then the steps show the first picture's sketch coming out of the noise.
-        sketch = self._paint(inputs, latent, index=0, longest=PREVIEW_PIXELS // 2)
-        noise = drawing.noise(sketch.size, inputs["seed"])
-        steps = inputs["steps"]
+        is_shown, steps = context.environment.preview_method != "none", inputs["steps"]
+        sketch = self._paint(inputs, latent, index=0, longest=PREVIEW_PIXELS) if is_shown else None
+        noise = self._start(inputs, latent, drawing.noise(sketch.size, inputs["seed"])) if sketch else None
         for step in range(1, steps + 1):
             self._wait(context)
-            is_shown = context.environment.preview_method != "none"
-            share = (step / steps) ** 1.5
-            context.progress(step, steps, Image.blend(noise, sketch, share) if is_shown else None)
-        pictures = tuple(self._paint(inputs, latent, index=index) for index in range(latent.batch_size))
-        return Result((Latent(latent.width, latent.height, latent.batch_size, pictures),))
+            preview = Preview(Image.blend(noise, sketch, (step / steps) ** 1.5)) if noise and sketch else None
+            context.progress(step, steps, preview)
+        pictures = []
+        for index in range(latent.batch_size):
+            context.check_interrupted()
+            pictures.append(self._paint(inputs, latent, index=index))
+        return Result((Latent(latent.width, latent.height, latent.batch_size, tuple(pictures), latent.mask),))
+
+    @staticmethod
+    def _start(inputs: dict[str, Any], latent: Latent, noise: Image.Image) -> Image.Image:
+        """Where the steps begin: noise alone, or over a given picture as strong as `denoise` says."""
+        if latent.pictures is None:
+            return noise
+        original = latent.pictures[0].convert("RGB").resize(noise.size)
+        noised = Image.blend(original, noise, 0.25 + 0.75 * inputs["denoise"])
+        return Image.composite(noised, original, latent.mask.resize(noise.size)) if latent.mask else noised
 
     @staticmethod
     def _wait(context: Context) -> None:
@@ -173,23 +200,24 @@ class KSampler(Node):
     def _paint(inputs: dict[str, Any], latent: Latent, *, index: int, longest: int | None = None) -> Image.Image:
         size = (latent.width, latent.height)
         if longest is not None:
-            scale = min(1.0, longest / max(size))
-            size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+            factor = min(1.0, longest / max(size))
+            size = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
         picture = drawing.paint(
             size,
-            seed=inputs["seed"] + index,
+            seed=inputs["seed"] ^ index << 64,  # no picture of the batch is that of a neighbouring seed
             prompt=" ".join(inputs["positive"]),
             negative=" ".join(inputs["negative"]),
             style=f"{inputs['model'].name}|{inputs['sampler_name']}|{inputs['scheduler']}",
             contrast=inputs["cfg"],
+            steps=inputs["steps"],
         )
         if latent.pictures is None:
             return picture
         original = latent.pictures[index % len(latent.pictures)].convert("RGB").resize(size)
-        blended = Image.blend(original, picture, 0.85 * inputs["denoise"] ** 1.3)
+        blended = Image.blend(original, picture, inputs["denoise"] ** 1.3)
         if latent.mask is None:
             return blended
-        return Image.composite(blended, original, latent.mask.resize(size))
+        return Image.composite(blended, original, latent.mask.resize(size, Image.Resampling.BILINEAR))
 
 
 @register
@@ -234,8 +262,15 @@ class VAEEncodeForInpaint(Node):
     def run(self, context: Context, **inputs: Any) -> Result:
         mask = inputs["mask"][0]
         if inputs["grow_mask_by"]:
-            mask = mask.filter(ImageFilter.MaxFilter(2 * (inputs["grow_mask_by"] // 2) + 1))
+            mask = _grown(mask, inputs["grow_mask_by"] / 2)
         return Result((encode(inputs["pixels"], mask),))
+
+
+def _grown(mask: Image.Image, radius: float) -> Image.Image:
+    """The mask and everything within `radius` pixels along each axis (a box blur is quicker than a rank filter)."""
+    for axes in ((radius, 0.0), (0.0, radius)):
+        mask = mask.filter(ImageFilter.BoxBlur(axes)).point(lambda value: 255 if value else 0)
+    return mask
 
 
 @register
@@ -254,8 +289,9 @@ class LatentUpscale(Node):
 
     def run(self, context: Context, **inputs: Any) -> Result:
         latent: Latent = inputs["samples"]
-        size = (inputs["width"] or latent.width, inputs["height"] or latent.height)
-        pictures = tuple(picture.resize(size) for picture in latent.pictures) if latent.pictures else None
+        size = wanted_size((latent.width, latent.height), inputs["width"], inputs["height"])
+        method = inputs["upscale_method"] if inputs["upscale_method"] in RESAMPLING else "bicubic"
+        pictures = latent.pictures and tuple(scale(one, size, method, inputs["crop"]) for one in latent.pictures)
         return Result((Latent(*size, latent.batch_size, pictures, latent.mask),))
 
 

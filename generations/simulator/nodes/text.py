@@ -15,7 +15,7 @@ class StringConcatenate(Node):
     """Two texts and what goes between them."""
 
     class_type, display_name, category = "StringConcatenate", "Concatenate", "utils/string"
-    python_module = "comfy_extras.nodes_string"
+    python_module, is_v3 = "comfy_extras.nodes_string", True
     required = {
         "string_a": ("STRING", {"multiline": True}),
         "string_b": ("STRING", {"multiline": True}),
@@ -31,7 +31,7 @@ class _Primitive(Node):
     """Hands on its value."""
 
     category = "utils/primitive"
-    python_module = "comfy_extras.nodes_primitive"
+    python_module, is_v3 = "comfy_extras.nodes_primitive", True
 
     def run(self, context: Context, **inputs: Any) -> Result:
         return Result((inputs["value"],))

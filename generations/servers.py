@@ -1,0 +1,23 @@
+"""Asking a ComfyUI server how it is, outside of the relay: for the admin."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from generations.comfy.client import ComfyClient
+from generations.comfy.errors import ComfyError
+from generations.models import ComfyServer
+
+
+def check(server: ComfyServer) -> tuple[bool, str]:
+    """(does it answer, a sentence that says so). Notes its state and its node classes on the way."""
+    try:
+        with ComfyClient(server.url, headers=server.headers) as client:
+            stats = client.system_stats()
+            object_info = client.object_info()
+    except (ComfyError, ValueError) as error:
+        ComfyServer.objects.saw_unreachable(server.pk, message=str(error))
+        return False, f"{server}: {error}"
+    ComfyServer.objects.saw_online(server.pk, version=stats.version)
+    ComfyServer.objects.filter(pk=server.pk).update(object_info=object_info, object_info_at=timezone.now())
+    return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node classes."
