@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
 from django.core.cache import cache
 
 from generations import events, snapshot
@@ -78,9 +80,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
 
     async def _current_user(self) -> Any:
         """The session's user as of now: gone after signing out or a change of password, None if deactivated."""
-        session = self.scope["session"]
-        fresh = type(session)(session.session_key)
-        user = await get_user({**self.scope, "session": fresh})
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        user = await get_user({**self.scope, "session": store(self.scope["session"].session_key)})
         return user if user.is_authenticated and user.is_active else None
 
 

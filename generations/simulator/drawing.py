@@ -231,7 +231,8 @@ def _waves(size: Size, palette: list[Color], chance: random.Random) -> Image.Ima
         shadow = ImageChops.offset(mask, 0, -round(unit / 40)).filter(ImageFilter.BoxBlur(unit / 36))
         picture = Image.composite(dark, picture, shadow.point(lambda value: value * 0.5))
         color = ramp[round(share * 255)]
-        paper = _colored(shade, _ramp([_mix(color, palette[4], 0.25), color]))
+        lit = Image.new("RGB", square, _mix(color, palette[4], 0.25))
+        paper = Image.composite(Image.new("RGB", square, color), lit, shade)
         picture = Image.composite(paper, picture, mask.filter(ImageFilter.BoxBlur(0.8)))
     turned = picture.rotate(chance.uniform(-70, 70), Image.Resampling.BICUBIC)
     left, top = (side - size[0]) // 2, (side - size[1]) // 2

@@ -208,7 +208,7 @@ class Worker:
         except _Abandoned:
             raise
         except Exception as problem:
-            self._announcer.failed(run, node_id, inputs, problem)
+            self._announcer.failed(run, node_id, {**inputs, **self._hidden_inputs(run, node_id)}, problem)
             raise _NodeFailed from problem
         self._check_abandoned(run.epoch)
         ui = None
@@ -232,6 +232,12 @@ class Worker:
             for name, value in run.item.prompt[node_id]["inputs"].items()
             if name in specs["required"] or name in specs["optional"]
         }
+
+    def _hidden_inputs(self, run: Run, node_id: str) -> dict[str, Any]:
+        """What the server adds to the inputs of nodes of the old interface."""
+        kinds = {"PROMPT": run.item.prompt, "EXTRA_PNGINFO": run.item.extra_data.get("extra_pnginfo")}
+        node_class = self._registry[run.node_type(node_id)]
+        return {} if node_class.is_v3 else {name: kinds[kind] for name, kind in node_class.hidden.items()}
 
     def _context(self, run: Run, node_id: str) -> Context:
         def progress(value: float, maximum: float, preview: Preview | None) -> None:

@@ -1,0 +1,140 @@
+"""Browser sockets: who may listen, what they hear first, and when they are closed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.test import Client
+
+from comfysaas.asgi import application
+from generations import consumers, publisher, services, snapshot
+from generations.models import Generation, Status
+from tests.support.factories import make_generation, make_template, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@database_sync_to_async
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+async def socket(path: str, client: Client | None = None, origin: str = "http://127.0.0.1") -> WebsocketCommunicator:
+    headers = [(b"origin", origin.encode())]
+    if client is not None:
+        cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+        headers.append((b"cookie", cookie.encode()))
+    return WebsocketCommunicator(application, path, headers=headers)
+
+
+async def close_code(communicator: WebsocketCommunicator) -> int:
+    message = await communicator.receive_output(5)
+    assert message["type"] == "websocket.close"
+    return int(message["code"])
+
+
+@database_sync_to_async
+def made(**fields: Any) -> tuple[Any, Generation]:
+    user = make_user()
+    return user, make_generation(user, **fields)
+
+
+async def test_the_owner_gets_a_snapshot_first_and_then_events() -> None:
+    user, generation = await made()
+    communicator = await socket(f"/ws/generations/{generation.pk}/", await signed_in(user))
+    assert (await communicator.connect())[0]
+    first = await communicator.receive_json_from(5)
+    assert first["type"] == "snapshot"
+    assert first["generation"]["status"] == "queued"
+    assert first["generation"]["queue_position"] == 1
+    publisher.sender.use(asyncio.get_running_loop())
+    try:
+        await database_sync_to_async(services.cancel)(generation)
+        event = await communicator.receive_json_from(5)
+    finally:
+        publisher.sender.use(None)
+    assert (event["type"], event["status"], event["is_terminal"]) == ("status", "canceled", True)
+    await communicator.disconnect()
+
+
+@pytest.mark.parametrize("path", ["/ws/generations/", "/ws/generations/{id}/"])
+async def test_anonymous_sockets_are_closed(path: str) -> None:
+    _, generation = await made()
+    communicator = await socket(path.format(id=generation.pk))
+    assert (await communicator.connect())[0]
+    assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
+
+
+async def test_a_strangers_generation_does_not_exist() -> None:
+    _, generation = await made()
+    stranger = await database_sync_to_async(make_user)("stranger@example.com")
+    communicator = await socket(f"/ws/generations/{generation.pk}/", await signed_in(stranger))
+    await communicator.connect()
+    assert await close_code(communicator) == consumers.CLOSE_NOT_FOUND
+
+
+async def test_a_page_of_another_site_may_not_connect() -> None:
+    user, _ = await made()
+    communicator = await socket("/ws/generations/", await signed_in(user), origin="https://evil.example")
+    assert not (await communicator.connect())[0]
+
+
+async def test_the_list_socket_tells_of_all_active_ones_and_only_of_ones_own() -> None:
+    user, generation = await made()
+    await database_sync_to_async(make_generation)(user, status=Status.SUCCEEDED)
+    other = await database_sync_to_async(make_user)("other@example.com")
+    await database_sync_to_async(make_generation)(other)
+    communicator = await socket("/ws/generations/", await signed_in(user))
+    await communicator.connect()
+    first = await communicator.receive_json_from(5)
+    assert first["prompt_id"] == str(generation.pk)
+    assert await communicator.receive_nothing(0.3)
+    await communicator.disconnect()
+
+
+async def test_signing_out_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "AUTHORISE_SECONDS", 0.1)
+    user, _ = await made(status=Status.SUCCEEDED)
+    client = await signed_in(user)
+    communicator = await socket("/ws/generations/", client)
+    await communicator.connect()
+    await database_sync_to_async(client.logout)()
+    assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
+
+
+async def test_a_deactivated_user_is_put_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "AUTHORISE_SECONDS", 0.1)
+    user, _ = await made(status=Status.SUCCEEDED)
+    communicator = await socket("/ws/generations/", await signed_in(user))
+    await communicator.connect()
+    user.is_active = False
+    await database_sync_to_async(user.save)()
+    assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
+
+
+async def test_the_place_in_the_queue_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "QUEUE_POLL_SECONDS", 0.05)
+    user, first = await made()
+    template = await database_sync_to_async(lambda: make_template("other"))()
+    second = await database_sync_to_async(make_generation)(user, template=template)
+    communicator = await socket(f"/ws/generations/{second.pk}/", await signed_in(user))
+    await communicator.connect()
+    assert (await communicator.receive_json_from(5))["generation"]["queue_position"] == 2
+    await database_sync_to_async(Generation.objects.request_cancel)(first.pk)
+    while (event := await communicator.receive_json_from(5))["queue_position"] != 1:
+        pass
+    assert event["type"] == "status"
+    await communicator.disconnect()
+
+
+def test_a_snapshot_never_shows_what_is_for_staff() -> None:
+    detail = {"traceback": ["/srv/secret/path"]}
+    generation = make_generation(make_user(), status=Status.FAILED, error_detail=detail)
+    assert "/srv/secret" not in str(snapshot.state(generation))

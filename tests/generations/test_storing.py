@@ -1,0 +1,133 @@
+"""Copying results: whatever fails is tried again, and a repeat changes nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from generations import storage, tasks
+from generations.models import Asset, Generation, Status
+from tests.support.factories import make_generation, make_server, make_user
+from tests.support.simulator import RunningSimulator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[RunningSimulator]:
+    with RunningSimulator() as running:
+        yield running
+
+
+@pytest.fixture
+def generation(simulator: RunningSimulator) -> Generation:
+    simulator.faults.clear()
+    names = []
+    for n in range(2):
+        name = f"{uuid.uuid4()}.bin"
+        (Path(simulator.data_dir) / "output" / name).write_bytes(bytes([n]) * 300_000)
+        names.append({"filename": name, "subfolder": "", "type": "output"})
+    outputs = {"9": {"files": names, "text": ["done"]}}
+    server = make_server(url=simulator.url)
+    return make_generation(make_user(), status=Status.STORING, upstream_outputs=outputs, server=server, attempt=1)
+
+
+def run(generation: Generation) -> Generation:
+    """One try, as if the pause before it were over."""
+    Generation.objects.postpone_storing(generation.pk, seconds=-1)
+    tasks.store_outputs(str(generation.pk))
+    generation.refresh_from_db()
+    return generation
+
+
+def test_a_repeat_changes_nothing(generation: Generation) -> None:
+    assert run(generation).status == Status.SUCCEEDED
+    before = list(generation.outputs.values_list("pk", "asset_id"))
+    run(generation)
+    assert list(generation.outputs.values_list("pk", "asset_id")) == before
+    assert len(before) == 3
+
+
+@pytest.mark.parametrize("fault", ["view_error", "view_truncate"])
+def test_a_copy_that_fails_on_the_way_is_tried_again(
+    generation: Generation, simulator: RunningSimulator, fault: str
+) -> None:
+    simulator.faults.set(**{fault: 2})
+    assert run(generation).status == Status.STORING
+    assert run(generation).status == Status.STORING
+    assert run(generation).status == Status.SUCCEEDED
+    contents = []
+    for asset in Asset.objects.order_by("output__position"):
+        with storage.open_key(asset.key) as file:
+            contents.append(file.read())
+    assert contents == [bytes(300_000), b"\x01" * 300_000]
+
+
+def test_what_was_stored_before_the_fault_is_not_copied_again(
+    generation: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write = storage.write
+
+    def failing(key: str, spooled: Any) -> None:
+        written.append(key)
+        if len(written) == 2:
+            msg = "the storage is down"
+            raise OSError(msg)
+        write(key, spooled)
+
+    monkeypatch.setattr(storage, "write", failing)
+    assert run(generation).status == Status.STORING
+    assert generation.outputs.count() == 1
+    assert run(generation).status == Status.SUCCEEDED
+    assert [key.rsplit("/", 1)[-1] for key in written] == ["0", "1", "1"]
+
+
+def test_the_next_try_waits_longer(generation: Generation, simulator: RunningSimulator) -> None:
+    simulator.faults.set(view_error=10)
+    pauses = []
+    for _ in range(3):
+        run(generation)
+        assert generation.store_after is not None
+        pauses.append((generation.store_after - timezone.now()).total_seconds())
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert Generation.objects.due_for_storing().count() == 0
+
+
+def test_a_file_that_comfyui_no_longer_has_fails_the_generation(
+    generation: Generation, simulator: RunningSimulator
+) -> None:
+    simulator.faults.set(view_404=1)
+    assert run(generation).status == Status.FAILED
+    assert generation.error_code == "output_missing"
+
+
+def test_canceling_while_storing_leaves_no_result_behind(
+    generation: Generation, monkeypatch: pytest.MonkeyPatch, media_root: Path, eager_tasks: None
+) -> None:
+    write = storage.write
+
+    def canceling(key: str, spooled: Any) -> None:
+        write(key, spooled)
+        Generation.objects.request_cancel(generation.pk)
+
+    monkeypatch.setattr(storage, "write", canceling)
+    assert run(generation).status == Status.CANCELED
+    assert not generation.outputs.exists()
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+
+
+def test_the_sweep_finds_what_nobody_is_at(generation: Generation, eager_tasks: None) -> None:
+    Generation.objects.postpone_storing(generation.pk, seconds=60)
+    tasks.sweep()
+    generation.refresh_from_db()
+    assert generation.status == Status.STORING
+    Generation.objects.postpone_storing(generation.pk, seconds=-1)
+    tasks.sweep()
+    generation.refresh_from_db()
+    assert generation.status == Status.SUCCEEDED
