@@ -122,7 +122,7 @@ class GenerationConsumer(_EventConsumer):
             await self.close(CLOSE_NOT_FOUND)
             return
         await self.send_json(first)
-        self._ticker = asyncio.create_task(self._tick())
+        self._ticker = asyncio.create_task(self._tick(first["generation"]))
 
     async def disconnect(self, code: int) -> None:
         """Leave, and stop ticking."""
@@ -131,9 +131,9 @@ class GenerationConsumer(_EventConsumer):
             ticker.cancel()
         await super().disconnect(code)
 
-    async def _tick(self) -> None:
+    async def _tick(self, sent: events.State) -> None:
         """Keep previews coming while somebody looks, and the place in the queue up to date."""
-        last: tuple[Any, ...] | None = None
+        last = (sent["status"], sent["queue_position"], sent["message"])
         with contextlib.suppress(asyncio.CancelledError):
             while True:
                 await cache.aset(events.watched_cache_key(self.prompt_id), True, WATCHED_SECONDS)
@@ -141,7 +141,7 @@ class GenerationConsumer(_EventConsumer):
                 if event is None or event["is_terminal"]:
                     return
                 place = (event["status"], event["queue_position"], event["message"])
-                if last is not None and place != last:
+                if place != last:
                     await self.send_json(event)
                 last = place
                 is_waiting = event["status"] in {Status.QUEUED, Status.SUBMITTED}

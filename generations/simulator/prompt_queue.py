@@ -16,7 +16,7 @@ SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")  # shown by /queue, but 
 class Item:
     """One prompt. Ordered as ComfyUI's heap orders it: by number, then by id.
 
-    Two with the same number and id go on to compare their prompts, which raises TypeError, there and here.
+    Two graphs with the same number and id are compared themselves, which raises TypeError, there and here.
     """
 
     number: float

@@ -83,7 +83,7 @@ class Simulator:
         """Listen. Returns the port, which the system chose if `port` is 0."""
         self._wipe_temp()
         await self.sockets.start()
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, reuse_address=True)
         await site.start()

@@ -39,7 +39,7 @@ class Socket:
         address = f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}"
         self.client_id = client_id
         self.frames: list[Frame] = []
-        self.raw: WebSocket = create_connection(address, timeout=PATIENCE_SECONDS)
+        self.raw: WebSocket = create_connection(address, timeout=PATIENCE_SECONDS, skip_utf8_validation=True)
         self.read()
         if flags is not None:
             self.raw.send(json.dumps({"type": "feature_flags", "data": flags}))

@@ -223,9 +223,10 @@ def test_small_endpoints(driver: Driver) -> None:
     assert driver.http.get("/features").json() == {"supports_preview_metadata": True, "max_upload_size": 104857600}
     assert "checkpoints" in driver.http.get("/models").json()
     assert "tiny-random-sd15.safetensors" in driver.http.get("/models/checkpoints").json()
-    assert driver.http.get("/models/loras").json() == driver.http.get("/object_info/LoraLoader").json()["LoraLoader"][
-        "input"
-    ]["required"]["lora_name"][0]
+    assert (
+        driver.http.get("/models/loras").json()
+        == driver.http.get("/object_info/LoraLoader").json()["LoraLoader"]["input"]["required"]["lora_name"][0]
+    )
     assert driver.http.get("/models/unet").status_code == 404
     assert driver.http.get("/embeddings").json() == []
     assert driver.http.get("/object_info/Unknown").json() == {}

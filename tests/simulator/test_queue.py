@@ -67,9 +67,9 @@ def test_deleting_the_only_waiting_prompt_is_told_twice(driver: Driver, blocked:
     assert len(driver.socket.frames) == before + 2
 
 
-def test_same_number_and_id_twice_is_an_error_although_it_was_queued(driver: Driver, blocked: str) -> None:
-    assert driver.post(words(), prompt_id="a", number=5).status_code == 200
-    assert driver.post(words(), prompt_id="a", number=5).status_code == 500
+def test_another_graph_with_the_same_number_and_id_is_an_error_but_queued(driver: Driver, blocked: str) -> None:
+    assert driver.post(words("one"), prompt_id="a", number=5).status_code == 200
+    assert driver.post(words("two"), prompt_id="a", number=5).status_code == 500
     assert driver.remaining() == 3
 
 

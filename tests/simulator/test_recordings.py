@@ -88,9 +88,7 @@ def prompt_of(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", COMPLETED)
-def test_replay_gives_the_recorded_messages_and_history(
-    driver: Driver, simulator: RunningSimulator, name: str
-) -> None:
+def test_replay_gives_the_recorded_messages_and_history(driver: Driver, simulator: RunningSimulator, name: str) -> None:
     expected = recording(name)
     socket = prepare(driver, simulator, name)
     prompt_id = expected["post_body"]["prompt_id"] if name == "client_prompt_id" else None

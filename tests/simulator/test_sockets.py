@@ -127,9 +127,7 @@ def test_late_end_of_the_first_socket_makes_the_second_deaf(driver: Driver) -> N
     assert second.is_silent()
 
 
-def test_socket_that_connects_during_a_run_hears_the_active_node(
-    driver: Driver, simulator: RunningSimulator
-) -> None:
+def test_socket_that_connects_during_a_run_hears_the_active_node(driver: Driver, simulator: RunningSimulator) -> None:
     simulator.simulator.environment.step_seconds = 0.05
     driver.submit(text_to_image(steps=1000))
     driver.socket.read_until("progress")

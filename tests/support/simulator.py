@@ -34,10 +34,11 @@ class RunningSimulator:
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="simulator-"))
         self.simulator = Simulator(data_dir=self.data_dir, **{"step_seconds": 0.0, **options})
         self.port = port
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
         self._is_ready = threading.Event()
-        self._problem: BaseException | None = None
-        self._thread = threading.Thread(target=self._serve, name="simulator", daemon=True)
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="simulator", daemon=True)
         self._thread.start()
         self._is_ready.wait(START_SECONDS)
         if self._problem is not None:
@@ -59,27 +60,23 @@ class RunningSimulator:
 
     def stop(self) -> None:
         """End it, as a stopped process does; its files go only if the directory was its own."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        if self._thread.is_alive() and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(STOP_SECONDS)
         if self._is_own_directory:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         try:
-            self.port = self._loop.run_until_complete(self.simulator.start("127.0.0.1", self.port))
+            self.port = await self.simulator.start("127.0.0.1", self.port)
         except OSError as problem:
             self._problem = problem
             return
         finally:
             self._is_ready.set()
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.run_until_complete(self.simulator.stop())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
+        await self._stopping.wait()
+        await self.simulator.stop()
 
     def __enter__(self) -> Self:
         return self

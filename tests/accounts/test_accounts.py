@@ -1,0 +1,70 @@
+"""Users, keys, signing in and out."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from accounts.models import ApiKey, User
+from tests.support.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def test_addresses_are_unique_whatever_their_case() -> None:
+    make_user("a@example.com")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.create(email="A@Example.com")
+
+
+def test_signing_in_and_out(owner: Any) -> None:
+    client = Client()
+    page = client.get("/accounts/login/")
+    assert "Sign in" in page.content.decode()
+    bad = client.post("/accounts/login/", {"login": owner.email, "password": "wrong"})
+    assert bad.status_code == 200
+    assert "errorlist" in bad.content.decode()
+    good = client.post("/accounts/login/", {"login": owner.email.upper(), "password": "correct horse battery"})
+    assert (good.status_code, good["Location"]) == (302, "/")
+    assert client.get("/").status_code == 200
+    client.get("/accounts/logout/")
+    assert client.get("/").status_code == 200  # leaving needs a POST
+    client.post("/accounts/logout/")
+    assert client.get("/").status_code == 302
+
+
+def test_nobody_is_sent_to_another_site_after_signing_in(owner: Any) -> None:
+    data = {"login": owner.email, "password": "correct horse battery", "next": "https://evil.example/"}
+    assert Client().post("/accounts/login/", data)["Location"] == "/"
+
+
+def test_sign_up_is_closed_unless_it_is_opened(settings: Any) -> None:
+    data = {"email": "new@example.com", "password1": "a long enough one", "password2": "a long enough one"}
+    Client().post("/accounts/signup/", data)
+    assert not User.objects.exists()
+    settings.SIGNUP_OPEN = True
+    Client().post("/accounts/signup/", data)
+    assert User.objects.get().email == "new@example.com"
+
+
+@pytest.mark.parametrize("path", ["password/change/", "password/reset/", "logout/", "signup/"])
+def test_every_account_page_looks_like_ours(owner: Any, client_for: Any, path: str) -> None:
+    client = client_for(owner) if path in {"password/change/", "logout/"} else Client()
+    assert "css/site.css" in client.get(f"/accounts/{path}").content.decode()
+
+
+def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: Any) -> None:
+    out = io.StringIO()
+    call_command("create_api_key", owner.email.upper(), stdout=out)
+    secret = out.getvalue().strip()
+    found = ApiKey.objects.authenticate(secret)
+    assert found is not None
+    assert found.user == owner
+    assert secret not in str(ApiKey.objects.values())
+    with pytest.raises(CommandError, match="no active user"):
+        call_command("create_api_key", "nobody@example.com")

@@ -1,0 +1,281 @@
+"""Each page: works, anonymous, stranger, missing, bad input."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+from PIL import Image
+from pytest_django import DjangoAssertNumQueries
+
+from comfysaas.celery import app as celery_app
+from generations.models import Asset, Generation, Status
+from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter, txt2img_graph
+
+ClientFor = Callable[[Any], Client]
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def client_of_owner(owner: Any, client_for: ClientFor) -> Client:
+    return client_for(owner)
+
+
+def urls(generation: Generation) -> list[str]:
+    return [f"/generations/{generation.pk}/", f"/generations/{generation.pk}/panel/"]
+
+
+# ------------------------------------------------------------------------------------------ who may come in
+@pytest.mark.parametrize("path", ["/", "/templates/text-to-image/", "/generations/"])
+def test_anonymous_visitors_are_sent_to_sign_in(db: None, path: str) -> None:
+    make_template()
+    response = Client().get(path)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/accounts/login/?next=")
+
+
+@pytest.mark.parametrize("action", ["", "panel/", "cancel/", "rerun/", "delete/"])
+@pytest.mark.parametrize("who", ["stranger", "staff"])
+def test_somebody_elses_generation_is_a_404_for_everybody(
+    owner: Any, who: str, action: str, client_for: ClientFor, request: pytest.FixtureRequest
+) -> None:
+    generation = make_generation(owner, status=Status.SUCCEEDED)
+    client = client_for(request.getfixturevalue(who))
+    send = client.get if action in {"", "panel/"} else client.post
+    assert send(f"/generations/{generation.pk}/{action}").status_code == 404
+    assert Generation.objects.get(pk=generation.pk).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("action", ["cancel/", "rerun/", "delete/"])
+def test_actions_are_post_only_and_csrf_checked(owner: Any, client_of_owner: Client, action: str) -> None:
+    generation = make_generation(owner, status=Status.SUCCEEDED)
+    path = f"/generations/{generation.pk}/{action}"
+    assert client_of_owner.get(path).status_code == 405
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = client_of_owner.cookies
+    assert strict.post(path).status_code == 403
+
+
+def test_unknown_generations_are_a_404(client_of_owner: Client) -> None:
+    assert client_of_owner.get(f"/generations/{uuid.uuid4()}/").status_code == 404
+    assert client_of_owner.get("/generations/nonsense/").status_code == 404
+
+
+# ------------------------------------------------------------------------------------------ gallery and template
+def test_the_gallery_shows_what_one_may_run_and_nothing_else(owner: Any, staff: Any, client_for: ClientFor) -> None:
+    make_template("open", title="For everybody")
+    make_template("draft", title="Unpublished", publish=False)
+    closed = make_template("closed", title="For members", visibility="groups")
+    group = Group.objects.create(name="members")
+    closed.groups.add(group)
+    page = client_for(owner).get("/").content.decode()
+    assert "For everybody" in page
+    assert "Unpublished" not in page
+    assert "For members" not in page
+    assert client_for(owner).get("/templates/closed/").status_code == 404
+    assert client_for(owner).get("/templates/draft/").status_code == 404
+    owner.groups.add(group)
+    assert "For members" in client_for(owner).get("/").content.decode()
+    assert client_for(owner).get("/templates/closed/").status_code == 200
+
+
+def test_the_gallery_can_be_searched_and_says_when_it_is_empty(client_of_owner: Client) -> None:
+    assert "no template yet" in client_of_owner.get("/").content.decode()
+    make_template(title="Portraits")
+    assert "Portraits" in client_of_owner.get("/?q=portr").content.decode()
+    assert "Nothing fits" in client_of_owner.get("/?q=zebra").content.decode()
+
+
+def test_submitting_without_scripts_leads_to_the_generation(owner: Any, client_of_owner: Client) -> None:
+    make_template()
+    data = {"prompt": "a fox", "seed": str(2**64 - 1), "steps": "7", "cfg": "3.5", "width": "64", "height": "128"}
+    response = client_of_owner.post("/templates/text-to-image/", data)
+    generation = Generation.objects.get()
+    assert response["Location"] == f"/generations/{generation.pk}/"
+    assert generation.inputs == {
+        "prompt": "a fox", "negative_prompt": "watermark", "seed": str(2**64 - 1), "steps": 7, "cfg": 3.5, "width": 64,
+        "height": 128,
+    }  # fmt: skip
+    assert generation.user == owner
+
+
+def test_submitting_with_htmx_answers_with_the_live_panel(client_of_owner: Client) -> None:
+    make_template()
+    response = client_of_owner.post("/templates/text-to-image/", {"prompt": "a fox"}, headers=HTMX)
+    generation = Generation.objects.get()
+    assert f'data-prompt-id="{generation.pk}"' in response.content.decode()
+    assert generation.inputs["seed"].isdigit()  # drawn, and kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", "0"), ("steps", "99"), ("steps", "many"), ("cfg", "NaN"), ("seed", str(2**64)), ("prompt", " ")],
+)
+def test_a_wrong_value_is_said_beside_its_field(client_of_owner: Client, name: str, value: str) -> None:
+    make_template()
+    data = {"prompt": "a fox", name: value}
+    for headers in ({}, HTMX):
+        response = client_of_owner.post("/templates/text-to-image/", data, headers=headers)
+        assert response.status_code == 422
+        assert list(response.context["form"].errors) == [name]
+        assert "errorlist" in response.content.decode()
+    assert response["HX-Retarget"] == "#run-form"
+    assert not Generation.objects.exists()
+
+
+def test_an_earlier_generations_inputs_can_be_edited_but_not_a_strangers(
+    owner: Any, stranger: Any, client_of_owner: Client
+) -> None:
+    mine = make_generation(owner, inputs={"prompt": "my own words"})
+    theirs = make_generation(stranger, inputs={"prompt": "their secret"})
+    assert "my own words" in client_of_owner.get(f"/templates/text-to-image/?from={mine.pk}").content.decode()
+    assert "their secret" not in client_of_owner.get(f"/templates/text-to-image/?from={theirs.pk}").content.decode()
+    assert client_of_owner.get("/templates/text-to-image/?from=nonsense").status_code == 200
+
+
+def picture_template() -> None:
+    graph = txt2img_graph()
+    graph["10"] = {"class_type": "LoadImage", "inputs": {"image": "x.png"}}
+    make_template("picture", graph=graph, parameters=[parameter("image", "image", "10", "image", required=True)])
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_an_uploaded_picture_becomes_an_asset_of_its_owner(owner: Any, client_of_owner: Client) -> None:
+    picture_template()
+    client_of_owner.post("/templates/picture/", {"image": SimpleUploadedFile("a.png", png(), "image/png")})
+    asset = Asset.objects.get()
+    assert asset.user == owner
+    assert Generation.objects.get().inputs == {"image": str(asset.pk)}
+
+
+@pytest.mark.parametrize("content", [b"<svg onload='x'/>", b"\x89PNG\r\n\x1a\nbroken", b"text"])
+def test_what_is_no_picture_is_refused_at_its_field(client_of_owner: Client, content: bytes) -> None:
+    picture_template()
+    response = client_of_owner.post("/templates/picture/", {"image": SimpleUploadedFile("a.png", content, "image/png")})
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == ["image"]
+    assert not Asset.objects.exists()
+
+
+def test_a_strangers_asset_cannot_be_an_input(stranger: Any, client_of_owner: Client) -> None:
+    picture_template()
+    theirs = make_asset(stranger)
+    response = client_of_owner.post("/templates/picture/", {"image_asset": str(theirs.pk)})
+    assert response.status_code == 422
+    assert "no such file of yours" in response.content.decode()
+
+
+# ------------------------------------------------------------------------------------------ history and generation
+def test_the_history_is_paged_newest_first_and_never_skips_or_repeats(owner: Any, client_of_owner: Client) -> None:
+    template = make_template()
+    now = timezone.now()
+    made = [make_generation(owner, template=template, created_at=now - timedelta(seconds=n // 3)) for n in range(60)]
+    seen: list[str] = []
+    path = "/generations/"
+    while path:
+        response = client_of_owner.get(path)
+        seen += [str(card["generation"].pk) for card in response.context["cards"]]
+        path = f"/generations/?{response.context['next']}" if response.context["next"] else ""
+    assert sorted(seen) == sorted(str(each.pk) for each in made)
+    times = {str(each.pk): each.created_at for each in made}
+    assert [times[pk] for pk in seen] == sorted(times.values(), reverse=True)
+
+
+def test_the_history_costs_the_same_queries_however_long_it_is(
+    owner: Any, client_of_owner: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    template = make_template()
+    for _ in range(10):
+        make_output(make_generation(owner, template=template, status=Status.SUCCEEDED))
+    with django_assert_max_num_queries(5):
+        assert client_of_owner.get("/generations/").status_code == 200
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "2026-01-01", ",", f"2026-01-01T00:00:00,{uuid.UUID(int=1)}"])
+def test_a_broken_place_in_the_history_is_a_400(client_of_owner: Client, cursor: str) -> None:
+    assert client_of_owner.get("/generations/", {"before": cursor}).status_code == 400
+
+
+def test_a_strangers_generations_are_not_in_ones_history(stranger: Any, client_of_owner: Client) -> None:
+    make_generation(stranger)
+    assert "Nothing here yet" in client_of_owner.get("/generations/").content.decode()
+
+
+def test_the_generation_page_shows_results_inputs_and_times(owner: Any, client_of_owner: Client) -> None:
+    generation = make_generation(owner, status=Status.SUCCEEDED, inputs={"prompt": "a fox <b>", "seed": "7"})
+    output = make_output(generation)
+    make_output(generation, position=1, value="some words <script>", key="text")
+    page = client_of_owner.get(f"/generations/{generation.pk}/").content.decode()
+    assert f"/assets/{output.asset_id}/" in page
+    assert "a fox &lt;b&gt;" in page
+    assert "some words &lt;script&gt;" in page
+    assert "version" in page
+
+
+def test_a_failed_generation_names_the_node_and_hides_the_rest(owner: Any, client_of_owner: Client) -> None:
+    generation = make_generation(
+        owner, status=Status.FAILED, error_node_title="My sampler", error_message="too big",
+        error_detail={"traceback": ["/srv/comfyui/secret.py"]},
+    )  # fmt: skip
+    for path in urls(generation):
+        page = client_of_owner.get(path).content.decode()
+        assert "My sampler" in page
+        assert "too big" in page
+        assert "secret.py" not in page
+
+
+def test_a_canceled_generation_shows_no_results(owner: Any, client_of_owner: Client) -> None:
+    generation = make_generation(owner, status=Status.CANCELED)
+    output = make_output(generation)
+    page = client_of_owner.get(f"/generations/{generation.pk}/").content.decode()
+    assert str(output.asset_id) not in page
+
+
+def test_cancel_and_rerun_and_delete(
+    owner: Any, client_of_owner: Client, media_root: Path, monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    generation = make_generation(owner, inputs={"prompt": "a fox", "seed": "7"})
+    client_of_owner.post(f"/generations/{generation.pk}/delete/")
+    assert Generation.objects.filter(pk=generation.pk).exists()  # not while it is under way
+    client_of_owner.post(f"/generations/{generation.pk}/cancel/")
+    generation.refresh_from_db()
+    assert generation.status == Status.CANCELED
+    same = client_of_owner.post(f"/generations/{generation.pk}/rerun/")["Location"].split("/")[2]
+    fresh = client_of_owner.post(f"/generations/{generation.pk}/rerun/", {"new_seed": "1"})["Location"].split("/")[2]
+    assert Generation.objects.get(pk=same).inputs["seed"] == "7"
+    assert Generation.objects.get(pk=fresh).inputs["seed"] != "7"
+    make_output(generation)
+    celery_app.conf.task_always_eager = True
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            response = client_of_owner.post(f"/generations/{generation.pk}/delete/")
+    finally:
+        celery_app.conf.task_always_eager = False
+    assert response["Location"] == "/generations/"
+    assert not Generation.objects.filter(pk=generation.pk).exists()
+    assert not Asset.objects.exists()
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+
+
+def test_pages_forbid_inline_scripts_and_framing(client_of_owner: Client) -> None:
+    response = client_of_owner.get("/")
+    policy = response["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["X-Content-Type-Options"] == "nosniff"

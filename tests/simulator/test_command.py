@@ -1,0 +1,91 @@
+"""`python -m generations.simulator` as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.simulator.driver import Driver, wait_until
+from tests.simulator.graphs import text_to_image, words
+from tests.support.simulator import ROOT, simulator_process
+
+
+def test_starts_quickly_runs_prompts_and_stops_at_a_signal(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with simulator_process("--data-dir", str(tmp_path), "--step-seconds", "0", "--checkpoint", "ours.sft") as (
+        url,
+        process,
+    ):
+        assert time.monotonic() - begun < 5  # a second on an idle machine
+        with Driver(url) as driver:
+            assert driver.run(text_to_image())["status"]["completed"]
+            assert "ours.sft" in driver.http.get("/models/checkpoints").json()
+        assert (tmp_path / "output" / "x_00001_.png").is_file()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_stops_in_the_middle_of_a_run() -> None:
+    with simulator_process("--step-seconds", "0.05", "--preview-method", "none") as (url, process):
+        with Driver(url) as driver:
+            driver.submit(text_to_image(steps=1000))
+            driver.socket.read_until("progress")
+            assert not any(kind.startswith("binary") for kind in driver.socket.kinds())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_faults_can_be_given() -> None:
+    with (
+        simulator_process("--fault", 'node_error={"PreviewAny": "boom"}', "--fault", "view_404=2") as (url, _),
+        Driver(url) as driver,
+    ):
+        assert driver.run(words())["status"]["status_str"] == "error"
+        assert driver.http.get("/simulator/faults").json()["view_404"] == 2
+
+
+@pytest.mark.parametrize("argument", ["--fault=nonsense=1", "--fault=zombie=maybe", "--step-seconds=nan"])
+def test_wrong_arguments_are_explained(argument: str) -> None:
+    command = [sys.executable, "-m", "generations.simulator", argument]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20, check=False)
+    assert answer.returncode == 2
+    assert argument.partition("=")[0] in answer.stderr
+
+
+def test_ends_with_its_parent(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'generations.simulator', '--port', '0',"
+        " '--exit-with-parent'], stdout=subprocess.PIPE, text=True)\n"
+        "print(child.pid, child.stdout.readline().split()[-1], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout is not None
+    pid, url = parent.stdout.readline().split()
+    try:
+        assert httpx.get(f"{url}/prompt").status_code == 200
+        parent.kill()
+        parent.wait()
+        wait_until(lambda: not _answers(url), "the end of the simulator")
+    except AssertionError:
+        os.kill(int(pid), signal.SIGKILL)
+        raise
+    finally:
+        parent.kill()
+        parent.stdout.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/prompt")
+    except httpx.TransportError:
+        return False
+    return True
