@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from ninja import File, Router
+from ninja import File, Router, Status
 from ninja.files import UploadedFile
 
 from generations import delivery, services
@@ -24,12 +24,12 @@ router = Router()
     response={201: AssetOut, 401: ErrorEnvelope, 403: ErrorEnvelope, 422: ErrorEnvelope},
     operation_id="postAssets",
 )
-def post_asset(request: HttpRequest, file: UploadedFile = File(...)) -> tuple[int, AssetOut]:  # type: ignore[type-arg]  # noqa: B008
+def post_asset(request: HttpRequest, file: UploadedFile = File(...)) -> Status[AssetOut]:  # type: ignore[type-arg]  # noqa: B008
     """Upload a picture, video or sound, to be used by its `id` as an input."""
     asset = services.upload(user=caller(request), file=file)
     described = _describe(request, asset)
     described.created_new = True
-    return 201, described
+    return Status(201, described)
 
 
 @router.get("/assets/{id}", response={200: AssetOut, 401: ErrorEnvelope, 404: ErrorEnvelope}, operation_id="getAsset")

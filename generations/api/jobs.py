@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from ninja import Router
+from ninja import Status as ApiStatus
 
 from generations import services, snapshot
 from generations.api import schemas
@@ -56,11 +57,11 @@ def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     operation_id="getJobEvents",
     url_name="getJobEvents",
 )
-def get_events(request: HttpRequest, id: uuid.UUID) -> tuple[int, dict[str, Any]]:
+def get_events(request: HttpRequest, id: uuid.UUID) -> ApiStatus[dict[str, Any]]:
     """This server does not stream events over HTTP: poll the job. (Signed-in browsers use a websocket.)"""
     _mine(request, id)
     message = "Events are not streamed here. Poll the job instead."
-    return 501, {"error": {"code": "not_implemented", "message": message, "details": None}}
+    return ApiStatus(501, {"error": {"code": "not_implemented", "message": message, "details": None}})
 
 
 @router.get(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from generations import services
 from generations.api import jobs
@@ -58,13 +58,13 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     operation_id="postTemplateJob",
     url_name="postTemplateJob",
 )
-def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> tuple[int, Job]:
+def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> Status[Job]:
     """Run it. 201 means that the job is durably queued; 422 names each input that is wrong."""
     version = services.current_version(_visible(request, slug))
     generation = services.submit(user=jobs.caller(request), version=version, inputs=payload.inputs)
     job = jobs.describe(request, generation)
     response["Location"] = job.urls.self
-    return 201, job
+    return Status(201, job)
 
 
 def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:

@@ -108,7 +108,8 @@ def test_only_a_signed_link_opens_an_object_and_it_fixes_type_and_name(settings:
             assert response.read() == content
             assert response.headers["Content-Type"] == "image/png"
             assert response.headers["Content-Disposition"].startswith("attachment")
-        grants = client(url).get_object_acl(Bucket=BUCKET, Key="outputs/x/0")["Grants"]
+        with closing(client(url)) as s3:
+            grants = s3.get_object_acl(Bucket=BUCKET, Key="outputs/x/0")["Grants"]
         assert not [grant for grant in grants if "AllUsers" in grant["Grantee"].get("URI", "")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import boto3
@@ -21,7 +21,8 @@ def running_s3(port: int = 0) -> Iterator[str]:
     try:
         host, actual = server.get_host_and_port()
         url = f"http://{host}:{actual}"
-        client(url).create_bucket(Bucket=BUCKET)
+        with closing(client(url)) as made:
+            made.create_bucket(Bucket=BUCKET)
         yield url
     finally:
         server.stop()

@@ -1,0 +1,119 @@
+"""Web, relay and worker as processes of their own, on PostgreSQL, Redis and S3 over HTTP, with two ComfyUIs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support import s3
+from tests.support.processes import Cluster, running_cluster
+from tests.support.simulator import RunningSimulator
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.mark.xdist_group("cluster")]
+CREATE_USER = (
+    "from accounts.models import User; User.objects.create_user('{0}', 'a long password')"  # noqa: S105
+)
+
+
+@pytest.fixture(scope="module")
+def simulators() -> Iterator[list[RunningSimulator]]:
+    with RunningSimulator(step_seconds=0.02) as one, RunningSimulator(step_seconds=0.02) as two:
+        yield [one, two]
+
+
+@pytest.fixture(scope="module")
+def cluster(postgres_url: str, redis_url: str, simulators: list[RunningSimulator]) -> Iterator[Cluster]:
+    with running_cluster(postgres_url, redis_url) as running:
+        with psycopg.connect(running.env["DATABASE_URL"], autocommit=True) as database:
+            for number, simulator in enumerate(simulators):
+                database.execute(
+                    "INSERT INTO generations_comfyserver (name, url, auth_header_name, slots, is_enabled, state,"
+                    " state_message, comfyui_version, lease_owner, lease_token)"
+                    " VALUES (%s, %s, '', 2, true, 'unknown', '', '', '', 0)",
+                    (f"server {number}", simulator.url),
+                )
+        running.start("relay")
+        running.start("worker")
+        yield running
+
+
+@pytest.fixture
+def api(cluster: Cluster) -> Iterator[Callable[[str], httpx.Client]]:
+    """A client with the key of a new user."""
+    with ExitStack() as stack:
+
+        def make(email: str) -> httpx.Client:
+            cluster.manage("shell", "--verbosity", "0", "-c", CREATE_USER.format(email))
+            headers = {"Authorization": f"Bearer {cluster.manage('create_api_key', email)}"}
+            return stack.enter_context(httpx.Client(base_url=f"{cluster.url}/api/v2/", headers=headers, timeout=20))
+
+        yield make
+
+
+def run(client: httpx.Client, **inputs: Any) -> str:
+    body = {"inputs": {"prompt": "a fox", "width": 64, "height": 64, "steps": 3, **inputs}}
+    response = client.post("templates/text-to-image/jobs", json=body)
+    assert response.status_code == 201, response.text
+    return str(response.json()["id"])
+
+
+def finished(client: httpx.Client, job: str, *, seconds: float = 60) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        body: dict[str, Any] = client.get(f"jobs/{job}").json()
+        return body if body["status"] in {"succeeded", "failed", "canceled"} else None
+
+    return eventually(look, seconds=seconds, what=f"the end of job {job}")
+
+
+def test_a_job_goes_all_the_way_and_only_its_owner_sees_it(
+    cluster: Cluster, simulators: list[RunningSimulator], api: Callable[[str], httpx.Client]
+) -> None:
+    owner, stranger = api("owner@example.com"), api("stranger@example.com")
+    jobs = [run(owner, seed=n) for n in range(8)]
+    done = [finished(owner, job) for job in jobs]
+    assert {job["status"] for job in done} == {"succeeded"}
+    assert all(list((Path(each.data_dir) / "output").rglob("*.png")) for each in simulators), "one server did nothing"
+    (output,) = done[0]["outputs"]
+    link = owner.get(f"assets/{output['id']}/content")
+    assert link.status_code == 302
+    content = httpx.get(link.headers["Location"]).content
+    originals = [path for each in simulators for path in (Path(each.data_dir) / "output").rglob("*.png")]
+    assert hashlib.sha256(content).digest() in {hashlib.sha256(path.read_bytes()).digest() for path in originals}
+    with closing(s3.client(cluster.env["S3_ENDPOINT_URL"])) as bucket:
+        assert bucket.list_objects_v2(Bucket=s3.BUCKET)["KeyCount"] == 16  # eight pictures and their thumbnails
+    assert stranger.get(f"jobs/{jobs[0]}").status_code == 404
+    assert stranger.get(f"assets/{output['id']}").status_code == 404
+    assert stranger.get(f"assets/{output['id']}/content").status_code == 404
+
+
+def test_killing_the_relay_and_the_worker_in_the_middle_loses_nothing(
+    cluster: Cluster, api: Callable[[str], httpx.Client]
+) -> None:
+    client = api("killer@example.com")
+    jobs = [run(client, seed=n, steps=20) for n in range(4)]
+    eventually(lambda: any(client.get(f"jobs/{job}").json()["status"] == "running" for job in jobs))
+    cluster.processes["relay"].kill()
+    cluster.processes["worker"].kill()
+    cluster.start("relay2")
+    cluster.start("worker2")
+    done = [finished(client, job, seconds=90) for job in jobs]
+    assert {job["status"] for job in done} == {"succeeded"}
+    assert all(len(job["outputs"]) == 1 for job in done)
+
+
+def test_a_cluster_without_its_secret_does_not_start(postgres_url: str) -> None:
+    from tests.support.processes import Process
+
+    process = Process("manage.py", "check", env={"DATABASE_URL": postgres_url, "DATA_DIR": "/nonexistent"})
+    process._process.wait(30)
+    process._reader.join(10)
+    assert process._process.returncode != 0
+    assert "SECRET_KEY is required" in process.output

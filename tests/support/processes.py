@@ -1,0 +1,177 @@
+"""Real processes: the standalone server, and a cluster of web, relay and worker with their own database."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psycopg
+from psycopg import sql
+
+from tests.support import s3
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+SECRET = "processes-under-test-" + "x" * 40
+STOP_SECONDS = 20
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A child whose output is kept for failure messages."""
+
+    def __init__(self, *command: str, env: dict[str, str]) -> None:
+        clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env={**clean, "PYTHONUNBUFFERED": "1", **env}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout:
+            self.lines.extend(self._process.stdout)
+
+    @property
+    def output(self) -> str:
+        """Everything it said so far."""
+        return "".join(self.lines)
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """Waits for a line with this pattern."""
+
+        def look() -> re.Match[str] | None:
+            assert self._process.poll() is None or re.search(pattern, self.output), self.output
+            return re.search(pattern, self.output)
+
+        return eventually(look, seconds=60, what=f"output {pattern!r}")
+
+    def signal(self, signum: int) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        self._process.send_signal(signum)
+        code = self._process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        return code
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process.poll() is None:
+            self.signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Politely, then not."""
+        if self._process.poll() is None:
+            try:
+                self.signal(signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def answers(url: str) -> bool:
+    """True when there is a 200 at that address."""
+    try:
+        with urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+class Standalone:
+    """`manage.py standalone` on a port of its own."""
+
+    def __init__(self, data_dir: Path, **env: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = {"DATA_DIR": str(data_dir), "PORT": str(self.port), **env}
+        self.process = Process("manage.py", "standalone", env=self.env)
+        self.process.said(r"ready at")
+
+    def manage(self, *command: str) -> str:
+        """The output of another management command on the same data."""
+        clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env={**clean, **self.env}, text=True, check=True,
+            capture_output=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+
+class Cluster:
+    """Web, relay and worker as separate processes on PostgreSQL, Redis and S3."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = {**env, "SECRET_KEY": SECRET, "PUBLIC_URL": self.url, "DATA_DIR": "/nonexistent"}
+        self.processes: dict[str, Process] = {}
+
+    def manage(self, *command: str) -> str:
+        """The output of a management command."""
+        return Standalone.manage(self, *command)  # type: ignore[arg-type]
+
+    def start(self, name: str) -> Process:
+        """One process by its kind: web, relay, worker (or web2 and so on)."""
+        commands = {
+            "web": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "comfysaas.asgi:application"],
+            "relay": ["manage.py", "relay"],
+            "worker": ["-m", "celery", "-A", "comfysaas", "worker", "--beat", "--concurrency", "2", "--loglevel", "WARNING"],
+        }
+        self.processes[name] = Process(*commands[name.rstrip("0123456789")], env=self.env)
+        return self.processes[name]
+
+    def stop(self) -> None:
+        """All of them."""
+        for process in self.processes.values():
+            process.stop()
+
+
+@contextmanager
+def running_cluster(postgres_url: str, redis_url: str) -> Iterator[Cluster]:
+    """A cluster with a database and a bucket of its own, web answering; both are gone afterwards."""
+    name = f"comfysaas_test_{uuid.uuid4().hex[:10]}"
+    with ExitStack() as stack:
+        with psycopg.connect(postgres_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        stack.callback(_drop, postgres_url, name)
+        s3_url = stack.enter_context(s3.running_s3())
+        cluster = Cluster(
+            {
+                "DATABASE_URL": postgres_url.rsplit("/", 1)[0] + f"/{name}",
+                "REDIS_URL": redis_url,
+                "S3_BUCKET": s3.BUCKET,
+                "S3_ENDPOINT_URL": s3_url,
+                "S3_ACCESS_KEY_ID": s3.CREDENTIALS["access_key"],
+                "S3_SECRET_ACCESS_KEY": s3.CREDENTIALS["secret_key"],
+            }
+        )
+        stack.callback(cluster.stop)
+        cluster.manage("migrate", "--verbosity", "0")
+        cluster.manage("starters")
+        cluster.start("web")
+        eventually(lambda: answers(f"{cluster.url}/readyz"), seconds=60, what="web")
+        yield cluster
+
+
+def _drop(postgres_url: str, name: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
