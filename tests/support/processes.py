@@ -73,6 +73,12 @@ class Process:
         self._reader.join(STOP_SECONDS)
         return code
 
+    def wait(self) -> int:
+        """Its exit code, once it ended by itself."""
+        code = self._process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        return code
+
     def kill(self) -> None:
         """kill -9."""
         if self._process.poll() is None:
