@@ -26,7 +26,7 @@ lint: $(VENV)/.dev ## Style, imports, templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/djlint --check --lint comfysaas/templates
+	$(BIN)/djlint --lint comfysaas/templates
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
@@ -41,7 +41,6 @@ bench: $(VENV)/.dev ## Measure; prints tables and writes build/bench.json
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/djlint --reformat --quiet comfysaas/templates
 
 docs: $(VENV)/.dev ## Regenerate docs/configuration.md
 	DATA_DIR=build/check $(BIN)/python manage.py configuration

@@ -172,7 +172,10 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": "comfysaas."} if REDIS_URL else {}
+# In memory, the worker looks for messages itself, once a second unless told otherwise.
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 3600, "global_keyprefix": "comfysaas."} if REDIS_URL else {"polling_interval": 0.005}
+)
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule is short and harmless to repeat
 CELERY_BEAT_SCHEDULE = {"sweep": {"task": "generations.tasks.sweep", "schedule": 5.0}}

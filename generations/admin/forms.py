@@ -23,7 +23,9 @@ Definition = dict[str, Any]
 
 def known_nodes() -> dict[str, Any] | None:
     """The node classes of all enabled servers together; None while none has been asked yet."""
-    catalogs: Iterable[Any] = ComfyServer.objects.enabled().exclude(object_info=None).values_list("object_info", flat=True)
+    catalogs: Iterable[Any] = (
+        ComfyServer.objects.enabled().exclude(object_info=None).values_list("object_info", flat=True)
+    )
     merged: dict[str, Any] = {}
     for catalog in catalogs:
         merged = {**catalog, **merged}

@@ -21,7 +21,10 @@ HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
 
 @router.get("/templates", response={200: TemplateList, 401: ErrorEnvelope}, operation_id="listTemplates")
 def list_templates(
-    request: HttpRequest, q: str = "", limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[int, Query(ge=0)] = 0
+    request: HttpRequest,
+    q: str = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[int, Query(ge=0)] = 0,
 ) -> dict[str, Any]:
     """Published templates that you may run, in the gallery's order. `q` searches in the title."""
     rows = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")

@@ -5,10 +5,12 @@ kept-alive connection turns out to be dead is sent once more. Routes: server.py 
 """
 
 import json
+import ssl
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 from urllib.parse import quote
@@ -67,6 +69,12 @@ class ViewStream:
     iter_bytes: Callable[[int], Iterator[bytes]]
 
 
+@lru_cache(maxsize=1)
+def _tls_context() -> ssl.SSLContext:
+    """Shared by all clients: reading the certificates takes longer than a whole small job."""
+    return httpx.create_ssl_context()
+
+
 class ComfyClient:
     """One ComfyUI server; safe to use from several threads.
 
@@ -84,6 +92,7 @@ class ComfyClient:
     ) -> None:
         self.address = Address.parse(base_url)
         self._http = httpx.Client(
+            verify=_tls_context(),
             base_url=self.address.root + "/api/",
             headers=self.address.headers(dict(headers or {})),
             params=list(self.address.query),

@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     try:
         Faults().set(**dict(options.fault))
-    except (TypeError, KeyError) as problem:
+    except TypeError as problem:
         parser.error(f"--fault: {problem}")
     return options
 
@@ -67,7 +67,10 @@ async def _serve(simulator: Simulator, options: argparse.Namespace, parent: int)
     stopping = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
-    port = await simulator.start(options.host, options.port)
+    try:
+        port = await simulator.start(options.host, options.port)
+    except OSError as problem:
+        sys.exit(f"The simulator cannot listen on {options.host}:{options.port}: {problem.strerror}")
     sys.stdout.write(f"ComfyUI simulator listening on http://{options.host}:{port}\n")
     sys.stdout.flush()
     while not stopping.is_set():

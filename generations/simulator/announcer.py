@@ -44,9 +44,10 @@ class Run:
     epoch: int
     messages: list[list[Any]] = field(default_factory=list)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
-    results: dict[str, Cached] = field(default_factory=dict)
+    signatures: dict[str, str] = field(default_factory=dict)  # of all nodes
+    kept: dict[str, Cached] = field(default_factory=dict)  # results by signature, as far as there are any
+    results: dict[str, Cached] = field(default_factory=dict)  # the same by node
     executed: list[str] = field(default_factory=list)
-    signatures: dict[str, str] = field(default_factory=dict)
 
     def node_type(self, node_id: str) -> str:
         """The class of one of its nodes."""

@@ -107,7 +107,7 @@ class Worker:
             is_completed = True
         except (Interrupted, _NodeFailed):
             pass
-        self._cache = {run.signatures[node_id]: cached for node_id, cached in run.results.items()}
+        self._cache = run.kept
         self._finish(run, is_completed=is_completed)
 
     def _take_cached(self, run: Run) -> None:
@@ -117,13 +117,10 @@ class Worker:
             self._cache, self._instances = {}, {}
         prompt = run.item.prompt
         run.signatures = signatures(prompt, self._registry, self._environment)
-        run.results = {
-            node_id: self._cache[run.signatures[node_id]]
-            for node_id in prompt
-            if run.signatures[node_id] in self._cache
-        }
-        kept = {(node_id, run.node_type(node_id)) for node_id in prompt}
-        self._instances = {key: node for key, node in self._instances.items() if key in kept}
+        run.kept = {key: self._cache[key] for key in run.signatures.values() if key in self._cache}
+        run.results = {node_id: run.kept[key] for node_id, key in run.signatures.items() if key in run.kept}
+        needed = {(node_id, run.node_type(node_id)) for node_id in prompt}
+        self._instances = {key: node for key, node in self._instances.items() if key in needed}
 
     def _finish(self, run: Run, *, is_completed: bool) -> None:
         self._active_node = None
@@ -161,14 +158,22 @@ class Worker:
     # ------------------------------------------------------------------------------------- nodes
     def _run_nodes(self, run: Run) -> None:
         for node_id in run.item.outputs:
-            if node_id in run.results:  # told again, not run again
-                self._announcer.executed(run, node_id, run.results[node_id].ui)
-                self._announcer.node_finished(run, node_id)
+            if node_id in run.results:
+                self._repeat(run, node_id)
         pending = self._needed(run)
         while pending:
             node_id = self._next(run, pending)
-            self._run_node(run, node_id)
+            if run.signatures[node_id] in run.kept:  # a node just like it was run a moment ago
+                self._repeat(run, node_id)
+            else:
+                self._run_node(run, node_id)
             pending.remove(node_id)
+
+    def _repeat(self, run: Run, node_id: str) -> None:
+        """Tell a known result again, instead of running the node."""
+        run.results[node_id] = run.kept[run.signatures[node_id]]
+        self._announcer.executed(run, node_id, run.results[node_id].ui)
+        self._announcer.node_finished(run, node_id)
 
     def _needed(self, run: Run) -> list[str]:
         """What is to run, in the order in which ComfyUI discovers it from the outputs backwards."""
@@ -208,6 +213,7 @@ class Worker:
         except _Abandoned:
             raise
         except Exception as problem:
+            self._check_abandoned(run.epoch)
             self._announcer.failed(run, node_id, {**inputs, **self._hidden_inputs(run, node_id)}, problem)
             raise _NodeFailed from problem
         self._check_abandoned(run.epoch)
@@ -216,7 +222,7 @@ class Worker:
             meta = {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
             ui = {"output": result.ui, "meta": meta}
             self._announcer.executed(run, node_id, ui)
-        run.results[node_id] = Cached(result.outputs, ui)
+        run.results[node_id] = run.kept[run.signatures[node_id]] = Cached(result.outputs, ui)
         run.executed.append(node_id)
         self._announcer.node_finished(run, node_id)
 

@@ -46,7 +46,7 @@ class Faults:
             if name not in ACTIONS:
                 setattr(self, name, value)
             elif value:
-                self.actions[name]()
+                self.actions.get(name, lambda: None)()  # before the start there is nothing to act on
 
     def _check(self, name: str, value: Any) -> Any:
         kinds = {item: type(getattr(self, item)) for item in self.state()} | dict.fromkeys(ACTIONS, bool)

@@ -80,13 +80,18 @@ class Simulator:
         self.sockets.publish("status", {"status": {"exec_info": {"queue_remaining": self.queue.remaining()}}})
 
     async def start(self, host: str, port: int) -> int:
-        """Listen. Returns the port, which the system chose if `port` is 0."""
+        """Listen. Returns the port, which the system chose if `port` is 0. OSError if it is taken."""
         self._wipe_temp()
         await self.sockets.start()
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, reuse_address=True)
-        await site.start()
+        try:
+            await site.start()
+        except OSError:
+            await self.sockets.stop()
+            await self._runner.cleanup()
+            raise
         self.worker.start()
         address = self._runner.addresses[0]
         return int(address[1])

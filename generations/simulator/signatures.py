@@ -23,14 +23,15 @@ def sources(prompt: Prompt, node_id: str) -> list[str]:
 
 
 def signatures(prompt: Prompt, registry: dict[str, type[Node]], environment: Environment) -> dict[str, str]:
-    """Node id -> what decides its result: class, constants, fingerprint, and the same of everything before it.
+    """Node id, in the prompt's order -> what decides its result.
 
-    Node ids are no part of it. KeyError for a node without `inputs`, which ends ComfyUI's worker.
+    That is its class, constants and fingerprint, and the same of everything before it, but no node ids. KeyError for a
+    node without `inputs`, which ends ComfyUI's worker.
     """
     known: dict[str, str] = {}
     for node_id in prompt:
         _sign(prompt, node_id, registry, environment, known)
-    return known
+    return {node_id: known[node_id] for node_id in prompt}
 
 
 def _sign(
@@ -44,7 +45,7 @@ def _sign(
     constants = {name: value for name, value in inputs.items() if not is_link(value)}
     parts: list[Any] = [node_class.class_type, node_class.fingerprint(environment, constants)]
     if node_class.is_never_cached:
-        parts.append(time.monotonic_ns())
+        parts += [node_id, time.monotonic_ns()]
     for name, value in sorted(inputs.items()):
         link = [_sign(prompt, value[0], registry, environment, known), value[1]] if is_link(value) else None
         parts.append([name, value if link is None else None, link])

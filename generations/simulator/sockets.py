@@ -60,6 +60,8 @@ class Sockets:
             transport.abort()
         self._by_id.clear()
         self._flags.clear()
+        while not self._outbox.empty():
+            self._outbox.get_nowait()
 
     def _mute(self) -> None:
         for socket, transport in self._transports.items():
@@ -100,11 +102,14 @@ class Sockets:
     async def _publish_forever(self) -> None:
         while True:
             sid, frame = await self._outbox.get()
-            targets = list(self._by_id.values()) if sid is None else [self._by_id[sid]] if sid in self._by_id else []
-            for socket in targets:
-                if socket in self._muted:
-                    continue
-                await _send(socket, frame)
+            for socket in self._hearers(sid):
+                if socket not in self._muted:
+                    await _send(socket, frame)
+
+    def _hearers(self, sid: str | None) -> list[web.WebSocketResponse]:
+        if sid is None:
+            return list(self._by_id.values())
+        return [self._by_id[sid]] if sid in self._by_id else []
 
     async def handle(
         self, request: web.Request, *, queue_remaining: Callable[[], int], active_node: Callable[[str], str | None]

@@ -187,7 +187,13 @@ def test_a_malformed_request_is_a_4xx_in_the_envelope(api: Api, body: str) -> No
 
 @pytest.mark.parametrize(
     ("status", "shown"),
-    [("queued", "queued"), ("storing", "running"), ("succeeded", "succeeded"), ("failed", "failed"), ("canceled", "canceled")],
+    [
+        ("queued", "queued"),
+        ("storing", "running"),
+        ("succeeded", "succeeded"),
+        ("failed", "failed"),
+        ("canceled", "canceled"),
+    ],
 )
 def test_states_are_told_in_the_contracts_words(api: Api, owner: Any, status: str, shown: str) -> None:
     generation = make_generation(owner, status=status, error_detail={"traceback": ["/srv/x"]})
@@ -235,7 +241,9 @@ def test_cancel_is_final_while_queued_and_harmless_afterwards(api: Api, owner: A
         assert api.post(f"jobs/{generation.pk}/cancel").json()["status"] == "canceled"
 
 
-def test_a_session_works_too_but_unsafe_calls_need_the_csrf_token(owner: Any, client_for: Callable[[Any], Client]) -> None:
+def test_a_session_works_too_but_unsafe_calls_need_the_csrf_token(
+    owner: Any, client_for: Callable[[Any], Client]
+) -> None:
     generation = make_generation(owner)
     signed_in = client_for(owner)
     assert signed_in.get(f"/api/v2/jobs/{generation.pk}").status_code == 200

@@ -17,10 +17,14 @@ from tests.support.processes import Cluster, running_cluster
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.mark.xdist_group("cluster")]
-CREATE_USER = (
-    "from accounts.models import User; User.objects.create_user('{0}', 'a long password')"  # noqa: S105
-)
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.postgres,
+    pytest.mark.redis,
+    pytest.mark.s3,
+    pytest.mark.xdist_group("cluster"),
+]
+CREATE_USER = "from accounts.models import User; User.objects.create_user('{0}', 'a long password')"
 
 
 @pytest.fixture(scope="module")

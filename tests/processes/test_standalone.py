@@ -17,7 +17,13 @@ from tests.support.processes import Process, Standalone
 from tests.support.waiting import eventually
 
 ADMIN, DEMO = "an admin's password", "a demo password"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 BROWSER_MS = 30_000
 pytestmark = pytest.mark.xdist_group("standalone")
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 from websocket import WebSocket, WebSocketTimeoutException, create_connection
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 10.0
 
 Frame = dict[str, Any] | bytes
 

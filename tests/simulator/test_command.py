@@ -14,7 +14,7 @@ import pytest
 
 from tests.simulator.driver import Driver, wait_until
 from tests.simulator.graphs import text_to_image, words
-from tests.support.simulator import ROOT, simulator_process
+from tests.support.simulator import ROOT, RunningSimulator, simulator_process
 
 
 def test_starts_quickly_runs_prompts_and_stops_at_a_signal(tmp_path: Path) -> None:
@@ -89,3 +89,23 @@ def _answers(url: str) -> bool:
     except httpx.TransportError:
         return False
     return True
+
+
+def test_taken_port_is_explained() -> None:
+    with simulator_process() as (url, _):
+        port = url.rsplit(":", 1)[-1]
+        command = [sys.executable, "-m", "generations.simulator", "--port", port]
+        answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20, check=False)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"The simulator cannot listen on 127.0.0.1:{port}: ")
+    with RunningSimulator() as one, pytest.raises(OSError, match="address already in use"):
+        RunningSimulator(port=one.port)
+
+
+def test_stopped_server_can_come_back_at_its_address(tmp_path: Path) -> None:
+    with RunningSimulator(data_dir=tmp_path) as first, Driver(first.url) as driver:
+        driver.run(words())
+    with RunningSimulator(port=first.port, data_dir=tmp_path) as second, Driver(second.url) as driver:
+        assert second.url == first.url
+        assert driver.http.get("/history").json() == {}
+        assert driver.run(words())["status"]["completed"]

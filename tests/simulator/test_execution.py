@@ -63,6 +63,17 @@ def test_untargeted_output_in_the_cache_is_in_the_history(driver: Driver) -> Non
     assert set(entry["outputs"]) == {"8", "9"}
 
 
+def test_second_of_two_equal_nodes_is_told_but_not_run(driver: Driver) -> None:
+    graph = text_to_image(text="same")
+    graph["7"]["inputs"]["text"] = "same"
+    nodes, entry = run(driver, graph)
+    assert nodes == ["4", "5", "7", "3", "8", "9"]
+    assert entry["status"]["completed"]
+    told = {data["node"]: data["output"] for data in driver.socket.data("executed")}
+    assert told == {"6": None, "9": entry["outputs"]["9"]}
+    assert driver.socket.data("execution_cached")[0]["nodes"] == []
+
+
 def test_free_memory_makes_everything_run_again(driver: Driver) -> None:
     run(driver, plain())
     assert driver.http.post("/free", json={"unload_models": True}).content == b""

@@ -140,7 +140,18 @@ class Cluster:
         commands = {
             "web": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "comfysaas.asgi:application"],
             "relay": ["manage.py", "relay"],
-            "worker": ["-m", "celery", "-A", "comfysaas", "worker", "--beat", "--concurrency", "2", "--loglevel", "WARNING"],
+            "worker": [
+                "-m",
+                "celery",
+                "-A",
+                "comfysaas",
+                "worker",
+                "--beat",
+                "--concurrency",
+                "2",
+                "--loglevel",
+                "WARNING",
+            ],
         }
         self.processes[name] = Process(*commands[name.rstrip("0123456789")], env=self.env)
         return self.processes[name]

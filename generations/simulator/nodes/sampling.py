@@ -185,7 +185,7 @@ class KSampler(Node):
         if latent.pictures is None:
             return noise
         original = latent.pictures[0].convert("RGB").resize(noise.size)
-        noised = Image.blend(original, noise, 0.25 + 0.75 * inputs["denoise"])
+        noised = Image.blend(original, noise, 0.1 + 0.9 * inputs["denoise"] ** 1.3)
         return Image.composite(noised, original, latent.mask.resize(noise.size)) if latent.mask else noised
 
     @staticmethod

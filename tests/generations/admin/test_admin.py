@@ -30,7 +30,14 @@ def simulator() -> Iterator[RunningSimulator]:
 
 
 def add_template(admin: Client) -> str:
-    data = {"title": "Default", "slug": "default", "description": "", "tags": "[]", "visibility": "everyone", "position": 0}
+    data = {
+        "title": "Default",
+        "slug": "default",
+        "description": "",
+        "tags": "[]",
+        "visibility": "everyone",
+        "position": 0,
+    }
     response = admin.post("/admin/generations/workflowtemplate/add/", data)
     assert response.status_code == 302, response.context["errors"]
     return str(response["Location"])
@@ -118,7 +125,9 @@ def test_an_unknown_node_is_named(admin: Client) -> None:
     template = make_template(publish=False)
     graph = txt2img_graph()
     graph["50"] = {"class_type": "FancyNode", "inputs": {}}
-    page = admin.post(f"/admin/generations/workflowtemplate/{template.pk}/new-version/", {"workflow": json.dumps(graph)})
+    page = admin.post(
+        f"/admin/generations/workflowtemplate/{template.pk}/new-version/", {"workflow": json.dumps(graph)}
+    )
     assert "FancyNode" in str(page.context["workflow"].errors)
 
 
