@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tools that only read the code must not need the servers that the caller's environment names.
+ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint types check bench format lock docs clean
@@ -29,11 +31,11 @@ lint: $(VENV)/.dev ## Style, imports, templates
 	$(BIN)/djlint --lint comfysaas/templates
 
 types: $(VENV)/.dev ## mypy, strict
-	$(BIN)/mypy
+	$(ALONE) $(BIN)/mypy
 
 check: lint types ## Everything CI checks besides the tests
-	SECRET_KEY=check-only-check-only-check-only-check-only DATA_DIR=build/check $(BIN)/python manage.py makemigrations --check --dry-run
-	SECRET_KEY=check-only-check-only-check-only-check-only DATA_DIR=build/check $(BIN)/python manage.py configuration --check
+	$(ALONE) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(ALONE) $(BIN)/python manage.py configuration --check
 
 bench: $(VENV)/.dev ## Measure; prints tables and writes build/bench.json
 	$(BIN)/python -m tests.benchmarks
@@ -43,7 +45,7 @@ format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev ## Regenerate docs/configuration.md
-	DATA_DIR=build/check $(BIN)/python manage.py configuration
+	$(ALONE) $(BIN)/python manage.py configuration
 
 lock: $(VENV)/.dev ## Pin the newest fitting versions, with hashes (needs uv)
 	for name in base dev; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
