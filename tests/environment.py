@@ -9,8 +9,9 @@ import pytest
 
 # DATABASE_URL and REDIS_URL of the caller name the servers that some tests use; the suite itself runs on SQLite and
 # in memory, or with TEST_BACKEND=postgres on that PostgreSQL.
-POSTGRES_URL = os.environ.get("DATABASE_URL", "")
-REDIS_SERVER_URL = os.environ.get("REDIS_URL", "")
+# Under names of our own they also reach the processes of pytest-xdist, which inherit a cleaned environment.
+POSTGRES_URL = os.environ.setdefault("TEST_POSTGRES_URL", os.environ.get("DATABASE_URL", ""))
+REDIS_SERVER_URL = os.environ.setdefault("TEST_REDIS_URL", os.environ.get("REDIS_URL", ""))
 IS_CI = os.environ.get("CI", "").lower() == "true"
 for _name in list(os.environ):
     if _name.startswith(("S3_", "COMFYUI_")) or _name in {
