@@ -18,10 +18,10 @@ run: install ## Start everything in one process on http://127.0.0.1:8000 (PORT, 
 
 # DATABASE_URL (PostgreSQL), REDIS_URL and a Chromium let the tests that need them run; CI requires them.
 test: install $(VENV)/.dev ## Run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	@if [ -n "$$DATABASE_URL" ]; then \
 	  echo "Once more, on PostgreSQL:"; \
-	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadgroup tests/accounts tests/api tests/generations; \
+	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/accounts tests/api tests/generations; \
 	fi
 
 lint: $(VENV)/.dev ## Style, imports, templates

@@ -1,31 +1,63 @@
-"""Users, groups and API keys in the admin."""
+"""Users, groups and API keys in the admin, and the way in."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from allauth.account.models import EmailAddress
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import Group
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.models import ApiKey, User
 
-admin.site.unregister(Group)
+admin.site.unregister([Group, EmailAddress])
+POWERS = ("is_staff", "is_superuser", "groups")  # permissions come with groups
 
 
-class NewUserForm(BaseUserCreationForm[User]):
+@never_cache
+def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    """The admin has no sign-in of its own: the site's one serves, with its limits on guessing."""
+    target = request.GET.get(REDIRECT_FIELD_NAME, "")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+        target = reverse("admin:index")
+    if not request.user.is_authenticated:
+        return redirect_to_login(target)
+    if not admin.site.has_permission(request):
+        return render(request, "admin/not_staff.html", status=403)
+    return HttpResponseRedirect(target)
+
+
+admin.site.login = sign_in  # type: ignore[method-assign]  # as Django documents for sites with their own sign-in
+
+
+class NewUserForm(UserCreationForm):  # type: ignore[misc]  # unfold ships no types
     """An address and a password."""
 
     class Meta:
         model = User
         fields = ("email",)
+
+    def clean_email(self) -> str:
+        """As the sign-in looks for it."""
+        return str(self.cleaned_data["email"]).lower()
 
 
 class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no types
@@ -35,36 +67,85 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
     extra = 0
     fields = readonly_fields = ("name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
     can_delete = False
+    show_change_link = True
+    verbose_name_plural = "API keys"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never here."""
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only revoked, on its own page."""
+        return False
+
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
     """People. The e-mail address takes the place of Django's user name."""
 
     form = UserChangeForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
     inlines = (ApiKeyInline,)
-    list_display = ("email", "is_staff", "is_active", "last_login", "date_joined")
+    list_display = ("email", "first_name", "last_name", "is_staff", "is_active", "last_login", "date_joined")
     list_filter = ("is_staff", "is_active", "groups")
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
+    readonly_fields = ("last_login", "date_joined")
+    filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Name", {"fields": ("first_name", "last_name")}),
-        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Permissions", {"fields": ("is_active", *POWERS)}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A user who is only being added has no keys."""
+        return self.inlines if obj else ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Only superusers hand out powers: who may edit users could otherwise make themselves one."""
+        return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Groups are few: boxes to tick."""
+        widget = UnfoldAdminCheckboxSelectMultipleWidget()
+        return super().formfield_for_manytomany(db_field, request, **{**kwargs, "widget": widget})
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm[User], change: bool) -> None:
+        """An address that was replaced opens the account no more."""
+        super().save_model(request, obj, form, change)
+        EmailAddress.objects.filter(user=obj).exclude(email__iexact=obj.email).delete()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A superuser's account, with its password, is for superusers."""
+        is_above = obj is not None and obj.is_superuser and not _is_superuser(request)
+        return bool(super().has_change_permission(request, obj)) and not is_above
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Results and files hang on an account: take away “active” instead."""
+        return False
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """Groups decide who sees which template."""
+    """Groups decide who sees which template, and what staff may do."""
+
+    filter_horizontal = ()  # its two lists are wider than the page
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Permissions are handed out by superusers."""
+        return _is_superuser(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """See above."""
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """See above."""
+        return _is_superuser(request)
 
 
 @admin.register(ApiKey)
@@ -72,17 +153,54 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """All keys, to be looked at and revoked."""
 
     list_display = ("name", "user", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
-    list_filter = ("revoked_at",)
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__email")
-    readonly_fields = ("user", "name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
+    fields = ("user", "name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
     actions = ("revoke",)
+    change_form_outer_before_template = "admin/buttons.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Keys are made by `manage.py create_api_key`."""
+        """Keys are made by `manage.py create_api_key`, where the secret can be shown once."""
         return False
 
-    @admin.action(description="Revoke the selected keys")
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A key is never changed, only revoked."""
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change keys may revoke them."""
+        return bool(super().has_change_permission(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        """One more: revoke this key."""
+        view = self.admin_site.admin_view(require_POST(self.revoke_one))
+        return [path("<int:pk>/revoke/", view, name="api_key_revoke"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With a button that revokes it."""
+        key = self.get_object(request, object_id)
+        buttons = []
+        if key and key.revoked_at is None and self.has_revoke_permission(request):
+            buttons = [{"url": reverse("admin:api_key_revoke", args=[key.pk]), "label": "Revoke"}]
+        context = {**(extra_context or {}), "buttons": buttons}
+        return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
+
+    def revoke_one(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """It stops working at once."""
+        if not self.has_revoke_permission(request):
+            raise PermissionDenied
+        self.revoke(request, ApiKey.objects.filter(pk=get_object_or_404(ApiKey, pk=pk).pk))
+        return HttpResponseRedirect(reverse("admin:accounts_apikey_change", args=[quote(pk)]))
+
+    @admin.action(description="Revoke the selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """They stop working at once."""
         changed = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
-        self.message_user(request, f"{changed} key(s) revoked.")
+        self.message_user(request, f"Revoked: {changed}.")
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False)) and request.user.is_active

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import httpx
 from django.utils import timezone
 
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError
 from generations.models import ComfyServer
 
+# Somebody waits for the answer in front of a page. The list of nodes is megabytes, and slow for the first time.
+TIMEOUT = httpx.Timeout(25, connect=5)
+
 
 def check(server: ComfyServer) -> tuple[bool, str]:
     """(does it answer, a sentence that says so). Notes its state and its node classes on the way."""
     try:
-        with ComfyClient(server.url, headers=server.headers) as client:
+        with ComfyClient(server.url, headers=server.headers, timeout=TIMEOUT) as client:
             stats = client.system_stats()
             object_info = client.object_info()
     except (ComfyError, ValueError) as error:
@@ -20,4 +24,4 @@ def check(server: ComfyServer) -> tuple[bool, str]:
         return False, f"{server}: {error}"
     ComfyServer.objects.saw_online(server.pk, version=stats.version)
     ComfyServer.objects.filter(pk=server.pk).update(object_info=object_info, object_info_at=timezone.now())
-    return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node classes."
+    return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node types."

@@ -1,224 +1,159 @@
-"""From a pasted workflow to parameters: the two forms of the template admin."""
+"""The forms of a template itself, and of the workflow that becomes its next version."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import uuid
 from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.urls import reverse
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminImageFieldWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from generations.comfy.graph import Graph, GraphError, check_graph, load_api_graph
-from generations.models import ComfyServer, TemplateVersion
-from generations.parameters.detect import NodeDescription, describe
-from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
+from generations.comfy.graph import Graph, GraphError, GraphProblem, check_graph, load_api_graph
+from generations.models import ComfyServer, WorkflowTemplate
+from generations.models.template import Visibility
 
 MAX_WORKFLOW_BYTES = 5 * 1024 * 1024
-TYPES = [(name, name.capitalize()) for name in (
-    "text", "string", "integer", "number", "boolean", "choice", "seed", "image", "mask", "video", "audio",
-)]  # fmt: skip
-Definition = dict[str, Any]
+COVER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF"}
+
+
+class _StoredCover:
+    """The present cover as its input shows it. It may belong to a draft, so the admin serves it itself."""
+
+    def __init__(self, file: Any) -> None:
+        self.url = reverse("admin:template_cover", args=[file.instance.pk])
+
+    def __str__(self) -> str:
+        return "the present cover"
+
+
+class CoverWidget(UnfoldAdminImageFieldWidget):  # type: ignore[misc]  # unfold ships no types
+    """Covers lie in private storage, where no public address leads."""
+
+    def format_value(self, value: Any) -> _StoredCover | None:
+        """What the page links to."""
+        return _StoredCover(value) if self.is_initial(value) else None
+
+    def is_initial(self, value: Any) -> bool:
+        """True for a stored one; asking for its address, as Django does, would sign a link for nothing."""
+        return bool(value) and hasattr(value, "instance")
+
+
+class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
+    """How a template presents itself, and to whom."""
+
+    tags = forms.CharField(
+        required=False,
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Words to sort by, separated by commas.",
+    )
+
+    class Meta:
+        model = WorkflowTemplate
+        fields = ("title", "slug", "description", "cover", "tags", "visibility", "groups", "position")
+        widgets = {
+            "cover": CoverWidget(attrs={"accept": "image/*"}),
+            "groups": UnfoldAdminCheckboxSelectMultipleWidget(),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["tags"] = ", ".join(self.instance.tags)
+
+    def clean_tags(self) -> list[str]:
+        """The words, each once."""
+        words = (word.strip() for word in self.cleaned_data["tags"].split(","))
+        return list(dict.fromkeys(word for word in words if word))
+
+    def clean_cover(self) -> Any:
+        """A picture under a name of ours: two templates may well be given a cover.png."""
+        cover = self.cleaned_data["cover"]
+        if isinstance(cover, UploadedFile):
+            picture_format = getattr(cover, "image").format  # noqa: B009  (set by forms.ImageField)
+            if picture_format not in COVER_FORMATS:
+                msg = f"Use a PNG, JPEG, WebP or GIF picture; this is {picture_format}."
+                raise forms.ValidationError(msg)
+            cover.name = f"{uuid.uuid4().hex}.{picture_format.lower()}"
+        return cover
+
+    def clean(self) -> dict[str, Any]:
+        """Groups, where they decide."""
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("visibility") == Visibility.GROUPS and not data.get("groups"):
+            self.add_error("groups", "Choose at least one group, or let everyone see it.")
+        return data
 
 
 def known_nodes() -> dict[str, Any] | None:
     """The node classes of all enabled servers together; None while none has been asked yet."""
-    catalogs: Iterable[Any] = (
-        ComfyServer.objects.enabled().exclude(object_info=None).values_list("object_info", flat=True)
-    )
     merged: dict[str, Any] = {}
-    for catalog in catalogs:
-        merged = {**catalog, **merged}
+    for server in ComfyServer.objects.enabled().exclude(object_info=None).only("object_info"):
+        merged = {**(server.object_info or {}), **merged}
     return merged or None
 
 
 class WorkflowForm(forms.Form):
-    """A workflow in API format, pasted or as a file. Each fault is told in a sentence that says what to do."""
+    """A workflow in API format, pasted or as a file. Each fault is told in a sentence that says what to do.
+
+    When valid, `cleaned_data["graph"]` is the graph, and `warnings` says what may become a problem.
+    """
 
     workflow = forms.CharField(
         required=False, strip=True, widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"})
     )
-    file = forms.FileField(required=False)
+    file = forms.FileField(required=False, allow_empty_file=True)
+
+    def __init__(self, *args: Any, catalog: dict[str, Any] | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.catalog = catalog
+        self.warnings: list[str] = []
 
     def clean(self) -> dict[str, Any]:
-        """`graph` in cleaned_data."""
-        data = super().clean() or {}
+        """Read it. A chosen file goes before pasted text."""
+        data: dict[str, Any] = super().clean() or {}
         file: UploadedFile[Any] | None = data.get("file")
+        field = "workflow" if file is None else "file"
         if file is not None and (file.size or 0) > MAX_WORKFLOW_BYTES:
-            self.add_error("file", "This file is larger than 5 MB: that is no workflow.")
+            self.add_error(field, "This file is larger than 5 MB, so it is no workflow.")
             return data
-        source: bytes | str = file.read() if file is not None else data.get("workflow", "")
-        field = "file" if file is not None else "workflow"
-        if not source:
-            self.add_error(None, "Paste a workflow, or choose its file.")
+        source: bytes | str = data.get("workflow", "") if file is None else file.read()
+        if not source.strip():
+            self.add_error(field, "This is empty. Paste a workflow, or choose its file.")
             return data
         try:
             data["graph"] = load_api_graph(source)
         except GraphError as error:
             self.add_error(field, str(error))
-            return data
-        self._check_nodes(field, data["graph"])
+        else:
+            self._check(field, data["graph"])
         return data
 
-    def _check_nodes(self, field: str, graph: Graph) -> None:
-        """Refuse what no server could run. Model files may still be installed later: those are no obstacle."""
-        catalog = known_nodes()
-        if catalog is None:
-            return
-        unknown = [
-            problem for problem in check_graph(graph, catalog) if graph[problem.node_id]["class_type"] not in catalog
-        ]
-        for problem in unknown:
-            self.add_error(field, f"{problem.title}: {problem.message}")
-
-
-class ExposeForm(forms.Form):
-    """One input of one node: leave it as it is, or let users set it."""
-
-    node_id = forms.CharField(widget=forms.HiddenInput)
-    input_name = forms.CharField(widget=forms.HiddenInput)
-    is_exposed = forms.BooleanField(required=False, label="Users may set it")
-    name = forms.CharField(required=False, max_length=64, help_text="In the API. The same name twice is one parameter.")
-    label = forms.CharField(required=False, max_length=200)
-    help = forms.CharField(required=False, max_length=2000)
-    type = forms.ChoiceField(choices=TYPES, required=False)
-    default = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 1}))
-    minimum = forms.CharField(required=False)
-    maximum = forms.CharField(required=False)
-    step = forms.CharField(required=False)
-    choices = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text="One a line.")
-    required_ = forms.BooleanField(required=False, label="Required")
-    is_advanced = forms.BooleanField(required=False, label="Under “Advanced”")
-
-    def definition(self) -> Definition:
-        """The parameter as JSON. ValueError when a number is none."""
-        data = self.cleaned_data
-        kind = data["type"]
-        made: Definition = {
-            "name": data["name"].strip(),
-            "label": data["label"],
-            "help": data["help"],
-            "type": kind,
-            "required": data["required_"],
-            "is_advanced": data["is_advanced"],
-            "bindings": [{"node_id": data["node_id"], "input_name": data["input_name"]}],
-        }
-        if data["default"] != "" and kind not in {"image", "mask", "video", "audio", "seed"}:
-            made["default"] = _typed(data["default"], kind)
-        if kind in {"integer", "number", "seed"}:
-            for key in ("minimum", "maximum", "step"):
-                if data[key].strip():
-                    made[key] = _number(data[key], key)
-        if kind == "choice":
-            made["choices"] = [line.strip() for line in data["choices"].splitlines() if line.strip()]
-        return made
-
-
-def _number(text: str, what: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        msg = f"The {what} “{text}” is no number."
-        raise ValueError(msg) from None
-
-
-def _typed(text: str, kind: str) -> Any:
-    if kind == "integer":
-        return _number(text, "default")
-    if kind == "number":
-        return float(_number(text, "default"))
-    if kind == "boolean":
-        return text.strip().lower() in {"true", "yes", "on", "1"}
-    return text
-
-
-class BaseExposeFormSet(forms.BaseFormSet[ExposeForm]):
-    """All inputs of a graph. `parameters` after is_valid()."""
-
-    graph: Graph
-    parameters: list[Definition]
-
-    def clean(self) -> None:
-        """The parameters as a whole: names, bounds, bindings. Faults are put beside the input that has them."""
-        if any(self.errors):
-            return
-        merged: dict[str, Definition] = {}
-        places: dict[str, ExposeForm] = {}
-        for form in self.forms:
-            if not form.cleaned_data.get("is_exposed"):
-                continue
-            try:
-                made = form.definition()
-            except ValueError as error:
-                form.add_error(None, str(error))
-                continue
-            places.setdefault(made["name"], form)
-            if made["name"] in merged:
-                merged[made["name"]]["bindings"] += made["bindings"]
-            else:
-                merged[made["name"]] = made
-        self.parameters = list(merged.values())
-        try:
-            check_bindings(parse_parameters(self.parameters), self.graph)
-        except DefinitionError as error:
-            for name, sentences in error.errors.items():
-                form = places.get(name) or next(iter(places.values()))
-                form.add_error(None, sentences)
-        if any(form.errors for form in self.forms):
-            msg = "Something is not right yet: see below."
-            raise forms.ValidationError(msg)
-
-
-ExposeFormSet = forms.formset_factory(ExposeForm, formset=BaseExposeFormSet, extra=0, max_num=5000, absolute_max=5000)
-
-
-def expose_initial(nodes: list[NodeDescription], version: TemplateVersion | None) -> list[dict[str, Any]]:
-    """A row for each input that may be exposed: as the current version has it, else as a suggestion."""
-    known: dict[tuple[str, str], Parameter] = {}
-    for parameter in version.parsed_parameters if version else ():
-        for binding in parameter.bindings:
-            known[binding.node_id, binding.input_name] = parameter
-    rows = []
-    for node in nodes:
-        for each in node.inputs:
-            current = known.get((node.node_id, each.input_name))
-            shown = current or each.suggested
-            if shown is None:
-                continue
-            rows.append(
-                {
-                    "node_id": node.node_id,
-                    "input_name": each.input_name,
-                    "is_exposed": current is not None,
-                    "name": shown.name,
-                    "label": shown.label,
-                    "help": shown.help,
-                    "type": shown.type,
-                    "default": "" if shown.default is None else str(shown.default),
-                    "minimum": _shown(shown.minimum),
-                    "maximum": _shown(shown.maximum),
-                    "step": _shown(shown.step),
-                    "choices": "\n".join(map(str, shown.choices)),
-                    "required_": shown.required,
-                    "is_advanced": shown.is_advanced,
-                }
+    def _check(self, field: str, graph: Graph) -> None:
+        """Refuse what no server could ever run; model files and the like may still come, so they are warnings."""
+        if self.catalog is None:
+            self.warnings.append(
+                "The node types were not checked, because no server has told yet which it has. "
+                "Add a ComfyUI server and use “Check now”."
             )
-    return rows
+            return
+        for problem in check_graph(graph, self.catalog):
+            if not problem.node_id or graph[problem.node_id]["class_type"] not in self.catalog:
+                self.add_error(field, _sentence(problem))
+            else:
+                self.warnings.append(_sentence(problem))
 
 
-def _shown(value: float | None) -> str:
-    return "" if value is None else str(value)
-
-
-def nodes_of(graph: Graph) -> list[NodeDescription]:
-    """The graph's nodes with their inputs, for the page."""
-    return describe(graph, known_nodes())
+def _sentence(problem: GraphProblem) -> str:
+    return f"{problem.title} (node {problem.node_id}): {problem.message}" if problem.node_id else problem.message
 
 
 def dump(graph: Graph) -> str:
-    """The graph as text, for the hidden field of the second step and for downloads."""
+    """The graph as text, for the text area and for downloads."""
     return json.dumps(graph, indent=2, ensure_ascii=False)

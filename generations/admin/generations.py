@@ -1,19 +1,25 @@
-"""Generations in the admin: to look at, and to cancel."""
+"""Generations in the admin: to look at, to cancel, and to delete when they are finished."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import uuid
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from generations import services
 from generations.models import Generation
+from generations.models.generation import TERMINAL
 
 
 @admin.register(Generation)
@@ -25,14 +31,26 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     list_select_related = ("user", "version__template", "server")
     search_fields = ("id", "user__email", "prompt_id")
     date_hierarchy = "created_at"
+    ordering = ("-created_at", "-id")
+    list_per_page = 50
     show_full_result_count = False
     actions = ("cancel",)
-    fields = (
-        "id", "user", "version", "status", "server", "attempt", "prompt_id", "inputs", "created_at", "submitted_at",
-        "started_at", "executed_at", "finished_at", "cancel_requested_at", "store_attempts", "error_code",
-        "error_message", "error_node_id", "error_node_title", "error_class_type", "shown_detail", "upstream_outputs",
+    change_form_outer_before_template = "admin/buttons.html"
+    fieldsets = (
+        (None, {"fields": ("id", "user", "version", "shown_status", "shown_inputs")}),
+        ("Error", {"fields": (
+            "error_code", "error_message", "error_node_id", "error_node_title", "error_class_type", "shown_detail",
+        )}),
+        ("Times", {"fields": (
+            "created_at", "submitted_at", "started_at", "executed_at", "finished_at", "cancel_requested_at",
+        )}),
+        ("ComfyUI", {"fields": ("server", "attempt", "prompt_id", "store_attempts", "shown_upstream")}),
     )  # fmt: skip
-    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Generation]:
+        """Without what only the detail page shows."""
+        rows = super().get_queryset(request).defer("upstream_outputs", "error_detail", "version__graph")
+        return cast("QuerySet[Generation]", rows)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Made by users only."""
@@ -43,29 +61,83 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Deleted by their owners, together with their files."""
-        return False
+        """Once nothing works on it any more."""
+        return bool(super().has_delete_permission(request, obj)) and (obj is None or obj.is_terminal)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """To stop it is to change it."""
+        return bool(super().has_change_permission(request))
+
+    def delete_model(self, request: HttpRequest, obj: Generation) -> None:
+        """With its files."""
+        services.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
+        """With their files; one that is still active is left out."""
+        for generation in queryset.filter(status__in=TERMINAL):
+            services.delete(generation)
+
+    def get_urls(self) -> list[URLPattern]:
+        """One more: cancel this one."""
+        view = self.admin_site.admin_view(require_POST(self.cancel_one))
+        return [path("<uuid:pk>/cancel/", view, name="generation_cancel"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With a button that cancels it, while there is something to cancel."""
+        generation = self.get_object(request, object_id)
+        can_cancel = generation and not generation.is_terminal and self.has_cancel_permission(request)
+        buttons = []
+        if can_cancel and not generation.is_canceling:
+            buttons = [{"url": reverse("admin:generation_cancel", args=[generation.pk]), "label": "Cancel"}]
+        context = {**(extra_context or {}), "buttons": buttons}
+        return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
+
+    def cancel_one(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        """Ask it to stop, and go back to its page."""
+        if not self.has_cancel_permission(request):
+            raise PermissionDenied
+        generation = services.cancel(get_object_or_404(Generation, pk=pk))
+        message = "Asked to stop." if generation.is_canceling else f"It is {generation.get_status_display().lower()}."
+        self.message_user(request, message, messages.INFO)
+        return HttpResponseRedirect(reverse("admin:generations_generation_change", args=[pk]))
+
+    @admin.action(description="Cancel the selected generations", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
+        """As their owners would."""
+        chosen = Generation.objects.active().filter(pk__in=queryset.values("pk")).select_related("version__template")
+        asked = len([services.cancel(generation) for generation in chosen])
+        self.message_user(request, f"Asked to stop: {asked}. Finished ones stay as they are.", messages.INFO)
 
     @display(  # type: ignore[untyped-decorator]
         description="Status",
-        label={"Done": "success", "Failed": "danger", "Running": "info", "Queued": "warning"},
+        ordering="status",
+        label={"Done": "success", "Failed": "danger", "Running": "info", "Saving results": "info", "Queued": "warning"},
     )
     def shown_status(self, generation: Generation) -> str:
-        """One word."""
-        return generation.get_status_display()
+        """In words."""
+        return "Stopping" if generation.is_canceling else generation.get_status_display()
+
+    @admin.display(description="Inputs")
+    def shown_inputs(self, generation: Generation) -> str:
+        """As they were validated."""
+        return _json(generation.inputs)
 
     @admin.display(description="Error detail (staff only)")
     def shown_detail(self, generation: Generation) -> str:
         """ComfyUI's own words."""
-        if generation.error_detail is None:
-            return "none"
-        return format_html("<pre>{}</pre>", json.dumps(generation.error_detail, indent=2))
+        return _json(generation.error_detail)
 
-    @admin.action(description="Cancel the selected generations", permissions=["view"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
-        """As their owner would."""
-        asked = 0
-        for generation in queryset.active().select_related("version__template"):  # type: ignore[attr-defined]
-            services.cancel(generation)
-            asked += 1
-        self.message_user(request, f"{asked} generation(s) asked to stop.", messages.INFO)
+    @admin.display(description="What ComfyUI reported")
+    def shown_upstream(self, generation: Generation) -> str:
+        """The outputs to be copied."""
+        return _json(generation.upstream_outputs)
+
+
+def _json(value: object) -> str:
+    if value in (None, {}, []):
+        return "None"
+    style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 30rem; overflow: auto"
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return format_html('<pre style="{}">{}</pre>', style, text)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.urls import URLPattern
+from django.utils.decorators import decorator_from_middleware
+from django.utils.deprecation import MiddlewareMixin
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
@@ -18,7 +22,33 @@ from generations.services import InvalidUploadError
 
 logger = logging.getLogger(__name__)
 
-api = NinjaAPI(
+
+class _Enveloped(MiddlewareMixin):
+    """Gives the envelope to what django-ninja answers before it comes to an operation."""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Its root address is a plain 404."""
+        return _not_found(request, error) if isinstance(error, Http404) else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """A method that an address does not know is a bare 405."""
+        if not isinstance(response, HttpResponseNotAllowed):
+            return response
+        allowed = response["Allow"]
+        message = f"{request.method} is not possible here. Allowed: {allowed}."
+        return envelope(request, 405, "method_not_allowed", message, headers={"Allow": allowed})
+
+
+class _Api(NinjaAPI):
+    def _get_urls(self) -> list[Any]:
+        urls = super()._get_urls()
+        for url in urls:
+            if isinstance(url, URLPattern):
+                url.callback = decorator_from_middleware(_Enveloped)(url.callback)
+        return urls
+
+
+api = _Api(
     title="comfysaas",
     version=__version__,
     description=(
@@ -32,23 +62,30 @@ api = NinjaAPI(
 
 
 def envelope(
-    request: HttpRequest, status: int, code: str, message: str, details: dict[str, Any] | None = None
+    request: HttpRequest,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    details: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """Every error has this shape."""
     body = ErrorEnvelope.model_validate({"error": {"code": code, "message": message, "details": details}})
     response: HttpResponse = api.create_response(request, body.model_dump(), status=status)
-    if status == 401:
-        response["WWW-Authenticate"] = 'Bearer realm="comfysaas"'
+    for name, value in (headers or {}).items():
+        response[name] = value
     return response
 
 
 @api.exception_handler(AuthenticationError)
 def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    return envelope(request, 401, "unauthorized", "Send a valid API key as “Authorization: Bearer csk_…”, or sign in.")
+    message = "Send a valid API key as “Authorization: Bearer csk_…”, or sign in."
+    return envelope(request, 401, "unauthorized", message, headers={"WWW-Authenticate": 'Bearer realm="comfysaas"'})
 
 
 @api.exception_handler(Http404)
-def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+def _not_found(request: HttpRequest, error: Exception) -> HttpResponse:
     return envelope(request, 404, "not_found", "There is no such thing here, or it is not yours.")
 
 
@@ -63,13 +100,14 @@ def _invalid_request(request: HttpRequest, error: ValidationError) -> HttpRespon
     if all(problem["loc"][0] == "path" for problem in error.errors):
         return _not_found(request, Http404())
     problems = [{"field": ".".join(map(str, each["loc"][1:])), "reason": each["msg"]} for each in error.errors]
-    return envelope(request, 422, "invalid_request", "The request is not well-formed.", {"errors": problems})
+    return envelope(request, 422, "invalid_request", "The request is not well-formed.", details={"errors": problems})
 
 
 @api.exception_handler(InvalidInputs)
 def _invalid_inputs(request: HttpRequest, error: InvalidInputs) -> HttpResponse:
     names = ", ".join(sorted(error.errors))
-    return envelope(request, 422, "invalid_inputs", f"These inputs are wrong: {names}.", {"fields": error.errors})
+    details = {"fields": error.errors}
+    return envelope(request, 422, "invalid_inputs", f"These inputs are wrong: {names}.", details=details)
 
 
 @api.exception_handler(InvalidUploadError)
@@ -79,7 +117,7 @@ def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResp
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    codes = {400: "invalid_request", 403: "forbidden", 405: "method_not_allowed"}
+    codes = {400: "invalid_request", 403: "forbidden"}
     return envelope(request, error.status_code, codes.get(error.status_code, "error"), str(error))
 
 

@@ -30,9 +30,12 @@ class SessionAuth(NinjaSessionAuth):
         super().__init__(csrf=False)
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
-        """The session's user. HttpError 403 when an unsafe method lacks the token."""
+        """The session's user. HttpError 403 when an unsafe method lacks the token.
+
+        A request that brings a key is judged by its key alone: a wrong one must not go unnoticed.
+        """
         user = request.user
-        if not user.is_authenticated:
+        if not user.is_authenticated or "Authorization" in request.headers:
             return None
         if check_csrf(request):
             raise HttpError(403, "The CSRF token is missing or wrong.")

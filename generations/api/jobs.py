@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from ninja import Router
-from ninja import Status as ApiStatus
+from ninja import Status as Answer
 
 from generations import services, snapshot
 from generations.api import schemas
@@ -37,14 +37,18 @@ STATUS: dict[str, schemas.JobStatus] = {
 FOUND = {200: Job, 401: ErrorEnvelope, 404: ErrorEnvelope}
 
 
-@router.get("/jobs/{id}", response=FOUND, operation_id="getJob", url_name="getJob")
+@router.get("/jobs/{id}", response=FOUND, operation_id="getJob", summary="Read a job", url_name="getJob")
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """The job: status, progress, every output stored so far, error. Poll this."""
     return describe(request, _mine(request, id))
 
 
 @router.post(
-    "/jobs/{id}/cancel", response={**FOUND, 403: ErrorEnvelope}, operation_id="cancelJob", url_name="cancelJob"
+    "/jobs/{id}/cancel",
+    response={**FOUND, 403: ErrorEnvelope},
+    operation_id="cancelJob",
+    summary="Cancel a job",
+    url_name="cancelJob",
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Ask it to stop. A finished job stays as it is."""
@@ -55,19 +59,21 @@ def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     "/jobs/{id}/events",
     response={401: ErrorEnvelope, 404: ErrorEnvelope, 501: ErrorEnvelope},
     operation_id="getJobEvents",
+    summary="Follow a job",
     url_name="getJobEvents",
 )
-def get_events(request: HttpRequest, id: uuid.UUID) -> ApiStatus[dict[str, Any]]:
+def get_events(request: HttpRequest, id: uuid.UUID) -> Answer[dict[str, Any]]:
     """This server does not stream events over HTTP: poll the job. (Signed-in browsers use a websocket.)"""
     _mine(request, id)
     message = "Events are not streamed here. Poll the job instead."
-    return ApiStatus(501, {"error": {"code": "not_implemented", "message": message, "details": None}})
+    return Answer(501, {"error": {"code": "not_implemented", "message": message, "details": None}})
 
 
 @router.get(
     "/jobs/{id}/outputs/{position}/content",
     response={200: None, 401: ErrorEnvelope, 404: ErrorEnvelope},
     operation_id="getJobOutputContent",
+    summary="Read a text or value",
     url_name="getJobOutputContent",
 )
 def get_output(request: HttpRequest, id: uuid.UUID, position: int) -> HttpResponse:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from ninja import Query, Router, Status
+from ninja import Query, Router
+from ninja import Status as Answer
 
 from generations import services
 from generations.api import jobs
@@ -16,15 +17,22 @@ from generations.models import WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 
 router = Router()
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot compare with it
 HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
 
 
-@router.get("/templates", response={200: TemplateList, 401: ErrorEnvelope}, operation_id="listTemplates")
+@router.get(
+    "/templates",
+    response={200: TemplateList, 401: ErrorEnvelope},
+    operation_id="listTemplates",
+    summary="List templates",
+    url_name="listTemplates",
+)
 def list_templates(
     request: HttpRequest,
-    q: str = "",
+    q: Annotated[str, Query(pattern=NO_NUL)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[int, Query(ge=0)] = 0,
+    cursor: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> dict[str, Any]:
     """Published templates that you may run, in the gallery's order. `q` searches in the title."""
     rows = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
@@ -39,9 +47,10 @@ def list_templates(
 
 
 @router.get(
-    "/templates/{slug}",
+    "/templates/{slug:slug}",
     response={200: TemplateDetail, 401: ErrorEnvelope, 404: ErrorEnvelope},
     operation_id="getTemplate",
+    summary="Read a template",
     url_name="getTemplate",
 )
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
@@ -56,18 +65,19 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 
 @router.post(
-    "/templates/{slug}/jobs",
+    "/templates/{slug:slug}/jobs",
     response={201: Job, 401: ErrorEnvelope, 403: ErrorEnvelope, 404: ErrorEnvelope, 422: ErrorEnvelope},
     operation_id="postTemplateJob",
+    summary="Run a template",
     url_name="postTemplateJob",
 )
-def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> Status[Job]:
+def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> Answer[Job]:
     """Run it. 201 means that the job is durably queued; 422 names each input that is wrong."""
     version = services.current_version(_visible(request, slug))
     generation = services.submit(user=jobs.caller(request), version=version, inputs=payload.inputs)
     job = jobs.describe(request, generation)
     response["Location"] = job.urls.self
-    return Status(201, job)
+    return Answer(201, job)
 
 
 def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:

@@ -92,7 +92,9 @@ def test_a_job_goes_all_the_way_and_only_its_owner_sees_it(
     originals = [path for each in simulators for path in (Path(each.data_dir) / "output").rglob("*.png")]
     assert hashlib.sha256(content).digest() in {hashlib.sha256(path.read_bytes()).digest() for path in originals}
     with closing(s3.client(cluster.env["S3_ENDPOINT_URL"])) as bucket:
-        assert bucket.list_objects_v2(Bucket=s3.BUCKET)["KeyCount"] == 16  # eight pictures and their thumbnails
+        keys = sorted(each["Key"] for each in bucket.list_objects_v2(Bucket=s3.BUCKET, Prefix="outputs/")["Contents"])
+    expected = sorted(f"outputs/{job}/0{suffix}" for job in jobs for suffix in ("", ".thumb"))
+    assert [key for key in keys if key.split("/")[1] in jobs] == expected
     assert stranger.get(f"jobs/{jobs[0]}").status_code == 404
     assert stranger.get(f"assets/{output['id']}").status_code == 404
     assert stranger.get(f"assets/{output['id']}/content").status_code == 404

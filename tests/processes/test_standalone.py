@@ -25,7 +25,6 @@ FLAGS = [
     "--disable-sync",
 ]
 BROWSER_MS = 30_000
-pytestmark = pytest.mark.xdist_group("standalone")
 
 
 @pytest.fixture(scope="module")

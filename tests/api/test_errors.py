@@ -1,0 +1,40 @@
+"""Every error has the envelope, whoever notices it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.api.envelope import error_of
+
+
+@pytest.mark.parametrize("path", ["/api/v2/", "/api/v2/nothing", "/api/v2/jobs", "/api/v2/templates/No%00pe"])
+def test_unknown_address_is_not_found(api: Client, path: str) -> None:
+    error_of(api.get(path), 404, "not_found")
+
+
+def test_wrong_method_says_which_are_right(api: Client) -> None:
+    response = api.delete("/api/v2/templates")
+    error_of(response, 405, "method_not_allowed")
+    assert response["Allow"] == "GET"
+
+
+def test_wrong_method_of_an_async_operation_says_so_too(api: Client) -> None:
+    response = api.post("/api/v2/assets/not-even-an-id/content")
+    error_of(response, 405, "method_not_allowed")
+
+
+def test_fault_of_ours_is_told_without_its_details(
+    api: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(*args: Any, **kwargs: Any) -> None:
+        msg = "secret of the house"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("generations.models.WorkflowTemplate.objects.visible_to", break_down)
+    response = api.get("/api/v2/templates")
+    error = error_of(response, 500, "upstream_error")
+    assert "secret" not in str(error)
+    assert "secret of the house" in caplog.text

@@ -1,0 +1,106 @@
+"""GET /templates and /templates/{slug}."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from tests.api.envelope import error_of
+from tests.support.factories import make_template
+
+
+def test_list_has_published_templates_only(api: Client) -> None:
+    make_template("one", title="One", tags=["fast"], description="The first")
+    make_template("draft", publish=False)
+    body = api.get("/api/v2/templates").json()
+    assert [each["slug"] for each in body["data"]] == ["one"]
+    assert body["next_cursor"] is None
+    assert body["data"][0] == {
+        "slug": "one",
+        "title": "One",
+        "description": "The first",
+        "tags": ["fast"],
+        "version": 1,
+        "cover_url": None,
+        "urls": {"self": "/api/v2/templates/one", "jobs": "/api/v2/templates/one/jobs"},
+    }
+
+
+def test_pages_follow_the_cursor_to_the_end(api: Client) -> None:
+    for number in range(5):
+        make_template(f"t{number}", title=f"T{number}")
+    slugs, cursor = [], "0"
+    while cursor is not None:
+        body = api.get("/api/v2/templates", {"limit": 2, "cursor": cursor}).json()
+        assert len(body["data"]) <= 2
+        slugs += [each["slug"] for each in body["data"]]
+        cursor = body["next_cursor"]
+    assert slugs == ["t0", "t1", "t2", "t3", "t4"]
+
+
+def test_list_costs_the_same_however_long_it_is(api: Client, django_assert_num_queries: Any) -> None:
+    for number in range(3):
+        make_template(f"t{number}")
+    api.get("/api/v2/templates")  # notes the key's use
+    with django_assert_num_queries(2):
+        api.get("/api/v2/templates")
+
+
+def test_search_looks_at_titles(api: Client) -> None:
+    make_template("one", title="Portrait")
+    make_template("two", title="Landscape")
+    assert [each["slug"] for each in api.get("/api/v2/templates?q=portr").json()["data"]] == ["one"]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "cursor=x", "cursor=-1", "cursor=99999999999999999999", "q=%00"]
+)
+def test_bad_paging_is_named(api: Client, query: str) -> None:
+    error = error_of(api.get(f"/api/v2/templates?{query}"), 422, "invalid_request")
+    assert error["details"]["errors"][0]["field"] == query.split("=", maxsplit=1)[0]
+
+
+def test_template_for_a_group_is_seen_by_its_members_alone(
+    api: Client, owner: Any, stranger: Any, api_for: Any
+) -> None:
+    template = make_template("vip", visibility="groups")
+    group = Group.objects.create(name="VIP")
+    template.groups.add(group)
+    owner.groups.add(group)
+    assert api.get("/api/v2/templates/vip").status_code == 200
+    other = api_for(stranger)
+    assert other.get("/api/v2/templates").json()["data"] == []
+    error_of(other.get("/api/v2/templates/vip"), 404, "not_found")
+    response = other.post("/api/v2/templates/vip/jobs", {"inputs": {}}, content_type="application/json")
+    error_of(response, 404, "not_found")
+
+
+def test_detail_has_the_schema_of_the_inputs(api: Client) -> None:
+    make_template()
+    body = api.get("/api/v2/templates/text-to-image").json()
+    schema = body["inputs_schema"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert {"prompt", "seed", "steps", "width"} <= set(schema["properties"])
+    jsonschema.validate({"prompt": "a cat", "steps": 3}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"prompt": "a cat", "steps": 300}, schema)
+
+
+def test_detail_keeps_the_graph_hidden(api: Client) -> None:
+    make_template()
+    response = api.get("/api/v2/templates/text-to-image")
+    assert [each["name"] for each in response.json()["parameters"]][:2] == ["prompt", "negative_prompt"]
+    text = json.dumps(response.json())
+    assert "bindings" not in text
+    assert "node_id" not in text
+
+
+@pytest.mark.parametrize("slug", ["nothing", "draft"])
+def test_unpublished_and_unknown_templates_are_not_found(api: Client, slug: str) -> None:
+    make_template("draft", publish=False)
+    error_of(api.get(f"/api/v2/templates/{slug}"), 404, "not_found")
