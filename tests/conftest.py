@@ -97,6 +97,17 @@ def clean_cache() -> Iterator[None]:
 
 
 @pytest.fixture
+def eager_tasks() -> Iterator[None]:
+    """Celery tasks run where they are sent."""
+    from comfysaas.celery import app as celery_app
+
+    before = celery_app.conf.task_always_eager
+    celery_app.conf.task_always_eager = True
+    yield
+    celery_app.conf.task_always_eager = before
+
+
+@pytest.fixture
 def owner(db: None) -> Any:
     """The user whose things they are."""
     from tests.support.factories import make_user

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from comfysaas.celery import app as celery_app
 from generations.models import ComfyServer, Generation
 from generations.relay import supervisor as supervisor_module
 from generations.relay.supervisor import Supervisor
@@ -17,15 +16,6 @@ from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
 
 FAST_SECONDS = 0.05
-
-
-@pytest.fixture
-def eager_tasks() -> Iterator[None]:
-    """Celery tasks run where they are sent."""
-    before = celery_app.conf.task_always_eager
-    celery_app.conf.task_always_eager = True
-    yield
-    celery_app.conf.task_always_eager = before
 
 
 @pytest.fixture

@@ -83,9 +83,8 @@ def test_canceling_needs_the_right_and_is_no_link(admin: Client, owner: Any, hel
 
 
 def test_finished_one_is_deleted_with_its_files(
-    admin: Client, owner: Any, django_capture_on_commit_callbacks: Any, settings: Any
+    admin: Client, owner: Any, django_capture_on_commit_callbacks: Any, eager_tasks: None
 ) -> None:
-    settings.CELERY_TASK_ALWAYS_EAGER = True
     for path in ("one", "several"):
         output = make_output(make_generation(owner, status=Status.SUCCEEDED))
         assert output.asset is not None

@@ -17,7 +17,6 @@ from django.utils import timezone
 from PIL import Image
 from pytest_django import DjangoAssertNumQueries
 
-from comfysaas.celery import app as celery_app
 from generations.models import Asset, Generation, Status
 from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter, txt2img_graph
 
@@ -260,12 +259,8 @@ def test_cancel_and_rerun_and_delete(
     assert Generation.objects.get(pk=same).inputs["seed"] == "7"
     assert Generation.objects.get(pk=fresh).inputs["seed"] != "7"
     make_output(generation)
-    celery_app.conf.task_always_eager = True
-    try:
-        with django_capture_on_commit_callbacks(execute=True):
-            response = client_of_owner.post(f"/generations/{generation.pk}/delete/")
-    finally:
-        celery_app.conf.task_always_eager = False
+    with django_capture_on_commit_callbacks(execute=True):
+        response = client_of_owner.post(f"/generations/{generation.pk}/delete/")
     assert response["Location"] == "/generations/"
     assert not Generation.objects.filter(pk=generation.pk).exists()
     assert not Asset.objects.exists()
