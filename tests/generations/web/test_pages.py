@@ -245,7 +245,7 @@ def test_a_canceled_generation_shows_no_results(owner: Any, client_of_owner: Cli
 
 
 def test_cancel_and_rerun_and_delete(
-    owner: Any, client_of_owner: Client, media_root: Path, monkeypatch: pytest.MonkeyPatch,
+    owner: Any, client_of_owner: Client, media_root: Path, eager_tasks: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
     generation = make_generation(owner, inputs={"prompt": "a fox", "seed": "7"})
