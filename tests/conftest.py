@@ -66,6 +66,22 @@ def chromium_path() -> str:
     return ""
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """On PostgreSQL, ends the sessions that threads of tests left open: a database in use cannot be dropped."""
+    from django.db import connection
+
+    yield
+    if connection.vendor != "postgresql":
+        return
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute(f"{others} AND pid <> pg_backend_pid()")
+        connection.close()
+        connection.close_pool()
+
+
 @pytest.fixture(autouse=True)
 def media_root(settings: Any, tmp_path: Path) -> Path:
     """Files of a test lie in its own directory."""
