@@ -31,7 +31,7 @@ from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure
 from generations.relay import apply
 from generations.relay.broadcast import Broadcast
-from generations.relay.submit import InputMissingError, build_graph, submit_upstream
+from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +226,10 @@ class ServerAgent:
         except Unavailable as error:
             self._on_unavailable(generation, error)
             return False
+        except StorageUnavailableError as error:
+            self._give_back(generation)
+            logger.warning("Generation %s waits: %s", generation.pk, error)
+            return False
         except Rejected as error:
             apply.failed(generation, apply.rejection_failure(generation, error))
         except InputMissingError as error:
@@ -254,9 +258,14 @@ class ServerAgent:
             logger.warning("Whether %s has generation %s is not known yet: %s", self.server, generation.pk, error)
             self._timers.reconcile = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
         else:
-            self._broadcast.forget(str(generation.prompt_id))
             ComfyServer.objects.saw_unreachable(self.server.pk, message=str(error))
-            apply.released(generation)
+            self._give_back(generation)
+        self._timers.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
+
+    def _give_back(self, generation: Generation) -> None:
+        """Into the queue as it was; the next try comes after a pause."""
+        self._broadcast.forget(str(generation.prompt_id))
+        apply.released(generation)
         self._timers.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
 
     # ------------------------------------------------------------------------------------ ends

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any, BinaryIO, cast
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from generations import storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
@@ -16,6 +18,10 @@ from generations.parameters.validate import validate
 MEDIA = {"image", "mask", "video", "audio"}
 
 
+class StorageUnavailableError(Exception):
+    """An input file cannot be read at the moment; nothing was submitted."""
+
+
 class InputMissingError(Exception):
     """A file that the generation needs was deleted meanwhile."""
 
@@ -23,7 +29,7 @@ class InputMissingError(Exception):
 def build_graph(generation: Generation, client: ComfyClient) -> Graph:
     """The version's graph with this generation's inputs; its input files are uploaded to the server on the way.
 
-    InputMissingError; ComfyError of the upload; errors of the storage pass through.
+    InputMissingError, StorageUnavailableError; ComfyError of the upload passes through.
     """
     parameters = generation.version.parsed_parameters
     values: dict[str, Any] = validate(parameters, generation.inputs)
@@ -50,6 +56,9 @@ def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) ->
     except FileNotFoundError as error:
         msg = "An input file of this generation is gone from the storage."
         raise InputMissingError(msg) from error
+    except (OSError, BotoCoreError, ClientError) as error:
+        msg = f"An input file cannot be read from the storage: {error}"
+        raise StorageUnavailableError(msg) from error
 
 
 def submit_upstream(generation: Generation, graph: Graph, client: ComfyClient, *, client_id: str) -> uuid.UUID:

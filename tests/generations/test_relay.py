@@ -299,6 +299,33 @@ def test_an_input_picture_reaches_comfyui(relay: Supervisor, simulator: RunningS
         assert image.convert("RGB").getpixel((3, 3)) == (0, 255, 255)  # the inverse of red
 
 
+def test_an_input_that_the_storage_cannot_give_now_is_waited_for(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+    template = make_template(graph=graph, parameters=[parameter("image", "image", "1", "image", required=True)])
+    user = make_user()
+    asset = make_asset(user)
+    tries: list[str] = []
+    open_key = storage.open_key
+
+    def failing(key: str) -> Any:
+        tries.append(key)
+        if len(tries) < 3:
+            msg = "the storage is down"
+            raise OSError(msg)
+        return open_key(key)
+
+    monkeypatch.setattr(storage, "open_key", failing)
+    generation = services.submit(user=user, version=version_of(template), inputs={"image": str(asset.pk)})
+    assert reaches(generation, Status.SUCCEEDED).attempt == 1
+    assert len(tries) >= 3
+
+
 def test_a_deleted_input_fails_the_generation_with_a_sentence(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
