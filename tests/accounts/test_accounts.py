@@ -58,6 +58,13 @@ def test_every_account_page_looks_like_ours(owner: Any, client_for: Any, path: s
     assert "css/site.css" in client.get(f"/accounts/{path}").content.decode()
 
 
+def test_a_forgotten_password_is_reset_by_mail(owner: Any, mailoutbox: Any) -> None:
+    assert Client().post("/accounts/password/reset/", {"email": owner.email}).status_code == 302
+    (mail,) = mailoutbox
+    assert mail.to == [owner.email]
+    assert "/accounts/password/reset/key/" in mail.body
+
+
 def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: Any) -> None:
     out = io.StringIO()
     call_command("create_api_key", owner.email.upper(), stdout=out)
