@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,16 @@ def test_same_content_keeps_its_name_and_other_content_gets_a_number(
     assert sorted(path.name for path in folder.iterdir()) == ["doc (1).png", "doc (2).png", "doc.png"]
     assert upload(driver, "doc.png", three, overwrite="true").json()["name"] == "doc.png"
     assert (folder / "doc.png").read_bytes() == three
+
+
+def test_same_content_is_not_written_again(driver: Driver, simulator: RunningSimulator) -> None:
+    upload(driver, "doc.png", png())
+    stored = simulator.data_dir / "input" / "doc.png"
+    os.utime(stored, (1, 1))
+    upload(driver, "doc.png", png())
+    assert stored.stat().st_mtime == 1
+    upload(driver, "doc.png", png(), overwrite="true")
+    assert stored.stat().st_mtime > 1
 
 
 def test_upload_goes_where_it_is_told(driver: Driver, simulator: RunningSimulator) -> None:

@@ -42,7 +42,7 @@ class Process:
         self.lines: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env={**clean, "PYTHONUNBUFFERED": "1", **env}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -80,9 +80,10 @@ class Process:
         return code
 
     def kill(self) -> None:
-        """kill -9."""
+        """kill -9, with its children: those of a killed worker would stay, and serve the next test's queue."""
         if self._process.poll() is None:
-            self.signal(signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self.wait()
 
     def stop(self) -> None:
         """Politely, then not."""
