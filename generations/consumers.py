@@ -19,6 +19,7 @@ from generations.models import Generation, Status
 
 if TYPE_CHECKING:
     from accounts.models import User
+    from generations.models.generation import GenerationQuerySet
 
 AUTHORISE_SECONDS = 30.0
 QUEUE_POLL_SECONDS = 2.0
@@ -74,7 +75,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             while True:
                 await asyncio.sleep(AUTHORISE_SECONDS)
                 user = await self._current_user()
-                if user is None or not user.is_authenticated or user.pk != self.user.pk:
+                if user is None or user.pk != self.user.pk:
                     await self.close(CLOSE_UNAUTHENTICATED)
                     return
 
@@ -101,8 +102,7 @@ class UserConsumer(_EventConsumer):
 
     @database_sync_to_async
     def _snapshots(self) -> list[events.SnapshotEvent]:
-        mine = Generation.objects.for_user(self.user).active().newest_first()
-        rows = mine.select_related("version__template").prefetch_related("outputs__asset")
+        rows = Generation.objects.for_user(self.user).active().newest_first().with_details()
         return [snapshot.snapshot_event(row) for row in rows[:ACTIVE_AT_MOST]]
 
 
@@ -147,7 +147,7 @@ class GenerationConsumer(_EventConsumer):
                 is_waiting = event["status"] in {Status.QUEUED, Status.SUBMITTED}
                 await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else WATCHED_SECONDS / 4)
 
-    def _mine(self) -> Any:
+    def _mine(self) -> GenerationQuerySet:
         return Generation.objects.for_user(self.user).filter(pk=self.prompt_id)
 
     async def _is_mine(self) -> bool:
@@ -160,5 +160,5 @@ class GenerationConsumer(_EventConsumer):
 
     @database_sync_to_async
     def _snapshot(self) -> events.SnapshotEvent | None:
-        row = self._mine().select_related("version__template").prefetch_related("outputs__asset").first()
+        row = self._mine().with_details().first()
         return snapshot.snapshot_event(row) if row else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-from django.utils import timezone
 
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError
@@ -23,5 +22,5 @@ def check(server: ComfyServer) -> tuple[bool, str]:
         ComfyServer.objects.saw_unreachable(server.pk, message=str(error))
         return False, f"{server}: {error}"
     ComfyServer.objects.saw_online(server.pk, version=stats.version)
-    ComfyServer.objects.filter(pk=server.pk).update(object_info=object_info, object_info_at=timezone.now())
+    ComfyServer.objects.saw_nodes(server.pk, object_info=object_info)
     return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node types."

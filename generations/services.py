@@ -19,7 +19,7 @@ from generations.parameters.validate import InvalidInputs, draw_seeds, json_valu
 if TYPE_CHECKING:
     from accounts.models import User
 
-MEDIA_TYPES = {"image": "image/", "mask": "image/", "video": "video/", "audio": "audio/"}
+TYPE_PREFIXES = {"image": "image/", "mask": "image/", "video": "video/", "audio": "audio/"}
 
 
 class NotFinishedError(Exception):
@@ -54,7 +54,7 @@ def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]
 
 
 def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> None:
-    wanted = {p.name: MEDIA_TYPES[p.type] for p in parameters if p.type in MEDIA_TYPES and values.get(p.name)}
+    wanted = {p.name: TYPE_PREFIXES[p.type] for p in parameters if p.is_media and values.get(p.name)}
     if not wanted:
         return
     ids = {name: uuid.UUID(str(values[name])) for name in wanted}
@@ -78,21 +78,11 @@ def upload(*, user: User, file: UploadedFile[Any]) -> Asset:
     asset_id = uuid.uuid4()
     with closing(storage.spool(file.chunks())) as spooled:
         _check_upload(spooled)
-        key = storage.upload_key(asset_id)
-        storage.write(key, spooled)
-        thumbnail_key = storage.write_thumbnail(key, spooled)
-        return Asset.objects.create(
-            id=asset_id,
-            user=user,
-            name=(file.name or "upload")[-255:],
-            key=key,
-            thumbnail_key=thumbnail_key,
-            content_type=spooled.content_type,
-            size_bytes=spooled.size_bytes,
-            hash=spooled.hash,
-            width=spooled.width,
-            height=spooled.height,
+        asset = storage.keep(
+            spooled, key=storage.upload_key(asset_id), user_id=user.pk, name=file.name or "upload", asset_id=asset_id
         )
+    asset.save()
+    return asset
 
 
 def _check_upload(spooled: storage.Spooled) -> None:
@@ -138,7 +128,7 @@ def delete(generation: Generation) -> None:
         raise NotFinishedError
     with transaction.atomic():
         assets = list(Asset.objects.filter(output__generation=generation))
-        keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key) if key]
+        keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key)]
         Asset.objects.filter(pk__in=[asset.pk for asset in assets]).delete()
         generation.delete()
         transaction.on_commit(lambda: tasks.delete_files.delay(keys))

@@ -11,9 +11,8 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import av
 import filetype
 from asgiref.sync import sync_to_async
 from blake3 import blake3
@@ -23,6 +22,11 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage, storages
 from django.utils.http import content_disposition_header
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from generations.models import Asset
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +146,23 @@ def write_thumbnail(key: str, spooled: Spooled) -> str:
     return _save_exactly(f"{key}.thumb", content)
 
 
+def keep(spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.UUID | None = None) -> Asset:
+    """Write the bytes and their thumbnail; the asset that describes them, not saved yet."""
+    write(key, spooled)
+    return Asset(
+        id=asset_id or uuid.uuid4(),
+        user_id=user_id,
+        name=name[-255:],
+        key=key,
+        thumbnail_key=write_thumbnail(key, spooled),
+        content_type=spooled.content_type,
+        size_bytes=spooled.size_bytes,
+        hash=spooled.hash,
+        width=spooled.width,
+        height=spooled.height,
+    )
+
+
 def _poster(spooled: Spooled) -> Image.Image | None:
     spooled.file.seek(0)
     if spooled.content_type.startswith("image/"):
@@ -152,13 +173,15 @@ def _poster(spooled: Spooled) -> Image.Image | None:
             upright = ImageOps.exif_transpose(image)
             return upright.convert("RGBA" if "A" in upright.getbands() else "RGB")
     if spooled.content_type.startswith("video/"):
+        import av  # slow to load, and only workers that meet a video need it
+
         with av.open(spooled.file, mode="r") as container:
             for frame in container.decode(video=0):
                 return _picture(frame) if frame.width * frame.height <= MAX_IMAGE_PIXELS else None
     return None
 
 
-def _picture(frame: av.VideoFrame) -> Image.Image:
+def _picture(frame: VideoFrame) -> Image.Image:
     picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it without types
     return picture
 

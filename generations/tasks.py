@@ -96,19 +96,8 @@ def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef
         spooled = storage.spool(_keeping_lease(generation.pk, stream), expected_bytes=stream.content_length)
     with closing(spooled):
         key = storage.output_key(generation.pk, position)
-        storage.write(key, spooled)
-        asset = Asset(
-            user_id=generation.user_id,
-            name=file.filename[-255:],
-            key=key,
-            thumbnail_key=storage.write_thumbnail(key, spooled),
-            content_type=spooled.content_type,
-            size_bytes=spooled.size_bytes,
-            hash=spooled.hash,
-            width=spooled.width,
-            height=spooled.height,
-        )
-        _record(generation, position, item, asset=asset)
+        asset = storage.keep(spooled, key=key, user_id=generation.user_id, name=file.filename)
+    _record(generation, position, item, asset=asset)
 
 
 def _keeping_lease(pk: uuid.UUID, stream: ViewStream) -> Iterator[bytes]:

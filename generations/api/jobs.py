@@ -89,8 +89,7 @@ def caller(request: HttpRequest) -> User:
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
-    rows = Generation.objects.for_user(request.user).select_related("version__template", "user")
-    return get_object_or_404(rows.prefetch_related("outputs__asset"), pk=pk)
+    return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
 
 
 def describe(request: HttpRequest, generation: Generation) -> Job:

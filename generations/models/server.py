@@ -70,6 +70,10 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
             state=ServerState.ONLINE, state_message="", comfyui_version=version[:40], seen_at=timezone.now()
         )
 
+    def saw_nodes(self, server_id: int, *, object_info: dict[str, object]) -> int:
+        """The server told its node classes (the answer of /object_info)."""
+        return self.filter(pk=server_id).update(object_info=object_info, object_info_at=timezone.now())
+
     def saw_unreachable(self, server_id: int, *, message: str) -> int:
         """The server did not answer; `message` says how."""
         return self.filter(pk=server_id).update(state=ServerState.UNREACHABLE, state_message=message[:500])

@@ -28,7 +28,7 @@ from generations.comfy.messages import (
     ExecutionSuccess,
 )
 from generations.models import ComfyServer, Generation
-from generations.models.generation import Failure
+from generations.models.generation import Failure, GenerationQuerySet
 from generations.relay import apply
 from generations.relay.broadcast import Broadcast
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
@@ -192,9 +192,7 @@ class ServerAgent:
             with ComfyClient(self.server.url, headers=self.server.headers) as client:
                 object_info = client.object_info()
             self.server.object_info_at = timezone.now()
-            ComfyServer.objects.filter(pk=self.server.pk).update(
-                object_info=object_info, object_info_at=self.server.object_info_at
-            )
+            ComfyServer.objects.saw_nodes(self.server.pk, object_info=object_info)
         except (ComfyError, DatabaseError) as error:
             logger.warning("The node classes of %s could not be read: %s", self.server, error)
         finally:
@@ -256,11 +254,10 @@ class ServerAgent:
         """Certainly not submitted: back into the queue. Perhaps submitted: find out before doing anything."""
         if error.is_ambiguous:
             logger.warning("Whether %s has generation %s is not known yet: %s", self.server, generation.pk, error)
-            self._timers.reconcile = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
+            self._timers.claim = self._timers.reconcile = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
         else:
             ComfyServer.objects.saw_unreachable(self.server.pk, message=str(error))
             self._give_back(generation)
-        self._timers.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
 
     def _give_back(self, generation: Generation) -> None:
         """Into the queue as it was; the next try comes after a pause."""
@@ -287,8 +284,11 @@ class ServerAgent:
 
     def _mine(self, prompt_id: str) -> Generation | None:
         key = _uuid(prompt_id)
-        rows = Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
-        return rows.filter(prompt_id=key).first() if key else None
+        return self._upstream().filter(prompt_id=key).first() if key else None
+
+    def _upstream(self) -> GenerationQuerySet:
+        """What this server has, as far as we know, loaded with what applying an end reads."""
+        return Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
 
     def _collect(self, generation: Generation) -> bool:
         """True when ComfyUI's history has it; then it is stored, failed or canceled."""
@@ -307,8 +307,7 @@ class ServerAgent:
     def _reconcile(self) -> None:
         """Compare what we believe with what the server knows, and apply what was missed."""
         self._timers.reconcile = time.monotonic() + RECONCILE_SECONDS
-        rows = Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
-        unfinished = [row for row in rows if not self._collect(row)]
+        unfinished = [row for row in self._upstream() if not self._collect(row)]
         if not unfinished:
             return
         state = self._client.queue()
@@ -326,8 +325,7 @@ class ServerAgent:
 
     # ------------------------------------------------------------------------------------ cancel
     def _stop_canceled(self) -> None:
-        rows = Generation.objects.upstream_on(self.server.pk).filter(cancel_requested_at__isnull=False)
-        for row in rows.select_related("version__template", "server"):
+        for row in self._upstream().filter(cancel_requested_at__isnull=False):
             if time.monotonic() >= self._timers.interrupt.get(row.prompt_id, 0.0):
                 self._stop_upstream(row)
 

@@ -15,8 +15,6 @@ from generations.models import Asset, Generation
 from generations.parameters.bind import bind
 from generations.parameters.validate import validate
 
-MEDIA = {"image", "mask", "video", "audio"}
-
 
 class StorageUnavailableError(Exception):
     """An input file cannot be read at the moment; nothing was submitted."""
@@ -36,7 +34,7 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
     media = {
         parameter.name: _upload(generation, uuid.UUID(str(values[parameter.name])), client)
         for parameter in parameters
-        if parameter.type in MEDIA and values.get(parameter.name)
+        if parameter.is_media and values.get(parameter.name)
     }
     return bind(generation.version.graph, parameters, values, media=media)
 

@@ -11,9 +11,8 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -113,8 +112,7 @@ def history(request: HttpRequest) -> HttpResponse:
     rows = Generation.objects.for_user(request.user).newest_first()
     if (cursor := request.GET.get("before")) is not None:
         rows = rows.older_than(*_parse_cursor(cursor))
-    rows = rows.select_related("version__template").prefetch_related("outputs__asset")
-    page = list(rows[: PAGE_SIZE + 1])
+    page = list(rows.with_details()[: PAGE_SIZE + 1])
     has_more = len(page) > PAGE_SIZE
     page = page[:PAGE_SIZE]
     after = urlencode({"before": f"{page[-1].created_at.isoformat()},{page[-1].pk}"}) if has_more else ""
@@ -177,8 +175,7 @@ def panel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
-    rows = Generation.objects.for_user(request.user).select_related("version__template", "user")
-    return get_object_or_404(rows.prefetch_related("outputs__asset"), pk=pk)
+    return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
 
 
 def _panel_context(found: Generation) -> dict[str, Any]:
@@ -229,4 +226,4 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         messages.error(request, "It is still under way. Cancel it first.")
         return redirect("generation", pk=pk)
     messages.info(request, "The generation and its files are deleted.")
-    return HttpResponseRedirect(reverse("history"))
+    return redirect("history")
