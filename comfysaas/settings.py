@@ -178,7 +178,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule is short and harmless to repeat
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "generations.tasks.sweep", "schedule": 5.0}}
+SWEEP_SECONDS = 5.0
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS}}
 
 # ---------------------------------------------------------------------------------------------- files
 STATIC_URL = "/static/"

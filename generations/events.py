@@ -73,19 +73,24 @@ class ErrorItem(TypedDict):
     class_type: str
 
 
-class State(TypedDict):
-    """The whole state of a generation."""
+class Standing(TypedDict):
+    """Where a generation stands."""
 
-    id: str
     status: str
     status_label: str
     is_canceling: bool
     is_terminal: bool
     queue_position: int | None
     message: str  # one sentence for the person who waits; may be empty
+    error: ErrorItem | None
+
+
+class State(Standing):
+    """The whole state of a generation."""
+
+    id: str
     progress: Progress | None
     outputs: list[OutputItem]
-    error: ErrorItem | None
     template: str
     created_at: str
     started_at: str | None
@@ -100,18 +105,11 @@ class SnapshotEvent(TypedDict):
     generation: State
 
 
-class StatusEvent(TypedDict):
+class StatusEvent(Standing):
     """The generation moved, or its place in the queue did."""
 
     type: Literal["status"]
     prompt_id: str
-    status: str
-    status_label: str
-    is_canceling: bool
-    is_terminal: bool
-    queue_position: int | None
-    message: str
-    error: ErrorItem | None
 
 
 class ProgressEvent(TypedDict):

@@ -1,7 +1,7 @@
 """Sends events to the channel layer, from threads, through ONE event loop that lives as long as the process.
 
 `async_to_sync(group_send)` opens a loop, and with Redis a connection, for every call; a long-lived loop keeps one.
-The in-memory layer of a standalone server only works inside the loop of its web server, which `use_loop` names.
+The in-memory layer of a standalone server only works inside the loop of its web server, which `sender.use` names.
 """
 
 from __future__ import annotations
@@ -74,14 +74,13 @@ def publish(generation: Generation, event: events.Event) -> None:
     transaction.on_commit(lambda: sender.run(send_event(generation.pk, generation.user_id, event)))
 
 
-async def _wake_relays(generation_id: str | None) -> None:
+async def _wake_relays() -> None:
     try:
-        await channel_layer().group_send(events.RELAY_GROUP, {"type": "relay.wake", "generation_id": generation_id})
+        await channel_layer().group_send(events.RELAY_GROUP, {"type": "relay.wake"})
     except Exception:
         logger.exception("The relays could not be woken; they look for work every second anyway")
 
 
-def wake_relays(generation: Generation | None = None) -> None:
-    """Tell the relays, after commit, that there is work; with `generation`, that it is to be canceled."""
-    generation_id = str(generation.pk) if generation else None
-    transaction.on_commit(lambda: sender.run(_wake_relays(generation_id)))
+def wake_relays() -> None:
+    """Tell the relays, after commit, that there is work, or a wish to cancel."""
+    transaction.on_commit(lambda: sender.run(_wake_relays()))

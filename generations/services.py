@@ -108,7 +108,7 @@ def cancel(generation: Generation) -> Generation:
         generation.refresh_from_db()
         if changed:
             publisher.publish(generation, snapshot.status_event(generation))
-            publisher.wake_relays(generation)
+            publisher.wake_relays()
     return generation
 
 

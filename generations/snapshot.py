@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from django.core.cache import cache
 from django.urls import reverse
 
@@ -17,16 +15,10 @@ def state(generation: Generation) -> events.State:
     """Everything about it. Needs `version.template` and `outputs.asset` loaded to be cheap."""
     graph = generation.version.graph
     return {
+        **_standing(generation),
         "id": str(generation.pk),
-        "status": generation.status,
-        "status_label": generation.get_status_display(),
-        "is_canceling": generation.is_canceling,
-        "is_terminal": generation.is_terminal,
-        "queue_position": generation.queue_position,
-        "message": waiting_message(generation),
-        "progress": progress(generation.pk) if generation.status == Status.RUNNING else None,
+        "progress": progress(generation),
         "outputs": [output_item(output, graph) for output in shown_outputs(generation)],
-        "error": error_item(generation),
         "template": generation.version.template.slug,
         "created_at": generation.created_at.isoformat(),
         "started_at": generation.started_at.isoformat() if generation.started_at else None,
@@ -48,9 +40,11 @@ def snapshot_event(generation: Generation) -> events.SnapshotEvent:
 
 def status_event(generation: Generation) -> events.StatusEvent:
     """It moved."""
+    return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation)}
+
+
+def _standing(generation: Generation) -> events.Standing:
     return {
-        "type": "status",
-        "prompt_id": str(generation.pk),
         "status": generation.status,
         "status_label": generation.get_status_display(),
         "is_canceling": generation.is_canceling,
@@ -64,12 +58,11 @@ def status_event(generation: Generation) -> events.StatusEvent:
 def output_item(output: Output, graph: dict[str, dict[str, object]]) -> events.OutputItem:
     """One output with links that only work for its owner."""
     asset = output.asset
-    node = output.node_id.split(".")[0]
     return {
         "id": str(asset.pk) if asset else f"{output.generation_id}-{output.position}",
         "kind": output.kind,
         "node_id": output.node_id,
-        "node_title": node_title(graph, node) if node in graph else output.node_id,
+        "node_title": node_title(graph, output.node_id),
         "name": asset.name if asset else "",
         "content_type": asset.content_type if asset else "application/json",
         "size_bytes": asset.size_bytes if asset else 0,
@@ -95,9 +88,11 @@ def error_item(generation: Generation) -> events.ErrorItem | None:
     }
 
 
-def progress(generation_id: uuid.UUID) -> events.Progress | None:
+def progress(generation: Generation) -> events.Progress | None:
     """The newest progress snapshot, if it runs and has sent one."""
-    found: events.Progress | None = cache.get(events.progress_cache_key(generation_id))
+    if generation.status != Status.RUNNING:
+        return None
+    found: events.Progress | None = cache.get(events.progress_cache_key(generation.pk))
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from celery import shared_task
+from django.conf import settings
 from django.db import transaction
 
 from generations import publisher, snapshot, storage
@@ -20,13 +21,13 @@ from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem, collect
 from generations.models import Asset, Generation, Output, Status
 from generations.models.generation import Failure
+from generations.transitions import transition
 
 logger = logging.getLogger(__name__)
 
 STORING_LEASE_SECONDS = 60.0
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 300.0
-SWEEP_SECONDS = 5.0
 DELETE_RETRIES = 50
 
 
@@ -114,53 +115,42 @@ def _record(generation: Generation, position: int, item: OutputItem, *, asset: A
     """Write the rows and announce the output. A repeat finds them there and changes nothing."""
     with transaction.atomic():
         locked = Generation.objects.select_for_update().filter(pk=generation.pk, status=Status.STORING)
-        if not locked.exists():
-            if asset is not None:
-                keys = [asset.key, asset.thumbnail_key]
-                transaction.on_commit(lambda: delete_files.delay(keys))
-            canceled = True
-        else:
-            canceled = False
-            if Output.objects.filter(generation=generation, position=position).exists():
-                return
-            if asset is not None:
-                asset.save()
-            output = Output.objects.create(
-                generation=generation,
-                node_id=item.node_id[:200],
-                key=item.key[:200],
-                index=item.index,
-                position=position,
-                kind=item.kind,
-                is_temporary=item.file is not None and item.file.type == "temp",
-                asset=asset,
-                value=item.value,
-            )
-            publisher.publish(
-                generation,
-                {
-                    "type": "output",
-                    "prompt_id": str(generation.pk),
-                    "output": snapshot.output_item(output, generation.version.graph),
-                },
-            )
-    if canceled:
+        is_wanted = locked.exists()
+        if is_wanted and not Output.objects.filter(generation=generation, position=position).exists():
+            _write_output(generation, position, item, asset)
+    if not is_wanted:
+        if asset is not None:
+            delete_files.delay([asset.key, asset.thumbnail_key])
         raise _CanceledMeanwhileError
 
 
+def _write_output(generation: Generation, position: int, item: OutputItem, asset: Asset | None) -> None:
+    if asset is not None:
+        asset.save()
+    output = Output.objects.create(
+        generation=generation,
+        node_id=item.node_id[:200],
+        key=item.key[:200],
+        index=item.index,
+        position=position,
+        kind=item.kind,
+        is_temporary=item.file is not None and item.file.type == "temp",
+        asset=asset,
+        value=item.value,
+    )
+    described = snapshot.output_item(output, generation.version.graph)
+    publisher.publish(generation, {"type": "output", "prompt_id": str(generation.pk), "output": described})
+
+
 def _succeed(generation: Generation) -> None:
-    with transaction.atomic():
-        if Generation.objects.succeed(generation.pk):
-            generation.refresh_from_db(fields=["status", "finished_at", "store_after"])
-            publisher.publish(generation, snapshot.snapshot_event(generation))
-            transaction.on_commit(lambda: _forget_upstream(generation))
+    if transition(lambda: Generation.objects.succeed(generation.pk), pk=generation.pk):
+        _forget_upstream(generation)
 
 
 def _fail(generation: Generation, failure: Failure) -> None:
-    with transaction.atomic():
-        if Generation.objects.fail(generation.pk, failure, prompt_id=generation.prompt_id):
-            generation.refresh_from_db()
-            publisher.publish(generation, snapshot.snapshot_event(generation))
+    transition(
+        lambda: Generation.objects.fail(generation.pk, failure, prompt_id=generation.prompt_id), pk=generation.pk
+    )
 
 
 def _forget_upstream(generation: Generation) -> None:
@@ -183,7 +173,7 @@ def delete_files(self: object, keys: list[str]) -> None:
         raise self.retry(exc=error, countdown=min(300, 5 * 2**self.request.retries)) from error  # type: ignore[attr-defined]
 
 
-@shared_task(ignore_result=True, expires=SWEEP_SECONDS)
+@shared_task(ignore_result=True, expires=settings.SWEEP_SECONDS)
 def sweep() -> None:
     """Find STORING generations that nobody is at, and have them stored."""
     due = Generation.objects.due_for_storing().order_by("store_after").values_list("pk", flat=True)[:500]

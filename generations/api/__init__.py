@@ -15,6 +15,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from comfysaas import __version__
+from generations.api import assets, jobs, templates
 from generations.api.auth import ApiKeyAuth, SessionAuth
 from generations.api.schemas import ErrorEnvelope
 from generations.parameters.validate import InvalidInputs
@@ -117,7 +118,7 @@ def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResp
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    codes = {400: "invalid_request", 403: "forbidden"}
+    codes = {400: "invalid_request", 403: "forbidden", 501: "not_implemented"}
     return envelope(request, error.status_code, codes.get(error.status_code, "error"), str(error))
 
 
@@ -128,8 +129,6 @@ def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.exception("An API call failed: %s %s", request.method, request.path)
     return envelope(request, 500, "upstream_error", "Something went wrong on our side. Please try again.")
 
-
-from generations.api import assets, jobs, templates  # noqa: E402  (they use `envelope`)
 
 api.add_router("/", templates.router, tags=["templates"])
 api.add_router("/", jobs.router, tags=["jobs"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -13,9 +13,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from ninja import Router
-from ninja import Status as Answer
+from ninja.errors import HttpError
 
-from generations import services, snapshot
+from generations import events, services, snapshot
 from generations.api import schemas
 from generations.api.schemas import ErrorEnvelope, Job
 from generations.models import Generation, Output, Status
@@ -62,11 +62,10 @@ def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     summary="Follow a job",
     url_name="getJobEvents",
 )
-def get_events(request: HttpRequest, id: uuid.UUID) -> Answer[dict[str, Any]]:
+def get_events(request: HttpRequest, id: uuid.UUID) -> NoReturn:
     """This server does not stream events over HTTP: poll the job. (Signed-in browsers use a websocket.)"""
     _mine(request, id)
-    message = "Events are not streamed here. Poll the job instead."
-    return Answer(501, {"error": {"code": "not_implemented", "message": message, "details": None}})
+    raise HttpError(501, "Events are not streamed here. Poll the job instead.")
 
 
 @router.get(
@@ -94,7 +93,6 @@ def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
 
 def describe(request: HttpRequest, generation: Generation) -> Job:
     """The job of a generation."""
-    state = snapshot.state(generation)
     return Job(
         id=generation.pk,
         status="canceling" if generation.is_canceling else STATUS[generation.status],
@@ -102,8 +100,8 @@ def describe(request: HttpRequest, generation: Generation) -> Job:
         started_at=generation.started_at,
         completed_at=generation.finished_at,
         expires_at=NEVER,
-        queue_position=state["queue_position"],
-        progress=_progress(generation, state["progress"]),
+        queue_position=generation.queue_position,
+        progress=_progress(snapshot.progress(generation)),
         outputs=[_output(request, output) for output in snapshot.shown_outputs(generation)],
         error=_error(generation),
         metrics={
@@ -124,7 +122,7 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _progress(generation: Generation, found: Any) -> schemas.Progress | None:
+def _progress(found: events.Progress | None) -> schemas.Progress | None:
     if found is None:
         return None
     step = f" {found['step']}/{found['steps']}" if found["steps"] else ""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +16,7 @@ from generations.comfy.state import HistoryEntry
 from generations.models import Generation, Status
 from generations.models.generation import Failure
 from generations.tasks import store_outputs
+from generations.transitions import transition
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ def submitted(generation: Generation) -> None:
 
 def started(prompt_id: uuid.UUID) -> bool:
     """ComfyUI began to execute it."""
-    return _transition(prompt_id, lambda: Generation.objects.start(prompt_id))
+    return transition(lambda: Generation.objects.start(prompt_id), prompt_id=prompt_id)
 
 
 def ended(generation: Generation, entry: HistoryEntry) -> bool:
@@ -44,7 +43,9 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
     if entry.outcome == "error":
         return failed(generation, execution_failure(generation, entry.error))
     with transaction.atomic():
-        changed = _transition(prompt_id, lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs))
+        changed = transition(
+            lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs), prompt_id=prompt_id
+        )
         if changed:
             transaction.on_commit(lambda: store_outputs.delay(str(generation.pk)))
     # 0 rows although it is still ours: somebody asked to cancel it in this very moment.
@@ -53,20 +54,19 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
 
 def canceled(prompt_id: uuid.UUID) -> bool:
     """It will not run, or what it made is not wanted any more."""
-    return _transition(prompt_id, lambda: Generation.objects.cancel(prompt_id))
+    return transition(lambda: Generation.objects.cancel(prompt_id), prompt_id=prompt_id)
 
 
 def failed(generation: Generation, failure: Failure) -> bool:
     """It ended without a result."""
-    return _transition(
-        generation.prompt_id,
-        lambda: Generation.objects.fail(generation.pk, failure, prompt_id=generation.prompt_id),
+    return transition(
+        lambda: Generation.objects.fail(generation.pk, failure, prompt_id=generation.prompt_id), pk=generation.pk
     )
 
 
 def released(generation: Generation) -> bool:
     """The server never got it: back into the queue, as if nothing had happened."""
-    return _transition(generation.pk, lambda: Generation.objects.release(generation.prompt_id), by="pk")
+    return transition(lambda: Generation.objects.release(generation.prompt_id), pk=generation.pk)
 
 
 def lost(generation: Generation) -> bool:
@@ -77,7 +77,7 @@ def lost(generation: Generation) -> bool:
         message = f"ComfyUI lost this generation {generation.attempt} times. It may be what makes the server stop."
         return failed(generation, Failure("lost", message))
     logger.warning("%s lost generation %s; it is queued again", generation.server, generation.pk)
-    return _transition(generation.pk, lambda: Generation.objects.requeue(generation.prompt_id), by="pk")
+    return transition(lambda: Generation.objects.requeue(generation.prompt_id), pk=generation.pk)
 
 
 def execution_failure(generation: Generation, error: ExecutionError | None) -> Failure:
@@ -131,17 +131,3 @@ def rejection_failure(generation: Generation, rejection: Rejected) -> Failure:
 def _without_paths(text: str) -> str:
     """The text without the server's directories: the last part of a path says enough."""
     return " ".join(word.rsplit("/", 1)[-1] if word.startswith(("/", "'/", '"/')) else word for word in text.split(" "))
-
-
-def _transition(key: uuid.UUID, change: Callable[[], int], *, by: str = "prompt_id") -> bool:
-    """Carry out `change`; if it changed the row, tell those who watch. False: somebody else was faster."""
-    with transaction.atomic():
-        if not change():
-            return False
-        lookup: dict[str, Any] = {by: key}
-        generation = Generation.objects.select_related("version__template").get(**lookup)
-        publisher.publish(
-            generation,
-            snapshot.snapshot_event(generation) if generation.is_terminal else snapshot.status_event(generation),
-        )
-    return True
