@@ -26,7 +26,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, Plan, User
 
 admin.site.unregister([Group, EmailAddress])
 POWERS = ("is_staff", "is_superuser", "groups")  # permissions come with groups
@@ -79,6 +79,14 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
         return False
 
 
+@admin.register(Plan)
+class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """Shares and limits. A change holds for what is admitted from now on."""
+
+    list_display = ("name", "weight", "priority", "max_concurrent", "max_queued")
+    search_fields = ("name",)
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
     """People. The e-mail address takes the place of Django's user name."""
@@ -88,7 +96,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     change_password_form = AdminPasswordChangeForm
     inlines = (ApiKeyInline,)
     list_display = ("email", "first_name", "last_name", "is_staff", "is_active", "last_login", "date_joined")
-    list_filter = ("is_staff", "is_active", "groups")
+    list_filter = ("is_staff", "is_active", "plan", "groups")
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
     readonly_fields = ("last_login", "date_joined")
@@ -96,6 +104,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Name", {"fields": ("first_name", "last_name")}),
+        ("Servers", {"fields": ("plan",)}),
         ("Permissions", {"fields": ("is_active", *POWERS)}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )

@@ -1,4 +1,4 @@
-"""Users, who sign in with their e-mail address, and the API keys they call the API with."""
+"""Users, who sign in with their e-mail address, their plans, and the API keys they call the API with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -41,11 +42,55 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email__iexact=username)
 
 
+class Plan(models.Model):
+    """How much of the servers a user gets. Users without a plan get the defaults of these fields."""
+
+    name = models.CharField(max_length=80, unique=True)
+    weight = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0.01)],
+        help_text="Share of the servers while there is not enough for everybody: 2 gets twice as much as 1.",
+    )
+    priority = models.SmallIntegerField(
+        default=0, help_text="Bands: whoever is in a higher one always comes first. Use weights where you can."
+    )
+    max_concurrent = models.PositiveIntegerField(
+        default=8,
+        validators=[MinValueValidator(1)],
+        help_text="Generations at a time on the servers or next in line; the rest of theirs waits behind.",
+    )
+    max_queued = models.PositiveIntegerField(
+        default=200,
+        validators=[MinValueValidator(1)],
+        help_text="Generations that may wait; one more is refused until some are done.",
+    )
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(weight__gt=0), name="plan_weight_positive"),
+            models.CheckConstraint(
+                condition=models.Q(max_concurrent__gte=1, max_queued__gte=1), name="plan_lets_something_run"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class User(AbstractUser):
     """A person with an account. There is no user name: the e-mail address is the identity."""
 
     username = None  # type: ignore[assignment]  # AbstractUser's field, taken out as Django documents it
     email = models.EmailField("e-mail address", unique=True)
+    plan = models.ForeignKey(
+        Plan,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="users",
+        help_text="How much of the servers this user gets. Empty: the usual.",
+    )
 
     objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
 
@@ -57,6 +102,11 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def limits(self) -> Plan:
+        """The plan, or the usual one."""
+        return self.plan or Plan()
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

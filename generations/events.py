@@ -73,15 +73,21 @@ class ErrorItem(TypedDict):
     class_type: str
 
 
-class Standing(TypedDict):
+class Waiting(TypedDict):
+    """What somebody who waits wants to know."""
+
+    queue_position: int | None  # 1 is next; None unless it is queued
+    starts_in_seconds: int | None  # an estimate; None when nobody can tell
+    message: str  # one sentence; may be empty
+
+
+class Standing(Waiting):
     """Where a generation stands."""
 
     status: str
     status_label: str
     is_canceling: bool
     is_terminal: bool
-    queue_position: int | None
-    message: str  # one sentence for the person who waits; may be empty
     error: ErrorItem | None
 
 

@@ -7,6 +7,7 @@ import httpx
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError
 from generations.models import ComfyServer
+from generations.models.server import ServerState
 
 # Somebody waits for the answer in front of a page. The list of nodes is megabytes, and slow for the first time.
 TIMEOUT = httpx.Timeout(25, connect=5)
@@ -21,6 +22,8 @@ def check(server: ComfyServer) -> tuple[bool, str]:
     except (ComfyError, ValueError) as error:
         ComfyServer.objects.saw_unreachable(server.pk, message=str(error))
         return False, f"{server}: {error}"
-    ComfyServer.objects.saw_online(server.pk, version=stats.version)
     ComfyServer.objects.saw_nodes(server.pk, object_info=object_info)
+    if server.state == ServerState.WEDGED:
+        return False, f"{server} answers, but it is stuck. {server.state_message}"
+    ComfyServer.objects.saw_online(server.pk, version=stats.version)
     return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node types."

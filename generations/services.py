@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
-from generations import publisher, snapshot, storage, tasks
-from generations.models import Asset, Generation, TemplateVersion, WorkflowTemplate
+from generations import fitness, publisher, queue, snapshot, storage, tasks, transitions
+from generations.models import Asset, Generation, QueueShare, TemplateVersion, WorkflowTemplate
+from generations.parameters.bind import bind
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
 
@@ -24,6 +25,10 @@ TYPE_PREFIXES = {"image": "image/", "mask": "image/", "video": "video/", "audio"
 
 class NotFinishedError(Exception):
     """Only a finished generation can be deleted: cancel it first."""
+
+
+class CannotRunError(Exception):
+    """No server has what this needs; `str()` says what is missing."""
 
 
 class InvalidUploadError(Exception):
@@ -39,18 +44,42 @@ def current_version(template: WorkflowTemplate) -> TemplateVersion:
 
 
 def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]) -> Generation:
-    """A durable, queued generation. InvalidInputs names every field that is wrong.
+    """A durable, queued generation.
 
-    The caller has made sure that the user may see the template.
+    InvalidInputs names every field that is wrong; CannotRunError: no server has its nodes or models;
+    queue.QueueFullError: the user's plan lets no more wait. The caller has made sure that the user may see the
+    template.
     """
     parameters = version.parsed_parameters
     values = draw_seeds(parameters, validate(parameters, inputs))
     _check_media(user, parameters, values)
+    files = _model_files(version, parameters, values)
     with transaction.atomic():
-        generation = Generation.objects.create(user=user, version=version, inputs=json_values(parameters, values))
-        publisher.wake_relays()
+        QueueShare.objects.lock(user.pk)
+        queue.check_room(user)
+        generation = Generation.objects.create(
+            user=user, version=version, inputs=json_values(parameters, values), model_files=files
+        )
+        if queue.admit(user):
+            publisher.wake_relays()
+            generation.refresh_from_db(fields=("tag", "cost", "priority"))
         publisher.publish(generation, snapshot.snapshot_event(generation))
     return generation
+
+
+def _model_files(
+    version: TemplateVersion, parameters: tuple[Parameter, ...], values: Mapping[str, Any]
+) -> list[fitness.ModelFile]:
+    """The model files that this run needs. CannotRunError when no server has them, or one of the node types."""
+    media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
+    files = fitness.model_files(bind(version.graph, parameters, values, media=media))
+    lacks = fitness.missing_everywhere(version, files)
+    if lacks:
+        # The server that lacks least is the one to complete.
+        shortest = min(lacks.values(), key=len)
+        msg = f"This cannot run at the moment: the servers lack {', '.join(shortest[:5])}. Please tell the operator."
+        raise CannotRunError(msg)
+    return files
 
 
 def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> None:
@@ -103,12 +132,10 @@ def _check_upload(spooled: storage.Spooled) -> None:
 
 def cancel(generation: Generation) -> Generation:
     """Ask for it to stop; already finished ones stay as they are. Returns its state afterwards."""
-    with transaction.atomic():
-        changed = Generation.objects.request_cancel(generation.pk)
-        generation.refresh_from_db()
-        if changed:
-            publisher.publish(generation, snapshot.status_event(generation))
-            publisher.wake_relays()
+    changed = transitions.transition(lambda: Generation.objects.request_cancel(generation.pk), pk=generation.pk)
+    generation.refresh_from_db()
+    if changed:
+        publisher.wake_relays()
     return generation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.cache import cache
 from django.urls import reverse
 
-from generations import events
+from generations import events, fitness, queue
 from generations.comfy.graph import node_title
 from generations.models import ComfyServer, Generation, Output, Status
 from generations.models.server import ServerState
@@ -49,9 +49,18 @@ def _standing(generation: Generation) -> events.Standing:
         "status_label": generation.get_status_display(),
         "is_canceling": generation.is_canceling,
         "is_terminal": generation.is_terminal,
-        "queue_position": generation.queue_position,
-        "message": waiting_message(generation),
+        **_waiting(generation),
         "error": error_item(generation),
+    }
+
+
+def _waiting(generation: Generation) -> events.Waiting:
+    place = queue.place(generation) if generation.status == Status.QUEUED else None
+    seconds = place.starts_in_seconds if place else None
+    return {
+        "queue_position": place.position if place else None,
+        "starts_in_seconds": None if seconds is None else round(seconds),
+        "message": waiting_message(generation, place),
     }
 
 
@@ -96,12 +105,12 @@ def progress(generation: Generation) -> events.Progress | None:
     return found
 
 
-def waiting_message(generation: Generation) -> str:
+def waiting_message(generation: Generation, place: queue.Place | None = None) -> str:
     """A sentence for the person who waits, saying what for; "" when there is nothing to say."""
     if generation.is_canceling:
         return "Stopping …"
     if generation.status == Status.QUEUED:
-        return _queue_message(generation)
+        return _queue_message(generation, place or queue.place(generation))
     if generation.status == Status.SUBMITTED:
         return "Next on the server."
     if generation.status == Status.STORING and generation.store_attempts > 1:
@@ -109,10 +118,38 @@ def waiting_message(generation: Generation) -> str:
     return ""
 
 
-def _queue_message(generation: Generation) -> str:
+def _queue_message(generation: Generation, place: queue.Place) -> str:
+    if place.starts_in_seconds is None:
+        return _no_server_message()
+    files = [(str(node), str(name), str(file)) for node, name, file in generation.model_files]
+    lacks = fitness.missing_everywhere(generation.version, files)
+    if lacks:
+        shortest = min(lacks.values(), key=len)
+        return f"The servers lack {', '.join(shortest[:3])} at the moment. Your generation waits until one has it."
+    if generation.attempt:
+        return "It has to be run once more, and is first in line for that."
+    if generation.tag is None:
+        return "It gets in line as soon as one of yours is done."
+    return f"Starts in about {_rough_time(place.starts_in_seconds)}." if place.starts_in_seconds > 5 else ""
+
+
+def _no_server_message() -> str:
     states = set(ComfyServer.objects.enabled().values_list("state", flat=True))
-    if ServerState.ONLINE in states:
-        return "It was lost by its server and starts again." if generation.attempt else ""
     if not states:
         return "No ComfyUI server is set up yet. Your generation waits and starts by itself."
+    if ServerState.ONLINE in states:
+        return "The servers are about to be serviced. Your generation waits and starts by itself."
+    if ServerState.WEDGED in states:
+        return "ComfyUI is stuck and has to be restarted. Your generation waits and starts by itself."
     return "ComfyUI cannot be reached at the moment. Your generation waits and starts by itself."
+
+
+def _rough_time(seconds: float) -> str:
+    """To ten seconds, then to minutes, then to hours: more would be a promise."""
+    if seconds < 55:
+        return f"{max(10, round(seconds / 10) * 10)} seconds"
+    if seconds < 3300:
+        minutes = max(1, round(seconds / 60))
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    hours = max(1, round(seconds / 3600))
+    return f"{hours} hour{'s' if hours > 1 else ''}"

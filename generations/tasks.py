@@ -15,12 +15,13 @@ from celery import shared_task
 from django.conf import settings
 from django.db import transaction
 
-from generations import publisher, snapshot, storage
+from accounts.models import User
+from generations import publisher, queue, snapshot, storage
 from generations.comfy.client import ComfyClient, ViewStream
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem, collect
 from generations.models import Asset, Generation, Output, Status
-from generations.models.generation import Failure
+from generations.models.generation import Failure, Retry
 from generations.transitions import transition
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,7 @@ def store_outputs(generation_id: str) -> None:
     try:
         _copy_all(generation)
     except NotFound as error:
-        logger.error("Generation %s: %s", pk, error)
-        _fail(generation, Failure("output_missing", "ComfyUI no longer has the file it reported. Run it again."))
+        _run_anew(generation, error)
     except _CanceledMeanwhileError:
         return
     except Exception as error:
@@ -153,6 +153,23 @@ def _fail(generation: Generation, failure: Failure) -> None:
     )
 
 
+def _run_anew(generation: Generation, error: NotFound) -> None:
+    """ComfyUI named a file that it does not have: its cache remembers what somebody deleted. Once, run past it."""
+    if generation.is_cache_bypassed or generation.server is None:
+        logger.error("Generation %s: %s", generation.pk, error)
+        _fail(generation, Failure("output_missing", "ComfyUI no longer has the file it reported. Run it again."))
+        return
+    logger.warning("Generation %s is run once more, past ComfyUI's cache: %s", generation.pk, error)
+
+    def change() -> int:
+        # What was stored of the first run goes: the second reports all of it again.
+        Asset.objects.filter(output__generation=generation).delete()
+        generation.outputs.all().delete()
+        return Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE)
+
+    transition(change, pk=generation.pk)
+
+
 def _forget_upstream(generation: Generation) -> None:
     """ComfyUI keeps histories in memory: ours is no longer needed. Failing to tell it does no harm."""
     if generation.server is None:
@@ -175,7 +192,17 @@ def delete_files(self: object, keys: list[str]) -> None:
 
 @shared_task(ignore_result=True, expires=settings.SWEEP_SECONDS)
 def sweep() -> None:
-    """Find STORING generations that nobody is at, and have them stored."""
+    """Nothing stays unfinished without somebody whose business it is."""
     due = Generation.objects.due_for_storing().order_by("store_after").values_list("pk", flat=True)[:500]
     for pk in due:
         store_outputs.delay(str(pk))
+    for generation in Generation.objects.upstream().filter(server=None):
+        logger.warning("Generation %s was on a server that was deleted; it is queued again", generation.pk)
+        transition(
+            lambda generation=generation: Generation.objects.requeue(generation.prompt_id, Retry.WITHDRAWN),  # type: ignore[misc]
+            pk=generation.pk,
+        )
+    # Held back, although their users have nothing under way any more that would let them in.
+    for user in User.objects.filter(pk__in=Generation.objects.held().values("user")).select_related("plan"):
+        if queue.admit(user):
+            publisher.wake_relays()

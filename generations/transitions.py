@@ -1,14 +1,18 @@
-"""A transition of the state machine together with the event that tells of it."""
+"""A transition of the state machine together with what it means for others: the event, and the next in line."""
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
-from generations import publisher, snapshot
+from generations import publisher, queue, snapshot
 from generations.models import Generation
+from generations.models.generation import UPSTREAM, Status
+
+logger = logging.getLogger(__name__)
 
 
 def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
@@ -20,7 +24,25 @@ def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
     with transaction.atomic():
         if not change():
             return False
-        generation = Generation.objects.select_related("version__template").get(**lookup)
-        event = snapshot.snapshot_event if generation.is_terminal else snapshot.status_event
-        publisher.publish(generation, event(generation))
+        generation = Generation.objects.select_related("version__template", "user__plan").get(**lookup)
+        announce(generation)
+        if generation.status == Status.QUEUED:
+            publisher.wake_relays()
+        elif generation.status not in UPSTREAM:
+            transaction.on_commit(lambda: _let_next_in(generation))
     return True
+
+
+def announce(generation: Generation) -> None:
+    """Tell those who watch where it stands: in full once it is finished."""
+    event = snapshot.snapshot_event if generation.is_terminal else snapshot.status_event
+    publisher.publish(generation, event(generation))
+
+
+def _let_next_in(generation: Generation) -> None:
+    """Its user may have one more in line. Should this fail, the sweeper does it."""
+    try:
+        if queue.admit(generation.user):
+            publisher.wake_relays()
+    except DatabaseError:
+        logger.warning("The next generation of user %s is put in line later", generation.user_id, exc_info=True)

@@ -57,7 +57,17 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
 
     class Meta:
         model = WorkflowTemplate
-        fields = ("title", "slug", "description", "cover", "tags", "visibility", "groups", "position")
+        fields = (
+            "title",
+            "slug",
+            "description",
+            "cover",
+            "tags",
+            "visibility",
+            "groups",
+            "position",
+            "time_limit_seconds",
+        )
         widgets = {
             "cover": CoverWidget(attrs={"accept": "image/*"}),
             "groups": UnfoldAdminCheckboxSelectMultipleWidget(),
@@ -66,6 +76,13 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["tags"] = ", ".join(self.instance.tags)
+        if "time_limit_seconds" in self.fields:  # not for those who may only look
+            self.fields["time_limit_seconds"].required = False
+
+    def clean_time_limit_seconds(self) -> int:
+        """Left empty: the usual one."""
+        usual: int = WorkflowTemplate._meta.get_field("time_limit_seconds").default
+        return self.cleaned_data["time_limit_seconds"] or usual
 
     def clean_tags(self) -> list[str]:
         """The words, each once."""

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
 from generations import servers
 from generations.models import ComfyServer, Generation
+from generations.models.server import ServerState
 
 
 class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
@@ -34,7 +35,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
 
     class Meta:
         model = ComfyServer
-        fields = ("name", "url", "auth_header_name", "auth_header_value", "slots", "is_enabled")
+        fields = ("name", "url", "auth_header_name", "auth_header_value", "slots", "is_enabled", "is_draining")
 
     def clean(self) -> dict[str, Any]:
         """Keep, replace or remove the header."""
@@ -60,7 +61,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     actions = ("check_now",)
     change_form_outer_before_template = "admin/buttons.html"
     fieldsets = (
-        (None, {"fields": ("name", "url", "slots", "is_enabled")}),
+        (None, {"fields": ("name", "url", "slots", "is_enabled", "is_draining")}),
         ("Access", {"fields": ("auth_header_name", "auth_header_value", "clear_auth_header")}),
         ("State", {"fields": readonly_fields}),
     )
@@ -116,11 +117,21 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         self.message_user(request, sentence, messages.SUCCESS if is_fine else messages.ERROR)
 
     @display(  # type: ignore[untyped-decorator]
-        description="State", label={"Online": "success", "Unreachable": "danger", "Not looked at yet": "warning"}
+        description="State",
+        label={
+            "Online": "success",
+            "Unreachable": "danger",
+            "Stuck": "danger",
+            "Not looked at yet": "warning",
+            "Draining": "warning",
+        },
     )
     def shown_state(self, server: ComfyServer) -> str:
         """One word."""
-        return server.get_state_display() if server.is_enabled else "Disabled"
+        if not server.is_enabled:
+            return "Disabled"
+        is_draining = server.is_draining and server.state == ServerState.ONLINE
+        return "Draining" if is_draining else server.get_state_display()
 
     @admin.display(description="Node types known")
     def shown_nodes(self, server: ComfyServer) -> str:

@@ -19,7 +19,8 @@ from generations.api import assets, jobs, templates
 from generations.api.auth import ApiKeyAuth, SessionAuth
 from generations.api.schemas import ErrorEnvelope
 from generations.parameters.validate import InvalidInputs
-from generations.services import InvalidUploadError
+from generations.queue import QueueFullError
+from generations.services import CannotRunError, InvalidUploadError
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,16 @@ def _invalid_inputs(request: HttpRequest, error: InvalidInputs) -> HttpResponse:
 @api.exception_handler(InvalidUploadError)
 def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResponse:
     return envelope(request, 422, "invalid_upload", str(error))
+
+
+@api.exception_handler(CannotRunError)
+def _cannot_run(request: HttpRequest, error: CannotRunError) -> HttpResponse:
+    return envelope(request, 409, "template_unavailable", str(error))
+
+
+@api.exception_handler(QueueFullError)
+def _queue_full(request: HttpRequest, error: QueueFullError) -> HttpResponse:
+    return envelope(request, 429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
 
 
 @api.exception_handler(HttpError)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from ninja import Router
 from ninja.errors import HttpError
 
-from generations import events, services, snapshot
+from generations import events, queue, services, snapshot
 from generations.api import schemas
 from generations.api.schemas import ErrorEnvelope, Job
 from generations.models import Generation, Output, Status
@@ -93,6 +93,7 @@ def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
 
 def describe(request: HttpRequest, generation: Generation) -> Job:
     """The job of a generation."""
+    place = queue.place(generation) if generation.status == Status.QUEUED else None
     return Job(
         id=generation.pk,
         status="canceling" if generation.is_canceling else STATUS[generation.status],
@@ -100,7 +101,7 @@ def describe(request: HttpRequest, generation: Generation) -> Job:
         started_at=generation.started_at,
         completed_at=generation.finished_at,
         expires_at=NEVER,
-        queue_position=generation.queue_position,
+        queue_position=place.position if place else None,
         progress=_progress(snapshot.progress(generation)),
         outputs=[_output(request, output) for output in snapshot.shown_outputs(generation)],
         error=_error(generation),

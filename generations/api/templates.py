@@ -66,13 +66,16 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 @router.post(
     "/templates/{slug:slug}/jobs",
-    response={201: Job, 401: ErrorEnvelope, 403: ErrorEnvelope, 404: ErrorEnvelope, 422: ErrorEnvelope},
+    response={201: Job, **dict.fromkeys((401, 403, 404, 409, 422, 429), ErrorEnvelope)},
     operation_id="postTemplateJob",
     summary="Run a template",
     url_name="postTemplateJob",
 )
 def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> Answer[Job]:
-    """Run it. 201 means that the job is durably queued; 422 names each input that is wrong."""
+    """Run it. 201 means that the job is durably queued; 422 names each input that is wrong.
+
+    409: no server has what it needs. 429: too many of yours wait already; try again after Retry-After seconds.
+    """
     version = services.current_version(_visible(request, slug))
     generation = services.submit(user=jobs.caller(request), version=version, inputs=payload.inputs)
     job = jobs.describe(request, generation)

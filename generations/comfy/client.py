@@ -18,16 +18,19 @@ from urllib.parse import quote
 import httpx
 
 from generations.comfy.address import Address
-from generations.comfy.errors import NotFound, ProtocolError, Rejected, Unavailable
+from generations.comfy.errors import NotFound, NotSupported, ProtocolError, Rejected, Unavailable
 from generations.comfy.graph import Graph
 from generations.comfy.outputs import FileRef
 from generations.comfy.state import (
     HistoryEntry,
+    JobState,
     QueueItem,
     QueueState,
     Submission,
     SystemStats,
+    read_histories,
     read_history,
+    read_job,
     read_queue,
     read_queue_remaining,
     read_rejection,
@@ -158,6 +161,40 @@ class ComfyClient:
     def history(self, prompt_id: str) -> HistoryEntry | None:
         """The finished prompt; None while it waits or runs, and when the server never heard of it."""
         return self._read(f"history/{quote(prompt_id, safe='')}", lambda data: read_history(prompt_id, data))
+
+    def recent_history(self, max_items: int) -> list[HistoryEntry]:
+        """The prompts that ended last, oldest first."""
+        return self._read(f"history?max_items={max_items}", read_histories)
+
+    def job(self, prompt_id: str) -> JobState | None:
+        """Where the prompt is; None when the server does not know it. NotSupported before 0.6.0."""
+        path = f"jobs/{quote(prompt_id, safe='')}"
+        response = self._transmit(self._http.build_request("GET", path))
+        if self._is_unknown_job(response):
+            return None
+        return self._understood(self._checked(response), lambda data: read_job(prompt_id, data))
+
+    def cancel_job(self, prompt_id: str) -> bool:
+        """Stop it, whether it waits or runs; False when there was nothing to stop. NotSupported before 0.26.0."""
+        request = self._http.build_request("POST", f"jobs/{quote(prompt_id, safe='')}/cancel", json={})
+        response = self._transmit(request)
+        if self._is_unknown_job(response):
+            return False
+        return self._understood(self._checked(response), _mapping).get("cancelled") is True
+
+    def _is_unknown_job(self, response: httpx.Response) -> bool:
+        """True for the jobs API's own 404. Raises NotSupported for that of a server that has none."""
+        if response.status_code == 405:
+            raise NotSupported(f"ComfyUI at {self.address} has no jobs API.")
+        if response.status_code != 404:
+            return False
+        try:
+            is_answer = "error" in _mapping(_json(response))
+        except ProtocolError:
+            is_answer = False
+        if not is_answer:
+            raise NotSupported(f"ComfyUI at {self.address} has no jobs API.")
+        return True
 
     def delete_history(self, prompt_id: str) -> None:
         self._post("history", {"delete": [prompt_id]})

@@ -64,5 +64,9 @@ class NotFound(ComfyError):
     """The server has no such file, or will not hand it out under that name."""
 
 
+class NotSupported(ComfyError):
+    """The server is of a version that has no such endpoint."""
+
+
 class ProtocolError(ComfyError):
     """A frame or an answer is malformed."""

@@ -127,11 +127,12 @@ def node_classes(graph: Graph) -> frozenset[str]:
     return frozenset(str(node["class_type"]) for node in graph.values())
 
 
-def model_files(graph: Graph, object_info: ObjectInfo | None = None) -> tuple[str, ...]:
-    """The model files that the graph names, sorted. With `object_info`, only values of inputs that choose
-    from a list.
-    """
-    return tuple(sorted({value for _node_id, _spec, value in _models(graph, object_info)}))
+def model_choices(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """Every model file that the graph names, as (node class, input, file)."""
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, str) and _is_model_file(value):
+                yield str(node["class_type"]), name, value
 
 
 def output_nodes(graph: Graph, object_info: ObjectInfo) -> tuple[str, ...]:

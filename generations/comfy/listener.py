@@ -112,6 +112,7 @@ class Listener:
         self._backoff = backoff or Backoff()
         self._wants_fresh_id = fresh_client_id
         self._stopped = threading.Event()
+        self._given_up = ""
         self._socket: websocket.WebSocket | None = None
 
     @property
@@ -122,6 +123,16 @@ class Listener:
     def stop(self) -> None:
         """Ends the iteration: at once, or within `connect_timeout` if the address does not answer at all."""
         self._stopped.set()
+        self._wake()
+
+    def reconnect(self, reason: str) -> None:
+        """Give up the present connection, which is open but of no use, for a new one (with a fresh id, if so
+        asked): `reason` is what its Disconnected will say.
+        """
+        self._given_up = reason
+        self._wake()
+
+    def _wake(self) -> None:
         current = self._socket
         # shutdown() wakes the reading thread, which then closes the socket itself.
         if current is not None and (raw := current.sock) is not None:
@@ -143,9 +154,11 @@ class Listener:
             except _Lost as loss:
                 if self._stopped.is_set():
                     return
-                if loss.is_unclean and self._wants_fresh_id:
+                reason, self._given_up = self._given_up or str(loss), ""
+                is_unclean = loss.is_unclean or reason != str(loss)
+                if is_unclean and self._wants_fresh_id:
                     self._client_id = uuid.uuid4().hex
-                yield Disconnected(str(loss), was_connected, loss.is_unclean)
+                yield Disconnected(reason, was_connected, is_unclean)
                 self._stopped.wait(self._backoff.delay(failures))
                 failures += 1
 

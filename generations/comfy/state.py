@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, cast, get_args
 
 from generations.comfy.errors import NodeError, ProtocolError, Rejected
 from generations.comfy.messages import (
@@ -35,6 +35,7 @@ class QueueItem:
     number: float
     prompt_id: str
     client_id: str | None = None
+    extra_data: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class HistoryEntry:
     status_str: str
     completed: bool
     messages: tuple[Message, ...]
+    extra_data: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
@@ -100,6 +102,13 @@ class HistoryEntry:
     def ended_at_ms(self) -> int | None:
         last = self._last()
         return last.timestamp if last else None
+
+    @property
+    def execution_seconds(self) -> float | None:
+        """How long the server worked on it, by its own clock."""
+        if self.started_at_ms is None or self.ended_at_ms is None:
+            return None
+        return max(0.0, (self.ended_at_ms - self.started_at_ms) / 1000)
 
     def _last(self) -> ExecutionSuccess | ExecutionError | ExecutionInterrupted | None:
         for message in reversed(self.messages):
@@ -183,8 +192,9 @@ def _queue_items(items: object) -> Iterator[QueueItem]:
     for item in items if isinstance(items, list) else []:
         if not (isinstance(item, list) and len(item) >= 2 and isinstance(item[0], int | float)):
             raise ProtocolError(f"ComfyUI sent a queue item that is none: {str(item)[:80]!r}.")
-        client_id = _get(item[3], "client_id") if len(item) > 3 else None
-        yield QueueItem(item[0], str(item[1]), client_id if isinstance(client_id, str) else None)
+        extra_data = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
+        client_id = extra_data.get("client_id")
+        yield QueueItem(item[0], str(item[1]), client_id if isinstance(client_id, str) else None, extra_data)
 
 
 def read_history(prompt_id: str, data: object) -> HistoryEntry | None:
@@ -201,7 +211,39 @@ def read_history(prompt_id: str, data: object) -> HistoryEntry | None:
         status_str=str(status.get("status_str") or ""),
         completed=status.get("completed") is True,
         messages=tuple(_messages(status.get("messages"))),
+        extra_data=_extra_data(fields.get("prompt")),
     )
+
+
+def _extra_data(prompt: object) -> dict[str, object]:
+    """Of the prompt as the history keeps it: [number, id, graph, extra_data, outputs]."""
+    found = prompt[3] if isinstance(prompt, list) and len(prompt) > 3 else None
+    return found if isinstance(found, dict) else {}
+
+
+def read_histories(data: object) -> list[HistoryEntry]:
+    """All entries in an answer of GET /history, oldest first."""
+    entries = [read_history(prompt_id, data) for prompt_id in _object(data, "history")]
+    return [entry for entry in entries if entry is not None]
+
+
+JobStatus: TypeAlias = Literal["pending", "in_progress", "completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """What /api/jobs/{id} says of a prompt: waiting, running and ended in one answer."""
+
+    prompt_id: str
+    status: JobStatus
+
+
+def read_job(prompt_id: str, data: object) -> JobState:
+    """The answer 200 of GET /api/jobs/{id}. Raises ProtocolError."""
+    status = _object(data, "job").get("status")
+    if status not in get_args(JobStatus):
+        raise ProtocolError(f"ComfyUI sent a job of an unknown status: {str(status)[:80]!r}.")
+    return JobState(prompt_id, cast("JobStatus", status))
 
 
 def _messages(items: object) -> Iterator[Message]:

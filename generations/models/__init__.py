@@ -2,7 +2,18 @@
 
 from generations.models.asset import Asset, Output
 from generations.models.generation import Generation, Status
+from generations.models.queue import QueueClock, QueueShare
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion, WorkflowTemplate
 
-__all__ = ["Asset", "ComfyServer", "Generation", "Output", "Status", "TemplateVersion", "WorkflowTemplate"]
+__all__ = [
+    "Asset",
+    "ComfyServer",
+    "Generation",
+    "Output",
+    "QueueClock",
+    "QueueShare",
+    "Status",
+    "TemplateVersion",
+    "WorkflowTemplate",
+]

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -43,6 +44,17 @@ class Status(models.TextChoices):
 UPSTREAM = (Status.SUBMITTED, Status.RUNNING)
 TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 ACTIVE = (Status.QUEUED, *UPSTREAM, Status.STORING)
+IN_LINE = Q(status=Status.QUEUED, tag__isnull=False)
+HELD = Q(status=Status.QUEUED, tag__isnull=True)
+
+
+class Retry(Enum):
+    """Why a generation is run once more."""
+
+    LOST = "lost"  # its server forgot it, died or was stopped by somebody: counts
+    WITHDRAWN = "withdrawn"  # its server was switched off in the admin
+    OUT_OF_MEMORY = "out of memory"  # once, after the server's memory was freed
+    FILE_GONE = "file gone"  # once, past ComfyUI's cache, which named a file that is not there any more
 
 
 class Failure(NamedTuple):
@@ -63,13 +75,25 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """This user's own generations: one outside this set is a 404, for staff too."""
         return self.filter(user=user) if user.is_authenticated else self.none()
 
+    def in_line(self) -> Self:
+        """QUEUED ones that may be claimed, each with its tag: no more of a user's than the plan lets run at a time."""
+        return self.filter(IN_LINE)
+
+    def held(self) -> Self:
+        """QUEUED ones that wait until fewer of the same user are in line or on the servers."""
+        return self.filter(HELD)
+
+    def upstream(self) -> Self:
+        """Those that some server has in its queue or runs, as far as we know."""
+        return self.filter(status__in=UPSTREAM)
+
     def active(self) -> Self:
         """Everything that is not finished."""
         return self.filter(status__in=ACTIVE)
 
     def upstream_on(self, server_id: int) -> Self:
         """Those that this server has in its queue or runs, as far as we know."""
-        return self.filter(server_id=server_id, status__in=UPSTREAM)
+        return self.upstream().filter(server_id=server_id)
 
     def with_details(self) -> Self:
         """With everything that describing one to its owner reads: three queries, however many rows."""
@@ -88,33 +112,11 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         return self.filter(status=Status.STORING, store_after__lte=timezone.now())
 
     # ------------------------------------------------------------------------------------- transitions
-    def claim_next(self, server: ComfyServer, *, token: int) -> Generation | None:
-        """QUEUED -> SUBMITTED for the next generation in line, if the lease `token` still holds.
-
-        The first attempt's prompt_id is the generation's own id; a later one draws a fresh id, because ComfyUI
-        would answer for a repeated id with the old attempt's history.
-        """
-        with transaction.atomic():
-            if not ComfyServer.objects.filter(pk=server.pk, lease_token=token, is_enabled=True).exists():
-                return None
-            row = (
-                self.select_for_update(skip_locked=True)
-                .filter(status=Status.QUEUED)
-                .order_by("-priority", "created_at", "id")
-                .first()
-            )
-            if row is None:
-                return None
-            row.attempt += 1
-            row.prompt_id = row.pk if row.attempt == 1 else uuid.uuid4()
-            claimed = self.filter(pk=row.pk, status=Status.QUEUED).update(
-                status=Status.SUBMITTED,
-                server=server,
-                attempt=row.attempt,
-                prompt_id=row.prompt_id,
-                submitted_at=timezone.now(),
-            )
-        return self.select_related("version__template", "user").get(pk=row.pk) if claimed else None
+    def claim(self, pk: uuid.UUID, *, server: ComfyServer) -> int:
+        """QUEUED -> SUBMITTED, for this server. Call `queue.claim`, which knows whose turn it is."""
+        return self.filter(pk=pk, status=Status.QUEUED, tag__isnull=False).update(
+            status=Status.SUBMITTED, server=server, attempt=F("attempt") + 1, submitted_at=timezone.now()
+        )
 
     def release(self, prompt_id: uuid.UUID) -> int:
         """SUBMITTED -> QUEUED: the server never got it. This does not count as an attempt."""
@@ -126,10 +128,30 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """The server drew its own prompt_id instead of honouring ours (ComfyUI before 0.3.45)."""
         return self._from(prompt_id, *UPSTREAM).update(prompt_id=actual)
 
-    def requeue(self, prompt_id: uuid.UUID) -> int:
-        """SUBMITTED, RUNNING -> QUEUED: the server lost it. The attempt counts."""
-        return self._from(prompt_id, *UPSTREAM).update(
-            status=Status.QUEUED, server=None, submitted_at=None, started_at=None
+    def requeue(self, prompt_id: uuid.UUID, retry: Retry) -> int:
+        """SUBMITTED, RUNNING, STORING -> QUEUED, at the place in line that it had, to be run once more.
+
+        It gets a fresh prompt_id: for a repeated one ComfyUI would answer with the old attempt's history, and
+        whatever the old attempt may still report is not heard any more.
+        """
+        changes: dict[Retry, dict[str, Any]] = {
+            Retry.LOST: {"losses": F("losses") + 1, "avoided_server": F("server")},
+            Retry.WITHDRAWN: {"avoided_server": F("server")},
+            Retry.OUT_OF_MEMORY: {"is_memory_retry": True},
+            Retry.FILE_GONE: {"is_cache_bypassed": True},
+        }
+        statuses = (Status.STORING,) if retry is Retry.FILE_GONE else UPSTREAM
+        return self._from(prompt_id, *statuses).update(
+            status=Status.QUEUED,
+            prompt_id=uuid.uuid4(),
+            server=None,
+            submitted_at=None,
+            started_at=None,
+            executed_at=None,
+            store_after=None,
+            store_attempts=0,
+            overtaken_at=None,
+            **changes[retry],
         )
 
     def start(self, prompt_id: uuid.UUID) -> int:
@@ -220,12 +242,25 @@ class Generation(models.Model):
     version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
     inputs = models.JSONField(default=dict, help_text="Validated inputs; seeds as strings, and always the one used.")
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
+
     priority = models.SmallIntegerField(default=0, help_text="Higher bands run first.")
+    tag = models.FloatField(null=True, blank=True, help_text="Place in line, in virtual seconds. Empty: held back.")
+    cost = models.FloatField(default=10.0, help_text="Seconds that it is expected to run.")
+    model_files = models.JSONField(
+        default=list, blank=True, help_text="Model files it names: [node class, input, file], to find a server."
+    )
+    overtaken_at = models.DateTimeField(null=True, blank=True, help_text="When another one was first preferred to it.")
+    avoided_server = models.ForeignKey(
+        ComfyServer, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Lost it before."
+    )
 
     server = models.ForeignKey(
         ComfyServer, null=True, blank=True, on_delete=models.SET_NULL, related_name="generations"
     )
     attempt = models.PositiveSmallIntegerField(default=0, help_text="How often it was handed to a server.")
+    losses = models.PositiveSmallIntegerField(default=0, help_text="How often a server lost it.")
+    is_memory_retry = models.BooleanField(default=False, help_text="Ran out of memory once.")
+    is_cache_bypassed = models.BooleanField(default=False, help_text="Runs past ComfyUI's cache.")
     prompt_id = models.UUIDField(unique=True, help_text="ComfyUI's id of the current attempt.")
     upstream_outputs = models.JSONField(null=True, blank=True, help_text="What ComfyUI reported, to be copied.")
     store_after = models.DateTimeField(null=True, blank=True)
@@ -269,12 +304,11 @@ class Generation(models.Model):
         ]
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="generation_history"),
-            models.Index(
-                fields=["-priority", "created_at", "id"],
-                name="generation_queue",
-                condition=Q(status=Status.QUEUED),
-            ),
+            models.Index(fields=["-priority", "tag", "created_at"], name="generation_line", condition=IN_LINE),
+            models.Index(fields=["user"], name="generation_line_of_user", condition=IN_LINE),
+            models.Index(fields=["user", "created_at", "id"], name="generation_held", condition=HELD),
             models.Index(fields=["server"], name="generation_upstream", condition=Q(status__in=UPSTREAM)),
+            models.Index(fields=["user"], name="generation_upstream_of_user", condition=Q(status__in=UPSTREAM)),
             models.Index(fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)),
         ]
 
@@ -296,14 +330,6 @@ class Generation(models.Model):
     def is_canceling(self) -> bool:
         """True between the wish to cancel and its effect upstream."""
         return self.cancel_requested_at is not None and not self.is_terminal
-
-    @property
-    def queue_position(self) -> int | None:
-        """1 for the next one to be claimed; None unless QUEUED. One indexed COUNT."""
-        if self.status != Status.QUEUED:
-            return None
-        ahead = Q(priority__gt=self.priority) | Q(priority=self.priority, created_at__lt=self.created_at)
-        return 1 + Generation.objects.filter(ahead, status=Status.QUEUED).count()
 
     @property
     def queue_seconds(self) -> float | None:

@@ -29,6 +29,7 @@ class ServerState(models.TextChoices):
     UNKNOWN = "unknown", "Not looked at yet"
     ONLINE = "online", "Online"
     UNREACHABLE = "unreachable", "Unreachable"
+    WEDGED = "wedged", "Stuck"  # answers, takes prompts, runs none: only a restart of it helps
 
 
 class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
@@ -38,13 +39,15 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         """Servers that may be given work."""
         return self.filter(is_enabled=True)
 
+    def taking_work(self) -> Self:
+        """Those that can be given something new right now."""
+        return self.enabled().filter(is_draining=False, state=ServerState.ONLINE)
+
     def acquire(self, server_id: int, *, owner: str, seconds: float = LEASE_SECONDS) -> int | None:
         """Take the lease of a server that nobody holds. Returns the fencing token, or None if somebody does."""
         now = timezone.now()
         taken = self.filter(
-            Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(lease_owner=owner),
-            pk=server_id,
-            is_enabled=True,
+            Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(lease_owner=owner), pk=server_id
         ).update(
             lease_owner=owner,
             lease_token=F("lease_token") + 1,
@@ -55,8 +58,8 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         return self.filter(pk=server_id, lease_owner=owner).values_list("lease_token", flat=True).first()
 
     def renew(self, server_id: int, *, token: int, seconds: float = LEASE_SECONDS) -> int:
-        """Prolong the lease; 0 when it was lost to another owner, or the server was disabled or deleted."""
-        return self.filter(pk=server_id, lease_token=token, is_enabled=True).update(
+        """Prolong the lease; 0 when it was lost to another owner, or the server was deleted."""
+        return self.filter(pk=server_id, lease_token=token).update(
             lease_expires_at=timezone.now() + timedelta(seconds=seconds)
         )
 
@@ -69,6 +72,10 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         return self.filter(pk=server_id).update(
             state=ServerState.ONLINE, state_message="", comfyui_version=version[:40], seen_at=timezone.now()
         )
+
+    def saw_wedged(self, server_id: int, *, message: str) -> int:
+        """The server answers, but nothing that it is given runs."""
+        return self.filter(pk=server_id).update(state=ServerState.WEDGED, state_message=message[:500])
 
     def saw_nodes(self, server_id: int, *, object_info: dict[str, object]) -> int:
         """The server told its node classes (the answer of /object_info)."""
@@ -103,7 +110,12 @@ class ComfyServer(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="Generations given to it at a time: one runs, the others wait inside ComfyUI.",
     )
-    is_enabled = models.BooleanField(default=True, help_text="Give it work.")
+    is_enabled = models.BooleanField(
+        default=True, help_text="Use it. Switched off, what it has is taken back and given to others at once."
+    )
+    is_draining = models.BooleanField(
+        default=False, help_text="Give it nothing new, but let it finish what it has: before maintenance."
+    )
     state = models.CharField(max_length=16, choices=ServerState, default=ServerState.UNKNOWN, editable=False)
     state_message = models.CharField(max_length=500, blank=True, editable=False)
     comfyui_version = models.CharField("ComfyUI version", max_length=40, blank=True, editable=False)

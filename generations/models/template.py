@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group
+from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -44,6 +45,10 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
             .distinct()
         )
 
+    def note_run(self, template_id: int, *, seconds: float) -> int:
+        """ComfyUI worked on it for so long: the estimate for the next run moves a quarter of the way."""
+        return self.filter(pk=template_id).update(mean_seconds=models.F("mean_seconds") * 0.75 + seconds * 0.25)
+
 
 class WorkflowTemplate(models.Model):
     """What users pick in the gallery."""
@@ -56,6 +61,14 @@ class WorkflowTemplate(models.Model):
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.EVERYONE)
     groups = models.ManyToManyField(Group, blank=True, help_text="Who sees it, when not everyone does.")
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
+    time_limit_seconds = models.PositiveIntegerField(
+        default=3600,
+        validators=[MinValueValidator(1)],
+        help_text="A run that ComfyUI works on for longer is stopped and counts as failed.",
+    )
+    mean_seconds = models.FloatField(
+        default=10.0, editable=False, help_text="How long ComfyUI works on it, measured; the latest runs count most."
+    )
     published_version = models.ForeignKey(
         "TemplateVersion",
         null=True,

@@ -13,10 +13,13 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
+from generations import fitness
+from generations import queue as fair_queue
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, Rejected, Unavailable
 from generations.comfy.listener import Connected, Disconnected, Event, Listener
@@ -27,21 +30,30 @@ from generations.comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
 )
-from generations.models import ComfyServer, Generation
-from generations.models.generation import Failure, GenerationQuerySet
+from generations.comfy.state import HistoryEntry, QueueState
+from generations.models import ComfyServer, Generation, TemplateVersion
+from generations.models.generation import Failure, GenerationQuerySet, Retry
+from generations.models.server import ServerState
+from generations.queue import Candidate, Taste
 from generations.relay import apply
 from generations.relay.broadcast import Broadcast
+from generations.relay.health import Health
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
+from generations.relay.upstream import Mark, Upstream
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 RECONCILE_SECONDS = 15.0
+POLL_SECONDS = 1.0  # while there are prompts that this socket cannot hear
 HISTORY_RETRY_SECONDS = 0.1
 HISTORY_RETRIES = 50
-INTERRUPT_AGAIN_SECONDS = 3.0
+STOP_AGAIN_SECONDS = 3.0
 PAUSE_AFTER_FAULT_SECONDS = 2.0
 CATALOG_SECONDS = 600.0
+UNREACHABLE_SECONDS = 30.0
+WITHDRAW_SECONDS = 5.0  # the same for a server that was switched off
+MISSING_THINGS = {"missing_node_type", "invalid_prompt", "value_not_in_list"}
 
 
 @dataclass(slots=True)
@@ -53,29 +65,49 @@ class _Look:
 
 
 @dataclass(slots=True)
+class _Held:
+    """A prompt that this server has of ours. `client_id` is that of the socket which hears it; "" if none does."""
+
+    pk: uuid.UUID
+    client_id: str
+    time_limit: float
+    stop_at: float = float("inf")  # time.monotonic() when its time is up
+    stopped_at: float = float("-inf")  # when it was last asked to stop
+
+
+@dataclass(slots=True)
 class _Timers:
     """When to do what, by time.monotonic()."""
 
-    claim: float = 0.0
+    claim: float = 0.0  # not before, after a fault
+    idle: float = 0.0  # nothing was in line; no need to look before, unless woken
     reconcile: float = 0.0
-    interrupt: dict[uuid.UUID, float] = field(default_factory=dict)
+    look_around: float = 0.0
+    catalog: float = 0.0
+    disconnected: float = field(default_factory=time.monotonic)  # since when
 
 
 class ServerAgent:
-    """Works for one server while its lease `token` holds. `start`, `wake` and `stop` from any thread."""
+    """Works for one server while its lease `token` holds. `start`, `wake`, `update` and `stop` from any thread."""
 
     def __init__(self, server: ComfyServer, *, token: int) -> None:
         self.server = server
         self.token = token
-        self.slots = server.slots
         self._stopping = threading.Event()
         self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._held: dict[str, _Held] = {}
         self._looks: dict[str, _Look] = {}
         self._timers = _Timers()
-        self._connected = False
+        self._taste = Taste()
+        self._is_catalog_due = threading.Event()
+        self._has_socket = False
+        self._connected = False  # has a socket, and answered
+        self._is_wedged = False
         self._client_id = ""
         self._broadcast = Broadcast()
+        self._health = Health()
         self._client = ComfyClient(server.url, headers=server.headers)
+        self._upstream = Upstream(self._client)
         # A fresh id for every agent: the old one's socket may linger in the server and take ours with it.
         self._listener = Listener(server.url, uuid.uuid4().hex, headers=server.headers, fresh_client_id=True)
         self._threads = [
@@ -91,6 +123,10 @@ class ServerAgent:
     def wake(self) -> None:
         """There may be work or a wish to cancel: look now."""
         self._inbox.put(None)
+
+    def update(self, server: ComfyServer) -> None:
+        """Somebody may have changed its slots, or switched it off, or drains it."""
+        self.server = server
 
     def stop(self) -> None:
         """Ask both threads to end. What runs upstream goes on, and is found again by the next agent."""
@@ -112,6 +148,8 @@ class ServerAgent:
     # ------------------------------------------------------------------------------------ reader
     def _read(self) -> None:
         for event in self._listener:
+            if not isinstance(event, Connected | Disconnected):
+                self._health.heard(getattr(event, "prompt_id", None))
             match event:
                 case Connected() | Disconnected() | ExecutionError() | ExecutionInterrupted() | ExecutionSuccess():
                     self._inbox.put(event)
@@ -146,9 +184,12 @@ class ServerAgent:
         """The next life-cycle message; None when it is time to look around."""
         due = min((look.at for look in self._looks.values()), default=time.monotonic() + TICK_SECONDS)
         try:
-            return self._inbox.get(timeout=max(0.0, min(TICK_SECONDS, due - time.monotonic())))
+            event = self._inbox.get(timeout=max(0.0, min(TICK_SECONDS, due - time.monotonic())))
         except queue.Empty:
             return None
+        if event is None:
+            self._timers.look_around = self._timers.idle = 0.0
+        return event
 
     def _pause(self, error: Exception) -> None:
         logger.warning("The agent of %s pauses: %s", self.server, error)
@@ -160,13 +201,17 @@ class ServerAgent:
     def _handle(self, event: Event) -> None:
         match event:
             case Connected():
-                self._on_connected(event)
+                self._client_id = event.client_id
+                self._has_socket = True
+                self._health.connected()
+                self._timers.look_around = 0.0
             case Disconnected():
-                self._connected = False
+                if self._connected:
+                    self._timers.disconnected = time.monotonic()
+                self._connected = self._has_socket = False
                 ComfyServer.objects.saw_unreachable(self.server.pk, message=event.reason)
             case ExecutionStart():
-                if (prompt_id := _uuid(event.prompt_id)) is not None:
-                    apply.started(prompt_id)
+                self._on_started(event.prompt_id)
             case Executing() if event.prompt_id:
                 # Only now is the history entry written: it is missing at execution_success (main.py).
                 self._look_up(event.prompt_id)
@@ -175,49 +220,103 @@ class ServerAgent:
             case ExecutionInterrupted() | ExecutionSuccess():
                 self._look_later(event.prompt_id)
 
-    def _on_connected(self, event: Connected) -> None:
-        self._client_id = event.client_id
-        stats = self._client.system_stats()
-        ComfyServer.objects.saw_online(self.server.pk, version=stats.version)
+    def _meet(self) -> None:
+        """The socket is open: ask who it is, and begin."""
+        self._upstream.meet()
+        known = ComfyServer.objects.filter(pk=self.server.pk)
+        # Stuck before, and still at it: another socket does not help, only a restart of the server.
+        self._is_wedged = known.filter(state=ServerState.WEDGED).exists() and bool(self._client.queue().running)
+        if self._is_wedged:
+            known.update(comfyui_version=self._upstream.version[:40])
+        else:
+            ComfyServer.objects.saw_online(self.server.pk, version=self._upstream.version)
         self._connected = True
-        self._timers.claim = 0.0
-        self._timers.reconcile = 0.0
-        fetched = self.server.object_info_at
-        if fetched is None or (timezone.now() - fetched).total_seconds() > CATALOG_SECONDS:
+        self._timers.claim = self._timers.idle = self._timers.reconcile = 0.0
+        fetched = known.values_list("object_info_at", flat=True).first()
+        is_fresh = fetched is not None and (timezone.now() - fetched).total_seconds() < CATALOG_SECONDS
+        self._timers.catalog = time.monotonic() + CATALOG_SECONDS if is_fresh else 0.0
+        self._learn()
+
+    def _on_started(self, prompt_id: str) -> None:
+        held = self._held.get(prompt_id)
+        if held is not None and apply.started(uuid.UUID(prompt_id)):
+            held.stop_at = time.monotonic() + held.time_limit
+
+    def _work(self) -> None:
+        """What is due: histories, stopping, reconciling, new work."""
+        now = time.monotonic()
+        for prompt_id in [key for key, look in self._looks.items() if look.at <= now]:
+            self._look_up(prompt_id)
+        if now >= self._timers.look_around:
+            self._timers.look_around = now + TICK_SECONDS
+            self._look_around()
+        if self._connected and now >= self._timers.reconcile:
+            self._reconcile()
+        while self._may_claim() and self._claim():
+            pass
+
+    def _look_around(self) -> None:
+        """Once a second, and when woken."""
+        if self._has_socket and not self._connected:
+            self._meet()
+        if not self._connected:
+            self._move_away()
+            return
+        if self._health.is_deaf():
+            self._listener.reconnect(f"{self.server} is not heard on this connection any more.")
+        self._stop_unwanted()
+        if self._is_catalog_due.is_set():
+            self._is_catalog_due.clear()
+            self._learn()
+        if time.monotonic() >= self._timers.catalog:
+            self._timers.catalog = time.monotonic() + CATALOG_SECONDS
             threading.Thread(target=self._fetch_catalog, name=f"catalog {self.server.name}", daemon=True).start()
 
+    # ------------------------------------------------------------------------------------ catalog
     def _fetch_catalog(self) -> None:
         """The server's node classes: megabytes and seconds on a real server, so in a thread of its own."""
         try:
             with ComfyClient(self.server.url, headers=self.server.headers) as client:
-                object_info = client.object_info()
-            self.server.object_info_at = timezone.now()
-            ComfyServer.objects.saw_nodes(self.server.pk, object_info=object_info)
+                ComfyServer.objects.saw_nodes(self.server.pk, object_info=client.object_info())
+            self._is_catalog_due.set()
         except (ComfyError, DatabaseError) as error:
             logger.warning("The node classes of %s could not be read: %s", self.server, error)
+            self._timers.catalog = time.monotonic() + CATALOG_SECONDS / 10
         finally:
             connections.close_all()
 
-    def _work(self) -> None:
-        """What is due: histories, cancellations, reconciling, new work."""
-        now = time.monotonic()
-        for prompt_id in [key for key, look in self._looks.items() if look.at <= now]:
-            self._look_up(prompt_id)
-        if not self._connected:
-            return
-        self._stop_canceled()
-        if now >= self._timers.reconcile:
-            self._reconcile()
-        while now >= self._timers.claim and not self._stopping.is_set() and self._claim():
-            now = time.monotonic()
+    def _learn(self) -> None:
+        """What the server can run, by its newest catalog."""
+        classes: dict[int, list[str]] = {}
+
+        def node_classes(version_id: int) -> list[str]:
+            if version_id not in classes:
+                found = TemplateVersion.objects.filter(pk=version_id).values_list("required_node_classes", flat=True)
+                classes[version_id] = list(found.first() or [])
+            return classes[version_id]
+
+        def others_can_run(candidate: Candidate) -> bool:
+            return fitness.others_can_run(self.server, node_classes(candidate.version_id), candidate.files)
+
+        self._taste = Taste(fitness.catalog_of(self.server), self._taste.loaded, node_classes, others_can_run)
 
     # ------------------------------------------------------------------------------------ new work
+    def _may_claim(self) -> bool:
+        return (
+            self._connected
+            and not self._is_wedged
+            and not self._stopping.is_set()
+            and self.server.is_enabled
+            and not self.server.is_draining
+            and len(self._held) < self.server.slots
+            and time.monotonic() >= max(self._timers.claim, self._timers.idle)
+        )
+
     def _claim(self) -> bool:
-        """Take one generation and submit it; False when there is no free slot or nothing to do."""
-        if Generation.objects.upstream_on(self.server.pk).count() >= self.slots:
-            return False
-        generation = Generation.objects.claim_next(self.server, token=self.token)
+        """Take one generation and submit it; False when there is nothing to do or something is in the way."""
+        generation = fair_queue.claim(self.server, self._taste, token=self.token)
         if generation is None:
+            self._timers.idle = time.monotonic() + TICK_SECONDS
             return False
         try:
             self._submit(generation)
@@ -229,26 +328,44 @@ class ServerAgent:
             logger.warning("Generation %s waits: %s", generation.pk, error)
             return False
         except Rejected as error:
-            apply.failed(generation, apply.rejection_failure(generation, error))
+            return self._on_rejected(generation, error)
         except InputMissingError as error:
-            apply.failed(generation, Failure("input_missing", str(error)))
+            self._fail(generation, Failure("input_missing", str(error)))
         except DatabaseError:
             raise  # whether it was submitted is found out by reconciling
         except Exception:
             logger.exception("Generation %s cannot be submitted", generation.pk)
-            apply.failed(generation, Failure("internal_error", "It could not be prepared. Please tell the operator."))
+            self._fail(generation, Failure("internal_error", "It could not be prepared. Please tell the operator."))
         return True
 
     def _submit(self, generation: Generation) -> None:
+        self._hold(generation, client_id=self._client_id)
         graph = build_graph(generation, self._client)
         self._broadcast.follow(generation, graph)
-        actual = submit_upstream(generation, graph, self._client, client_id=self._client_id)
+        since = self._health.submitting()
+        actual = submit_upstream(generation, graph, self._client, self._upstream, client_id=self._client_id)
+        self._health.submitted(since)
+        self._taste.loaded = frozenset(file for _node_class, _input, file in generation.model_files)
         if actual != generation.prompt_id:
-            Generation.objects.adopt_prompt_id(generation.prompt_id, actual=actual)
-            self._broadcast.forget(str(generation.prompt_id))
-            generation.prompt_id = actual
-            self._broadcast.follow(generation, graph)
+            self._adopt(generation, actual)
         apply.submitted(generation)
+
+    def _adopt(self, generation: Generation, actual: uuid.UUID) -> None:
+        """The server has it under an id of its own. What it said before we knew is found by reconciling."""
+        Generation.objects.adopt_prompt_id(generation.prompt_id, actual=actual)
+        held = self._held[str(generation.prompt_id)]
+        self._forget(generation)
+        generation.prompt_id = actual
+        self._held[str(actual)] = held
+        self._broadcast.follow(generation, generation.version.graph)
+        self._timers.reconcile = 0.0
+
+    def _hold(self, generation: Generation, *, client_id: str) -> _Held:
+        limit = float(generation.version.template.time_limit_seconds)
+        held = _Held(generation.pk, client_id, limit)
+        if generation.started_at is not None:
+            held.stop_at = time.monotonic() + limit - _seconds_since(generation.started_at)
+        return self._held.setdefault(str(generation.prompt_id), held)
 
     def _on_unavailable(self, generation: Generation, error: Unavailable) -> None:
         """Certainly not submitted: back into the queue. Perhaps submitted: find out before doing anything."""
@@ -259,11 +376,29 @@ class ServerAgent:
             ComfyServer.objects.saw_unreachable(self.server.pk, message=str(error))
             self._give_back(generation)
 
+    def _on_rejected(self, generation: Generation, error: Rejected) -> bool:
+        """It is not fit for this server, if its catalog, read again, says so: then it is for others. Else it failed."""
+        if error.type in MISSING_THINGS or any(each.type in MISSING_THINGS for each in error.node_errors):
+            self._fetch_catalog()
+            self._learn()
+            if self._taste.catalog and self._taste.catalog.missing(
+                generation.version.required_node_classes, generation.model_files
+            ):
+                self._forget(generation)
+                apply.released(generation)
+                return True
+        self._fail(generation, apply.rejection_failure(generation, error))
+        return True
+
     def _give_back(self, generation: Generation) -> None:
         """Into the queue as it was; the next try comes after a pause."""
-        self._broadcast.forget(str(generation.prompt_id))
+        self._forget(generation)
         apply.released(generation)
         self._timers.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
+
+    def _fail(self, generation: Generation, failure: Failure) -> None:
+        self._forget(generation)
+        apply.failed(generation, failure)
 
     # ------------------------------------------------------------------------------------ ends
     def _look_later(self, prompt_id: str) -> None:
@@ -271,9 +406,12 @@ class ServerAgent:
 
     def _look_up(self, prompt_id: str) -> None:
         """Collect a prompt that should have ended. Not in the history yet: look again, then leave it to reconcile."""
-        generation = self._mine(prompt_id)
-        if generation is None or self._collect(generation):
+        if prompt_id not in self._held:
             self._looks.pop(prompt_id, None)
+            return
+        entry = self._client.history(prompt_id)
+        if entry is not None:
+            self._collect(prompt_id, entry)
             return
         look = self._looks.setdefault(prompt_id, _Look(at=0.0))
         look.tries += 1
@@ -282,69 +420,163 @@ class ServerAgent:
             del self._looks[prompt_id]
             self._timers.reconcile = 0.0
 
-    def _mine(self, prompt_id: str) -> Generation | None:
-        key = _uuid(prompt_id)
-        return self._upstream().filter(prompt_id=key).first() if key else None
+    def _collect(self, prompt_id: str, entry: HistoryEntry) -> None:
+        """ComfyUI's history has it: it is stored, run once more, failed or canceled."""
+        generation = self._mine().filter(prompt_id=uuid.UUID(prompt_id)).first()
+        if generation is not None:
+            if entry.error is not None and entry.error.is_out_of_memory:
+                self._client.free()  # before anything else runs there
+            apply.ended(generation, entry)
+        self._drop(prompt_id)
 
-    def _upstream(self) -> GenerationQuerySet:
+    def _mine(self) -> GenerationQuerySet:
         """What this server has, as far as we know, loaded with what applying an end reads."""
         return Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
 
-    def _collect(self, generation: Generation) -> bool:
-        """True when ComfyUI's history has it; then it is stored, failed or canceled."""
-        entry = self._client.history(str(generation.prompt_id))
-        if entry is None:
-            return False
-        apply.ended(generation, entry)
-        self._forget(generation)
-        return True
-
     def _forget(self, generation: Generation) -> None:
-        self._broadcast.forget(str(generation.prompt_id))
-        self._timers.interrupt.pop(generation.prompt_id, None)
+        self._drop(str(generation.prompt_id))
+
+    def _drop(self, prompt_id: str) -> None:
+        self._held.pop(prompt_id, None)
+        self._looks.pop(prompt_id, None)
+        self._broadcast.forget(prompt_id)
+        self._health.forget(prompt_id)
+        self._timers.idle = 0.0
 
     # ------------------------------------------------------------------------------------ reconcile
     def _reconcile(self) -> None:
         """Compare what we believe with what the server knows, and apply what was missed."""
-        self._timers.reconcile = time.monotonic() + RECONCILE_SECONDS
-        unfinished = [row for row in self._upstream() if not self._collect(row)]
-        if not unfinished:
+        rows = {str(row.prompt_id): row for row in self._mine()}
+        for prompt_id in set(self._held) - set(rows):
+            self._drop(prompt_id)
+        for row in rows.values():
+            self._hold(row, client_id="")
+        self._compare(rows)
+        is_unheard = any(held.client_id != self._client_id for held in self._held.values())
+        self._timers.reconcile = time.monotonic() + (POLL_SECONDS if is_unheard else RECONCILE_SECONDS)
+
+    def _compare(self, rows: dict[str, Generation]) -> None:
+        found, state = self._upstream.look(rows)
+        missed = []
+        for prompt_id, sighting in found.items():
+            row = rows[prompt_id]
+            match sighting.where:
+                case "ended" if sighting.entry is not None:
+                    if self._hears(prompt_id) and prompt_id not in self._looks:
+                        missed.append(prompt_id)
+                    self._collect(prompt_id, sighting.entry)
+                case "running" | "waiting":
+                    self._broadcast.follow(row, row.version.graph)
+                    if sighting.where == "running" and row.started_at is None:
+                        self._on_started(prompt_id)
+                case _:
+                    self._on_unknown(row, state)
+        self._stop_given_up(state)
+        self._judge(state)
+        if missed and self._inbox.empty():
+            # Its end was not heard, and is not about to be: this socket may be open and deaf.
+            self._listener.reconnect(f"{self.server} was not heard to end {missed[0]}.")
+
+    def _hears(self, prompt_id: str) -> bool:
+        held = self._held.get(prompt_id)
+        return held is not None and held.client_id == self._client_id
+
+    def _on_unknown(self, row: Generation, state: QueueState) -> None:
+        """Neither waiting, nor running, nor ended: lost, unless the server has it under another id."""
+        if not self._upstream.honours_prompt_ids:
+            actual = self._upstream.find(Mark(str(row.pk), row.attempt), state)
+            if actual is not None and actual != str(row.prompt_id):
+                self._adopt(row, uuid.UUID(actual))
+                return
+        self._forget(row)
+        apply.lost(row)
+
+    def _stop_given_up(self, state: QueueState) -> None:
+        """Ours in its queue that nobody waits for any more: canceled ones, and attempts made elsewhere meanwhile."""
+        for item, mark in self._upstream.marked(state):
+            if item.prompt_id in self._held or not _is_uuid(mark.generation):
+                continue
+            is_given_up = Generation.objects.filter(pk=mark.generation).exclude(prompt_id=item.prompt_id).exists()
+            is_over = Generation.objects.filter(pk=mark.generation, prompt_id=item.prompt_id).exclude(
+                pk__in=Generation.objects.upstream_on(self.server.pk).values("pk")
+            )
+            if is_given_up or is_over.exists():
+                logger.info("%s still has %s, which nobody waits for: it is stopped", self.server, item.prompt_id)
+                self._upstream.stop(item.prompt_id)
+
+    def _judge(self, state: QueueState) -> None:
+        """Does it still run what it is given?"""
+        head = state.running[0].prompt_id if state.running else None
+        self._health.saw_head(head if head is not None and self._hears(head) else None)
+        if self._is_wedged and head is None:
+            self._is_wedged = False
+            ComfyServer.objects.saw_online(self.server.pk, version=self._upstream.version)
             return
-        state = self._client.queue()
-        running = {item.prompt_id for item in state.running}
-        for row in unfinished:
-            prompt_id = str(row.prompt_id)
-            if prompt_id in state.prompt_ids:
-                self._broadcast.follow(row, row.version.graph)
-                if prompt_id in running:
-                    apply.started(row.prompt_id)
-            # It may have ended between the two questions.
-            elif not self._collect(row):
-                apply.lost(row)
+        reason = "" if self._is_wedged else self._health.why_wedged()
+        if reason:
+            logger.error("%s is stuck. %s", self.server, reason)
+            self._is_wedged = True
+            ComfyServer.objects.saw_wedged(self.server.pk, message=reason)
+        if self._is_wedged:
+            for row in self._mine():
                 self._forget(row)
+                apply.lost(row)
 
-    # ------------------------------------------------------------------------------------ cancel
-    def _stop_canceled(self) -> None:
-        for row in self._upstream().filter(cancel_requested_at__isnull=False):
-            if time.monotonic() >= self._timers.interrupt.get(row.prompt_id, 0.0):
-                self._stop_upstream(row)
+    # ------------------------------------------------------------------------------------ stopping
+    def _stop_unwanted(self) -> None:
+        """Those that their owners canceled, whose time is up, or whose server was switched off."""
+        if not self._held:
+            return
+        now = time.monotonic()
+        canceled = set(self._mine().filter(cancel_requested_at__isnull=False).values_list("prompt_id", flat=True))
+        for prompt_id, held in list(self._held.items()):
+            is_canceled = uuid.UUID(prompt_id) in canceled
+            is_unwanted = is_canceled or held.stop_at <= now or not self.server.is_enabled
+            if not is_unwanted or now < held.stopped_at + STOP_AGAIN_SECONDS:
+                continue
+            held.stopped_at = now
+            if not self._upstream.stop(prompt_id):
+                self._health.asked_to_stop(prompt_id)
+                if self.server.is_enabled or is_canceled:
+                    continue
+            self._stopped(prompt_id, is_canceled=is_canceled)
 
-    def _stop_upstream(self, generation: Generation) -> None:
-        """Take it out of the queue, or interrupt it if it is the one that runs; never anybody else's."""
-        prompt_id = str(generation.prompt_id)
-        self._client.delete_queued(prompt_id)
-        state = self._client.queue()
-        if prompt_id in {item.prompt_id for item in state.running}:
-            self._client.interrupt(prompt_id)
-            # An interrupt between two nodes can get lost: repeat it while it runs on.
-            self._timers.interrupt[generation.prompt_id] = time.monotonic() + INTERRUPT_AGAIN_SECONDS
-        elif prompt_id not in state.prompt_ids:
-            apply.canceled(generation.prompt_id)
-            self._forget(generation)
+    def _stopped(self, prompt_id: str, *, is_canceled: bool) -> None:
+        """It does not run there any more."""
+        if is_canceled:
+            apply.canceled(uuid.UUID(prompt_id))
+            self._drop(prompt_id)
+        elif not self.server.is_enabled:
+            apply.retried(self._held[prompt_id].pk, uuid.UUID(prompt_id), Retry.WITHDRAWN)
+            self._drop(prompt_id)
+        else:
+            self._look_later(prompt_id)
+
+    def _move_away(self) -> None:
+        """It cannot be reached: after a while, what it has goes to others, if there are any that can run it."""
+        patience = UNREACHABLE_SECONDS if self.server.is_enabled else WITHDRAW_SECONDS
+        if time.monotonic() - self._timers.disconnected < patience:
+            return
+        for row in self._mine():
+            files = [(str(node), str(name), str(file)) for node, name, file in row.model_files]
+            if row.cancel_requested_at is not None:
+                apply.canceled(row.prompt_id)
+            elif not self.server.is_enabled:
+                apply.retried(row.pk, row.prompt_id, Retry.WITHDRAWN)
+            elif fitness.others_can_run(self.server, row.version.required_node_classes, files):
+                apply.lost(row)
+            else:
+                continue
+            self._forget(row)
 
 
-def _uuid(text: str) -> uuid.UUID | None:
+def _seconds_since(moment: datetime) -> float:
+    return (timezone.now() - moment).total_seconds()
+
+
+def _is_uuid(text: str) -> bool:
     try:
-        return uuid.UUID(text)
+        uuid.UUID(text)
     except ValueError:
-        return None
+        return False
+    return True

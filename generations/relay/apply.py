@@ -7,25 +7,28 @@ import uuid
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
 
-from generations import publisher, snapshot
 from generations.comfy.errors import NodeError, Rejected
 from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError
 from generations.comfy.state import HistoryEntry
-from generations.models import Generation, Status
-from generations.models.generation import Failure
+from generations.models import Generation, Status, WorkflowTemplate
+from generations.models.generation import Failure, Retry
 from generations.tasks import store_outputs
-from generations.transitions import transition
+from generations.transitions import announce, transition
 
 logger = logging.getLogger(__name__)
+
+OUT_OF_MEMORY = "out_of_memory"
 
 
 def submitted(generation: Generation) -> None:
     """ComfyUI has it in its queue; the transition was the claim itself, this tells of it."""
     current = Generation.objects.select_related("version__template").get(pk=generation.pk)
     if current.status == Status.SUBMITTED:
-        publisher.publish(current, snapshot.status_event(current))
+        announce(current)
 
 
 def started(prompt_id: uuid.UUID) -> bool:
@@ -34,22 +37,48 @@ def started(prompt_id: uuid.UUID) -> bool:
 
 
 def ended(generation: Generation, entry: HistoryEntry) -> bool:
-    """ComfyUI's history has it: store its outputs, or note how it failed. A wish to cancel goes before both."""
+    """ComfyUI's history has it: store its outputs, run it once more, or note how it failed.
+
+    A wish to cancel goes before all of these.
+    """
     prompt_id = generation.prompt_id
     if Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists():
         return canceled(prompt_id)
     if entry.outcome == "interrupted":
-        return failed(generation, Failure("interrupted", "It was stopped on the ComfyUI server. Run it again."))
+        return _interrupted(generation)
     if entry.outcome == "error":
-        return failed(generation, execution_failure(generation, entry.error))
+        failure = execution_failure(generation, entry.error)
+        if failure.code == OUT_OF_MEMORY and not generation.is_memory_retry:
+            logger.warning("Generation %s ran out of memory; it is run once more", generation.pk)
+            return retried(generation.pk, prompt_id, Retry.OUT_OF_MEMORY)
+        return failed(generation, failure)
     with transaction.atomic():
         changed = transition(
             lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs), prompt_id=prompt_id
         )
         if changed:
-            transaction.on_commit(lambda: store_outputs.delay(str(generation.pk)))
+            transaction.on_commit(lambda: _ask_to_store(generation.pk))
+            if entry.execution_seconds is not None:
+                WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=entry.execution_seconds)
     # 0 rows although it is still ours: somebody asked to cancel it in this very moment.
     return changed or canceled(prompt_id)
+
+
+def _ask_to_store(pk: uuid.UUID) -> None:
+    """The row says that it is to be stored; if the broker does not take the message, `sweep` finds the row."""
+    try:
+        store_outputs.delay(str(pk))
+    except OperationalError as error:
+        logger.warning("Generation %s is stored later: %s", pk, error)
+
+
+def _interrupted(generation: Generation) -> bool:
+    """Its time was up, or it was stopped by somebody who is not its owner: that is a loss like any other."""
+    limit = generation.version.template.time_limit_seconds
+    if generation.started_at is not None and (timezone.now() - generation.started_at).total_seconds() >= limit:
+        message = f"It was stopped because it ran for longer than {limit} seconds."
+        return failed(generation, Failure("timed_out", message))
+    return lost(generation)
 
 
 def canceled(prompt_id: uuid.UUID) -> bool:
@@ -69,15 +98,25 @@ def released(generation: Generation) -> bool:
     return transition(lambda: Generation.objects.release(generation.prompt_id), pk=generation.pk)
 
 
+def retried(pk: uuid.UUID, prompt_id: uuid.UUID, retry: Retry) -> bool:
+    """Back into the queue, to be run once more."""
+    return transition(lambda: Generation.objects.requeue(prompt_id, retry), pk=pk)
+
+
 def lost(generation: Generation) -> bool:
-    """The server forgot it (restart, cleared queue): queue it again, or give up after MAX_ATTEMPTS."""
-    if generation.cancel_requested_at is not None:
+    """Its server does not have it any more (restart, cleared queue, somebody stopped it): queue it again.
+
+    After MAX_ATTEMPTS losses it fails: what ends servers must not be handed to one after the other.
+    """
+    if Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists():
         return canceled(generation.prompt_id)
-    if generation.attempt >= settings.MAX_ATTEMPTS:
-        message = f"ComfyUI lost this generation {generation.attempt} times. It may be what makes the server stop."
+    losses = generation.losses + 1
+    if losses >= settings.MAX_ATTEMPTS:
+        times = f"{losses} times" if losses > 1 else "once"
+        message = f"ComfyUI lost this generation {times}, so it was given up. It may be what makes the server stop."
         return failed(generation, Failure("lost", message))
     logger.warning("%s lost generation %s; it is queued again", generation.server, generation.pk)
-    return transition(lambda: Generation.objects.requeue(generation.prompt_id), pk=generation.pk)
+    return retried(generation.pk, generation.prompt_id, Retry.LOST)
 
 
 def execution_failure(generation: Generation, error: ExecutionError | None) -> Failure:
@@ -88,7 +127,7 @@ def execution_failure(generation: Generation, error: ExecutionError | None) -> F
     node_id = error.node_id.split(".")[0]
     first_line = error.exception_message.strip().splitlines()
     return Failure(
-        "out_of_memory" if error.is_out_of_memory else "node_execution_error",
+        OUT_OF_MEMORY if error.is_out_of_memory else "node_execution_error",
         "The graphics card ran out of memory. Try a smaller size or fewer images."
         if error.is_out_of_memory
         else _without_paths(first_line[0])

@@ -10,10 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from generations import storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
-from generations.comfy.graph import Graph
+from generations.comfy.graph import Graph, links
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
 from generations.parameters.validate import validate
+from generations.relay.upstream import Mark, Upstream
+
+ANEW = "comfysaas_anew"
 
 
 class StorageUnavailableError(Exception):
@@ -36,7 +39,23 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
         for parameter in parameters
         if parameter.is_media and values.get(parameter.name)
     }
-    return bind(generation.version.graph, parameters, values, media=media)
+    graph = bind(generation.version.graph, parameters, values, media=media)
+    if generation.is_cache_bypassed:
+        _bypass_cache(graph, generation)
+    return graph
+
+
+def _bypass_cache(graph: Graph, generation: Generation) -> None:
+    """Make ComfyUI run the nodes that made files anew, and nothing else that it has in its cache.
+
+    A node's cache signature covers every input in the graph, but inputs that its class does not know are not passed
+    to it (comfy_execution/caching.py, execution.py).
+    """
+    feeding = {source_id for _node_id, _name, source_id in links(graph)}
+    reported = {node_id.split(".")[0] for node_id in generation.upstream_outputs or {}}
+    for node_id, node in graph.items():
+        if node_id in reported or node_id not in feeding:
+            node["inputs"][ANEW] = str(generation.prompt_id)
 
 
 def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) -> str:
@@ -59,17 +78,22 @@ def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) ->
         raise StorageUnavailableError(msg) from error
 
 
-def submit_upstream(generation: Generation, graph: Graph, client: ComfyClient, *, client_id: str) -> uuid.UUID:
+def submit_upstream(
+    generation: Generation, graph: Graph, client: ComfyClient, upstream: Upstream, *, client_id: str
+) -> uuid.UUID:
     """POST /prompt with our prompt_id. Returns the id that the server uses. ComfyError passes through.
 
     Rejected also when the server accepted only a part of the workflow (200 with node errors): a result that
     silently lacks outputs is no result.
     """
-    submission = client.submit(graph, client_id=client_id, prompt_id=str(generation.prompt_id))
+    submission = client.submit(
+        graph,
+        client_id=client_id,
+        prompt_id=str(generation.prompt_id),
+        extra_data=Mark(str(generation.pk), generation.attempt).as_extra_data(),
+    )
     if submission.node_errors:
-        client.delete_queued(submission.prompt_id)
-        if submission.prompt_id in {item.prompt_id for item in client.queue().running}:
-            client.interrupt(submission.prompt_id)
+        upstream.stop(submission.prompt_id)
         msg = "Only a part of it can run"
         raise Rejected(msg, submission.node_errors)
     return uuid.UUID(submission.prompt_id)

@@ -11,9 +11,10 @@ import uuid
 from concurrent.futures import Future
 
 from django.db import DatabaseError, close_old_connections, connections
+from django.db.models import Q
 
 from generations.events import RELAY_GROUP
-from generations.models import ComfyServer
+from generations.models import ComfyServer, Generation
 from generations.models.server import LEASE_SECONDS
 from generations.publisher import channel_layer, sender
 from generations.relay.agent import ServerAgent
@@ -52,17 +53,19 @@ class Supervisor:
             self._shut_down(waker)
 
     def _balance(self) -> None:
-        enabled = {server.pk: server for server in ComfyServer.objects.enabled().defer("object_info")}
+        # Those in use, and those that were switched off while they still have something of ours.
+        is_wanted = Q(is_enabled=True) | Q(pk__in=Generation.objects.upstream().values("server"))
+        wanted = {server.pk: server for server in ComfyServer.objects.filter(is_wanted).defer("object_info")}
         for server_id, agent in list(self._agents.items()):
-            server = enabled.get(server_id)
+            server = wanted.get(server_id)
             if server is None or _differs(server, agent.server) or not agent.is_alive:
                 self._end(server_id)
             elif not ComfyServer.objects.renew(server_id, token=agent.token):
                 logger.warning("The lease of %s went to another relay", server)
                 self._end(server_id)
             else:
-                agent.slots = server.slots
-        for server_id, server in enabled.items():
+                agent.update(server)
+        for server_id, server in wanted.items():
             if server_id not in self._agents:
                 self._begin(server)
 

@@ -22,6 +22,7 @@ from generations import services, snapshot
 from generations.models import Asset, Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.form import ParametersForm, parameters_form
 from generations.parameters.validate import InvalidInputs
+from generations.queue import QueueFullError
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -92,6 +93,9 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
     except InvalidInputs as invalid:
         for field, sentences in invalid.errors.items():
             form.add_error(field if field in form.fields else None, sentences)
+        return None
+    except (services.CannotRunError, QueueFullError) as refusal:
+        form.add_error(None, str(refusal))
         return None
 
 
@@ -212,6 +216,9 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     except InvalidInputs as invalid:
         sentences = " ".join(sentence for each in invalid.errors.values() for sentence in each)
         messages.error(request, f"It cannot be run again as it was. {sentences}")
+        return redirect("generation", pk=pk)
+    except (services.CannotRunError, QueueFullError) as refusal:
+        messages.error(request, str(refusal))
         return redirect("generation", pk=pk)
     return redirect("generation", pk=new.pk)
 

@@ -11,7 +11,7 @@ from generations.comfy.graph import (
     check_graph,
     is_link,
     load_api_graph,
-    model_files,
+    model_choices,
     node_classes,
     node_title,
     output_nodes,
@@ -123,14 +123,8 @@ def test_titles_fall_back_to_class_and_id() -> None:
 
 def test_classes_models_and_outputs_of_the_default_workflow() -> None:
     assert node_classes(TXT2IMG) >= {"KSampler", "CheckpointLoaderSimple", "SaveImage"}
-    assert model_files(TXT2IMG) == model_files(TXT2IMG, OBJECT_INFO) == ("tiny-random-sd15.safetensors",)
+    assert list(model_choices(TXT2IMG)) == [("CheckpointLoaderSimple", "ckpt_name", "tiny-random-sd15.safetensors")]
     assert output_nodes(TXT2IMG, OBJECT_INFO) == ("9",)
-
-
-def test_a_text_that_names_a_model_is_no_model() -> None:
-    graph = copy.deepcopy(TXT2IMG)
-    graph["6"]["inputs"]["text"] = "a picture of sd15.safetensors"
-    assert model_files(graph, OBJECT_INFO) == ("tiny-random-sd15.safetensors",)
 
 
 @pytest.mark.parametrize("name", ["sd15_cold", "preview_and_animated", "text_output", "uploaded_input"])

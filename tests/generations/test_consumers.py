@@ -60,7 +60,7 @@ async def test_the_owner_gets_a_snapshot_first_and_then_events() -> None:
         event = await communicator.receive_json_from(5)
     finally:
         publisher.sender.use(None)
-    assert (event["type"], event["status"], event["is_terminal"]) == ("status", "canceled", True)
+    assert (event["type"], event["generation"]["status"]) == ("snapshot", "canceled")
     await communicator.disconnect()
 
 

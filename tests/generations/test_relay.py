@@ -148,7 +148,7 @@ def test_running_out_of_memory_is_told_in_words(
 ) -> None:
     simulator.faults.set(oom={"KSampler": ""})
     generation = reaches(submit(), Status.FAILED)
-    assert generation.error_code == "out_of_memory"
+    assert (generation.error_code, generation.attempt) == ("out_of_memory", 2)
     assert "smaller size" in generation.error_message
 
 
@@ -156,10 +156,10 @@ def test_a_workflow_that_comfyui_refuses_fails_with_the_node_at_fault(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
     graph = txt2img_graph()
-    graph["4"]["inputs"]["ckpt_name"] = "not-there.safetensors"
+    graph["5"]["inputs"]["batch_size"] = 0
     generation = reaches(submit(template=make_template(graph=graph)), Status.FAILED)
-    assert (generation.error_code, generation.error_node_id) == ("invalid_workflow", "4")
-    assert "not-there.safetensors" in generation.error_message
+    assert (generation.error_code, generation.error_node_id) == ("invalid_workflow", "5")
+    assert "batch_size" in generation.error_message
 
 
 def test_a_workflow_of_which_only_a_part_can_run_is_refused(

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from generations import storage, tasks
-from generations.models import Asset, Generation, Status
+from generations.models import Asset, ComfyServer, Generation, Status
 from tests.support.factories import make_generation, make_server, make_user
 from tests.support.simulator import RunningSimulator
 
@@ -99,12 +99,26 @@ def test_the_next_try_waits_longer(generation: Generation, simulator: RunningSim
     assert Generation.objects.due_for_storing().count() == 0
 
 
-def test_a_file_that_comfyui_no_longer_has_fails_the_generation(
+def test_a_file_that_comfyui_no_longer_has_is_made_anew_once(
     generation: Generation, simulator: RunningSimulator
 ) -> None:
-    simulator.faults.set(view_404=1)
+    assert Generation.objects.filter(pk=generation.pk).update(tag=3.0)
+    simulator.faults.set(view_404=2)
+    first_prompt_id = generation.prompt_id
+    assert run(generation).status == Status.QUEUED
+    assert (generation.is_cache_bypassed, generation.tag, generation.outputs.count()) == (True, 3.0, 0)
+    assert generation.prompt_id != first_prompt_id
+    # As the relay does with the second run:
+    server = simulator_row(simulator)
+    assert Generation.objects.claim(generation.pk, server=server)
+    generation.refresh_from_db()
+    assert Generation.objects.finish_upstream(generation.prompt_id, outputs=generation.upstream_outputs or {})
     assert run(generation).status == Status.FAILED
     assert generation.error_code == "output_missing"
+
+
+def simulator_row(simulator: RunningSimulator) -> ComfyServer:
+    return ComfyServer.objects.get(url=simulator.url)
 
 
 def test_canceling_while_storing_leaves_no_result_behind(
@@ -131,3 +145,17 @@ def test_the_sweep_finds_what_nobody_is_at(generation: Generation, eager_tasks: 
     tasks.sweep()
     generation.refresh_from_db()
     assert generation.status == Status.SUCCEEDED
+
+
+def test_the_sweep_frees_what_was_on_a_deleted_server(eager_tasks: None) -> None:
+    generation = make_generation(make_user(), status=Status.RUNNING, server=None, attempt=1, tag=1.0)
+    tasks.sweep()
+    generation.refresh_from_db()
+    assert (generation.status, generation.losses) == (Status.QUEUED, 0)
+
+
+def test_the_sweep_lets_in_whom_a_crash_left_outside(eager_tasks: None) -> None:
+    generation = make_generation(make_user(), tag=None)
+    tasks.sweep()
+    generation.refresh_from_db()
+    assert generation.tag is not None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from generations import queue
 from generations.models import ComfyServer, Generation, Status
-from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure
+from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure, Retry
+from generations.queue import Taste
 from tests.support.factories import make_generation, make_server, make_template, make_user
 
 Transition = Callable[[Generation], int]
@@ -23,7 +24,15 @@ G = Generation.objects
 # transition -> (statuses it leaves, status it leads to)
 TRANSITIONS: dict[str, tuple[Transition, tuple[Status, ...], Status]] = {
     "release": (lambda g: G.release(g.prompt_id), (Status.SUBMITTED,), Status.QUEUED),
-    "requeue": (lambda g: G.requeue(g.prompt_id), UPSTREAM, Status.QUEUED),
+    "claim": (
+        lambda g: G.claim(g.pk, server=make_server("two", "http://127.0.0.1:2")),
+        (Status.QUEUED,),
+        Status.SUBMITTED,
+    ),
+    "requeue, lost": (lambda g: G.requeue(g.prompt_id, Retry.LOST), UPSTREAM, Status.QUEUED),
+    "requeue, withdrawn": (lambda g: G.requeue(g.prompt_id, Retry.WITHDRAWN), UPSTREAM, Status.QUEUED),
+    "requeue, memory": (lambda g: G.requeue(g.prompt_id, Retry.OUT_OF_MEMORY), UPSTREAM, Status.QUEUED),
+    "requeue, file": (lambda g: G.requeue(g.prompt_id, Retry.FILE_GONE), (Status.STORING,), Status.QUEUED),
     "start": (lambda g: G.start(g.prompt_id), (Status.SUBMITTED,), Status.RUNNING),
     "finish_upstream": (lambda g: G.finish_upstream(g.prompt_id, outputs={}), UPSTREAM, Status.STORING),
     "succeed": (lambda g: G.succeed(g.pk), (Status.STORING,), Status.SUCCEEDED),
@@ -35,6 +44,7 @@ TRANSITIONS: dict[str, tuple[Transition, tuple[Status, ...], Status]] = {
 def make(status: Status, **fields: Any) -> Generation:
     server = make_server() if status in UPSTREAM else None
     attempt = 1 if status in UPSTREAM else 0
+    fields.setdefault("tag", 1.0)
     return make_generation(make_user(), status=status, server=server, attempt=attempt, **fields)
 
 
@@ -83,18 +93,18 @@ def test_an_old_attempt_cannot_touch_the_new_one() -> None:
     Generation.objects.filter(pk=generation.pk).update(prompt_id=uuid.uuid4())
     assert G.finish_upstream(old, outputs={}) == 0
     assert G.fail(generation.pk, FAILURE, prompt_id=old) == 0
-    assert G.requeue(old) == 0
+    assert G.requeue(old, Retry.LOST) == 0
 
 
 @pytest.mark.django_db
 def test_first_attempt_bears_the_generations_id_and_later_ones_a_fresh_one() -> None:
     generation = make_generation(make_user())
     server = make_server(lease_token=7)
-    first = G.claim_next(server, token=7)
+    first = queue.claim(server, Taste(), token=7)
     assert first is not None
     assert (first.prompt_id, first.attempt) == (generation.pk, 1)
-    G.requeue(first.prompt_id)
-    second = G.claim_next(server, token=7)
+    assert G.requeue(first.prompt_id, Retry.LOST) == 1
+    second = queue.claim(server, Taste(), token=7)
     assert second is not None
     assert second.attempt == 2
     assert second.prompt_id != generation.pk
@@ -106,22 +116,10 @@ def test_release_gives_the_attempt_back() -> None:
     generation = make_generation(make_user())
     server = make_server(lease_token=7)
     for _ in range(2):
-        claimed = G.claim_next(server, token=7)
+        claimed = queue.claim(server, Taste(), token=7)
         assert claimed is not None
         assert (claimed.prompt_id, claimed.attempt) == (generation.pk, 1)
         assert G.release(claimed.prompt_id) == 1
-
-
-@pytest.mark.django_db
-def test_claims_follow_priority_then_age() -> None:
-    user, template = make_user(), make_template()
-    now = timezone.now()
-    late = make_generation(user, template=template, created_at=now)
-    early = make_generation(user, template=template, created_at=now - timedelta(minutes=1))
-    urgent = make_generation(user, template=template, created_at=now, priority=1)
-    server = make_server(lease_token=1)
-    order = [G.claim_next(server, token=1) for _ in range(4)]
-    assert [g.pk if g else None for g in order] == [urgent.pk, early.pk, late.pk, None]
 
 
 @pytest.mark.django_db
@@ -132,9 +130,9 @@ def test_a_relay_that_lost_its_lease_claims_nothing() -> None:
     new = ComfyServer.objects.acquire(server.pk, owner="b")
     assert old is not None
     assert new is not None
-    assert G.claim_next(server, token=old) is None
+    assert queue.claim(server, Taste(), token=old) is None
     assert ComfyServer.objects.renew(server.pk, token=old) == 0
-    assert G.claim_next(server, token=new) is not None
+    assert queue.claim(server, Taste(), token=new) is not None
 
 
 @pytest.mark.django_db
@@ -191,7 +189,7 @@ def test_two_relays_never_claim_the_same_generation() -> None:
 
     def claim(server: ComfyServer) -> None:
         try:
-            while (generation := G.claim_next(server, token=1)) is not None:
+            while (generation := queue.claim(server, Taste(), token=1)) is not None:
                 claimed.append(generation.pk)
         finally:
             connection.close()

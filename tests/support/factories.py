@@ -92,6 +92,8 @@ def make_generation(
     """A generation in any state, with what the database demands of that state."""
     template = template or WorkflowTemplate.objects.first() or make_template()
     now = timezone.now()
+    if status == Status.QUEUED:
+        fields.setdefault("tag", 0.0)  # in line
     if status in TERMINAL:
         fields.setdefault("finished_at", now)
     if status == Status.FAILED:

@@ -1,0 +1,48 @@
+"""What the fair queue remembers: each user's share that is used up, and the time by which shares are compared."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Greatest
+
+
+class QueueShareQuerySet(models.QuerySet["QueueShare"]):
+    def lock(self, user_id: int) -> QueueShare:
+        """The user's share, locked until the transaction ends: whoever changes a user's line holds it."""
+        return self.select_for_update().get_or_create(user_id=user_id)[0]
+
+
+class QueueShare(models.Model):
+    """How far ahead in virtual time one user's generations are in line already."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    finish_tag = models.FloatField(default=0.0, help_text="Virtual seconds: where the user's next one begins.")
+
+    objects = QueueShareQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.finish_tag}"
+
+
+class QueueClockQuerySet(models.QuerySet["QueueClock"]):
+    def now(self) -> float:
+        """Virtual seconds; 0.0 before the first claim."""
+        return self.values_list("virtual_time", flat=True).first() or 0.0
+
+    def advance(self, tag: float) -> None:
+        """The generation with this start tag was claimed. The clock never goes back."""
+        if not self.update(virtual_time=Greatest("virtual_time", models.Value(tag))):
+            self.bulk_create([QueueClock(pk=QueueClock.ONLY, virtual_time=tag)], ignore_conflicts=True)
+
+
+class QueueClock(models.Model):
+    """One row: the start tag of the generation that was claimed last."""
+
+    ONLY = 1
+    virtual_time = models.FloatField(default=0.0)
+
+    objects = QueueClockQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return str(self.virtual_time)

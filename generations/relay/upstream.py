@@ -1,0 +1,146 @@
+"""What one ComfyUI can do and knows of our prompts, whatever its version: found out by how it behaves. No database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from generations.comfy.client import ComfyClient
+from generations.comfy.errors import NotSupported
+from generations.comfy.state import HistoryEntry, QueueItem, QueueState
+
+logger = logging.getLogger(__name__)
+
+MARK = "comfysaas"  # our entry in a prompt's extra_data, which /queue and /history show
+RECENT = 100
+
+Whereabouts: TypeAlias = Literal["waiting", "running", "ended", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Which attempt at which generation a prompt is: how ours are told from strangers' whatever their ids."""
+
+    generation: str
+    attempt: int
+
+    def as_extra_data(self) -> dict[str, object]:
+        """For POST /prompt."""
+        return {MARK: {"generation": self.generation, "attempt": self.attempt}}
+
+    @classmethod
+    def read(cls, extra_data: Mapping[str, object]) -> Mark | None:
+        """None for a stranger's prompt."""
+        found = extra_data.get(MARK)
+        if not isinstance(found, dict):
+            return None
+        generation, attempt = found.get("generation"), found.get("attempt")
+        return cls(generation, attempt) if isinstance(generation, str) and isinstance(attempt, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Where a prompt is; `entry` is its history once it ended."""
+
+    where: Whereabouts
+    entry: HistoryEntry | None = None
+
+
+class Upstream:
+    """One server's prompts. ComfyError of every call passes through."""
+
+    def __init__(self, client: ComfyClient) -> None:
+        self._client = client
+        self.version = ""
+        self._has_jobs = True  # until it says that it has not
+        self._has_cancel = True
+        self._is_interrupt_targeted = False
+        self.honours_prompt_ids = True
+
+    def meet(self) -> None:
+        """Learn what it can do: after each connect, because it may have been updated."""
+        stats = self._client.system_stats()
+        self.version = stats.version
+        # Servers from 0.3.45 on have both, feature flags and prompt_ids chosen by the client.
+        self.honours_prompt_ids = bool(self._client.features())
+        self._is_interrupt_targeted = stats.has_targeted_interrupt
+        self._has_jobs = self._has_cancel = self.honours_prompt_ids
+
+    # ------------------------------------------------------------------------------------ looking
+    def look(self, prompt_ids: Iterable[str]) -> tuple[dict[str, Sighting], QueueState]:
+        """Where each of these is, and the queue as it was meanwhile."""
+        wanted = list(prompt_ids)
+        found: dict[str, Sighting] = {}
+        for prompt_id in wanted:
+            if (entry := self._client.history(prompt_id)) is not None:
+                found[prompt_id] = Sighting("ended", entry)
+        queue = self._client.queue()
+        running = {item.prompt_id for item in queue.running}
+        for prompt_id in wanted:
+            if prompt_id not in found:
+                is_there = prompt_id in queue.prompt_ids
+                found[prompt_id] = (
+                    Sighting("running" if prompt_id in running else "waiting")
+                    if is_there
+                    else self._look_again(prompt_id)
+                )
+        return found, queue
+
+    def _look_again(self, prompt_id: str) -> Sighting:
+        """It may have ended, or have begun, between the two questions; newer servers answer both in one."""
+        if self._has_jobs:
+            try:
+                job = self._client.job(prompt_id)
+            except NotSupported:
+                self._has_jobs = False
+            else:
+                if job is None:
+                    return Sighting("unknown")
+                if job.status in {"pending", "in_progress"}:
+                    return Sighting("running" if job.status == "in_progress" else "waiting")
+        entry = self._client.history(prompt_id)
+        return Sighting("ended", entry) if entry is not None else Sighting("unknown")
+
+    def find(self, mark: Mark, queue: QueueState) -> str | None:
+        """The prompt_id under which a server that draws its own ids has our attempt; None if it has not."""
+        for item in (*queue.running, *queue.pending):
+            if Mark.read(item.extra_data) == mark:
+                return item.prompt_id
+        for entry in self._client.recent_history(RECENT):
+            if Mark.read(entry.extra_data) == mark:
+                return entry.prompt_id
+        return None
+
+    # ------------------------------------------------------------------------------------ stopping
+    def stop(self, prompt_id: str) -> bool:
+        """Take it out of the queue, or interrupt it if it is the one that runs; never anybody else's.
+
+        True when it was found neither waiting nor running afterwards. False: it runs, and was asked to stop, which
+        takes a moment and can get lost between two nodes: ask again.
+        """
+        if self._has_cancel:
+            try:
+                self._client.cancel_job(prompt_id)
+            except NotSupported:
+                self._has_cancel = False
+        if not self._has_cancel:
+            self._client.delete_queued(prompt_id)
+        queue = self._client.queue()
+        if prompt_id not in {item.prompt_id for item in queue.running}:
+            return prompt_id not in queue.prompt_ids
+        if not self._has_cancel:
+            # Servers that only know a global interrupt stop whatever runs: this moment it is ours.
+            if not self._is_interrupt_targeted and not self._runs(prompt_id):
+                return False
+            self._client.interrupt(prompt_id)
+        return False
+
+    def _runs(self, prompt_id: str) -> bool:
+        return prompt_id in {item.prompt_id for item in self._client.queue().running}
+
+    def marked(self, queue: QueueState) -> list[tuple[QueueItem, Mark]]:
+        """Our prompts in its queue, also those of attempts that were given up."""
+        marks = [(item, Mark.read(item.extra_data)) for item in (*queue.running, *queue.pending)]
+        return [(item, mark) for item, mark in marks if mark is not None]
