@@ -166,6 +166,8 @@ class ServerAgent:
         try:
             while not self._stopping.is_set():
                 event = self._next_event()
+                if event is None:
+                    close_old_connections()  # when there is time; a connection that failed is closed by _pause
                 try:
                     if event is not None:
                         self._handle(event)
@@ -175,8 +177,6 @@ class ServerAgent:
                 except Exception as error:
                     logger.exception("The agent of %s met something unexpected", self.server)
                     self._pause(error)
-                finally:
-                    close_old_connections()
         finally:
             connections.close_all()
 
@@ -196,6 +196,7 @@ class ServerAgent:
         self._timers.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
         # Whatever message was being handled is not repeated: reconciling finds what it told.
         self._timers.reconcile = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
+        close_old_connections()
         self._stopping.wait(0.2)
 
     def _handle(self, event: Event) -> None:
@@ -225,9 +226,10 @@ class ServerAgent:
         self._upstream.meet()
         known = ComfyServer.objects.filter(pk=self.server.pk)
         # Stuck before, and still at it: another socket does not help, only a restart of the server.
-        self._is_wedged = known.filter(state=ServerState.WEDGED).exists() and bool(self._client.queue().running)
+        was_wedged = self._is_wedged or known.filter(state=ServerState.WEDGED).exists()
+        self._is_wedged = was_wedged and bool(self._client.queue().running)
         if self._is_wedged:
-            known.update(comfyui_version=self._upstream.version[:40])
+            ComfyServer.objects.saw_wedged(self.server.pk, message="It does not run what it is given. Restart it.")
         else:
             ComfyServer.objects.saw_online(self.server.pk, version=self._upstream.version)
         self._connected = True

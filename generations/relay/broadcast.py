@@ -27,6 +27,7 @@ from generations.relay.coalescer import Coalescer
 from generations.relay.progress import ProgressTracker
 
 PROGRESS_INTERVAL_SECONDS = 0.1
+KEEP_INTERVAL_SECONDS = 1.0
 PREVIEW_INTERVAL_SECONDS = 0.25
 PROGRESS_KEPT_SECONDS = 3600
 
@@ -48,6 +49,10 @@ class Broadcast:
         self._progress: Coalescer[str, events.Progress] = Coalescer(
             sender, self._send_progress, interval_seconds=PROGRESS_INTERVAL_SECONDS
         )
+        # For those who come late; only the newest matters, and writing it is dear.
+        self._kept: Coalescer[str, events.Progress] = Coalescer(
+            sender, self._keep_progress, interval_seconds=KEEP_INTERVAL_SECONDS
+        )
         self._previews: Coalescer[str, tuple[str | None, str, bytes]] = Coalescer(
             sender, self._send_preview, interval_seconds=PREVIEW_INTERVAL_SECONDS
         )
@@ -64,6 +69,7 @@ class Broadcast:
         with self._lock:
             self._watches.pop(prompt_id, None)
         self._progress.forget(prompt_id)
+        self._kept.forget(prompt_id)
         self._previews.forget(prompt_id)
 
     def hear(self, message: Message) -> None:
@@ -79,7 +85,9 @@ class Broadcast:
                 self._running = message.prompt_id
                 watch = self._watch(message.prompt_id)
                 if watch is not None and watch.tracker.hear(message):
-                    self._progress.offer(message.prompt_id, watch.tracker.snapshot())
+                    snapshot = watch.tracker.snapshot()
+                    self._progress.offer(message.prompt_id, snapshot)
+                    self._kept.offer(message.prompt_id, snapshot)
 
     def _watch(self, prompt_id: str | None) -> _Watch | None:
         with self._lock:
@@ -99,7 +107,11 @@ class Broadcast:
             "progress": snapshot,
         }
         await send_event(watch.generation_id, watch.user_id, event)
-        await cache.aset(events.progress_cache_key(watch.generation_id), snapshot, PROGRESS_KEPT_SECONDS)
+
+    async def _keep_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
+        watch = self._watch(prompt_id)
+        if watch is not None:
+            await cache.aset(events.progress_cache_key(watch.generation_id), snapshot, PROGRESS_KEPT_SECONDS)
 
     async def _send_preview(self, prompt_id: str, preview: tuple[str | None, str, bytes]) -> None:
         watch = self._watch(prompt_id)

@@ -1,0 +1,294 @@
+"""What the relay does when servers are switched off, stuck, deaf, out of memory or meddled with."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generations import services
+from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
+from generations.relay import agent as agent_module
+from generations.relay import health as health_module
+from generations.relay.supervisor import Supervisor
+from tests.support.factories import make_server, make_template, make_user, version_of
+from tests.support.simulator import RunningSimulator
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Reaches = Callable[..., Generation]
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is waited for comes sooner."""
+    monkeypatch.setattr(agent_module, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.3)
+    monkeypatch.setattr(agent_module, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(agent_module, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    monkeypatch.setattr(agent_module, "STOP_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(agent_module, "UNREACHABLE_SECONDS", 0.5)
+    monkeypatch.setattr(agent_module, "WITHDRAW_SECONDS", 0.2)
+
+
+@pytest.fixture
+def template(transactional_db: None) -> WorkflowTemplate:
+    return make_template()
+
+
+@pytest.fixture
+def second(relay: Supervisor) -> Iterator[RunningSimulator]:
+    """Another server beside the first."""
+    with RunningSimulator(step_seconds=0.0) as running:
+        make_server("two", running.url, is_draining=True)
+        eventually(lambda: ComfyServer.objects.filter(name="two", state="online").exists())
+        yield running
+
+
+def submit(template: WorkflowTemplate, **inputs: Any) -> Generation:
+    user = make_user(f"user{Generation.objects.count()}@example.com")
+    return services.submit(user=user, version=version_of(template), inputs={"prompt": "a cat", **inputs})
+
+
+def slow(simulator: RunningSimulator) -> None:
+    simulator.simulator.environment.step_seconds = 0.1
+
+
+def pictures(simulator: RunningSimulator) -> list[Path]:
+    return list((Path(simulator.data_dir) / "output").rglob("*.png"))
+
+
+def post(simulator: RunningSimulator, path: str, body: dict[str, Any]) -> None:
+    request = urllib.request.Request(f"{simulator.url}{path}", json.dumps(body).encode(), method="POST")
+    with urllib.request.urlopen(request, timeout=5):
+        pass
+
+
+def let_in(name: str) -> None:
+    ComfyServer.objects.filter(name=name).update(is_draining=False)
+
+
+def test_what_a_switched_off_server_has_moves_to_another(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    second: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+) -> None:
+    slow(simulator)
+    running = reaches(submit(template, steps=40), Status.RUNNING)
+    waiting = reaches(submit(template, steps=2, seed=5), Status.SUBMITTED)
+    let_in("two")
+    ComfyServer.objects.filter(name="one").update(is_enabled=False)
+    for generation in (running, waiting):
+        done = reaches(generation, Status.SUCCEEDED)
+        assert done.server is not None
+        assert (done.server.name, done.losses, done.outputs.count()) == ("two", 0, 2)
+    eventually(lambda: simulator.simulator.queue.remaining() == 0, what="the first server to be left alone")
+    eventually(lambda: len(relay._agents) == 1, what="the end of its agent")
+
+
+def test_a_draining_server_finishes_and_gets_nothing_new(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    slow(simulator)
+    running = reaches(submit(template, steps=10), Status.RUNNING)
+    ComfyServer.objects.update(is_draining=True)
+    eventually(lambda: all(agent.server.is_draining for agent in relay._agents.values()))
+    waiting = submit(template)
+    assert reaches(running, Status.SUCCEEDED).attempt == 1
+    assert Generation.objects.get(pk=waiting.pk).status == Status.QUEUED
+    let_in("one")
+    reaches(waiting, Status.SUCCEEDED)
+
+
+def test_a_socket_that_hears_nothing_is_replaced(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_module, "DEAF_SECONDS", 0.3)
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 60.0)
+    (agent,) = relay._agents.values()
+    before = agent._client_id
+    simulator.faults.set(half_open=True)
+    slow(simulator)
+    assert reaches(submit(template, steps=12), Status.SUCCEEDED).attempt == 1
+    assert agent._client_id != before
+    assert reaches(submit(template, seed=9), Status.SUCCEEDED).attempt == 1
+
+
+def test_what_a_stranger_cleared_from_the_queue_is_queued_again(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    slow(simulator)
+    running = reaches(submit(template, steps=15), Status.RUNNING)
+    waiting = reaches(submit(template, seed=5), Status.SUBMITTED)
+    post(simulator, "/queue", {"clear": True})
+    assert reaches(waiting, Status.SUCCEEDED).losses == 1
+    assert reaches(running, Status.SUCCEEDED).losses == 0
+
+
+def test_what_a_stranger_interrupted_runs_again(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    slow(simulator)
+    running = reaches(submit(template, steps=10), Status.RUNNING)
+    post(simulator, "/interrupt", {})
+    done = reaches(running, Status.SUCCEEDED)
+    assert (done.attempt, done.losses) == (2, 1)
+
+
+def test_a_history_that_was_evicted_before_it_was_read_means_running_again(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent_module, "HISTORY_RETRIES", 2)
+    queue = simulator.simulator.queue
+    keep = queue.history
+    monkeypatch.setattr(queue, "history", lambda prompt_id: {} if "attempt" not in seen else keep(prompt_id))
+    seen: set[str] = set()
+    generation = submit(template)
+    eventually(lambda: Generation.objects.get(pk=generation.pk).losses == 1)
+    seen.add("attempt")
+    assert reaches(generation, Status.SUCCEEDED).outputs.count() == 2
+
+
+def test_a_run_past_its_time_limit_is_stopped_and_says_so(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    WorkflowTemplate.objects.update(time_limit_seconds=1)
+    slow(simulator)
+    failed = reaches(submit(template, steps=50), Status.FAILED)
+    assert failed.error_code == "timed_out"
+    assert "1 seconds" in failed.error_message
+    assert not pictures(simulator)
+
+
+def test_memory_is_freed_and_the_run_tried_once_more(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    slow(simulator)
+    simulator.faults.set(oom={"VAEDecode": ""})
+    generation = submit(template, steps=8)
+    eventually(lambda: Generation.objects.get(pk=generation.pk).is_memory_retry)
+    simulator.faults.set(oom={})
+    done = reaches(generation, Status.SUCCEEDED)
+    assert (done.attempt, done.losses) == (2, 0)
+
+
+def test_a_stuck_server_is_found_out_and_left(  # noqa: PLR0917
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    second: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_module, "WEDGED_SECONDS", 0.5)
+    simulator.faults.set(zombie=True)
+    generation = reaches(submit(template), Status.SUBMITTED)
+    let_in("two")
+    eventually(lambda: ComfyServer.objects.get(name="one").state == "wedged")
+    assert "Restart this ComfyUI" in ComfyServer.objects.get(name="one").state_message
+    done = reaches(generation, Status.SUCCEEDED)
+    assert done.server is not None
+    assert done.server.name == "two"
+    others = [reaches(submit(template, seed=n), Status.SUCCEEDED) for n in range(3)]
+    assert {each.server.name for each in others if each.server} == {"two"}
+    simulator.faults.set(zombie=False)
+    simulator.restart()
+    eventually(lambda: ComfyServer.objects.get(name="one").state == "online", what="noticing the restart")
+    assert ComfyServer.objects.get(name="one").state_message == ""
+
+
+def test_another_socket_does_not_unstick_a_server(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_module, "WEDGED_SECONDS", 0.3)
+    simulator.faults.set(zombie=True)
+    reaches(submit(template), Status.SUBMITTED)
+    eventually(lambda: ComfyServer.objects.get().state == "wedged")
+    simulator.faults.set(drop_sockets=True)
+    eventually(lambda: ComfyServer.objects.get().state == "unreachable", what="the lost socket")
+    eventually(lambda: ComfyServer.objects.get().state != "unreachable", what="another socket")
+    assert ComfyServer.objects.get().state == "wedged"
+
+
+def test_work_of_an_unreachable_server_goes_to_another(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    second: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+) -> None:
+    slow(simulator)
+    generation = reaches(submit(template, steps=50), Status.RUNNING)
+    let_in("two")
+    simulator.stop()
+    done = reaches(generation, Status.SUCCEEDED)
+    assert done.server is not None
+    assert (done.server.name, done.losses) == ("two", 1)
+
+
+def test_canceling_on_an_unreachable_server_does_not_wait_for_it_and_is_made_good_later(
+    transactional_db: None, eager_tasks: None, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    from tests.generations.conftest import running_relay
+
+    with RunningSimulator(step_seconds=0.1) as simulator, running_relay():
+        make_server(url=simulator.url)
+        generation = reaches(submit(template, steps=40), Status.RUNNING)
+        ComfyServer.objects.update(url="http://127.0.0.1:1")
+        eventually(lambda: ComfyServer.objects.get().state == "unreachable")
+        services.cancel(generation)
+        reaches(generation, Status.CANCELED)
+        assert simulator.simulator.queue.remaining() == 1
+        ComfyServer.objects.update(url=simulator.url)
+        eventually(lambda: simulator.simulator.queue.remaining() == 0, what="the canceled run to be stopped")
+
+
+def test_a_cached_picture_whose_file_is_gone_is_made_anew(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    reaches(submit(template, seed=7), Status.SUCCEEDED)
+    for path in pictures(simulator):
+        path.unlink()
+    done = reaches(submit(template, seed=7), Status.SUCCEEDED)
+    assert done.is_cache_bypassed
+    assert done.outputs.count() == 2
+    assert done.attempt == 2
+
+
+def test_a_crash_between_claim_and_submission_is_made_good(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    server = ComfyServer.objects.get()
+    ComfyServer.objects.update(is_draining=True)
+    eventually(lambda: all(agent.server.is_draining for agent in relay._agents.values()))
+    generation = submit(template)
+    assert Generation.objects.claim(generation.pk, server=server)  # and then the relay died
+    let_in("one")
+    done = reaches(generation, Status.SUCCEEDED)
+    assert (done.attempt, done.outputs.count()) == (2, 2)
+
+
+def test_the_measured_run_time_is_learned(
+    relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
+) -> None:
+    before = WorkflowTemplate.objects.get().mean_seconds
+    reaches(submit(template), Status.SUCCEEDED)
+    assert WorkflowTemplate.objects.get().mean_seconds < before
