@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types check bench format lock docs clean
+.PHONY: help install run test lint types check bench chaos format lock docs clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ check: lint types ## Everything CI checks besides the tests
 
 bench: $(VENV)/.dev ## Measure; prints tables and writes build/bench.json
 	$(BIN)/python -m tests.benchmarks
+
+# Needs DATABASE_URL (a database of its own is made there), and redis-server on the path.
+chaos: $(VENV)/.dev ## A thousand generations while everything around them breaks (OPTIONS="--seed 7 …")
+	$(BIN)/python -m tests.chaos $(OPTIONS)
 
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .

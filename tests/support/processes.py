@@ -37,11 +37,13 @@ def free_port() -> int:
 class Process:
     """A child whose output is kept for failure messages."""
 
-    def __init__(self, *command: str, env: dict[str, str]) -> None:
+    def __init__(self, *command: str, env: dict[str, str], is_python: bool = True, log: Path | None = None) -> None:
         clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
         self.lines: list[str] = []
+        self._log = log
         self._process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env={**clean, "PYTHONUNBUFFERED": "1", **env}, text=True,
+            [*([sys.executable] if is_python else []), *command], cwd=ROOT, text=True,
+            env={**clean, "PYTHONUNBUFFERED": "1", **env},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -49,8 +51,14 @@ class Process:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout:
-            self.lines.extend(self._process.stdout)
+        with ExitStack() as stack:
+            stdout = stack.enter_context(self._process.stdout)
+            log = stack.enter_context(self._log.open("w")) if self._log else None
+            for line in stdout:
+                self.lines.append(line)
+                if log is not None:
+                    log.write(line)
+                    log.flush()
 
     @property
     def output(self) -> str:
@@ -79,10 +87,15 @@ class Process:
         self._reader.join(STOP_SECONDS)
         return code
 
+    def signal_group(self, signum: int) -> None:
+        """Send a signal to it and its children, and go on."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signum)
+
     def kill(self) -> None:
         """kill -9, with its children: those of a killed worker would stay, and serve the next test's queue."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self.signal_group(signal.SIGKILL)
             self.wait()
 
     def stop(self) -> None:

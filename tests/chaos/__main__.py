@@ -1,0 +1,82 @@
+"""`make chaos`: the product as real processes, users at work, and everything around them breaking.
+
+Prints what it does, the counts and every problem; writes build/chaos.json, and each process's log into
+build/chaos-logs. Ends with 1 when anything was lost, stuck, duplicated, mixed up or failed without a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+
+from tests.chaos.judge import Verdict, judge, unfinished
+from tests.chaos.load import Load, submit_all
+from tests.chaos.monkey import Monkey
+from tests.chaos.world import World
+from tests.support.processes import ROOT
+
+SETTLE_SECONDS = 240.0
+
+
+def run(*, postgres_url: str, seed: int, generations: int, users: int, seconds: float, simulators: int = 4) -> Verdict:
+    """One run. `seconds` is how long users submit and faults happen; then everything must come to its end."""
+    began = time.monotonic()
+    with World(postgres_url=postgres_url, simulators=simulators, webs=2, relays=2, workers=2) as world:
+        keys = world.make_users(users)
+        loads: list[Load] = []
+
+        def work() -> None:
+            job = submit_all(keys, world.web_ports, generations=generations, seconds=seconds, seed=seed)
+            loads.append(asyncio.run(job))
+
+        submitting = threading.Thread(target=work, name="users")
+        monkey = Monkey(world, seed=seed)
+        sys.stderr.write(f"{generations} generations by {users} users, seed {seed}\n")
+        at_work = time.monotonic()
+        submitting.start()
+        monkey.run(lambda: not submitting.is_alive() and unfinished(world) < generations // 20)
+        submitting.join()
+        settled_by = time.monotonic() + SETTLE_SECONDS
+        while unfinished(world) and time.monotonic() < settled_by:
+            time.sleep(0.5)
+        took = time.monotonic() - at_work
+        if not loads:
+            return Verdict(["the users' program failed"])
+        verdict = judge(world, loads[0], explained=monkey.explained)
+        verdict.numbers |= {
+            "seed": seed,
+            "faults": dict(monkey.done.most_common()),
+            "seconds_of_work": round(took, 1),
+            "seconds_in_all": round(time.monotonic() - began, 1),
+            "generations_per_second": round(len(loads[0].acknowledged) / took, 2),
+        }
+        return verdict
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--generations", type=int, default=1000)
+    parser.add_argument("--users", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=240.0)
+    options = parser.parse_args()
+    postgres_url = os.environ.get("DATABASE_URL", "")
+    if not postgres_url:
+        parser.error("DATABASE_URL must name a PostgreSQL server, on which a database of its own is made")
+    verdict = run(postgres_url=postgres_url, **vars(options))
+    path = ROOT / "build" / "chaos.json"
+    path.write_text(json.dumps(verdict.numbers, indent=2) + "\n")
+    sys.stdout.write(json.dumps(verdict.numbers, indent=2) + "\n")
+    for problem in verdict.problems:
+        sys.stdout.write(f"PROBLEM: {problem}\n")
+    return 1 if verdict.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The whole product as real processes, with everything it depends on, each of which can be killed or cut off."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from tests.support import s3
+from tests.support.processes import ROOT, SECRET, Process, answers, free_port
+from tests.support.proxy import Proxy
+from tests.support.waiting import eventually
+
+LOGS = ROOT / "build" / "chaos-logs"
+SLOTS = 2
+MAKE_USERS = """
+import json
+from accounts.models import ApiKey, Plan, User
+plan, _ = Plan.objects.get_or_create(name="chaos", defaults={{"max_queued": 1000}})
+keys = []
+for number in range({number}):
+    user = User.objects.create_user(f"chaos{{number}}@example.com", None, plan=plan)
+    keys.append(ApiKey.objects.issue(user=user, name="chaos")[1])
+print(json.dumps(keys))
+"""
+
+
+class World:
+    """A context manager: everything runs inside, and nothing is left behind. `kinds` are process names."""
+
+    def __init__(self, *, postgres_url: str, simulators: int, webs: int, relays: int, workers: int) -> None:
+        self._postgres_url = postgres_url
+        self._stack = ExitStack()
+        self._started = itertools.count(1)
+        self.processes: dict[str, Process] = {}
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
+        self.database_name = f"comfysaas_chaos_{uuid.uuid4().hex[:10]}"
+        self.database_url = postgres_url.rsplit("/", 1)[0] + f"/{self.database_name}"
+        self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+        self.web_ports = [free_port() for _ in range(webs)]
+        self.simulator_ports = [free_port() for _ in range(simulators)]
+        self.redis_port, self.s3_port = free_port(), free_port()
+        self.names = {
+            "web": [f"web{n}" for n in range(webs)],
+            "relay": [f"relay{n}" for n in range(relays)],
+            "worker": [f"worker{n}" for n in range(workers)],
+            "simulator": [f"simulator{n}" for n in range(simulators)],
+        }
+
+    # ------------------------------------------------------------------------------------ life
+    def __enter__(self) -> Self:
+        shutil.rmtree(LOGS, ignore_errors=True)
+        LOGS.mkdir(parents=True)
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        with psycopg.connect(self._postgres_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database_name)))
+        self._stack.callback(self._drop_database)
+        self._stack.callback(self._stop_all)
+        split = urlsplit(self._postgres_url)
+        self.postgres_proxy = self._stack.enter_context(Proxy(split.port or 5432, host=split.hostname or "127.0.0.1"))
+        self.s3_proxy = self._stack.enter_context(Proxy(self.s3_port))
+        self.env = self._environment(split.username or "postgres", split.password or "")
+        self._define()
+        self.start("redis")
+        self.start("s3")
+        for name in self.names["simulator"]:
+            self.start(name)
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("starters")
+        eventually(lambda: answers(f"http://127.0.0.1:{self.s3_port}/moto-api/"), seconds=60, what="S3")
+        s3.client(self.env["S3_ENDPOINT_URL"]).create_bucket(Bucket=s3.BUCKET)
+        self._register_servers()
+        for kind in ("web", "relay", "worker"):
+            for name in self.names[kind]:
+                self.start(name)
+        for port in self.web_ports:
+            eventually(lambda port=port: answers(f"http://127.0.0.1:{port}/readyz"), seconds=90, what="web")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _environment(self, user: str, password: str) -> dict[str, str]:
+        login = f"{user}:{password}" if password else user
+        return {
+            "DATABASE_URL": f"postgresql://{login}@127.0.0.1:{self.postgres_proxy.port}/{self.database_name}",
+            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "S3_BUCKET": s3.BUCKET,
+            "S3_ENDPOINT_URL": f"http://127.0.0.1:{self.s3_proxy.port}",
+            "S3_ACCESS_KEY_ID": s3.CREDENTIALS["access_key"],
+            "S3_SECRET_ACCESS_KEY": s3.CREDENTIALS["secret_key"],
+            "SECRET_KEY": SECRET,
+            "PUBLIC_URL": f"http://127.0.0.1:{self.web_ports[0]}",
+            "DATA_DIR": "/nonexistent",
+            "MAX_ATTEMPTS": "3",
+        }
+
+    def _define(self) -> None:
+        python = [sys.executable]
+        self._commands["redis"] = (
+            ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            {},
+        )
+        self._commands["s3"] = ([*python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.s3_port)], {})
+        for name, port in zip(self.names["simulator"], self.simulator_ports, strict=True):
+            options = ["--port", str(port), "--data-dir", str(self.folder / name), "--step-seconds", "0.05"]
+            command = ["-m", "generations.simulator", *options, "--preview-size", "64"]
+            self._commands[name] = ([*python, *command], {})
+        for name, port in zip(self.names["web"], self.web_ports, strict=True):
+            command = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "comfysaas.asgi:application"]
+            self._commands[name] = ([*python, *command], self.env)
+        for name in self.names["relay"]:
+            self._commands[name] = ([*python, "manage.py", "relay"], self.env)
+        for name in self.names["worker"]:
+            options = ["worker", "--beat", "--schedule", str(self.folder / f"{name}-schedule"), "--concurrency", "2"]
+            command = ["-m", "celery", "-A", "comfysaas", *options, "--loglevel", "WARNING", "-n", f"{name}@%h"]
+            self._commands[name] = ([*python, *command], self.env)
+
+    # ------------------------------------------------------------------------------------ processes
+    def start(self, name: str) -> None:
+        """One process, the first time or again."""
+        command, env = self._commands[name]
+        log = LOGS / f"{name}-{next(self._started):03}.log"
+        self.processes[name] = Process(*command, env=env, is_python=False, log=log)
+
+    def kill(self, name: str) -> None:
+        """kill -9, with its children."""
+        self.processes[name].kill()
+
+    def pause(self, name: str, *, is_paused: bool) -> None:
+        """Stop it in the middle of whatever it does, or let it go on."""
+        self.processes[name].signal_group(signal.SIGSTOP if is_paused else signal.SIGCONT)
+
+    def _stop_all(self) -> None:
+        for name, process in self.processes.items():
+            self.pause(name, is_paused=False)
+            if name.startswith(("redis", "s3", "simulator")):
+                process.kill()
+            else:
+                process.stop()
+
+    def manage(self, *command: str) -> str:
+        """The output of a management command."""
+        clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env={**clean, **self.env}, text=True,
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def make_users(self, number: int) -> list[str]:
+        """Their API keys."""
+        keys: list[str] = json.loads(self.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(number=number)))
+        return keys
+
+    # ------------------------------------------------------------------------------------ simulators
+    def simulator_url(self, number: int) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.simulator_ports[number]}"
+
+    def fault(self, number: int, **faults: Any) -> None:
+        """Switch faults of a simulator on or off; one that is down has none."""
+        with suppress(httpx.TransportError):
+            httpx.post(f"{self.simulator_url(number)}/simulator/faults", json=faults, timeout=5).raise_for_status()
+
+    def forget(self, number: int) -> None:
+        """The simulator restarts at once: queue, history and sockets are gone."""
+        with suppress(httpx.TransportError):
+            httpx.post(f"{self.simulator_url(number)}/simulator/restart", timeout=5)
+
+    def output_files(self) -> list[Path]:
+        """Everything that any simulator ever wrote as a result."""
+        return [path for name in self.names["simulator"] for path in (self.folder / name / "output").rglob("*.png")]
+
+    # ------------------------------------------------------------------------------------ database
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Of a query, past the proxy."""
+        with psycopg.connect(self.database_url, autocommit=True) as database:
+            return database.execute(query.encode(), values).fetchall()
+
+    def _register_servers(self) -> None:
+        with psycopg.connect(self.database_url, autocommit=True) as database:
+            for number in range(len(self.simulator_ports)):
+                database.execute(
+                    "INSERT INTO generations_comfyserver (name, url, auth_header_name, slots, is_enabled, is_draining,"
+                    " state, state_message, comfyui_version, lease_owner, lease_token)"
+                    " VALUES (%s, %s, '', %s, true, false, 'unknown', '', '', '', 0)",
+                    (f"simulator {number}", self.simulator_url(number), SLOTS),
+                )
+
+    def _drop_database(self) -> None:
+        with psycopg.connect(self._postgres_url, autocommit=True) as admin:
+            name = sql.Identifier(self.database_name)
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
