@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import lru_cache
 
 from celery import shared_task
 from django.conf import settings
@@ -20,7 +21,7 @@ from generations import publisher, queue, snapshot, storage
 from generations.comfy.client import ComfyClient, ViewStream
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem, collect
-from generations.models import Asset, Generation, Output, Status
+from generations.models import Asset, ComfyServer, Generation, Output, Status
 from generations.models.generation import Failure, Retry
 from generations.transitions import transition
 
@@ -65,6 +66,16 @@ class _CanceledMeanwhileError(Exception):
     pass
 
 
+def _client_of(server: ComfyServer) -> ComfyClient:
+    return _client(server.url, tuple(sorted(server.headers.items())))
+
+
+@lru_cache(maxsize=64)
+def _client(url: str, headers: tuple[tuple[str, str], ...]) -> ComfyClient:
+    """One for each server, with its connections kept open from task to task."""
+    return ComfyClient(url, headers=dict(headers))
+
+
 def _copy_all(generation: Generation) -> None:
     items = collect(generation.upstream_outputs or {})
     done = set(generation.outputs.values_list("position", flat=True))
@@ -74,17 +85,16 @@ def _copy_all(generation: Generation) -> None:
     if generation.server is None:
         msg = "its ComfyUI server was deleted"
         raise NotFound(msg)
-    with ComfyClient(generation.server.url, headers=generation.server.headers) as client:
-        _store_each(generation, items, done, client=client)
+    _store_each(generation, items, done, client=_client_of(generation.server))
 
 
 def _store_each(
     generation: Generation, items: Iterable[OutputItem], done: set[int], *, client: ComfyClient | None
 ) -> None:
-    for position, item in enumerate(items):
-        if position in done:
-            continue
-        if not Generation.objects.postpone_storing(generation.pk, seconds=STORING_LEASE_SECONDS):
+    todo = [(position, item) for position, item in enumerate(items) if position not in done]
+    for number, (position, item) in enumerate(todo):
+        # For the first one, claiming did it.
+        if number and not Generation.objects.postpone_storing(generation.pk, seconds=STORING_LEASE_SECONDS):
             raise _CanceledMeanwhileError
         if item.file is None:
             _record(generation, position, item, asset=None)
@@ -175,8 +185,7 @@ def _forget_upstream(generation: Generation) -> None:
     if generation.server is None:
         return
     try:
-        with ComfyClient(generation.server.url, headers=generation.server.headers) as client:
-            client.delete_history(str(generation.prompt_id))
+        _client_of(generation.server).delete_history(str(generation.prompt_id))
     except ComfyError as error:
         logger.info("History of %s stays on %s: %s", generation.prompt_id, generation.server, error)
 

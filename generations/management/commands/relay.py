@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from comfysaas.database import commit_lazily
 from generations.relay.supervisor import Supervisor
 
 
@@ -14,6 +15,7 @@ class Command(BaseCommand):
     help = "Claim queued generations, run them on the ComfyUI servers and follow them."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        commit_lazily()
         supervisor = Supervisor()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: supervisor.stop())
