@@ -15,7 +15,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@worker_init.connect  # type: ignore[untyped-decorator]
+@worker_init.connect
 def _commit_lazily(**_: Any) -> None:
     from comfysaas.database import commit_lazily
 

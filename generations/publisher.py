@@ -59,12 +59,11 @@ def channel_layer() -> BaseChannelLayer:
 
 
 async def send_event(generation_id: Any, user_id: int, event: events.Event) -> None:
-    """Give an event to whoever watches this generation or all of this user's. A failing layer loses it, loudly."""
-    layer = channel_layer()
-    message = {"type": "generation.event", "event": event}
+    """Give an event to the sockets of this user. A failing layer loses it, loudly."""
+    is_preview = event["type"] == "preview"
+    group = events.preview_group(generation_id) if is_preview else events.user_group(user_id)
     try:
-        await layer.group_send(events.prompt_group(generation_id), message)
-        await layer.group_send(events.user_group(user_id), message)
+        await channel_layer().group_send(group, {"type": "generation.event", "event": event})
     except Exception:
         logger.exception("An event for generation %s could not be sent", generation_id)
 

@@ -6,11 +6,11 @@ The database says what is left to do, never the broker: a lost message is found 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import lru_cache
 
 from celery import shared_task
 from django.conf import settings
@@ -66,14 +66,30 @@ class _CanceledMeanwhileError(Exception):
     pass
 
 
-def _client_of(server: ComfyServer) -> ComfyClient:
-    return _client(server.url, tuple(sorted(server.headers.items())))
+class _Clients:
+    """One client for each server, with its connections kept open from task to task."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_server: dict[tuple[object, ...], ComfyClient] = {}
+
+    def of(self, server: ComfyServer) -> ComfyClient:
+        """Shared: do not close it."""
+        key = (server.url, *sorted(server.headers.items()))
+        with self._lock:
+            if key not in self._by_server:
+                self._by_server[key] = ComfyClient(server.url, headers=server.headers)
+            return self._by_server[key]
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        with self._lock:
+            for client in self._by_server.values():
+                client.close()
+            self._by_server.clear()
 
 
-@lru_cache(maxsize=64)
-def _client(url: str, headers: tuple[tuple[str, str], ...]) -> ComfyClient:
-    """One for each server, with its connections kept open from task to task."""
-    return ComfyClient(url, headers=dict(headers))
+clients = _Clients()
 
 
 def _copy_all(generation: Generation) -> None:
@@ -85,7 +101,7 @@ def _copy_all(generation: Generation) -> None:
     if generation.server is None:
         msg = "its ComfyUI server was deleted"
         raise NotFound(msg)
-    _store_each(generation, items, done, client=_client_of(generation.server))
+    _store_each(generation, items, done, client=clients.of(generation.server))
 
 
 def _store_each(
@@ -185,7 +201,7 @@ def _forget_upstream(generation: Generation) -> None:
     if generation.server is None:
         return
     try:
-        _client_of(generation.server).delete_history(str(generation.prompt_id))
+        clients.of(generation.server).delete_history(str(generation.prompt_id))
     except ComfyError as error:
         logger.info("History of %s stays on %s: %s", generation.prompt_id, generation.server, error)
 
