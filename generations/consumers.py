@@ -67,9 +67,17 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Browsers have nothing to say here."""
 
-    async def generation_event(self, message: dict[str, Any]) -> None:
-        """Forward."""
-        await self.send_json(message["event"])
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Events go straight through: channels would look after database connections, in a thread, for each."""
+        if message["type"] == "generation.events":
+            for event in message["events"]:
+                await self.forward(event)
+        else:
+            await super().dispatch(message)
+
+    async def forward(self, event: dict[str, Any]) -> None:
+        """To the browser."""
+        await self.send_json(event)
 
     async def _stay_authorised(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -120,10 +128,10 @@ class GenerationConsumer(_EventConsumer):
         await self.send_json(first)
         self._ticker = asyncio.create_task(self._tick(first["generation"]))
 
-    async def generation_event(self, message: dict[str, Any]) -> None:
-        """Forward what is about this one."""
-        if message["event"]["prompt_id"] == str(self.prompt_id):
-            await self.send_json(message["event"])
+    async def forward(self, event: dict[str, Any]) -> None:
+        """What is about this one."""
+        if event["prompt_id"] == str(self.prompt_id):
+            await super().forward(event)
 
     async def disconnect(self, code: int) -> None:
         """Leave, and stop ticking."""

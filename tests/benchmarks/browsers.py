@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.benchmarks.common import Result, add_server, add_user, cluster, milliseconds, percentile, sessions
+from tests.benchmarks.common import Result, add_server, add_users, cluster, milliseconds, percentile, sessions
 from tests.benchmarks.latency import Heard, _submitted, compare, fakes, listen, submit_all
 from tests.support.waiting import eventually
 
@@ -39,7 +39,7 @@ def measure() -> list[Result]:
     with fakes(1, RATE) as urls, cluster() as running:
         add_server(running, "fake", urls[0], slots=100)
         emails = [f"bench{number}@example.com" for number in range(USERS)]
-        keys = [add_user(running, email) for email in emails]
+        keys = add_users(running, emails)
         cookies = sessions(running, emails)
         running.start("relay")
         submit_all(running, keys, USERS)

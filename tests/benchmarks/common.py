@@ -22,11 +22,12 @@ from generations.comfy.outputs import collect
 from tests.support.processes import ROOT, Cluster, running_cluster
 
 INPUTS = {"prompt": "a fox", "width": 64, "height": 64, "steps": 1, "count": 1}
-MAKE_USER = """
+MAKE_USERS = """
 from accounts.models import ApiKey, Plan, User
 plan, _ = Plan.objects.get_or_create(name="bench", defaults={{"max_queued": 1000000, "max_concurrent": 100}})
-user = User.objects.create_user("{email}", None, plan=plan)
-print(ApiKey.objects.issue(user=user, name="bench")[1])
+for email in {emails!r}:
+    user = User.objects.create_user(email, None, plan=plan)
+    print(ApiKey.objects.issue(user=user, name="bench")[1])
 """
 MAKE_SESSION = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -129,9 +130,14 @@ def add_server(running: Cluster, name: str, url: str, *, slots: int = 2) -> None
         )
 
 
+def add_users(running: Cluster, emails: list[str]) -> list[str]:
+    """Their API keys; the plan has no limits to speak of."""
+    return running.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(emails=emails)).split()
+
+
 def add_user(running: Cluster, email: str) -> str:
-    """Their API key; the plan has no limits to speak of."""
-    return running.manage("shell", "--verbosity", "0", "-c", MAKE_USER.format(email=email))
+    """Just one."""
+    return add_users(running, [email])[0]
 
 
 def sessions(running: Cluster, emails: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ from tests.benchmarks.common import (
     INPUTS,
     Result,
     add_server,
-    add_user,
+    add_users,
     cluster,
     milliseconds,
     percentile,
@@ -133,7 +133,7 @@ def measure() -> list[Result]:
         for number, url in enumerate(urls):
             add_server(running, f"fake {number}", url, slots=100)
         emails = [f"bench{number}@example.com" for number in range(USERS)]
-        keys = [add_user(running, email) for email in emails]
+        keys = add_users(running, emails)
         cookies = sessions(running, emails)
         running.start("relay")
         submit_all(running, keys, PROMPTS)
