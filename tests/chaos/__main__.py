@@ -27,35 +27,45 @@ def run(*, postgres_url: str, seed: int, generations: int, users: int, seconds: 
     """One run. `seconds` is how long users submit and faults happen; then everything must come to its end."""
     began = time.monotonic()
     with World(postgres_url=postgres_url, simulators=simulators, webs=2, relays=2, workers=2) as world:
-        keys = world.make_users(users)
+        accounts = world.make_users(users)
         loads: list[Load] = []
 
         def work() -> None:
-            job = submit_all(keys, world.web_ports, generations=generations, seconds=seconds, seed=seed)
+            job = submit_all(accounts, world.web_ports, generations=generations, seconds=seconds, seed=seed)
             loads.append(asyncio.run(job))
 
-        submitting = threading.Thread(target=work, name="users")
+        submitting = threading.Thread(target=work, name="users", daemon=True)
         monkey = Monkey(world, seed=seed)
         sys.stderr.write(f"{generations} generations by {users} users, seed {seed}\n")
         at_work = time.monotonic()
         submitting.start()
         monkey.run(lambda: not submitting.is_alive() and unfinished(world) < generations // 20)
-        submitting.join()
-        settled_by = time.monotonic() + SETTLE_SECONDS
-        while unfinished(world) and time.monotonic() < settled_by:
-            time.sleep(0.5)
-        took = time.monotonic() - at_work
         if not loads:
             return Verdict(["the users' program failed"])
-        verdict = judge(world, loads[0], explained=monkey.explained)
+        quiet = time.monotonic()
+        _settle(world)
+        settled = time.monotonic()
+        world.wait_for_workers()
+        verdict = judge(world, loads[0], accounts, explained=monkey.explained)
+        verdict.note("ended_by_themselves", world.ended_by_themselves)
         verdict.numbers |= {
+            "problems": len(verdict.problems),
             "seed": seed,
             "faults": dict(monkey.done.most_common()),
-            "seconds_of_work": round(took, 1),
+            "seconds_of_faults": round(quiet - at_work, 1),
+            "seconds_to_settle": round(settled - quiet, 1),
             "seconds_in_all": round(time.monotonic() - began, 1),
-            "generations_per_second": round(len(loads[0].acknowledged) / took, 2),
+            "generations_per_second": round(len(loads[0].acknowledged) / (settled - at_work), 2),
         }
         return verdict
+
+
+def _settle(world: World) -> None:
+    """Nothing breaks any more: wait for the last one, but not for ever."""
+    give_up = time.monotonic() + SETTLE_SECONDS
+    while unfinished(world) and time.monotonic() < give_up:
+        world.revive()
+        time.sleep(0.5)
 
 
 def main() -> int:
@@ -71,7 +81,7 @@ def main() -> int:
         parser.error("DATABASE_URL must name a PostgreSQL server, on which a database of its own is made")
     verdict = run(postgres_url=postgres_url, **vars(options))
     path = ROOT / "build" / "chaos.json"
-    path.write_text(json.dumps(verdict.numbers, indent=2) + "\n")
+    path.write_text(json.dumps({**verdict.numbers, "what": verdict.problems}, indent=2) + "\n")
     sys.stdout.write(json.dumps(verdict.numbers, indent=2) + "\n")
     for problem in verdict.problems:
         sys.stdout.write(f"PROBLEM: {problem}\n")

@@ -10,17 +10,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
+import redis
 from psycopg import sql
+from psycopg.rows import BaseRowFactory
 
+from tests.chaos.load import Account
 from tests.support import s3
 from tests.support.processes import ROOT, SECRET, Process, answers, free_port
 from tests.support.proxy import Proxy
@@ -28,15 +32,17 @@ from tests.support.waiting import eventually
 
 LOGS = ROOT / "build" / "chaos-logs"
 SLOTS = 2
+BROKER_SECONDS = 15.0  # for what the workers still have to do once every generation is at its end
+R = TypeVar("R")
 MAKE_USERS = """
 import json
 from accounts.models import ApiKey, Plan, User
 plan, _ = Plan.objects.get_or_create(name="chaos", defaults={{"max_queued": 1000}})
-keys = []
+accounts = []
 for number in range({number}):
     user = User.objects.create_user(f"chaos{{number}}@example.com", None, plan=plan)
-    keys.append(ApiKey.objects.issue(user=user, name="chaos")[1])
-print(json.dumps(keys))
+    accounts.append([user.pk, ApiKey.objects.issue(user=user, name="chaos")[1]])
+print(json.dumps(accounts))
 """
 
 
@@ -48,6 +54,8 @@ class World:
         self._stack = ExitStack()
         self._started = itertools.count(1)
         self.processes: dict[str, Process] = {}
+        self._is_down: set[str] = set()  # killed on purpose
+        self.ended_by_themselves: list[str] = []
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self.database_name = f"comfysaas_chaos_{uuid.uuid4().hex[:10]}"
         self.database_url = postgres_url.rsplit("/", 1)[0] + f"/{self.database_name}"
@@ -137,10 +145,20 @@ class World:
         command, env = self._commands[name]
         log = LOGS / f"{name}-{next(self._started):03}.log"
         self.processes[name] = Process(*command, env=env, is_python=False, log=log)
+        self._is_down.discard(name)
 
     def kill(self, name: str) -> None:
         """kill -9, with its children."""
+        self._is_down.add(name)
         self.processes[name].kill()
+
+    def revive(self) -> None:
+        """Start again what ended although nobody killed it, as an operator's supervisor would, and remember it."""
+        for name, process in list(self.processes.items()):
+            if process.exit_code is not None and name not in self._is_down:
+                last = process.lines[-1].strip() if process.lines else "nothing"
+                self.ended_by_themselves.append(f"{name} ended by itself with {process.exit_code}; it said {last!r}")
+                self.start(name)
 
     def pause(self, name: str, *, is_paused: bool) -> None:
         """Stop it in the middle of whatever it does, or let it go on."""
@@ -164,10 +182,10 @@ class World:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def make_users(self, number: int) -> list[str]:
-        """Their API keys."""
-        keys: list[str] = json.loads(self.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(number=number)))
-        return keys
+    def make_users(self, number: int) -> list[Account]:
+        """So many users of the site."""
+        made = json.loads(self.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(number=number)))
+        return [Account(user_id, key) for user_id, key in made]
 
     # ------------------------------------------------------------------------------------ simulators
     def simulator_url(self, number: int) -> str:
@@ -193,6 +211,22 @@ class World:
         """Of a query, past the proxy."""
         with psycopg.connect(self.database_url, autocommit=True) as database:
             return database.execute(query.encode(), values).fetchall()
+
+    def records(self, factory: BaseRowFactory[R], query: str) -> list[R]:
+        """The same, in a shape of one's own."""
+        with psycopg.connect(self.database_url, autocommit=True) as database:
+            return database.cursor(row_factory=factory).execute(query.encode()).fetchall()
+
+    def wait_for_workers(self) -> None:
+        """Until the broker has nothing left but what is due later: files of canceled ones are removed by then."""
+        with redis.Redis(port=self.redis_port, socket_timeout=5) as broker:
+
+            def is_empty() -> bool:
+                return not broker.llen("comfysaas.celery") and not broker.hlen("comfysaas.unacked")
+
+            deadline = time.monotonic() + BROKER_SECONDS
+            while not is_empty() and time.monotonic() < deadline:
+                time.sleep(0.2)
 
     def _register_servers(self) -> None:
         with psycopg.connect(self.database_url, autocommit=True) as database:
