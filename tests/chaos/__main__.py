@@ -47,7 +47,11 @@ def run(*, postgres_url: str, seed: int, generations: int, users: int, seconds: 
         settled = time.monotonic()
         world.wait_for_workers()
         verdict = judge(world, loads[0], accounts, explained=monkey.explained)
-        verdict.note("ended_by_themselves", world.ended_by_themselves)
+        # Celery gives up when Redis goes away in the middle of an acknowledgement, and is started again like any other
+        # service (compose.yaml). Nothing of ours may end that way.
+        ended = [(name, how) for name, how in world.ended_by_themselves if not name.startswith("worker")]
+        verdict.note("ended_by_themselves", [how for _, how in ended])
+        verdict.numbers["workers_that_gave_up"] = len(world.ended_by_themselves) - len(ended)
         verdict.numbers |= {
             "problems": len(verdict.problems),
             "seed": seed,

@@ -94,7 +94,16 @@ def unfinished(world: World) -> int:
 
 def judge(world: World, load: Load, accounts: list[Account], *, explained: set[str]) -> Verdict:
     """Everything that can be checked once nothing goes on any more."""
-    found, verdict = _gather(world), Verdict()
+    found = _gather(world)
+    verdict = compare(found, load, explained=explained)
+    verdict.note("wrong_answers", list(_wrong_answers(world, found, accounts)))
+    verdict.numbers |= _statistics(found, load)
+    return verdict
+
+
+def compare(found: Evidence, load: Load, *, explained: set[str]) -> Verdict:
+    """What was left behind with what the users did and were told."""
+    verdict = Verdict()
     verdict.note(
         "lost", [f"{job} was acknowledged and is not there" for job in load.acknowledged if job not in found.rows]
     )
@@ -105,8 +114,6 @@ def judge(world: World, load: Load, accounts: list[Account], *, explained: set[s
     verdict.note("wrong_results", list(_wrong_results(found)))
     verdict.note("duplicates", list(_duplicates(found)))
     verdict.note("orphans_of_results", list(_orphans_of_results(found)))
-    verdict.note("wrong_answers", list(_wrong_answers(world, found, accounts)))
-    verdict.numbers |= _statistics(found, load)
     return verdict
 
 

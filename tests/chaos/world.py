@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -55,7 +56,7 @@ class World:
         self._started = itertools.count(1)
         self.processes: dict[str, Process] = {}
         self._is_down: set[str] = set()  # killed on purpose
-        self.ended_by_themselves: list[str] = []
+        self.ended_by_themselves: list[tuple[str, str]] = []  # name, how
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self.database_name = f"comfysaas_chaos_{uuid.uuid4().hex[:10]}"
         self.database_url = postgres_url.rsplit("/", 1)[0] + f"/{self.database_name}"
@@ -78,10 +79,10 @@ class World:
         with psycopg.connect(self._postgres_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database_name)))
         self._stack.callback(self._drop_database)
-        self._stack.callback(self._stop_all)
         split = urlsplit(self._postgres_url)
         self.postgres_proxy = self._stack.enter_context(Proxy(split.port or 5432, host=split.hostname or "127.0.0.1"))
         self.s3_proxy = self._stack.enter_context(Proxy(self.s3_port))
+        self._stack.callback(self._kill_all)  # before the proxies close: nobody shall wait for what is gone
         self.env = self._environment(split.username or "postgres", split.password or "")
         self._define()
         self.start("redis")
@@ -97,7 +98,7 @@ class World:
             for name in self.names[kind]:
                 self.start(name)
         for port in self.web_ports:
-            eventually(lambda port=port: answers(f"http://127.0.0.1:{port}/readyz"), seconds=90, what="web")
+            eventually(partial(answers, f"http://127.0.0.1:{port}/readyz"), seconds=90, what="web")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -157,20 +158,17 @@ class World:
         for name, process in list(self.processes.items()):
             if process.exit_code is not None and name not in self._is_down:
                 last = process.lines[-1].strip() if process.lines else "nothing"
-                self.ended_by_themselves.append(f"{name} ended by itself with {process.exit_code}; it said {last!r}")
+                how = f"{name} ended by itself with {process.exit_code}; it said {last!r}"
+                self.ended_by_themselves.append((name, how))
                 self.start(name)
 
     def pause(self, name: str, *, is_paused: bool) -> None:
         """Stop it in the middle of whatever it does, or let it go on."""
         self.processes[name].signal_group(signal.SIGSTOP if is_paused else signal.SIGCONT)
 
-    def _stop_all(self) -> None:
-        for name, process in self.processes.items():
-            self.pause(name, is_paused=False)
-            if name.startswith(("redis", "s3", "simulator")):
-                process.kill()
-            else:
-                process.stop()
+    def _kill_all(self) -> None:
+        for process in self.processes.values():
+            process.kill()
 
     def manage(self, *command: str) -> str:
         """The output of a management command."""
