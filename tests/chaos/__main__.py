@@ -13,18 +13,32 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from tests.chaos.judge import Verdict, judge, unfinished
 from tests.chaos.load import Load, submit_all
-from tests.chaos.monkey import Monkey
+from tests.chaos.monkey import FAULTS, Monkey
 from tests.chaos.world import World
 from tests.support.processes import ROOT
 
 SETTLE_SECONDS = 240.0
 
 
-def run(*, postgres_url: str, seed: int, generations: int, users: int, seconds: float, simulators: int = 4) -> Verdict:
-    """One run. `seconds` is how long users submit and faults happen; then everything must come to its end."""
+def run(
+    *,
+    postgres_url: str,
+    seed: int,
+    generations: int,
+    users: int,
+    seconds: float,
+    only: Sequence[str] = (),
+    simulators: int = 4,
+) -> Verdict:
+    """One run. `seconds` is how long users submit and faults happen; then everything must come to its end.
+
+    `only`: names of faults; none for all of them.
+    """
+    faults = [fault for fault in FAULTS if fault.name in only] or FAULTS
     began = time.monotonic()
     with World(postgres_url=postgres_url, simulators=simulators, webs=2, relays=2, workers=2) as world:
         accounts = world.make_users(users)
@@ -35,7 +49,7 @@ def run(*, postgres_url: str, seed: int, generations: int, users: int, seconds: 
             loads.append(asyncio.run(job))
 
         submitting = threading.Thread(target=work, name="users", daemon=True)
-        monkey = Monkey(world, seed=seed)
+        monkey = Monkey(world, seed=seed, faults=faults)
         sys.stderr.write(f"{generations} generations by {users} users, seed {seed}\n")
         at_work = time.monotonic()
         submitting.start()
@@ -79,6 +93,8 @@ def main() -> int:
     parser.add_argument("--generations", type=int, default=1000)
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=240.0)
+    names = [fault.name for fault in FAULTS]
+    parser.add_argument("--only", action="append", default=[], choices=names, metavar="FAULT", help=", ".join(names))
     options = parser.parse_args()
     postgres_url = os.environ.get("DATABASE_URL", "")
     if not postgres_url:

@@ -49,6 +49,11 @@ class Row:
         """What its picture must be made with."""
         return int(self.inputs["seed"])
 
+    @property
+    def seconds(self) -> float:
+        """From its creation to its end; 0 for one that has none."""
+        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -276,7 +281,8 @@ def _wrong_answers(world: World, found: Evidence, accounts: list[Account]) -> It
 # ---------------------------------------------------------------------------------------------- for the summary
 def _statistics(found: Evidence, load: Load) -> dict[str, Any]:
     rows = found.rows.values()
-    seconds = [(row.finished_at - row.created_at).total_seconds() for row in rows if row.finished_at is not None]
+    slowest_first = sorted(rows, key=lambda row: row.seconds, reverse=True)
+    seconds = [row.seconds for row in rows]
     quantiles = statistics.quantiles(seconds, n=20) if len(seconds) > 1 else []
     return {
         "generations": len(rows),
@@ -291,5 +297,8 @@ def _statistics(found: Evidence, load: Load) -> dict[str, Any]:
         "orphaned_files": dict(Counter(_orphans(found).values())),
         "seconds_p50": round(quantiles[9], 1) if quantiles else None,
         "seconds_p95": round(quantiles[18], 1) if quantiles else None,
-        "seconds_max": round(max(seconds), 1) if seconds else None,
+        "slowest": [
+            f"{row.id}: {row.seconds:.1f} s, {row.attempt} attempts, {row.losses} losses, {row.store_attempts} copyings"
+            for row in slowest_first[:5]
+        ],
     }

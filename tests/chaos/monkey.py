@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from tests.chaos.world import World
 from tests.support.proxy import Mode, Proxy
 
 POLL_SECONDS = 0.1
+UNDER_WAY_SECONDS, COPYING = 8.0, 4  # at most, until each process of each worker waits for the storage
 
 Undo = Callable[[], None]
 
@@ -40,11 +41,11 @@ class Event:
     draw: random.Random
 
 
-def schedule(seed: int, pause_seconds: tuple[float, float]) -> Iterator[Event]:
+def schedule(seed: int, pause_seconds: tuple[float, float], faults: Sequence[Fault]) -> Iterator[Event]:
     """Endless, and the same for the same seed, however long anything takes."""
     draw = random.Random(seed)
     while True:
-        fault = draw.choices(FAULTS, [each.weight for each in FAULTS])[0]
+        fault = draw.choices(faults, [each.weight for each in faults])[0]
         seconds, pause = draw.uniform(*fault.seconds), draw.uniform(*pause_seconds)
         yield Event(fault, seconds, pause, random.Random(draw.getrandbits(64)))
 
@@ -65,6 +66,17 @@ def _paused(kind: str) -> Callable[[World, random.Random], Undo]:
         return lambda: world.pause(name, is_paused=False)
 
     return inject
+
+
+def _frozen_while_copying(world: World, draw: random.Random) -> Undo:
+    """For longer than its lease on what it copies: another worker does it meanwhile, and then this one goes on."""
+    world.s3_proxy.set("stall")
+    give_up = time.monotonic() + UNDER_WAY_SECONDS
+    while world.copying() < COPYING and time.monotonic() < give_up:
+        time.sleep(POLL_SECONDS)
+    go_on = _paused("worker")(world, draw)
+    world.s3_proxy.set("pass")
+    return go_on
 
 
 def _simulator_fault(on: dict[str, object], off: dict[str, object]) -> Callable[[World, random.Random], Undo]:
@@ -105,8 +117,7 @@ FAULTS = (
     Fault("kill a simulator", 3, (0.5, 5), _killed("simulator"), LOST, target="simulator"),
     Fault("pause a relay", 2, (3, 14), _paused("relay"), LOST, target="relay"),
     Fault("pause a worker", 2, (3, 14), _paused("worker"), target="worker"),
-    # Longer than a worker's lease on what it copies: another one does it meanwhile, and then this one goes on.
-    Fault("freeze a worker", 1, (62, 70), _paused("worker"), target="worker"),
+    Fault("freeze a worker", 1, (66, 72), _frozen_while_copying, target="worker"),
     Fault("restart a simulator", 4, (0, 0), _forgetful, LOST),
     Fault("drop sockets", 4, (0, 0), _simulator_fault({"drop_sockets": True}, {})),
     Fault("half-open sockets", 3, (0, 0), _simulator_fault({"half_open": True}, {})),
@@ -134,10 +145,16 @@ class Monkey:
     """Injects faults from the schedule of `seed` until stopped; up to `at_once` of them overlap."""
 
     def __init__(
-        self, world: World, *, seed: int, pause_seconds: tuple[float, float] = (0.5, 2.5), at_once: int = 2
+        self,
+        world: World,
+        *,
+        seed: int,
+        faults: Sequence[Fault] = FAULTS,
+        pause_seconds: tuple[float, float] = (0.5, 2.5),
+        at_once: int = 2,
     ) -> None:
         self._world = world
-        self._schedule = schedule(seed, pause_seconds)
+        self._schedule = schedule(seed, pause_seconds, faults)
         self._at_once = at_once
         self._undo: list[tuple[float, Fault, Undo]] = []
         self._began = time.monotonic()
@@ -152,6 +169,8 @@ class Monkey:
                     return
                 if self._inject(event):
                     self._pause(event.pause)
+                else:
+                    self._pause(POLL_SECONDS)
         finally:
             for _, fault, undo in self._undo:
                 self._say(f"end: {fault.name}")

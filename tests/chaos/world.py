@@ -215,6 +215,11 @@ class World:
         with psycopg.connect(self.database_url, autocommit=True) as database:
             return database.cursor(row_factory=factory).execute(query.encode()).fetchall()
 
+    def copying(self) -> int:
+        """How many generations are in the hands of a worker."""
+        query = "SELECT count(*) FROM generations_generation WHERE status = 'storing' AND store_attempts > 0"
+        return int(self.rows(query)[0][0])
+
     def wait_for_workers(self) -> None:
         """Until the broker has nothing left but what is due later: files of canceled ones are removed by then."""
         with redis.Redis(port=self.redis_port, socket_timeout=5) as broker:
