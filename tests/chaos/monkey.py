@@ -29,6 +29,7 @@ class Fault:
     inject: Callable[[World, random.Random], Undo]
     explains: frozenset[str] = frozenset()  # error codes that generations may fail with because of it
     target: str = ""  # only one fault at a time for the same one
+    is_slow: bool = False  # what it hits stands still for a minute: too long for a test
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ FAULTS = (
     Fault("kill a simulator", 3, (0.5, 5), _killed("simulator"), LOST, target="simulator"),
     Fault("pause a relay", 2, (3, 14), _paused("relay"), LOST, target="relay"),
     Fault("pause a worker", 2, (3, 14), _paused("worker"), target="worker"),
-    Fault("freeze a worker", 1, (66, 72), _frozen_while_copying, target="worker"),
+    Fault("freeze a worker", 1, (66, 72), _frozen_while_copying, target="worker", is_slow=True),
     Fault("restart a simulator", 4, (0, 0), _forgetful, LOST),
     Fault("drop sockets", 4, (0, 0), _simulator_fault({"drop_sockets": True}, {})),
     Fault("half-open sockets", 3, (0, 0), _simulator_fault({"half_open": True}, {})),
@@ -129,7 +130,14 @@ FAULTS = (
     Fault("cut downloads", 3, (1, 3), _simulator_fault({"view_truncate": 3}, {"view_truncate": 0})),
     Fault("refused prompts", 2, (1, 3), _simulator_fault({"refuse_prompts": 3}, {"refuse_prompts": 0})),
     Fault("unanswered prompts", 2, (1, 3), _simulator_fault({"close_prompts": 2}, {"close_prompts": 0}), LOST),
-    Fault("accepted without a word", 1, (1, 3), _simulator_fault({"post_timeout": 1}, {"post_timeout": 0}), LOST),
+    Fault(
+        "accepted without a word",
+        1,
+        (1, 3),
+        _simulator_fault({"post_timeout": 1}, {"post_timeout": 0}),
+        LOST,
+        is_slow=True,
+    ),
     Fault("overtaking events", 2, (2, 5), _simulator_fault({"events_before_reply": 0.3}, {"events_before_reply": 0.0})),
     Fault("storage refuses", 3, (2, 8), _s3("refuse"), target="storage"),
     Fault("storage stalls", 2, (2, 8), _s3("stall"), target="storage"),
