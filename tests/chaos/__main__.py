@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -96,6 +97,9 @@ def main() -> int:
     names = [fault.name for fault in FAULTS]
     parser.add_argument("--only", action="append", default=[], choices=names, metavar="FAULT", help=", ".join(names))
     options = parser.parse_args()
+    # Whoever stops us, also as a background job that hears no Ctrl-C, stops the processes and drops the database.
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda number, _: sys.exit(128 + number))
     postgres_url = os.environ.get("DATABASE_URL", "")
     if not postgres_url:
         parser.error("DATABASE_URL must name a PostgreSQL server, on which a database of its own is made")
