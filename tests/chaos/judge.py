@@ -3,21 +3,69 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
+import httpx
 from blake3 import blake3
 from PIL import Image
+from psycopg.rows import class_row
 
-from tests.chaos.load import Load
+from tests.chaos.load import Account, Load
 from tests.chaos.world import World
 from tests.support import s3
 
 UNFINISHED = ("queued", "submitted", "running", "storing")
-COLUMNS = "id, status, attempt, losses, error_code, error_message, inputs, prompt_id, server_id"
+SHOWN_TO_STRANGERS = 10  # jobs that somebody else asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A generation as the database has it."""
+
+    id: str
+    user_id: int
+    status: str
+    attempt: int
+    losses: int
+    inputs: dict[str, Any]
+    error_code: str
+    error_message: str
+    server_id: int | None
+    tag: float | None
+    store_attempts: int
+    store_after: datetime | None
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def seed(self) -> int:
+        """What its picture must be made with."""
+        return int(self.inputs["seed"])
+
+    @property
+    def seconds(self) -> float:
+        """From its creation to its end; 0 for one that has none."""
+        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An output with its file."""
+
+    generation_id: str
+    position: int
+    user_id: int
+    key: str
+    thumbnail_key: str
+    size_bytes: int
+    hash: str
 
 
 @dataclass(slots=True)
@@ -27,6 +75,21 @@ class Verdict:
     problems: list[str] = field(default_factory=list)
     numbers: dict[str, Any] = field(default_factory=dict)
 
+    def note(self, name: str, problems: list[str]) -> None:
+        """Problems of one kind, and their number under this name."""
+        self.problems += problems
+        self.numbers[name] = len(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that was left behind."""
+
+    rows: dict[str, Row]
+    outputs: dict[str, list[Stored]]  # by generation
+    objects: dict[str, tuple[int, str]]  # what the storage has under outputs/: key -> (bytes, hash)
+    originals: dict[str, int]  # what the servers ever made: hash -> the seed in the picture itself
+
 
 def unfinished(world: World) -> int:
     """How many generations are not at their end yet."""
@@ -34,83 +97,208 @@ def unfinished(world: World) -> int:
     return int(number)
 
 
-def judge(world: World, load: Load, *, explained: set[str]) -> Verdict:
+def judge(world: World, load: Load, accounts: list[Account], *, explained: set[str]) -> Verdict:
     """Everything that can be checked once nothing goes on any more."""
-    verdict = Verdict()
-    rows = {str(row[0]): row for row in world.rows(f"SELECT {COLUMNS} FROM generations_generation")}
-    _check_ends(verdict, rows, load, explained)
-    _check_outputs(verdict, world, rows, load)
-    verdict.numbers |= {
-        "generations": len(rows),
-        "acknowledged": len(load.acknowledged),
-        "submissions_without_answer": load.unanswered,
-        "submissions_refused": load.refused,
-        "by_status": dict(Counter(row[1] for row in rows.values())),
-        "by_attempt": dict(sorted(Counter(row[2] for row in rows.values()).items())),
-        "failures": dict(Counter(row[4] for row in rows.values() if row[1] == "failed")),
-        "problems": len(verdict.problems),
-    }
+    found = _gather(world)
+    verdict = compare(found, load, explained=explained)
+    verdict.note("wrong_answers", list(_wrong_answers(world, found, accounts)))
+    verdict.numbers |= _statistics(found, load)
     return verdict
 
 
-def _check_ends(verdict: Verdict, rows: dict[str, Any], load: Load, explained: set[str]) -> None:
-    lost = sorted(set(load.acknowledged) - set(rows))
-    verdict.problems += [f"{job} was acknowledged and is not there" for job in lost]
-    stuck = [row for row in rows.values() if row[1] in UNFINISHED]
-    verdict.problems += [f"{row[0]} is still {row[1]} (attempt {row[2]}, server {row[8]})" for row in stuck]
-    for row in rows.values():
-        if row[1] == "failed" and (not row[5] or row[4] not in explained):
-            verdict.problems.append(f"{row[0]} failed with {row[4]!r}, which nothing that was done explains: {row[5]}")
-        if row[1] == "canceled" and str(row[0]) not in load.canceled:
-            verdict.problems.append(f"{row[0]} was canceled, and nobody asked for it")
-    verdict.numbers |= {"lost": len(lost), "stuck": len(stuck)}
-
-
-def _check_outputs(verdict: Verdict, world: World, rows: dict[str, Any], load: Load) -> None:
-    originals = _originals(world)
-    outputs: dict[str, list[Any]] = {}
-    query = (
-        "SELECT o.generation_id, o.position, a.key, a.size_bytes, a.hash, a.thumbnail_key"
-        " FROM generations_output o JOIN generations_asset a ON a.id = o.asset_id"
+def compare(found: Evidence, load: Load, *, explained: set[str]) -> Verdict:
+    """What was left behind with what the users did and were told."""
+    verdict = Verdict()
+    verdict.note(
+        "lost", [f"{job} was acknowledged and is not there" for job in load.acknowledged if job not in found.rows]
     )
-    for row in world.rows(query):
-        outputs.setdefault(str(row[0]), []).append(row)
-    keys = Counter(output[2] for each in outputs.values() for output in each)
-    doubled = [key for key, number in keys.items() if number > 1]
-    verdict.problems += [f"{key} belongs to several outputs" for key in doubled]
+    verdict.note("stuck", [f"stuck: {row}" for row in found.rows.values() if row.status in UNFINISHED])
+    verdict.note("unwanted", list(_unwanted(found, load)))
+    verdict.note("unexplained_failures", list(_unexplained(found, explained)))
+    verdict.note("wrong_cancellations", list(_wrongly_canceled(found, load)))
+    verdict.note("wrong_results", list(_wrong_results(found)))
+    verdict.note("duplicates", list(_duplicates(found)))
+    verdict.note("orphans_of_results", list(_orphans_of_results(found)))
+    return verdict
+
+
+# ---------------------------------------------------------------------------------------------- what is there
+def _gather(world: World) -> Evidence:
+    rows = {
+        row.id: row
+        for row in world.records(
+            class_row(Row),
+            "SELECT id::text, user_id, status, attempt, losses, inputs, error_code, error_message, server_id, tag,"
+            " store_attempts, store_after, cancel_requested_at, created_at, finished_at FROM generations_generation",
+        )
+    }
+    outputs: dict[str, list[Stored]] = {}
+    for output in world.records(
+        class_row(Stored),
+        "SELECT o.generation_id::text, o.position, a.user_id, a.key, a.thumbnail_key, a.size_bytes, a.hash"
+        " FROM generations_output o JOIN generations_asset a ON a.id = o.asset_id ORDER BY o.position",
+    ):
+        outputs.setdefault(output.generation_id, []).append(output)
+    return Evidence(rows, outputs, _objects(world), _originals(world))
+
+
+def _objects(world: World) -> dict[str, tuple[int, str]]:
     with closing(s3.client(f"http://127.0.0.1:{world.s3_port}")) as bucket:
-        for job, row in rows.items():
-            if row[1] == "succeeded":
-                for problem in _problems_of_result(bucket, job, row, outputs.get(job, []), originals):
-                    verdict.problems.append(f"{job} {problem}")
         pages = bucket.get_paginator("list_objects_v2").paginate(Bucket=s3.BUCKET, Prefix="outputs/")
-        stored = {item["Key"] for page in pages for item in page.get("Contents", [])}
-    named = {key for each in outputs.values() for output in each for key in (output[2], output[5])}
-    verdict.numbers |= {"duplicates": len(doubled), "orphaned_files": len(stored - named)}
+        found = {}
+        for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
+            content: bytes = bucket.get_object(Bucket=s3.BUCKET, Key=key)["Body"].read()
+            found[key] = (len(content), _hash(content))
+        return found
 
 
-def _problems_of_result(
-    bucket: Any, job: str, row: Any, outputs: list[Any], originals: dict[str, tuple[Path, int]]
-) -> list[str]:
-    if len(outputs) != 1:
-        return [f"has {len(outputs)} outputs instead of 1"]
-    _, _, key, size, digest, _ = outputs[0]
-    content: bytes = bucket.get_object(Bucket=s3.BUCKET, Key=key)["Body"].read()
-    actual = f"blake3:{blake3(content).hexdigest()}"
-    if (len(content), actual) != (size, digest):
-        return [f"is described as {size} bytes {digest}, but {len(content)} bytes {actual} are stored"]
-    if digest not in originals:
-        return ["has a picture that no server made"]
-    if originals[digest][1] != int(row[6]["seed"]):
-        return [f"has the picture of seed {originals[digest][1]} instead of {row[6]['seed']}"]
-    return []
-
-
-def _originals(world: World) -> dict[str, tuple[Path, int]]:
-    """Hash of every picture that was made -> (its file, the seed that it was made with)."""
+def _originals(world: World) -> dict[str, int]:
     found = {}
     for path in world.output_files():
         with Image.open(path) as image:
             graph = json.loads(str(image.info["prompt"]))
-        found[f"blake3:{blake3(path.read_bytes()).hexdigest()}"] = (path, int(graph["3"]["inputs"]["seed"]))
+        found[_hash(path.read_bytes())] = int(graph["3"]["inputs"]["seed"])
     return found
+
+
+def _hash(content: bytes) -> str:
+    return f"blake3:{blake3(content).hexdigest()}"
+
+
+# ---------------------------------------------------------------------------------------------- what must hold
+def _unwanted(found: Evidence, load: Load) -> Iterator[str]:
+    """More than one row for a wish is explained by answers that got lost, and by nothing else."""
+    by_seed = Counter(row.seed for row in found.rows.values())
+    acknowledged = Counter(wish.seed for wish in load.acknowledged.values())
+    for seed, number in by_seed.items():
+        if number > acknowledged[seed] + load.in_doubt[seed]:
+            yield f"{number} generations have the seed {seed}, which was submitted less often"
+    for row in found.rows.values():
+        wish = load.wishes.get(row.seed)
+        if wish is None or (row.user_id, row.inputs["count"]) != (wish.user_id, wish.count):
+            yield f"{row.id} is not what its user {row.user_id} wanted: {wish}"
+    for job, wish in load.acknowledged.items():
+        if job in found.rows and found.rows[job].seed != wish.seed:
+            yield f"{job} was acknowledged for the seed {wish.seed}, and has {found.rows[job].seed}"
+
+
+def _unexplained(found: Evidence, explained: set[str]) -> Iterator[str]:
+    for row in found.rows.values():
+        if row.status == "failed" and (not row.error_message or row.error_code not in explained):
+            yield f"{row.id} failed with {row.error_code!r}, which nothing that was done explains: {row.error_message}"
+
+
+def _wrongly_canceled(found: Evidence, load: Load) -> Iterator[str]:
+    """Nobody's is canceled unasked, and who was told that it stops gets no result any more."""
+    for row in found.rows.values():
+        if row.status == "canceled" and row.id not in load.asked_to_cancel:
+            yield f"{row.id} was canceled, and nobody asked for it"
+    for job, answer in load.cancel_answers.items():
+        if (
+            answer in {"canceled", "canceling"}
+            and job in found.rows
+            and found.rows[job].status in {"succeeded", "failed"}
+        ):
+            yield f"{job} was told to be {answer}, and then {found.rows[job].status}"
+
+
+def _wrong_results(found: Evidence) -> Iterator[str]:
+    for row in found.rows.values():
+        outputs = found.outputs.get(row.id, [])
+        if row.status == "succeeded":
+            positions = [output.position for output in outputs]
+            if positions != list(range(row.inputs["count"])):
+                yield f"{row.id} has outputs at {positions} where {row.inputs['count']} were wanted"
+        if row.status != "canceled":  # what those had is not shown, and may be gone
+            for output in outputs:
+                yield from (f"{row.id} {problem}" for problem in _problems_of(output, row, found))
+
+
+def _problems_of(output: Stored, row: Row, found: Evidence) -> Iterator[str]:
+    if output.user_id != row.user_id:
+        yield f"belongs to user {row.user_id}, its file to {output.user_id}"
+    if output.key not in found.objects:
+        yield f"has no file in the storage at {output.key}"
+    elif found.objects[output.key] != (output.size_bytes, output.hash):
+        yield f"is described as {(output.size_bytes, output.hash)}, and {found.objects[output.key]} is stored"
+    if output.thumbnail_key not in found.objects:
+        yield f"has no thumbnail in the storage at {output.thumbnail_key!r}"
+    if output.hash not in found.originals:
+        yield "has a picture that no server made"
+    elif found.originals[output.hash] != row.seed:
+        yield f"has the picture of seed {found.originals[output.hash]} instead of {row.seed}"
+
+
+def _duplicates(found: Evidence) -> Iterator[str]:
+    everything = [output for each in found.outputs.values() for output in each]
+    for key, number in Counter(output.key for output in everything).items():
+        if number > 1:
+            yield f"{key} belongs to {number} outputs"
+    for place, number in Counter((output.generation_id, output.position) for output in everything).items():
+        if number > 1:
+            yield f"{number} outputs are at position {place[1]} of {place[0]}"
+    owners: dict[str, set[str]] = {}
+    for output in everything:
+        owners.setdefault(output.hash, set()).add(output.generation_id)
+    for several in owners.values():
+        # Two rows of one wish, whose first answer was lost, have the same picture rightly.
+        if len({found.rows[job].seed for job in several}) > 1:
+            yield f"{', '.join(sorted(several))} have the same picture"
+
+
+def _orphans(found: Evidence) -> dict[str, str]:
+    """Files that no output names, with the status of the generation whose they were."""
+    named = {key for each in found.outputs.values() for output in each for key in (output.key, output.thumbnail_key)}
+    owner = {key: key.split("/")[1] for key in found.objects if key not in named}
+    return {key: found.rows[job].status if job in found.rows else "deleted" for key, job in owner.items()}
+
+
+def _orphans_of_results(found: Evidence) -> Iterator[str]:
+    """Files left behind are excused where a user canceled in the middle of copying."""
+    for key, status in _orphans(found).items():
+        if status != "canceled":
+            yield f"{key} belongs to no output, and its generation is {status}"
+
+
+def _wrong_answers(world: World, found: Evidence, accounts: list[Account]) -> Iterator[str]:
+    """What the site itself says: canceled ones show nothing, others show their outputs, to their owners alone."""
+    keys = {account.user_id: account.key for account in accounts}
+    canceled = [row for row in found.rows.values() if row.status == "canceled"]
+    succeeded = [row for row in found.rows.values() if row.status == "succeeded"][:SHOWN_TO_STRANGERS]
+    with httpx.Client(base_url=f"http://127.0.0.1:{world.web_ports[0]}/api/v2/", timeout=20) as client:
+        for row in canceled + succeeded:
+            path = f"jobs/{row.id}"
+            mine = client.get(path, headers={"Authorization": f"Bearer {keys[row.user_id]}"}).json()
+            shown, wanted = len(mine["outputs"]), 0 if row.status == "canceled" else row.inputs["count"]
+            if (mine["status"], shown) != (row.status, wanted):
+                yield f"{row.id} is shown as {mine['status']} with {shown} outputs"
+            for stranger in [account for account in accounts if account.user_id != row.user_id][:1]:
+                status = client.get(path, headers={"Authorization": f"Bearer {stranger.key}"}).status_code
+                if status != 404:
+                    yield f"{row.id} is answered to a stranger with {status}"
+
+
+# ---------------------------------------------------------------------------------------------- for the summary
+def _statistics(found: Evidence, load: Load) -> dict[str, Any]:
+    rows = found.rows.values()
+    slowest_first = sorted(rows, key=lambda row: row.seconds, reverse=True)
+    seconds = [row.seconds for row in rows]
+    quantiles = statistics.quantiles(seconds, n=20) if len(seconds) > 1 else []
+    return {
+        "generations": len(rows),
+        "acknowledged": len(load.acknowledged),
+        "submissions_in_doubt": load.in_doubt.total(),
+        "submissions_unreached": load.unreached,
+        "submissions_refused": dict(load.refused),
+        "cancel_answers": dict(Counter(load.cancel_answers.values())),
+        "by_status": dict(Counter(row.status for row in rows)),
+        "by_attempt": dict(sorted(Counter(row.attempt for row in rows).items())),
+        "failures": dict(Counter(row.error_code for row in rows if row.status == "failed")),
+        "orphaned_files": dict(Counter(_orphans(found).values())),
+        "seconds_p50": round(quantiles[9], 1) if quantiles else None,
+        "seconds_p95": round(quantiles[18], 1) if quantiles else None,
+        "slowest": [
+            f"{row.id}: {row.seconds:.1f} s, {row.attempt} attempts, {row.losses} losses, {row.store_attempts} copyings"
+            for row in slowest_first[:5]
+        ],
+    }

@@ -10,17 +10,22 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
+import redis
 from psycopg import sql
+from psycopg.rows import BaseRowFactory
 
+from tests.chaos.load import Account
 from tests.support import s3
 from tests.support.processes import ROOT, SECRET, Process, answers, free_port
 from tests.support.proxy import Proxy
@@ -28,15 +33,17 @@ from tests.support.waiting import eventually
 
 LOGS = ROOT / "build" / "chaos-logs"
 SLOTS = 2
+BROKER_SECONDS = 15.0  # for what the workers still have to do once every generation is at its end
+R = TypeVar("R")
 MAKE_USERS = """
 import json
 from accounts.models import ApiKey, Plan, User
 plan, _ = Plan.objects.get_or_create(name="chaos", defaults={{"max_queued": 1000}})
-keys = []
+accounts = []
 for number in range({number}):
     user = User.objects.create_user(f"chaos{{number}}@example.com", None, plan=plan)
-    keys.append(ApiKey.objects.issue(user=user, name="chaos")[1])
-print(json.dumps(keys))
+    accounts.append([user.pk, ApiKey.objects.issue(user=user, name="chaos")[1]])
+print(json.dumps(accounts))
 """
 
 
@@ -48,6 +55,8 @@ class World:
         self._stack = ExitStack()
         self._started = itertools.count(1)
         self.processes: dict[str, Process] = {}
+        self._is_down: set[str] = set()  # killed on purpose
+        self.ended_by_themselves: list[tuple[str, str]] = []  # name, how
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self.database_name = f"comfysaas_chaos_{uuid.uuid4().hex[:10]}"
         self.database_url = postgres_url.rsplit("/", 1)[0] + f"/{self.database_name}"
@@ -70,10 +79,10 @@ class World:
         with psycopg.connect(self._postgres_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database_name)))
         self._stack.callback(self._drop_database)
-        self._stack.callback(self._stop_all)
         split = urlsplit(self._postgres_url)
         self.postgres_proxy = self._stack.enter_context(Proxy(split.port or 5432, host=split.hostname or "127.0.0.1"))
         self.s3_proxy = self._stack.enter_context(Proxy(self.s3_port))
+        self._stack.callback(self._kill_all)  # before the proxies close: nobody shall wait for what is gone
         self.env = self._environment(split.username or "postgres", split.password or "")
         self._define()
         self.start("redis")
@@ -89,7 +98,7 @@ class World:
             for name in self.names[kind]:
                 self.start(name)
         for port in self.web_ports:
-            eventually(lambda port=port: answers(f"http://127.0.0.1:{port}/readyz"), seconds=90, what="web")
+            eventually(partial(answers, f"http://127.0.0.1:{port}/readyz"), seconds=90, what="web")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -137,22 +146,29 @@ class World:
         command, env = self._commands[name]
         log = LOGS / f"{name}-{next(self._started):03}.log"
         self.processes[name] = Process(*command, env=env, is_python=False, log=log)
+        self._is_down.discard(name)
 
     def kill(self, name: str) -> None:
         """kill -9, with its children."""
+        self._is_down.add(name)
         self.processes[name].kill()
+
+    def revive(self) -> None:
+        """Start again what ended although nobody killed it, as an operator's supervisor would, and remember it."""
+        for name, process in list(self.processes.items()):
+            if process.exit_code is not None and name not in self._is_down:
+                last = process.lines[-1].strip() if process.lines else "nothing"
+                how = f"{name} ended by itself with {process.exit_code}; it said {last!r}"
+                self.ended_by_themselves.append((name, how))
+                self.start(name)
 
     def pause(self, name: str, *, is_paused: bool) -> None:
         """Stop it in the middle of whatever it does, or let it go on."""
         self.processes[name].signal_group(signal.SIGSTOP if is_paused else signal.SIGCONT)
 
-    def _stop_all(self) -> None:
-        for name, process in self.processes.items():
-            self.pause(name, is_paused=False)
-            if name.startswith(("redis", "s3", "simulator")):
-                process.kill()
-            else:
-                process.stop()
+    def _kill_all(self) -> None:
+        for process in self.processes.values():
+            process.kill()
 
     def manage(self, *command: str) -> str:
         """The output of a management command."""
@@ -164,10 +180,10 @@ class World:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def make_users(self, number: int) -> list[str]:
-        """Their API keys."""
-        keys: list[str] = json.loads(self.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(number=number)))
-        return keys
+    def make_users(self, number: int) -> list[Account]:
+        """So many users of the site."""
+        made = json.loads(self.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(number=number)))
+        return [Account(user_id, key) for user_id, key in made]
 
     # ------------------------------------------------------------------------------------ simulators
     def simulator_url(self, number: int) -> str:
@@ -193,6 +209,27 @@ class World:
         """Of a query, past the proxy."""
         with psycopg.connect(self.database_url, autocommit=True) as database:
             return database.execute(query.encode(), values).fetchall()
+
+    def records(self, factory: BaseRowFactory[R], query: str) -> list[R]:
+        """The same, in a shape of one's own."""
+        with psycopg.connect(self.database_url, autocommit=True) as database:
+            return database.cursor(row_factory=factory).execute(query.encode()).fetchall()
+
+    def copying(self) -> int:
+        """How many generations are in the hands of a worker."""
+        query = "SELECT count(*) FROM generations_generation WHERE status = 'storing' AND store_attempts > 0"
+        return int(self.rows(query)[0][0])
+
+    def wait_for_workers(self) -> None:
+        """Until the broker has nothing left but what is due later: files of canceled ones are removed by then."""
+        with redis.Redis(port=self.redis_port, socket_timeout=5) as broker:
+
+            def is_empty() -> bool:
+                return not broker.llen("comfysaas.celery") and not broker.hlen("comfysaas.unacked")
+
+            deadline = time.monotonic() + BROKER_SECONDS
+            while not is_empty() and time.monotonic() < deadline:
+                time.sleep(0.2)
 
     def _register_servers(self) -> None:
         with psycopg.connect(self.database_url, autocommit=True) as database:

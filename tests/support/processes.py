@@ -65,6 +65,11 @@ class Process:
         """Everything it said so far."""
         return "".join(self.lines)
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
     def said(self, pattern: str) -> re.Match[str]:
         """Waits for a line with this pattern."""
 
