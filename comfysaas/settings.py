@@ -201,6 +201,9 @@ SERVESTATIC_MAX_AGE = 0 if not HAS_COLLECTED_STATIC else 3600
 MEDIA_ROOT = DATA_DIR / "media"
 S3_BUCKET = ENV.s3_bucket
 if S3_BUCKET:
+    # Ten parts of a file at a time in memory, as boto3 would have it, are 80 MB for each copy that goes on.
+    _TRANSFER = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
+    _TRANSFER.max_in_memory_upload_chunks = 2
     _S3_OPTIONS = {
         "bucket_name": S3_BUCKET,
         "endpoint_url": ENV.s3_endpoint_url,
@@ -213,8 +216,7 @@ if S3_BUCKET:
         "file_overwrite": True,
         "signature_version": "s3v4",
         "addressing_style": "path" if ENV.s3_endpoint_url else None,
-        # Ten parts at a time, as boto3 would send them, are 80 MB for each file that a worker copies.
-        "transfer_config": TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2),
+        "transfer_config": _TRANSFER,
     }
     _MEDIA_STORAGE = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
     # Signs links for browsers, which may reach the S3 server under another address than we do.
