@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 import django_stubs_ext
+from boto3.s3.transfer import TransferConfig
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
@@ -142,18 +144,20 @@ else:
 
 # ---------------------------------------------------------------------------------------------- messages
 REDIS_URL = _reveal(ENV.redis_url)
+# Redis passes messages on regardless of its database numbers: two installations on one Redis must not hear each other.
+_INSTALLATION = hashlib.sha256(f"{SECRET_KEY} {DATABASES['default']['NAME']}".encode()).hexdigest()[:12]
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "comfysaas"},
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": f"comfysaas-{_INSTALLATION}"},
         }
     }
     CACHES: dict[str, Any] = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
-            "KEY_PREFIX": "comfysaas",
+            "KEY_PREFIX": f"comfysaas-{_INSTALLATION}",
         }
     }
 else:
@@ -174,7 +178,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # In memory, the worker looks for messages itself, once a second unless told otherwise.
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 3600, "global_keyprefix": "comfysaas."} if REDIS_URL else {"polling_interval": 0.005}
+    {"visibility_timeout": 3600, "global_keyprefix": f"comfysaas-{_INSTALLATION}."}
+    if REDIS_URL
+    else {"polling_interval": 0.005}
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule is short and harmless to repeat
@@ -207,6 +213,8 @@ if S3_BUCKET:
         "file_overwrite": True,
         "signature_version": "s3v4",
         "addressing_style": "path" if ENV.s3_endpoint_url else None,
+        # Ten parts at a time, as boto3 would send them, are 80 MB for each file that a worker copies.
+        "transfer_config": TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2),
     }
     _MEDIA_STORAGE = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
     # Signs links for browsers, which may reach the S3 server under another address than we do.

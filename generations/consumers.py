@@ -32,12 +32,12 @@ CLOSE_NOT_FOUND = 4404
 class _EventConsumer(AsyncJsonWebsocketConsumer):
     """What both sockets share: sign-in is checked at the door and every AUTHORISE_SECONDS."""
 
-    group = ""
     user: User
 
     async def connect(self) -> None:
         """Accept, then close with a code that tells a browser why; a refused handshake would not."""
         self._guard: asyncio.Task[None] | None = None
+        self._joined: list[str] = []
         await self.accept()
         user = self.scope.get("user")
         if user is None or not user.is_authenticated or not user.is_active:
@@ -50,25 +50,34 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         """Join the group, then send the state: in this order, so that nothing falls between the two."""
         raise NotImplementedError
 
-    async def join(self, group: str) -> None:
-        """Hear the group from now on."""
-        self.group = group
-        await self.channel_layer.group_add(group, self.channel_name)
+    async def join(self, *joined: str) -> None:
+        """Hear these groups from now on."""
+        for group in joined:
+            self._joined.append(group)
+            await self.channel_layer.group_add(group, self.channel_name)
         self._guard = asyncio.create_task(self._stay_authorised())
 
     async def disconnect(self, code: int) -> None:
         """Leave."""
         if self._guard is not None:
             self._guard.cancel()
-        if self.group:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
+        for group in self._joined:
+            await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Browsers have nothing to say here."""
 
-    async def generation_event(self, message: dict[str, Any]) -> None:
-        """Forward."""
-        await self.send_json(message["event"])
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Events go straight through: channels would look after database connections, in a thread, for each."""
+        if message["type"] == "generation.events":
+            for event in message["events"]:
+                await self.forward(event)
+        else:
+            await super().dispatch(message)
+
+    async def forward(self, event: dict[str, Any]) -> None:
+        """To the browser."""
+        await self.send_json(event)
 
     async def _stay_authorised(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -95,11 +104,6 @@ class UserConsumer(_EventConsumer):
         for event in await self._snapshots():
             await self.send_json(event)
 
-    async def generation_event(self, message: dict[str, Any]) -> None:
-        """Forward all but previews: this socket feeds lists."""
-        if message["event"]["type"] != "preview":
-            await self.send_json(message["event"])
-
     @database_sync_to_async
     def _snapshots(self) -> list[events.SnapshotEvent]:
         rows = Generation.objects.for_user(self.user).active().newest_first().with_details()
@@ -116,13 +120,18 @@ class GenerationConsumer(_EventConsumer):
         if not await self._is_mine():
             await self.close(CLOSE_NOT_FOUND)
             return
-        await self.join(events.prompt_group(self.prompt_id))
+        await self.join(events.user_group(self.user.pk), events.preview_group(self.prompt_id))
         first = await self._snapshot()
         if first is None:
             await self.close(CLOSE_NOT_FOUND)
             return
         await self.send_json(first)
         self._ticker = asyncio.create_task(self._tick(first["generation"]))
+
+    async def forward(self, event: dict[str, Any]) -> None:
+        """What is about this one."""
+        if event["prompt_id"] == str(self.prompt_id):
+            await super().forward(event)
 
     async def disconnect(self, code: int) -> None:
         """Leave, and stop ticking."""

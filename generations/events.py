@@ -1,7 +1,7 @@
 """What browsers hear: the payloads of the websocket, and the groups they are sent to.
 
-Everything is addressed to one user or one generation; there is no group for everybody. A generation is known by
-its own id (the prompt_id of its first attempt), whatever later attempts are called upstream.
+Everything is addressed to one user, previews to those who look at one generation; there is no group for everybody. A
+generation is known by its own id (the prompt_id of its first attempt), whatever later attempts are called upstream.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ RELAY_GROUP = "relay"
 
 
 def user_group(user_id: int) -> str:
-    """Everything of one user."""
+    """Everything of one user but previews."""
     return f"user.{user_id}"
 
 
-def prompt_group(generation_id: uuid.UUID) -> str:
-    """One generation."""
-    return f"prompt.{generation_id}"
+def preview_group(generation_id: uuid.UUID) -> str:
+    """Previews of one generation: large, and only for those who look at it."""
+    return f"preview.{generation_id}"
 
 
 def progress_cache_key(generation_id: uuid.UUID) -> str:

@@ -58,20 +58,48 @@ def channel_layer() -> BaseChannelLayer:
     return layer
 
 
-async def send_event(generation_id: Any, user_id: int, event: events.Event) -> None:
-    """Give an event to whoever watches this generation or all of this user's. A failing layer loses it, loudly."""
-    layer = channel_layer()
-    message = {"type": "generation.event", "event": event}
-    try:
-        await layer.group_send(events.prompt_group(generation_id), message)
-        await layer.group_send(events.user_group(user_id), message)
-    except Exception:
-        logger.exception("An event for generation %s could not be sent", generation_id)
+class Outbox:
+    """Events on their way to the channel layer, in order. While one message travels, the next ones become one, too."""
+
+    def __init__(self, sender: LoopThread) -> None:
+        self._sender = sender
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[events.Event]] = {}
+        self._is_draining = False
+
+    def put(self, group: str, event: events.Event) -> None:
+        """Send it soon. Never blocks, never raises; from any thread."""
+        with self._lock:
+            self._waiting.setdefault(group, []).append(event)
+            if self._is_draining:
+                return
+            self._is_draining = True
+        self._sender.run(self._drain())
+
+    async def _drain(self) -> None:
+        while True:
+            with self._lock:
+                batches, self._waiting = self._waiting, {}
+                if not batches:
+                    self._is_draining = False
+                    return
+            for group, batch in batches.items():
+                await self._send(group, batch)
+
+    async def _send(self, group: str, batch: list[events.Event]) -> None:
+        """A failing layer loses them, loudly: whoever watches gets a snapshot when the socket is back."""
+        try:
+            await channel_layer().group_send(group, {"type": "generation.events", "events": batch})
+        except Exception:
+            logger.exception("%d events for %s could not be sent", len(batch), group)
+
+
+outbox = Outbox(sender)
 
 
 def publish(generation: Generation, event: events.Event) -> None:
     """Send once the current transaction is committed (at once outside of one). Never blocks, never raises."""
-    transaction.on_commit(lambda: sender.run(send_event(generation.pk, generation.user_id, event)))
+    transaction.on_commit(lambda: outbox.put(events.user_group(generation.user_id), event))
 
 
 async def _wake_relays() -> None:

@@ -45,35 +45,65 @@ class QueueFullError(Exception):
 
 
 # ---------------------------------------------------------------------------------------------- getting in line
-def check_room(user: User, *, wanted: int = 1) -> None:
-    """QueueFullError when so many more may not wait. Hold the user's share, so that nobody slips in meanwhile."""
-    limit = user.limits.max_queued
-    mine = Generation.objects.filter(user=user)
-    if mine.in_line().count() + len(mine.held().values_list("pk")[:limit]) + wanted > limit:
-        raise QueueFullError(limit)
+class Line:
+    """One user's place in the queue: what they have there, and who may join. Only inside a transaction.
+
+    Until that ends, nobody else changes what this user has in line.
+    """
+
+    def __init__(self, user: User) -> None:
+        self._limits = user.limits
+        self._share = QueueShare.objects.lock(user.pk)
+        self._mine = Generation.objects.filter(user=user)
+        self._in_line = self._mine.in_line().count()
+        self._free = self._limits.max_concurrent - self._in_line - self._mine.upstream().count()
+
+    def enter(self, generation: Generation) -> bool:
+        """Save a new generation: in line if the plan lets one more run, else held back. QueueFullError: no room."""
+        limit = self._limits.max_queued
+        held = len(self._mine.held().values_list("pk")[:limit])
+        if self._in_line + held >= limit:
+            raise QueueFullError(limit)
+        is_in_line = self._free > 0 and not held
+        if is_in_line:
+            generation.cost = _cost(generation.version.template.mean_seconds)
+            generation.priority = self._limits.priority
+            generation.tag = self._next_tag()
+            self._use(generation.tag, generation.cost)
+        generation.save(force_insert=True)
+        return is_in_line
+
+    def admit(self) -> int:
+        """Put as many held generations in line as the plan lets run; how many that were."""
+        if self._free <= 0:
+            return 0
+        held = self._mine.held().order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
+        admitted = 0
+        for pk, mean_seconds in held[: self._free]:
+            tag, cost = self._next_tag(), _cost(mean_seconds)
+            if self._mine.held().filter(pk=pk).update(tag=tag, cost=cost, priority=self._limits.priority):
+                self._use(tag, cost)
+                admitted += 1
+        return admitted
+
+    def _next_tag(self) -> float:
+        return max(QueueClock.objects.now(), self._share.finish_tag)
+
+    def _use(self, tag: float, cost: float) -> None:
+        self._share.finish_tag = tag + cost / self._limits.weight
+        self._share.save(update_fields=["finish_tag"])
+
+
+def _cost(mean_seconds: float) -> float:
+    return min(max(mean_seconds, CHEAPEST_SECONDS), DEAREST_SECONDS)
 
 
 def admit(user: User) -> int:
     """Put as many of the user's held generations in line as the plan lets run; how many that were."""
-    mine = Generation.objects.filter(user=user)
-    limits = user.limits
+    if not Generation.objects.filter(user=user).held().exists():
+        return 0
     with transaction.atomic():
-        share = QueueShare.objects.lock(user.pk)
-        free = limits.max_concurrent - mine.in_line().count() - mine.upstream().count()
-        held = mine.held().order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
-        chosen = list(held[: max(0, free)])
-        if not chosen:
-            return 0
-        tag = max(QueueClock.objects.now(), share.finish_tag)
-        admitted = 0
-        for pk, mean_seconds in chosen:
-            cost = min(max(mean_seconds, CHEAPEST_SECONDS), DEAREST_SECONDS)
-            changed = mine.held().filter(pk=pk).update(tag=tag, cost=cost, priority=limits.priority)
-            tag += changed * cost / limits.weight
-            admitted += changed
-        share.finish_tag = tag
-        share.save(update_fields=["finish_tag"])
-    return admitted
+        return Line(user).admit()
 
 
 # ---------------------------------------------------------------------------------------------- whose turn it is

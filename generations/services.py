@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from generations import fitness, publisher, queue, snapshot, storage, tasks, transitions
-from generations.models import Asset, Generation, QueueShare, TemplateVersion, WorkflowTemplate
+from generations.models import Asset, Generation, TemplateVersion, WorkflowTemplate
 from generations.parameters.bind import bind
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
@@ -55,14 +55,9 @@ def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]
     _check_media(user, parameters, values)
     files = _model_files(version, parameters, values)
     with transaction.atomic():
-        QueueShare.objects.lock(user.pk)
-        queue.check_room(user)
-        generation = Generation.objects.create(
-            user=user, version=version, inputs=json_values(parameters, values), model_files=files
-        )
-        if queue.admit(user):
+        generation = Generation(user=user, version=version, inputs=json_values(parameters, values), model_files=files)
+        if queue.Line(user).enter(generation):
             publisher.wake_relays()
-            generation.refresh_from_db(fields=("tag", "cost", "priority"))
         publisher.publish(generation, snapshot.snapshot_event(generation))
     return generation
 

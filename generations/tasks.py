@@ -6,6 +6,7 @@ The database says what is left to do, never the broker: a lost message is found 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from generations import publisher, queue, snapshot, storage
 from generations.comfy.client import ComfyClient, ViewStream
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem, collect
-from generations.models import Asset, Generation, Output, Status
+from generations.models import Asset, ComfyServer, Generation, Output, Status
 from generations.models.generation import Failure, Retry
 from generations.transitions import transition
 
@@ -65,6 +66,32 @@ class _CanceledMeanwhileError(Exception):
     pass
 
 
+class _Clients:
+    """One client for each server, with its connections kept open from task to task."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_server: dict[tuple[object, ...], ComfyClient] = {}
+
+    def of(self, server: ComfyServer) -> ComfyClient:
+        """Shared: do not close it."""
+        key = (server.url, *sorted(server.headers.items()))
+        with self._lock:
+            if key not in self._by_server:
+                self._by_server[key] = ComfyClient(server.url, headers=server.headers)
+            return self._by_server[key]
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        with self._lock:
+            for client in self._by_server.values():
+                client.close()
+            self._by_server.clear()
+
+
+clients = _Clients()
+
+
 def _copy_all(generation: Generation) -> None:
     items = collect(generation.upstream_outputs or {})
     done = set(generation.outputs.values_list("position", flat=True))
@@ -74,17 +101,16 @@ def _copy_all(generation: Generation) -> None:
     if generation.server is None:
         msg = "its ComfyUI server was deleted"
         raise NotFound(msg)
-    with ComfyClient(generation.server.url, headers=generation.server.headers) as client:
-        _store_each(generation, items, done, client=client)
+    _store_each(generation, items, done, client=clients.of(generation.server))
 
 
 def _store_each(
     generation: Generation, items: Iterable[OutputItem], done: set[int], *, client: ComfyClient | None
 ) -> None:
-    for position, item in enumerate(items):
-        if position in done:
-            continue
-        if not Generation.objects.postpone_storing(generation.pk, seconds=STORING_LEASE_SECONDS):
+    todo = [(position, item) for position, item in enumerate(items) if position not in done]
+    for number, (position, item) in enumerate(todo):
+        # For the first one, claiming did it.
+        if number and not Generation.objects.postpone_storing(generation.pk, seconds=STORING_LEASE_SECONDS):
             raise _CanceledMeanwhileError
         if item.file is None:
             _record(generation, position, item, asset=None)
@@ -175,8 +201,7 @@ def _forget_upstream(generation: Generation) -> None:
     if generation.server is None:
         return
     try:
-        with ComfyClient(generation.server.url, headers=generation.server.headers) as client:
-            client.delete_history(str(generation.prompt_id))
+        clients.of(generation.server).delete_history(str(generation.prompt_id))
     except ComfyError as error:
         logger.info("History of %s stays on %s: %s", generation.prompt_id, generation.server, error)
 

@@ -28,7 +28,8 @@ def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
         announce(generation)
         if generation.status == Status.QUEUED:
             publisher.wake_relays()
-        elif generation.status not in UPSTREAM:
+        elif generation.status not in (*UPSTREAM, Status.SUCCEEDED):
+            # It is neither in line nor on a server any more. (Those that succeed left before.)
             transaction.on_commit(lambda: _let_next_in(generation))
     return True
 

@@ -112,6 +112,15 @@ def clean_cache() -> Iterator[None]:
     cache.clear()
 
 
+@pytest.fixture(autouse=True)
+def closed_clients() -> Iterator[None]:
+    """Connections that tasks keep open end with the test."""
+    yield
+    from generations.tasks import clients
+
+    clients.close()
+
+
 @pytest.fixture
 def eager_tasks() -> Iterator[None]:
     """Celery tasks run where they are sent."""

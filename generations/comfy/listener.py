@@ -218,7 +218,8 @@ class Listener:
         silent_since: float | None = None
         try:
             while True:
-                connection.settimeout(self._patience(silent_since))
+                if connection.gettimeout() != (patience := self._patience(silent_since)):
+                    connection.settimeout(patience)
                 try:
                     opcode, data = connection.recv_data(control_frame=True)
                     return opcode, data

@@ -14,7 +14,7 @@ from generations.comfy.errors import NodeError, Rejected
 from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError
 from generations.comfy.state import HistoryEntry
-from generations.models import Generation, Status, WorkflowTemplate
+from generations.models import Generation, WorkflowTemplate
 from generations.models.generation import Failure, Retry
 from generations.tasks import store_outputs
 from generations.transitions import announce, transition
@@ -26,9 +26,7 @@ OUT_OF_MEMORY = "out_of_memory"
 
 def submitted(generation: Generation) -> None:
     """ComfyUI has it in its queue; the transition was the claim itself, this tells of it."""
-    current = Generation.objects.select_related("version__template").get(pk=generation.pk)
-    if current.status == Status.SUBMITTED:
-        announce(current)
+    announce(generation)
 
 
 def started(prompt_id: uuid.UUID) -> bool:
@@ -42,7 +40,7 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
     A wish to cancel goes before all of these.
     """
     prompt_id = generation.prompt_id
-    if Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists():
+    if entry.outcome != "success" and _is_canceled(generation):
         return canceled(prompt_id)
     if entry.outcome == "interrupted":
         return _interrupted(generation)
@@ -60,8 +58,12 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
             transaction.on_commit(lambda: _ask_to_store(generation.pk))
             if entry.execution_seconds is not None:
                 WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=entry.execution_seconds)
-    # 0 rows although it is still ours: somebody asked to cancel it in this very moment.
+    # 0 rows although it is still ours: its owner asked to cancel it, be it in this very moment.
     return changed or canceled(prompt_id)
+
+
+def _is_canceled(generation: Generation) -> bool:
+    return Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists()
 
 
 def _ask_to_store(pk: uuid.UUID) -> None:
@@ -108,7 +110,7 @@ def lost(generation: Generation) -> bool:
 
     After MAX_ATTEMPTS losses it fails: what ends servers must not be handed to one after the other.
     """
-    if Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists():
+    if _is_canceled(generation):
         return canceled(generation.prompt_id)
     losses = generation.losses + 1
     if losses >= settings.MAX_ATTEMPTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 import uuid
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from generations.comfy.messages import (
     ProgressState,
 )
 from generations.models import Generation
-from generations.publisher import send_event, sender
+from generations.publisher import outbox, sender
 from generations.relay.coalescer import Coalescer
 from generations.relay.progress import ProgressTracker
 
+logger = logging.getLogger(__name__)
+
 PROGRESS_INTERVAL_SECONDS = 0.1
-KEEP_INTERVAL_SECONDS = 1.0
+KEEP_INTERVAL_SECONDS = 3.0
 PREVIEW_INTERVAL_SECONDS = 0.25
 PROGRESS_KEPT_SECONDS = 3600
 
@@ -97,32 +100,48 @@ class Broadcast:
         if prompt_id is not None and self._watch(prompt_id) is not None:
             self._previews.offer(prompt_id, (node_id, content_type, image))
 
-    async def _send_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
-        watch = self._watch(prompt_id)
-        if watch is None:
-            return
-        event: events.ProgressEvent = {
-            "type": "progress",
-            "prompt_id": str(watch.generation_id),
-            "progress": snapshot,
-        }
-        await send_event(watch.generation_id, watch.user_id, event)
-
-    async def _keep_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
+    def _send_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
         watch = self._watch(prompt_id)
         if watch is not None:
-            await cache.aset(events.progress_cache_key(watch.generation_id), snapshot, PROGRESS_KEPT_SECONDS)
+            event: events.ProgressEvent = {
+                "type": "progress",
+                "prompt_id": str(watch.generation_id),
+                "progress": snapshot,
+            }
+            outbox.put(events.user_group(watch.user_id), event)
 
-    async def _send_preview(self, prompt_id: str, preview: tuple[str | None, str, bytes]) -> None:
+    def _keep_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
         watch = self._watch(prompt_id)
-        if watch is None or not await cache.aget(events.watched_cache_key(watch.generation_id)):
+        if watch is not None:
+            sender.run(_keep(events.progress_cache_key(watch.generation_id), snapshot))
+
+    def _send_preview(self, prompt_id: str, preview: tuple[str | None, str, bytes]) -> None:
+        watch = self._watch(prompt_id)
+        if watch is not None:
+            node_id, content_type, image = preview
+            sender.run(_preview(watch.generation_id, node_id, content_type, image))
+
+
+async def _keep(key: str, snapshot: events.Progress) -> None:
+    try:
+        await cache.aset(key, snapshot, PROGRESS_KEPT_SECONDS)
+    except Exception:
+        logger.exception("The newest progress could not be kept")
+
+
+async def _preview(generation_id: uuid.UUID, node_id: str | None, content_type: str, image: bytes) -> None:
+    """Sent only while somebody looks at this generation."""
+    try:
+        if not await cache.aget(events.watched_cache_key(generation_id)):
             return
-        node_id, content_type, image = preview
-        event: events.PreviewEvent = {
-            "type": "preview",
-            "prompt_id": str(watch.generation_id),
-            "node_id": node_id,
-            "content_type": content_type,
-            "data_base64": base64.b64encode(image).decode(),
-        }
-        await send_event(watch.generation_id, watch.user_id, event)
+    except Exception:
+        logger.exception("Whether somebody watches could not be found out")
+        return
+    event: events.PreviewEvent = {
+        "type": "preview",
+        "prompt_id": str(generation_id),
+        "node_id": node_id,
+        "content_type": content_type,
+        "data_base64": base64.b64encode(image).decode(),
+    }
+    outbox.put(events.preview_group(generation_id), event)

@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import threading
-from collections.abc import Awaitable, Callable, Hashable
+import time
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from generations.publisher import LoopThread
-
-logger = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class Coalescer(Generic[K, V]):
-    """Hands values to `send` on the loop of `sender`. `offer` never blocks, whatever `send` waits for."""
+    """Hands values to `send`, which must not block: at once, or from the loop of `timer` when their time has come."""
 
-    def __init__(self, sender: LoopThread, send: Callable[[K, V], Awaitable[None]], *, interval_seconds: float) -> None:
-        self._sender = sender
+    def __init__(self, timer: LoopThread, send: Callable[[K, V], None], *, interval_seconds: float) -> None:
+        self._timer = timer
         self._send = send
         self._interval = interval_seconds
         self._lock = threading.Lock()
-        self._latest: dict[K, V] = {}
-        self._busy: set[K] = set()
+        self._sent_at: dict[K, float] = {}
+        self._waiting: dict[K, V] = {}
 
     def offer(self, key: K, value: V) -> None:
         """Send `value` now, or when the interval since the last one is over, unless a newer one replaces it."""
+        now = time.monotonic()
         with self._lock:
-            self._latest[key] = value
-            if key in self._busy:
+            if key in self._waiting:
+                self._waiting[key] = value
                 return
-            self._busy.add(key)
-        self._sender.run(self._drain(key))
+            left = self._sent_at.get(key, -self._interval) + self._interval - now
+            if left <= 0:
+                self._sent_at[key] = now
+            else:
+                self._waiting[key] = value
+        if left <= 0:
+            self._send(key, value)
+        else:
+            loop = self._timer.loop
+            loop.call_soon_threadsafe(loop.call_later, left, self._send_waiting, key)
 
     def forget(self, key: K) -> None:
         """Drop what is not sent yet: it is out of date."""
         with self._lock:
-            self._latest.pop(key, None)
+            self._waiting.pop(key, None)
+            self._sent_at.pop(key, None)
 
-    async def _drain(self, key: K) -> None:
-        while True:
-            with self._lock:
-                if key not in self._latest:
-                    self._busy.discard(key)
-                    return
-                value = self._latest.pop(key)
-            try:
-                await self._send(key, value)
-            except Exception:
-                logger.exception("A progress message could not be sent")
-            await asyncio.sleep(self._interval)
+    def _send_waiting(self, key: K) -> None:
+        with self._lock:
+            if key not in self._waiting:
+                return
+            value = self._waiting.pop(key)
+            self._sent_at[key] = time.monotonic()
+        self._send(key, value)

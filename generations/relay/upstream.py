@@ -70,26 +70,25 @@ class Upstream:
 
     # ------------------------------------------------------------------------------------ looking
     def look(self, prompt_ids: Iterable[str]) -> tuple[dict[str, Sighting], QueueState]:
-        """Where each of these is, and the queue as it was meanwhile."""
-        wanted = list(prompt_ids)
-        found: dict[str, Sighting] = {}
-        for prompt_id in wanted:
-            if (entry := self._client.history(prompt_id)) is not None:
-                found[prompt_id] = Sighting("ended", entry)
+        """Where each of these is, and the queue as it was at first.
+
+        A prompt leaves the queue in the same moment in which its history is written (execution.py, task_done): what
+        is neither in the queue nor afterwards in the history, the server does not have.
+        """
         queue = self._client.queue()
         running = {item.prompt_id for item in queue.running}
-        for prompt_id in wanted:
-            if prompt_id not in found:
-                is_there = prompt_id in queue.prompt_ids
-                found[prompt_id] = (
-                    Sighting("running" if prompt_id in running else "waiting")
-                    if is_there
-                    else self._look_again(prompt_id)
-                )
-        return found, queue
+        waiting = queue.prompt_ids - running
+        return {
+            prompt_id: Sighting("running")
+            if prompt_id in running
+            else Sighting("waiting")
+            if prompt_id in waiting
+            else self._look_closer(prompt_id)
+            for prompt_id in prompt_ids
+        }, queue
 
-    def _look_again(self, prompt_id: str) -> Sighting:
-        """It may have ended, or have begun, between the two questions; newer servers answer both in one."""
+    def _look_closer(self, prompt_id: str) -> Sighting:
+        """It is not in the queue any more; newer servers say in one answer whether they know it at all."""
         if self._has_jobs:
             try:
                 job = self._client.job(prompt_id)

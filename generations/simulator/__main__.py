@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from generations.simulator.faults import Faults
+from generations.simulator.profiles import PROFILES
 from generations.simulator.server import Simulator, finite
 
 # Asking is safer than Linux's parent-death signal, which comes already when the thread that started us ends.
@@ -32,6 +33,8 @@ def main() -> None:
             preview_method=options.preview_method,
             preview_size=options.preview_size,
             checkpoints=tuple(options.checkpoint),
+            profile=options.profile,
+            job_seconds=options.job_seconds,
         )
         simulator.faults.set(**{"history_delay": options.history_delay, **dict(options.fault)})
         asyncio.run(_serve(simulator, options, parent))
@@ -46,6 +49,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--history-delay", type=finite, default=0.0, help="seconds from the end to the history entry")
     parser.add_argument("--preview-method", choices=["auto", "latent2rgb", "taesd", "none"], default="auto")
     parser.add_argument("--preview-size", type=int, default=512, help="pixels of the longer side")
+    parser.add_argument("--profile", choices=list(PROFILES), default="0.3.64", help="the version to behave like")
+    parser.add_argument("--job-seconds", type=finite, default=0.0, help="each prompt takes at least so long")
     parser.add_argument("--checkpoint", action="append", default=[], help="a further model file to pretend to have")
     parser.add_argument("--fault", action="append", default=[], type=_fault, metavar="NAME=VALUE")
     parser.add_argument("--exit-with-parent", action="store_true")

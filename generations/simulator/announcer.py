@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from generations.simulator.faults import Faults
 from generations.simulator.nodes.base import Preview
+from generations.simulator.profiles import Profile
 from generations.simulator.prompt_queue import Item
 from generations.simulator.sockets import BROADCAST, PREVIEW_IMAGE, Sockets
 
@@ -57,7 +58,9 @@ class Run:
 class Announcer:
     """Knows who hears what: life-cycle and node messages go to the session alone, progress to all if there is none."""
 
-    def __init__(self, sockets: Sockets, faults: Faults, *, preview_size: int) -> None:
+    def __init__(self, sockets: Sockets, faults: Faults, *, preview_size: int, profile: Profile) -> None:
+        self._profile = profile
+        self._progress_at = 0.0
         self._sockets = sockets
         self._faults = faults
         self._preview_size = preview_size
@@ -132,8 +135,12 @@ class Announcer:
         if preview is not None and has_metadata:
             self._preview(run, node_id, preview)
         shown = float("nan") if self._faults.nan_progress else value
+        is_due = time.monotonic() - self._progress_at >= self._profile.progress_interval
+        if is_due:
+            self._progress_at = time.monotonic()
         data = {"value": shown, "max": maximum, "prompt_id": run.item.prompt_id, "node": node_id}
-        self._sockets.publish("progress", data, run.sid)
+        if is_due:
+            self._sockets.publish("progress", data, run.sid)
         if preview is not None and not has_metadata:
             self._preview(run, node_id, preview)
 
@@ -148,7 +155,9 @@ class Announcer:
             "parent_node_id": None,
             "real_node_id": node_id,
         }
-        self._sockets.publish("progress_state", {"prompt_id": run.item.prompt_id, "nodes": run.states}, run.sid)
+        if self._profile.has_progress_state:
+            nodes = {"prompt_id": run.item.prompt_id, "nodes": run.states}
+            self._sockets.publish("progress_state", nodes, run.sid)
 
     def _preview(self, run: Run, node_id: str, preview: Preview) -> None:
         buffer = io.BytesIO()

@@ -41,7 +41,9 @@ class Worker:
         queue: PromptQueue,
         announcer: Announcer,
         faults: Faults,
+        job_seconds: float = 0.0,
     ) -> None:
+        self._job_seconds = job_seconds
         self._registry = registry
         self._environment = environment
         self._queue = queue
@@ -87,6 +89,10 @@ class Worker:
                 logger.exception("This prompt ended the worker, as it ends ComfyUI's; only a restart helps")
                 self._play_dead(epoch)
 
+    def _block(self, run: Run) -> None:
+        """A node in native code that never comes back."""
+        self._wait_while(lambda: self._faults.stuck_node, run.epoch)
+
     def _play_dead(self, epoch: int) -> None:
         with contextlib.suppress(_Abandoned):
             self._wait_while(lambda: True, epoch)
@@ -101,8 +107,12 @@ class Worker:
         self._take_cached(run)
         self._announcer.life_cycle(run, "execution_cached", nodes=list(run.results), prompt_id=item.prompt_id)
         is_completed = False
+        slow_until = time.monotonic() + self._job_seconds
         try:
             self._run_nodes(run)
+            while time.monotonic() < slow_until:
+                self._check_interrupted(run)
+                time.sleep(POLL_SECONDS)
             self._announcer.life_cycle(run, "execution_success", prompt_id=item.prompt_id)
             is_completed = True
         except (Interrupted, _NodeFailed):
@@ -206,6 +216,7 @@ class Worker:
             inputs = self._inputs(run, node_id)
             self._check_interrupted(run)
             self._break(run.node_type(node_id))
+            self._block(run)
             result = self._instance(run, node_id).run(self._context(run, node_id), **inputs)
         except Interrupted:
             self._announcer.interrupted(run, node_id)

@@ -6,21 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-ACTIONS = ("drop_sockets", "half_open")
+ACTIONS = ("drop_sockets", "half_open", "clear_queue", "evict_history")
 
 
 @dataclass(slots=True)
 class Faults:
     """All off by default. Counters ("times") count down; the others stay until they are set back.
 
-    Two more are no states but happen once, at the moment they are set: `drop_sockets` cuts every socket off, and
-    `half_open` makes those that are open now deaf and dumb, as a network that swallows packets does.
+    Some are no states but happen once, at the moment they are set: `drop_sockets` cuts every socket off, `half_open`
+    makes those that are open now deaf and dumb, as a network that swallows packets does, `clear_queue` and
+    `evict_history` are what somebody else may do to what waits and to what ended.
     """
 
     history_delay: float = 0.0  # seconds between execution_success and the history entry
     events_before_reply: float = 0.0  # seconds by which events overtake the answer of POST /prompt
     slow_object_info: float = 0.0  # seconds
     zombie: bool = False  # prompts are accepted and taken from the queue, nothing is run
+    stuck_node: bool = False  # the next node starts, never ends and cannot be interrupted; only a restart helps
     ignore_interrupt: bool = False  # a node that blocks in native code
     nan_progress: bool = False
     unknown_messages: bool = False  # types of text and binary frames that nobody knows

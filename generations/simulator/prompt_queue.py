@@ -30,7 +30,7 @@ class Item:
         return [self.number, self.prompt_id, self.prompt, self.extra_data, self.outputs]
 
     def historic(self) -> list[Any]:
-        """As /history shows it."""
+        """As /history shows it, and newer servers' /queue."""
         shown = {key: value for key, value in self.extra_data.items() if key not in SECRETS}
         return [self.number, self.prompt_id, self.prompt, shown, self.outputs]
 
@@ -110,13 +110,32 @@ class PromptQueue:
         with self._condition:
             return self._running is not None and self._running.prompt_id == prompt_id
 
-    def wire(self) -> dict[str, Any]:
+    def wire(self, *, shows_secrets: bool = True) -> dict[str, Any]:
         """The body of GET /queue: pending ones in heap order, not sorted."""
+        shown = Item.wire if shows_secrets else Item.historic
         with self._condition:
             return {
-                "queue_running": [self._running.wire()] if self._running is not None else [],
-                "queue_pending": [item.wire() for item in self._heap],
+                "queue_running": [shown(self._running)] if self._running is not None else [],
+                "queue_pending": [shown(item) for item in self._heap],
             }
+
+    def job(self, prompt_id: str) -> dict[str, Any] | None:
+        """The entry of /api/jobs; None for an unknown one. What is null is left out (comfy_execution/jobs.py)."""
+        with self._condition:
+            if self._running is not None and self._running.prompt_id == prompt_id:
+                return _job(self._running, "in_progress")
+            waiting = next((item for item in self._heap if item.prompt_id == prompt_id), None)
+            if waiting is not None:
+                return _job(waiting, "pending")
+            entry = self._history.get(prompt_id)
+            return None if entry is None else _ended_job(prompt_id, entry)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All that are known: what runs, what waits in its order, what ended, newest first."""
+        with self._condition:
+            known = [*([self._running] if self._running is not None else []), *sorted(self._heap)]
+            ids = [item.prompt_id for item in known] + list(reversed(self._history))
+            return [job for prompt_id in ids if (job := self.job(prompt_id)) is not None]
 
     def clear(self) -> None:
         """Drop everything that waits."""
@@ -169,3 +188,32 @@ class PromptQueue:
             self._history.clear()
             self._counter = 0
             self._epoch += 1
+
+
+def _job(item: Item, status: str) -> dict[str, Any]:
+    job = {"id": item.prompt_id, "status": status, "priority": item.number, "outputs_count": 0}
+    if "create_time" in item.extra_data:
+        job["create_time"] = item.extra_data["create_time"]
+    return job
+
+
+def _ended_job(prompt_id: str, entry: dict[str, Any]) -> dict[str, Any]:
+    number, _, prompt, extra_data, _ = entry["prompt"]
+    messages = entry["status"]["messages"]
+    was_interrupted = any(kind == "execution_interrupted" for kind, _ in messages)
+    status = "completed" if entry["status"]["completed"] else "cancelled" if was_interrupted else "failed"
+    items = [item for output in entry["outputs"].values() for value in output.values() for item in value]
+    job = {
+        "id": prompt_id,
+        "status": status,
+        "priority": number,
+        "outputs_count": len(items),
+        "outputs": entry["outputs"],
+        "execution_status": entry["status"],
+        "execution_start_time": messages[0][1]["timestamp"],
+        "execution_end_time": messages[-1][1]["timestamp"],
+        "workflow": {"prompt": prompt, "extra_data": extra_data},
+    }
+    if "create_time" in extra_data:
+        job["create_time"] = extra_data["create_time"]
+    return job

@@ -8,6 +8,7 @@ import math
 import platform
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,13 +17,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from generations.simulator import COMFYUI_VERSION
 from generations.simulator.announcer import Announcer
 from generations.simulator.execution import Worker
 from generations.simulator.faults import Faults
 from generations.simulator.files import TROUBLE, Files
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment, Node
+from generations.simulator.profiles import PROFILES
 from generations.simulator.prompt_queue import Item, PromptQueue
 from generations.simulator.sockets import MAX_UPLOAD_BYTES, SERVER_FLAGS, Sockets
 from generations.simulator.validation import Validator, error
@@ -58,18 +59,29 @@ class Simulator:
         preview_method: str = "auto",
         preview_size: int = 512,
         checkpoints: tuple[str, ...] = (),
+        profile: str = "0.3.64",
+        job_seconds: float = 0.0,
     ) -> None:
+        self.profile = PROFILES[profile]
         models = {**MODELS, "checkpoints": sorted({*MODELS["checkpoints"], *checkpoints})}
         self.environment = Environment(data_dir, models, step_seconds, preview_method)
-        self.sockets = Sockets()
-        self.faults = Faults(actions={"drop_sockets": self.sockets.drop, "half_open": self.sockets.mute})
+        self.sockets = Sockets(has_feature_flags=self.profile.has_feature_flags)
         self.queue = PromptQueue(self._announce_queue)
+        self.faults = Faults(
+            actions={
+                "drop_sockets": self.sockets.drop,
+                "half_open": self.sockets.mute,
+                "clear_queue": self.queue.clear,
+                "evict_history": self.queue.clear_history,
+            }
+        )
         self.worker = Worker(
             registry=REGISTRY,
             environment=self.environment,
             queue=self.queue,
-            announcer=Announcer(self.sockets, self.faults, preview_size=preview_size),
+            announcer=Announcer(self.sockets, self.faults, preview_size=preview_size, profile=self.profile),
             faults=self.faults,
+            job_seconds=job_seconds,
         )
         self._files = Files(self.environment, self.faults)
         self._runner: web.AppRunner | None = None
@@ -116,7 +128,10 @@ class Simulator:
 
     # ------------------------------------------------------------------------------------- routes
     def _application(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_UPLOAD_BYTES, middlewares=[_check_origin, _plain_errors])
+        middlewares = [_check_origin, _plain_errors]
+        if self.profile.refuses_cross_site:
+            middlewares.insert(0, _check_site)
+        app = web.Application(client_max_size=MAX_UPLOAD_BYTES, middlewares=middlewares)
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "/ws", self._ws),
             ("GET", "/prompt", self._get_prompt),
@@ -145,6 +160,11 @@ class Simulator:
                     app.router.add_get(alias, handler)  # answers HEAD as well
                 else:
                     app.router.add_post(alias, handler)
+        if self.profile.has_jobs:
+            app.router.add_get("/api/jobs", self._jobs)
+            app.router.add_get("/api/jobs/{prompt_id}", self._job)
+        if self.profile.has_job_cancel:
+            app.router.add_post("/api/jobs/{prompt_id}/cancel", self._cancel_job)
         app.router.add_get("/simulator/faults", self._get_faults)
         app.router.add_post("/simulator/faults", self._post_faults)
         app.router.add_post("/simulator/restart", self._post_restart)
@@ -171,11 +191,19 @@ class Simulator:
         if "prompt" not in body:
             return _refuse(error("no_prompt", "No prompt provided", "No prompt provided"), {})
         prompt = body["prompt"]
-        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
-        verdict = Validator(REGISTRY, self.environment, prompt).run(body.get("partial_execution_targets"))
+        prompt_id = str(body.get("prompt_id", uuid.uuid4()) if self.profile.honours_prompt_ids else uuid.uuid4())
+        if self.profile.wants_canonical_ids and not _is_canonical(prompt_id):
+            message = "prompt_id must be a UUID in its canonical form"
+            return _refuse(error("invalid_prompt_id", message, prompt_id), {})
+        validator = Validator(
+            REGISTRY, self.environment, prompt, names_missing_node_type=self.profile.names_missing_node_type
+        )
+        verdict = validator.run(body.get("partial_execution_targets"))
         extra_data = body.get("extra_data", {})
         if "client_id" in body:
             extra_data["client_id"] = body["client_id"]
+        if self.profile.adds_create_time:
+            extra_data["create_time"] = int(time.time() * 1000)
         if verdict.error is not None:
             return _refuse(verdict.error, verdict.node_errors)
         self.queue.put(Item(number, prompt_id, prompt, extra_data, verdict.outputs))
@@ -185,7 +213,7 @@ class Simulator:
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
     async def _get_queue(self, request: web.Request) -> web.Response:
-        return web.json_response(self.queue.wire())
+        return web.json_response(self.queue.wire(shows_secrets=self.profile.shows_secrets))
 
     async def _post_queue(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -200,10 +228,39 @@ class Simulator:
             prompt_id = (await request.json()).get("prompt_id")
         except json.JSONDecodeError:
             prompt_id = None
-        # An empty id counts as none: whatever runs is stopped.
-        if not prompt_id or self.queue.is_running(prompt_id):
+        # An empty id counts as none: whatever runs is stopped. So it is on servers that do not look at the id.
+        if not prompt_id or not self.profile.has_targeted_interrupt or self.queue.is_running(prompt_id):
             self.worker.interrupt()
         return web.Response()
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        wanted = set(request.query["status"].split(",")) if "status" in request.query else None
+        jobs = [job for job in self.queue.jobs() if wanted is None or job["status"] in wanted]
+        limit, offset = int(request.query.get("limit", str(len(jobs)))), int(request.query.get("offset", "0"))
+        page = jobs[offset : offset + limit]
+        details = ("outputs", "execution_status", "workflow")
+        shown = [{key: value for key, value in job.items() if key not in details} for job in page]
+        pagination = {
+            "offset": offset, "limit": limit, "total": len(jobs), "has_more": offset + len(page) < len(jobs),
+        }  # fmt: skip
+        return web.json_response({"jobs": shown, "pagination": pagination})
+
+    async def _job(self, request: web.Request) -> web.Response:
+        job = self.queue.job(request.match_info["prompt_id"])
+        if job is None:
+            return web.json_response({"error": "Job not found"}, status=404)
+        return web.json_response(job)
+
+    async def _cancel_job(self, request: web.Request) -> web.Response:
+        prompt_id = request.match_info["prompt_id"]
+        job = self.queue.job(prompt_id)
+        if job is None:
+            return web.json_response({"error": "Job not found"}, status=404)
+        if job["status"] == "pending":
+            self.queue.delete(prompt_id)
+        elif job["status"] == "in_progress" and self.queue.is_running(prompt_id):
+            self.worker.interrupt()
+        return web.json_response({"cancelled": job["status"] in {"pending", "in_progress"}})
 
     async def _free(self, request: web.Request) -> web.Response:
         if (await request.json()).get("free_memory"):
@@ -245,7 +302,7 @@ class Simulator:
             "os": "posix",
             "ram_total": 16 * GIB,
             "ram_free": 8 * GIB,
-            "comfyui_version": COMFYUI_VERSION,
+            "comfyui_version": self.profile.version,
             "required_frontend_version": "1.27.10",
             "installed_templates_version": "0.1.95",
             "required_templates_version": "0.1.95",
@@ -266,6 +323,8 @@ class Simulator:
         return web.json_response({"system": system, "devices": [device]})
 
     async def _features(self, request: web.Request) -> web.Response:
+        if not self.profile.has_feature_flags:
+            raise web.HTTPNotFound
         return web.json_response(SERVER_FLAGS)
 
     async def _models(self, request: web.Request) -> web.Response:
@@ -348,6 +407,21 @@ async def _check_origin(request: web.Request, handler: Handler) -> web.StreamRes
         if theirs.hostname and (theirs.hostname != ours.hostname or ports_differ):
             return web.Response(status=403)
     return await handler(request)
+
+
+@web.middleware
+async def _check_site(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A browser says by itself when a page of another site asks."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return web.Response(status=403)
+    return await handler(request)
+
+
+def _is_canonical(prompt_id: str) -> bool:
+    try:
+        return str(uuid.UUID(prompt_id)) == prompt_id
+    except ValueError:
+        return False
 
 
 @web.middleware

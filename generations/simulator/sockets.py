@@ -27,7 +27,8 @@ Frame = str | bytes
 class Sockets:
     """`publish` may be called from any thread; frames leave in that order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_feature_flags: bool = True) -> None:
+        self._has_feature_flags = has_feature_flags
         self._by_id: dict[str, web.WebSocketResponse] = {}
         self._flags: dict[str, dict[str, Any]] = {}
         self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
@@ -144,7 +145,7 @@ class Sockets:
                 kind, data = body.get("type"), body.get("data", {})
             except (ValueError, AttributeError):
                 continue
-            if is_first and kind == "feature_flags":
+            if is_first and kind == "feature_flags" and self._has_feature_flags:
                 self._flags[sid] = data if isinstance(data, dict) else {}
                 await _send(socket, encode("feature_flags", SERVER_FLAGS))
             is_first = False

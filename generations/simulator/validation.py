@@ -39,7 +39,15 @@ def error(kind: str, message: str, details: str = "", **extra_info: Any) -> dict
 class Validator:
     """Checks one prompt and coerces its constants in place, as ComfyUI does. Use it once."""
 
-    def __init__(self, registry: dict[str, type[Node]], environment: Environment, prompt: Prompt) -> None:
+    def __init__(
+        self,
+        registry: dict[str, type[Node]],
+        environment: Environment,
+        prompt: Prompt,
+        *,
+        names_missing_node_type: bool = False,
+    ) -> None:
+        self._names_missing_node_type = names_missing_node_type
         self._registry = registry
         self._environment = environment
         self._prompt = prompt
@@ -58,7 +66,11 @@ class Validator:
             node_class = self._registry.get(node["class_type"])
             if node_class is None:
                 message = f"Cannot execute because node {node['class_type']} does not exist."
-                return Verdict(error("invalid_prompt", message, where))
+                if not self._names_missing_node_type:
+                    return Verdict(error("invalid_prompt", message, where))
+                title = node.get("_meta", {}).get("title", node["class_type"])
+                extra = {"node_id": node_id, "class_type": node["class_type"], "node_title": title}
+                return Verdict(error("missing_node_type", message, where, **extra))
             if node_class.is_output and (targets is None or node_id in targets):
                 outputs.append(node_id)
         if not outputs:

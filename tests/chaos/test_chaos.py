@@ -43,8 +43,10 @@ def _echo(listener: socket.socket) -> None:
 def test_the_proxy_passes_stalls_refuses_and_cuts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_echo, args=(listener,), daemon=True).start()
-        with Proxy(listener.getsockname()[1]) as proxy:
-            client = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+        with (
+            Proxy(listener.getsockname()[1]) as proxy,
+            socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client,
+        ):
             client.sendall(b"one")
             assert client.recv(10) == b"one"
             proxy.set("stall")

@@ -103,6 +103,8 @@ def test_a_dear_template_counts_for_more(server: ComfyServer) -> None:
     cheap, dear = make_template("cheap"), make_template("dear")
     WorkflowTemplate.objects.filter(pk=cheap.pk).update(mean_seconds=1.0)
     WorkflowTemplate.objects.filter(pk=dear.pk).update(mean_seconds=4.0)
+    cheap.refresh_from_db()
+    dear.refresh_from_db()
     one, two = person("one"), person("two")
     for _ in range(40):
         submit(one, cheap)

@@ -74,7 +74,7 @@ def test_watchers_hear_the_whole_story_in_order(relay: Supervisor, reaches: Reac
         ready.set()
         heard: list[Any] = []
         while not heard or not heard[-1].get("generation", heard[-1]).get("is_terminal"):
-            heard.append((await layer.receive(channel))["event"])
+            heard.extend((await layer.receive(channel))["events"])
         return heard
 
     user, template = make_user(), make_template()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from generations import services
@@ -15,6 +16,8 @@ from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.relay import agent as agent_module
 from generations.relay import health as health_module
 from generations.relay.supervisor import Supervisor
+from generations.simulator.profiles import PROFILES
+from tests.generations.conftest import running_relay
 from tests.support.factories import make_server, make_template, make_user, version_of
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
@@ -153,13 +156,13 @@ def test_a_history_that_was_evicted_before_it_was_read_means_running_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(agent_module, "HISTORY_RETRIES", 2)
-    queue = simulator.simulator.queue
-    keep = queue.history
-    monkeypatch.setattr(queue, "history", lambda prompt_id: {} if "attempt" not in seen else keep(prompt_id))
-    seen: set[str] = set()
-    generation = submit(template)
-    eventually(lambda: Generation.objects.get(pk=generation.pk).losses == 1)
-    seen.add("attempt")
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 60.0)
+    slow(simulator)
+    simulator.faults.set(history_delay=0.2)
+    generation = reaches(submit(template, steps=5), Status.RUNNING)
+    simulator.faults.set(half_open=True)
+    eventually(lambda: simulator.simulator.queue.remaining() == 0)
+    simulator.faults.set(evict_history=True, drop_sockets=True)
     assert reaches(generation, Status.SUCCEEDED).outputs.count() == 2
 
 
@@ -247,8 +250,6 @@ def test_work_of_an_unreachable_server_goes_to_another(
 def test_canceling_on_an_unreachable_server_does_not_wait_for_it_and_is_made_good_later(
     transactional_db: None, eager_tasks: None, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
-    from tests.generations.conftest import running_relay
-
     with RunningSimulator(step_seconds=0.1) as simulator, running_relay():
         make_server(url=simulator.url)
         generation = reaches(submit(template, steps=40), Status.RUNNING)
@@ -292,3 +293,55 @@ def test_the_measured_run_time_is_learned(
     before = WorkflowTemplate.objects.get().mean_seconds
     reaches(submit(template), Status.SUCCEEDED)
     assert WorkflowTemplate.objects.get().mean_seconds < before
+
+
+@pytest.mark.parametrize("profile", list(PROFILES))
+@pytest.mark.usefixtures("eager_tasks")
+def test_every_version_of_comfyui_is_served(profile: str, template: WorkflowTemplate, reaches: Reaches) -> None:
+    """Runs, cancels the right one, and survives a restart, whatever the server can do."""
+    with RunningSimulator(step_seconds=0.05, profile=profile) as simulator, running_relay():
+        make_server(url=simulator.url)
+        first = reaches(submit(template, steps=6), Status.RUNNING)
+        second = reaches(submit(template, steps=6, seed=3), Status.SUBMITTED)
+        services.cancel(first)
+        reaches(first, Status.CANCELED)
+        done = reaches(second, Status.SUCCEEDED)
+        assert (done.losses, done.outputs.count()) == (0, 2)
+        third = reaches(submit(template, steps=10, seed=4), Status.RUNNING)
+        simulator.restart()
+        done = reaches(third, Status.SUCCEEDED)
+        assert (done.losses, done.outputs.count()) == (1, 2)
+        assert ComfyServer.objects.get().comfyui_version == PROFILES[profile].version
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_a_server_that_draws_its_own_ids_is_searched_for_ours(template: WorkflowTemplate, reaches: Reaches) -> None:
+    """Its answer to POST /prompt is lost: the prompt is found by its mark, and run once only."""
+    with RunningSimulator(step_seconds=0.02, profile="0.3.40") as simulator, running_relay() as relay:
+        make_server(url=simulator.url)
+        eventually(lambda: ComfyServer.objects.filter(state="online").exists())
+        (agent,) = relay._agents.values()
+        agent._client._http.timeout = httpx.Timeout(0.5)
+        simulator.faults.set(post_timeout=1)
+        done = reaches(submit(template, steps=4), Status.SUCCEEDED)
+        assert (done.attempt, done.outputs.count()) == (1, 2)
+        assert len(pictures(simulator)) == 2  # this workflow makes two
+
+
+def test_a_node_that_cannot_be_stopped_means_a_stuck_server(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_module, "UNSTOPPABLE_SECONDS", 0.5)
+    WorkflowTemplate.objects.update(time_limit_seconds=1)
+    simulator.faults.set(stuck_node=True)
+    generation = reaches(submit(template), Status.RUNNING)
+    eventually(lambda: ComfyServer.objects.get().state == "wedged")
+    assert "cannot be stopped" in ComfyServer.objects.get().state_message
+    reaches(generation, Status.QUEUED)
+    simulator.faults.set(stuck_node=False)
+    simulator.restart()
+    assert reaches(generation, Status.SUCCEEDED).losses == 1

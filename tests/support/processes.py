@@ -147,7 +147,7 @@ class Cluster:
     def __init__(self, env: dict[str, str]) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.env = {**env, "SECRET_KEY": SECRET, "PUBLIC_URL": self.url, "DATA_DIR": "/nonexistent"}
+        self.env = {"SECRET_KEY": SECRET, "PUBLIC_URL": self.url, "DATA_DIR": "/nonexistent", **env}
         self.processes: dict[str, Process] = {}
 
     def manage(self, *command: str) -> str:
@@ -182,24 +182,24 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(postgres_url: str, redis_url: str) -> Iterator[Cluster]:
-    """A cluster with a database and a bucket of its own, web answering; both are gone afterwards."""
+def running_cluster(postgres_url: str, redis_url: str, *, folder: Path | None = None) -> Iterator[Cluster]:
+    """A cluster with a database of its own, web answering; results go to a bucket of its own, or into `folder`."""
     name = f"comfysaas_test_{uuid.uuid4().hex[:10]}"
     with ExitStack() as stack:
         with psycopg.connect(postgres_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         stack.callback(_drop, postgres_url, name)
-        s3_url = stack.enter_context(s3.running_s3())
-        cluster = Cluster(
-            {
-                "DATABASE_URL": postgres_url.rsplit("/", 1)[0] + f"/{name}",
-                "REDIS_URL": redis_url,
+        env = {"DATABASE_URL": postgres_url.rsplit("/", 1)[0] + f"/{name}", "REDIS_URL": redis_url}
+        if folder is not None:
+            env["DATA_DIR"] = str(folder)
+        else:
+            env |= {
                 "S3_BUCKET": s3.BUCKET,
-                "S3_ENDPOINT_URL": s3_url,
+                "S3_ENDPOINT_URL": stack.enter_context(s3.running_s3()),
                 "S3_ACCESS_KEY_ID": s3.CREDENTIALS["access_key"],
                 "S3_SECRET_ACCESS_KEY": s3.CREDENTIALS["secret_key"],
             }
-        )
+        cluster = Cluster(env)
         stack.callback(cluster.stop)
         cluster.manage("migrate", "--verbosity", "0")
         cluster.manage("starters")

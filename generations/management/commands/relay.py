@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from comfysaas.database import commit_lazily
 from generations.relay.supervisor import Supervisor
+
+# Many short threads that wait for each other: at Python's usual 5 ms, an event would wait longer than it takes.
+SWITCH_SECONDS = 0.0005
 
 
 class Command(BaseCommand):
     help = "Claim queued generations, run them on the ComfyUI servers and follow them."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        commit_lazily()
+        sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: supervisor.stop())

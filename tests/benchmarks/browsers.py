@@ -1,0 +1,64 @@
+"""A thousand browsers on one web process: how long until all are connected, what each costs, what they hear when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import aiohttp
+
+from tests.benchmarks.common import Result, add_server, add_users, cluster, milliseconds, percentile, sessions
+from tests.benchmarks.latency import Heard, _submitted, compare, fakes, listen, submit_all
+from tests.support.waiting import eventually
+
+USERS, SOCKETS_EACH, RATE, SECONDS = 50, 20, 2.0, 10.0
+
+
+def _resident_kib(pid: int) -> int:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1])
+
+
+async def _connect_all(web: str, cookies: list[str]) -> float:
+    """Seconds until all sockets have got their first message or, with nothing to tell, are open."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def one(cookie: str) -> None:
+            headers = {"Cookie": f"sessionid={cookie}", "Origin": web}
+            socket = await session.ws_connect(f"{web}/ws/generations/", headers=headers)
+            await socket.receive(timeout=60)
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(one(cookie) for cookie in cookies for _ in range(SOCKETS_EACH)))
+        return time.perf_counter() - begin
+
+
+def measure() -> list[Result]:
+    """All numbers."""
+    with fakes(1, RATE) as urls, cluster() as running:
+        add_server(running, "fake", urls[0], slots=100)
+        emails = [f"bench{number}@example.com" for number in range(USERS)]
+        keys = add_users(running, emails)
+        cookies = sessions(running, emails)
+        running.start("relay")
+        submit_all(running, keys, USERS)
+        eventually(lambda: _submitted(urls) >= USERS, seconds=60, what="all to be running")
+        pid = running.processes["web"]._process.pid
+        before = _resident_kib(pid)
+        seconds = asyncio.run(_connect_all(running.url, cookies))
+        after = _resident_kib(pid)
+        direct, browsers = asyncio.run(listen(urls, running.url, cookies, seconds=SECONDS, sockets_each=SOCKETS_EACH))
+    added: list[float] = []
+    for heard in browsers:
+        mine: Heard = {key: moment for key, moment in direct.items() if any(key[0] == other[0] for other in heard)}
+        added += compare(mine, heard)[0]
+    number = len(browsers)
+    return [
+        Result("browsers_connected", number, ""),
+        Result("browsers_connect_seconds", round(seconds, 2), "s"),
+        Result("browsers_memory_per_socket_kib", round((after - before) / number, 1), "KiB"),
+        milliseconds("browsers_delivery_p50_ms", percentile(added, 0.5)),
+        milliseconds("browsers_delivery_p99_ms", percentile(added, 0.99)),
+        Result("browsers_deliveries_per_second", round(len(added) / SECONDS), "1/s"),
+    ]

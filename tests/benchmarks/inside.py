@@ -1,0 +1,95 @@
+"""Measurements that need the product's own functions: run inside `manage.py shell` of a cluster by `fairness`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+import uuid
+
+from django.utils import timezone
+
+from accounts.models import Plan, User
+from generations import queue, services
+from generations.models import ComfyServer, Generation, Status, TemplateVersion
+from generations.queue import Taste
+
+CLAIMS = 200
+INPUTS = {"prompt": "a fox", "width": 64, "height": 64, "steps": 1, "count": 1}
+
+
+def person(name: str) -> User:
+    """With room for everything."""
+    plan, _ = Plan.objects.get_or_create(name="bench", defaults={"max_queued": 1_000_000, "max_concurrent": 8})
+    user, _ = User.objects.get_or_create(email=f"{name}@example.com", defaults={"plan": plan})
+    return User.objects.select_related("plan").get(pk=user.pk)
+
+
+def fill(user: User, version: TemplateVersion, number: int) -> None:
+    """So many more that wait, as `services.submit` would leave them."""
+    rows = (
+        Generation(pk=(pk := uuid.uuid4()), prompt_id=pk, user=user, version=version, inputs=INPUTS)
+        for _ in range(number)
+    )
+    Generation.objects.bulk_create(rows, batch_size=5000)
+    queue.admit(user)
+
+
+def finish(generation: Generation) -> None:
+    """As relay and worker do, as far as the queue is concerned."""
+    Generation.objects.filter(pk=generation.pk).update(status=Status.SUCCEEDED, finished_at=timezone.now())
+    queue.admit(generation.user)
+
+
+def claim_seconds(server: ComfyServer) -> float:
+    """Median of many claims."""
+    seconds = []
+    for _ in range(CLAIMS):
+        begin = time.perf_counter()
+        generation = queue.claim(server, Taste(), token=1)
+        seconds.append(time.perf_counter() - begin)
+        assert generation is not None
+        finish(generation)
+    return statistics.median(seconds)
+
+
+def claims_before(server: ComfyServer, wanted: uuid.UUID) -> int:
+    """How many others start before that one does, one after the other."""
+    for number in range(100_000):
+        generation = queue.claim(server, Taste(), token=1)
+        assert generation is not None
+        if generation.pk == wanted:
+            return number
+        finish(generation)
+    raise AssertionError
+
+
+def main() -> None:
+    """Prints the numbers as JSON."""
+    server = ComfyServer.objects.create(name="bench", url="http://127.0.0.1:1", lease_token=1, state="online")
+    version = TemplateVersion.objects.select_related("template").get(template__slug="text-to-image")
+    crowd = [person(f"crowd{number}") for number in range(20)]
+    for user in crowd:
+        fill(user, version, 50)
+    few = claim_seconds(server)
+    flooder = person("flooder")
+    fill(flooder, version, 10_000)
+    for _ in range(20):  # it is in full swing
+        generation = queue.claim(server, Taste(), token=1)
+        assert generation is not None
+        finish(generation)
+    Generation.objects.filter(user__in=crowd, status=Status.QUEUED).delete()
+    running = queue.claim(server, Taste(), token=1)
+    assert running is not None
+    other = services.submit(user=person("other"), version=version, inputs=INPUTS)
+    finish(running)
+    before = claims_before(server, other.pk)
+    for user in crowd:
+        fill(user, version, 4_500)
+    waiting = Generation.objects.filter(status=Status.QUEUED).count()
+    again = [claim_seconds(server)]
+    sys.stdout.write(json.dumps({"few": few, "many": again[0], "before": before, "waiting": waiting}) + "\n")
+
+
+main()

@@ -1,0 +1,54 @@
+"""Progress is thinned out, but the first comes at once and the last always comes."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+from generations.publisher import LoopThread
+from generations.relay.coalescer import Coalescer
+from tests.support.waiting import eventually
+
+
+def test_first_at_once_newest_later_last_never_lost() -> None:
+    sent: list[tuple[str, int]] = []
+    coalescer: Coalescer[str, int] = Coalescer(
+        LoopThread(), lambda key, value: sent.append((key, value)), interval_seconds=0.2
+    )
+    for number in range(5):
+        coalescer.offer("a", number)
+    coalescer.offer("b", 9)
+    assert sent == [("a", 0), ("b", 9)]
+    eventually(lambda: ("a", 4) in sent)
+    assert sent == [("a", 0), ("b", 9), ("a", 4)]
+
+
+def test_what_is_forgotten_is_not_sent() -> None:
+    sent: list[int] = []
+    coalescer: Coalescer[str, int] = Coalescer(LoopThread(), lambda _, value: sent.append(value), interval_seconds=0.1)
+    coalescer.offer("a", 1)
+    coalescer.offer("a", 2)
+    coalescer.forget("a")
+    time.sleep(0.2)
+    assert sent == [1]
+
+
+def test_however_many_come_no_more_than_one_each_interval_is_sent() -> None:
+    sent: list[float] = []
+    coalescer: Coalescer[str, int] = Coalescer(
+        LoopThread(), lambda *_: sent.append(time.monotonic()), interval_seconds=0.1
+    )
+
+    def offer() -> None:
+        for number in range(200):
+            coalescer.offer("a", number)
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=offer) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert min(pauses) > 0.09
