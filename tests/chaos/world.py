@@ -232,7 +232,10 @@ class World:
         with redis.Redis(port=self.redis_port, socket_timeout=5) as broker:
 
             def is_empty() -> bool:
-                return not broker.llen("comfysaas.celery") and not broker.hlen("comfysaas.unacked")
+                # Whatever their prefix is; a list or hash that is empty does not exist.
+                waiting = broker.scan_iter("*.celery", _type="list")
+                taken = broker.scan_iter("*.unacked", _type="hash")
+                return not any(waiting) and not any(taken)
 
             deadline = time.monotonic() + BROKER_SECONDS
             while not is_empty() and time.monotonic() < deadline:
