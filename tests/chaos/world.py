@@ -73,6 +73,14 @@ class World:
 
     # ------------------------------------------------------------------------------------ life
     def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:  # also when told to stop half-way
+            self._stack.close()
+            raise
+        return self
+
+    def _build(self) -> None:
         shutil.rmtree(LOGS, ignore_errors=True)
         LOGS.mkdir(parents=True)
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -99,7 +107,6 @@ class World:
                 self.start(name)
         for port in self.web_ports:
             eventually(partial(answers, f"http://127.0.0.1:{port}/readyz"), seconds=90, what="web")
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
@@ -225,7 +232,10 @@ class World:
         with redis.Redis(port=self.redis_port, socket_timeout=5) as broker:
 
             def is_empty() -> bool:
-                return not broker.llen("comfysaas.celery") and not broker.hlen("comfysaas.unacked")
+                # Whatever their prefix is; a list or hash that is empty does not exist.
+                waiting = broker.scan_iter("*.celery", _type="list")
+                taken = broker.scan_iter("*.unacked", _type="hash")
+                return not any(waiting) and not any(taken)
 
             deadline = time.monotonic() + BROKER_SECONDS
             while not is_empty() and time.monotonic() < deadline:
