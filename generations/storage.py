@@ -67,9 +67,9 @@ class Spooled:
         self.file.close()
 
 
-def output_key(generation_id: uuid.UUID, position: int) -> str:
-    """Deterministic: copying the same output again overwrites itself."""
-    return f"outputs/{generation_id}/{position}"
+def output_key(generation_id: uuid.UUID, attempt: int, position: int) -> str:
+    """Deterministic: copying the same output again overwrites itself, and nothing of another attempt."""
+    return f"outputs/{generation_id}/{attempt}.{position}"
 
 
 def upload_key(asset_id: uuid.UUID) -> str:

@@ -43,12 +43,13 @@ def store_outputs(generation_id: str) -> None:
     pk = uuid.UUID(generation_id)
     if not Generation.objects.claim_storing(pk, seconds=STORING_LEASE_SECONDS):
         return
+    # From here on its `store_attempts` tell whose turn it is: a worker that slept through its own changes nothing.
     generation = Generation.objects.select_related("version__template", "server").get(pk=pk)
     try:
         _copy_all(generation)
     except NotFound as error:
         _run_anew(generation, error)
-    except _CanceledMeanwhileError:
+    except _TurnIsOverError:
         return
     except Exception as error:
         delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(generation.store_attempts - 1, 10))
@@ -56,14 +57,14 @@ def store_outputs(generation_id: str) -> None:
             "Generation %s: saving its outputs failed (try %d, again in %.0f s): %s",
             pk, generation.store_attempts, delay, error, exc_info=not isinstance(error, Unavailable),
         )  # fmt: skip
-        Generation.objects.postpone_storing(pk, seconds=delay)
+        Generation.objects.postpone_storing(pk, turn=generation.store_attempts, seconds=delay)
         publisher.publish(generation, snapshot.status_event(generation))
     else:
         _succeed(generation)
 
 
-class _CanceledMeanwhileError(Exception):
-    pass
+class _TurnIsOverError(Exception):
+    """It was canceled, or another worker copies it by now."""
 
 
 class _Clients:
@@ -110,8 +111,8 @@ def _store_each(
     todo = [(position, item) for position, item in enumerate(items) if position not in done]
     for number, (position, item) in enumerate(todo):
         # For the first one, claiming did it.
-        if number and not Generation.objects.postpone_storing(generation.pk, seconds=STORING_LEASE_SECONDS):
-            raise _CanceledMeanwhileError
+        if number and not _prolong(generation):
+            raise _TurnIsOverError
         if item.file is None:
             _record(generation, position, item, asset=None)
         elif client is not None:
@@ -120,19 +121,26 @@ def _store_each(
 
 def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient) -> None:
     with client.view(file) as stream:
-        spooled = storage.spool(_keeping_lease(generation.pk, stream), expected_bytes=stream.content_length)
+        spooled = storage.spool(_keeping_lease(generation, stream), expected_bytes=stream.content_length)
     with closing(spooled):
-        key = storage.output_key(generation.pk, position)
+        key = storage.output_key(generation.pk, generation.attempt, position)
         asset = storage.keep(spooled, key=key, user_id=generation.user_id, name=file.filename)
     _record(generation, position, item, asset=asset)
 
 
-def _keeping_lease(pk: uuid.UUID, stream: ViewStream) -> Iterator[bytes]:
+def _prolong(generation: Generation) -> bool:
+    """Nobody else starts on it for a while; False when somebody has."""
+    turn = generation.store_attempts
+    return bool(Generation.objects.postpone_storing(generation.pk, turn=turn, seconds=STORING_LEASE_SECONDS))
+
+
+def _keeping_lease(generation: Generation, stream: ViewStream) -> Iterator[bytes]:
     """The stream's bytes; while they flow, no other worker starts on the same generation."""
     renewed = time.monotonic()
     for chunk in stream.iter_bytes(storage.CHUNK_BYTES):
         if time.monotonic() - renewed > STORING_LEASE_SECONDS / 3:
-            Generation.objects.postpone_storing(pk, seconds=STORING_LEASE_SECONDS)
+            if not _prolong(generation):
+                raise _TurnIsOverError
             renewed = time.monotonic()
         yield chunk
 
@@ -140,14 +148,17 @@ def _keeping_lease(pk: uuid.UUID, stream: ViewStream) -> Iterator[bytes]:
 def _record(generation: Generation, position: int, item: OutputItem, *, asset: Asset | None) -> None:
     """Write the rows and announce the output. A repeat finds them there and changes nothing."""
     with transaction.atomic():
-        locked = Generation.objects.select_for_update().filter(pk=generation.pk, status=Status.STORING)
-        is_wanted = locked.exists()
-        if is_wanted and not Output.objects.filter(generation=generation, position=position).exists():
+        mine = Generation.objects.stored_by(generation.pk, turn=generation.store_attempts)
+        is_mine = mine.select_for_update().exists()
+        if is_mine and not Output.objects.filter(generation=generation, position=position).exists():
             _write_output(generation, position, item, asset)
-    if not is_wanted:
-        if asset is not None:
-            delete_files.delay([asset.key, asset.thumbnail_key])
-        raise _CanceledMeanwhileError
+    if is_mine:
+        return
+    # Canceled or deleted, nobody wants the file. With another worker's turn, it is that one's file by now.
+    is_wanted = Generation.objects.filter(pk=generation.pk).exclude(status=Status.CANCELED).exists()
+    if asset is not None and not is_wanted:
+        delete_files.delay([asset.key, asset.thumbnail_key])
+    raise _TurnIsOverError
 
 
 def _write_output(generation: Generation, position: int, item: OutputItem, asset: Asset | None) -> None:
@@ -169,7 +180,8 @@ def _write_output(generation: Generation, position: int, item: OutputItem, asset
 
 
 def _succeed(generation: Generation) -> None:
-    if transition(lambda: Generation.objects.succeed(generation.pk), pk=generation.pk):
+    turn = generation.store_attempts
+    if transition(lambda: Generation.objects.succeed(generation.pk, turn=turn), pk=generation.pk):
         _forget_upstream(generation)
 
 
@@ -181,6 +193,8 @@ def _fail(generation: Generation, failure: Failure) -> None:
 
 def _run_anew(generation: Generation, error: NotFound) -> None:
     """ComfyUI named a file that it does not have: its cache remembers what somebody deleted. Once, run past it."""
+    if not Generation.objects.stored_by(generation.pk, turn=generation.store_attempts).exists():
+        return
     if generation.is_cache_bypassed or generation.server is None:
         logger.error("Generation %s: %s", generation.pk, error)
         _fail(generation, Failure("output_missing", "ComfyUI no longer has the file it reported. Run it again."))
@@ -188,10 +202,15 @@ def _run_anew(generation: Generation, error: NotFound) -> None:
     logger.warning("Generation %s is run once more, past ComfyUI's cache: %s", generation.pk, error)
 
     def change() -> int:
+        if not Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE):
+            return 0
         # What was stored of the first run goes: the second reports all of it again.
-        Asset.objects.filter(output__generation=generation).delete()
+        assets = list(Asset.objects.filter(output__generation=generation))
+        keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key)]
+        Asset.objects.filter(pk__in=[asset.pk for asset in assets]).delete()
         generation.outputs.all().delete()
-        return Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE)
+        transaction.on_commit(lambda: delete_files.delay(keys))
+        return 1
 
     transition(change, pk=generation.pk)
 

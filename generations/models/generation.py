@@ -149,7 +149,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             started_at=None,
             executed_at=None,
             store_after=None,
-            store_attempts=0,
             overtaken_at=None,
             **changes[retry],
         )
@@ -184,13 +183,17 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             )
         )
 
-    def postpone_storing(self, pk: uuid.UUID, *, seconds: float) -> int:
-        """Copying goes on (or is tried again) for as long; nobody else starts before."""
-        return self.filter(pk=pk, status=Status.STORING).update(store_after=timezone.now() + timedelta(seconds=seconds))
+    def stored_by(self, pk: uuid.UUID, *, turn: int) -> Self:
+        """The STORING generation, if this turn at copying is the current one (`store_attempts` counts them)."""
+        return self.filter(pk=pk, status=Status.STORING, store_attempts=turn)
 
-    def succeed(self, pk: uuid.UUID) -> int:
+    def postpone_storing(self, pk: uuid.UUID, *, turn: int, seconds: float) -> int:
+        """Copying goes on (or is tried again) for as long; nobody else starts before. 0: somebody else has."""
+        return self.stored_by(pk, turn=turn).update(store_after=timezone.now() + timedelta(seconds=seconds))
+
+    def succeed(self, pk: uuid.UUID, *, turn: int) -> int:
         """STORING -> SUCCEEDED: every output is in the storage."""
-        return self.filter(pk=pk, status=Status.STORING).update(
+        return self.stored_by(pk, turn=turn).update(
             status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None
         )
 

@@ -40,7 +40,7 @@ def backend(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
 
 
 def test_a_repeated_copy_overwrites_itself(backend: str) -> None:
-    key = storage.output_key(uuid.uuid4(), 0)
+    key = storage.output_key(uuid.uuid4(), 1, 0)
     for color in ("red", "blue"):
         with closing(storage.spool([png(color=color)])) as spooled:
             storage.write(key, spooled)

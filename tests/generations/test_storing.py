@@ -37,9 +37,13 @@ def generation(simulator: RunningSimulator) -> Generation:
     return make_generation(make_user(), status=Status.STORING, upstream_outputs=outputs, server=server, attempt=1)
 
 
+def make_due(generation: Generation) -> None:
+    Generation.objects.filter(pk=generation.pk).update(store_after=timezone.now())
+
+
 def run(generation: Generation) -> Generation:
     """One try, as if the pause before it were over."""
-    Generation.objects.postpone_storing(generation.pk, seconds=-1)
+    make_due(generation)
     tasks.store_outputs(str(generation.pk))
     generation.refresh_from_db()
     return generation
@@ -85,7 +89,7 @@ def test_what_was_stored_before_the_fault_is_not_copied_again(
     assert run(generation).status == Status.STORING
     assert generation.outputs.count() == 1
     assert run(generation).status == Status.SUCCEEDED
-    assert [key.rsplit("/", 1)[-1] for key in written] == ["0", "1", "1"]
+    assert [key.rsplit("/", 1)[-1] for key in written] == ["1.0", "1.1", "1.1"]
 
 
 def test_the_next_try_waits_longer(generation: Generation, simulator: RunningSimulator) -> None:
@@ -137,11 +141,11 @@ def test_canceling_while_storing_leaves_no_result_behind(
 
 
 def test_the_sweep_finds_what_nobody_is_at(generation: Generation, eager_tasks: None) -> None:
-    Generation.objects.postpone_storing(generation.pk, seconds=60)
+    Generation.objects.postpone_storing(generation.pk, turn=0, seconds=60)
     tasks.sweep()
     generation.refresh_from_db()
     assert generation.status == Status.STORING
-    Generation.objects.postpone_storing(generation.pk, seconds=-1)
+    make_due(generation)
     tasks.sweep()
     generation.refresh_from_db()
     assert generation.status == Status.SUCCEEDED
@@ -159,3 +163,26 @@ def test_the_sweep_lets_in_whom_a_crash_left_outside(eager_tasks: None) -> None:
     tasks.sweep()
     generation.refresh_from_db()
     assert generation.tag is not None
+
+
+def test_a_worker_that_slept_through_its_turn_takes_nothing_away(
+    generation: Generation, monkeypatch: pytest.MonkeyPatch, eager_tasks: None
+) -> None:
+    """It wakes with a file in its hands that another worker has stored and recorded under the same key."""
+    write = storage.write
+    slept: list[str] = []
+
+    def sleepy(key: str, spooled: Any) -> None:
+        write(key, spooled)
+        if not slept:
+            slept.append(key)
+            make_due(generation)  # the lease ran out
+            tasks.store_outputs(str(generation.pk))
+
+    monkeypatch.setattr(storage, "write", sleepy)
+    assert run(generation).status == Status.SUCCEEDED
+    assert slept
+    for asset in Asset.objects.filter(output__generation=generation):
+        with storage.open_key(asset.key) as file:
+            assert len(file.read()) == asset.size_bytes
+    assert generation.outputs.count() == 3

@@ -35,7 +35,7 @@ TRANSITIONS: dict[str, tuple[Transition, tuple[Status, ...], Status]] = {
     "requeue, file": (lambda g: G.requeue(g.prompt_id, Retry.FILE_GONE), (Status.STORING,), Status.QUEUED),
     "start": (lambda g: G.start(g.prompt_id), (Status.SUBMITTED,), Status.RUNNING),
     "finish_upstream": (lambda g: G.finish_upstream(g.prompt_id, outputs={}), UPSTREAM, Status.STORING),
-    "succeed": (lambda g: G.succeed(g.pk), (Status.STORING,), Status.SUCCEEDED),
+    "succeed": (lambda g: G.succeed(g.pk, turn=0), (Status.STORING,), Status.SUCCEEDED),
     "fail": (lambda g: G.fail(g.pk, FAILURE), ACTIVE, Status.FAILED),
     "cancel": (lambda g: G.cancel(g.prompt_id), UPSTREAM, Status.CANCELED),
 }
@@ -83,7 +83,7 @@ def test_late_success_does_not_undo_cancel() -> None:
     G.request_cancel(generation.pk)
     assert G.finish_upstream(generation.prompt_id, outputs={"9": {}}) == 0
     assert G.cancel(generation.prompt_id) == 1
-    assert G.succeed(generation.pk) == 0
+    assert G.succeed(generation.pk, turn=0) == 0
 
 
 @pytest.mark.django_db
@@ -175,8 +175,10 @@ def test_storing_is_done_by_one_worker_at_a_time() -> None:
     generation = make(Status.STORING)
     assert G.claim_storing(generation.pk, seconds=60) == 1
     assert G.claim_storing(generation.pk, seconds=60) == 0
-    G.postpone_storing(generation.pk, seconds=-1)
+    assert G.postpone_storing(generation.pk, turn=1, seconds=-1) == 1
     assert G.claim_storing(generation.pk, seconds=60) == 1
+    assert G.postpone_storing(generation.pk, turn=1, seconds=60) == 0
+    assert G.succeed(generation.pk, turn=1) == 0
 
 
 @pytest.mark.django_db(transaction=True)

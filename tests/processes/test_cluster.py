@@ -93,7 +93,7 @@ def test_a_job_goes_all_the_way_and_only_its_owner_sees_it(
     assert hashlib.sha256(content).digest() in {hashlib.sha256(path.read_bytes()).digest() for path in originals}
     with closing(s3.client(cluster.env["S3_ENDPOINT_URL"])) as bucket:
         keys = sorted(each["Key"] for each in bucket.list_objects_v2(Bucket=s3.BUCKET, Prefix="outputs/")["Contents"])
-    expected = sorted(f"outputs/{job}/0{suffix}" for job in jobs for suffix in ("", ".thumb"))
+    expected = sorted(f"outputs/{job}/1.0{suffix}" for job in jobs for suffix in ("", ".thumb"))
     assert [key for key in keys if key.split("/")[1] in jobs] == expected
     assert stranger.get(f"jobs/{jobs[0]}").status_code == 404
     assert stranger.get(f"assets/{output['id']}").status_code == 404
