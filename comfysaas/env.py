@@ -83,6 +83,9 @@ class Env(BaseSettings):
     max_attempts: int = Field(
         2, ge=1, description="How often a generation is submitted when servers lose it before it fails."
     )
+    retention_days: int = Field(
+        0, ge=0, description="Finished generations and their files are deleted after so many days. 0: never."
+    )
     max_upload_mb: int = Field(50, ge=1, description="Largest file that a user may upload, in MB.")
 
     # -- accounts

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 import django_stubs_ext
-from boto3.s3.transfer import TransferConfig
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
@@ -185,7 +184,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule is short and harmless to repeat
 SWEEP_SECONDS = 5.0
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS}}
+HOUSEKEEPING_SECONDS = 600.0
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS},
+    "expire": {"task": "generations.tasks.expire", "schedule": HOUSEKEEPING_SECONDS},
+    "tidy": {"task": "generations.tasks.tidy_storage", "schedule": 24 * 3600.0},
+}
 
 # ---------------------------------------------------------------------------------------------- files
 STATIC_URL = "/static/"
@@ -201,9 +205,6 @@ SERVESTATIC_MAX_AGE = 0 if not HAS_COLLECTED_STATIC else 3600
 MEDIA_ROOT = DATA_DIR / "media"
 S3_BUCKET = ENV.s3_bucket
 if S3_BUCKET:
-    # Ten parts of a file at a time in memory, as boto3 would have it, are 80 MB for each copy that goes on.
-    _TRANSFER = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
-    _TRANSFER.max_in_memory_upload_chunks = 2
     _S3_OPTIONS = {
         "bucket_name": S3_BUCKET,
         "endpoint_url": ENV.s3_endpoint_url,
@@ -216,17 +217,16 @@ if S3_BUCKET:
         "file_overwrite": True,
         "signature_version": "s3v4",
         "addressing_style": "path" if ENV.s3_endpoint_url else None,
-        "transfer_config": _TRANSFER,
     }
-    _MEDIA_STORAGE = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
+    _MEDIA_STORAGE = {"BACKEND": "generations.backends.BucketStorage", "OPTIONS": _S3_OPTIONS}
     # Signs links for browsers, which may reach the S3 server under another address than we do.
     _SIGNING_STORAGE = {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "generations.backends.BucketStorage",
         "OPTIONS": {**_S3_OPTIONS, "endpoint_url": ENV.s3_public_endpoint_url or ENV.s3_endpoint_url},
     }
 else:
     _MEDIA_STORAGE = _SIGNING_STORAGE = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "generations.backends.DiskStorage",
         "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True},
     }
 STORAGES = {
@@ -308,6 +308,7 @@ UNFOLD = {
 # ---------------------------------------------------------------------------------------------- generations
 COMFYUI_URLS = ENV.comfyui_urls
 MAX_ATTEMPTS = ENV.max_attempts
+RETENTION_DAYS = ENV.retention_days
 
 # ---------------------------------------------------------------------------------------------- log
 LOGGING = {

@@ -148,9 +148,4 @@ def delete(generation: Generation) -> None:
     """Remove it with its outputs and their files. NotFinishedError while it is active."""
     if not generation.is_terminal:
         raise NotFinishedError
-    with transaction.atomic():
-        assets = list(Asset.objects.filter(output__generation=generation))
-        keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key)]
-        Asset.objects.filter(pk__in=[asset.pk for asset in assets]).delete()
-        generation.delete()
-        transaction.on_commit(lambda: tasks.delete_files.delay(keys))
+    tasks.remove(generation)

@@ -9,8 +9,9 @@ import io
 import logging
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import filetype
@@ -34,6 +35,7 @@ CHUNK_BYTES = 1024 * 1024
 SNIFF_BYTES = 8192
 SPOOL_BYTES = 8 * 1024 * 1024
 THUMBNAIL_PIXELS = (512, 512)
+THUMBNAIL_SUFFIX = ".thumb"
 MAX_IMAGE_PIXELS = 64_000_000
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 # Types that a browser may show in a page of ours. Everything else (SVG, HTML, PDF, unknown) is a download.
@@ -49,6 +51,10 @@ _ALIASES = {"image/apng": "image/png", "audio/x-flac": "audio/flac", "audio/x-wa
 
 class IncompleteCopyError(Exception):
     """Fewer or more bytes arrived than were announced."""
+
+
+class DamagedCopyError(Exception):
+    """The storage holds other bytes than it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,11 @@ def output_key(generation_id: uuid.UUID, attempt: int, position: int) -> str:
 def upload_key(asset_id: uuid.UUID) -> str:
     """Where an uploaded input lies."""
     return f"uploads/{asset_id}"
+
+
+def thumbnail_key(key: str) -> str:
+    """Where the small picture of the file under `key` lies, if it has one."""
+    return f"{key}{THUMBNAIL_SUFFIX}"
 
 
 def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spooled:
@@ -119,11 +130,34 @@ def measure(file: IO[bytes], content_type: str) -> tuple[int | None, int | None]
 
 
 def write(key: str, spooled: Spooled) -> None:
-    """Put the bytes under `key`, replacing what is there. Storage errors pass through."""
+    """Put the bytes under `key`, replacing what is there. Storage errors pass through.
+
+    DamagedCopyError when the storage then holds something else.
+    """
     spooled.file.seek(0)
     content: File[bytes] = File(spooled.file, name=key)
     content.content_type = spooled.content_type  # type: ignore[attr-defined]  # django-storages reads it
     _save_exactly(key, content)
+    _verify(key, spooled)
+
+
+def _verify(key: str, spooled: Spooled) -> None:
+    """Compare length, and on disk the hash. S3 has checked the bytes as they came in (see `BucketStorage`)."""
+    size = default_storage.size(key)
+    if size != spooled.size_bytes:
+        msg = f"The storage holds {size} bytes under {key} where {spooled.size_bytes} were written"
+        raise DamagedCopyError(msg)
+    if not is_remote() and _stored_hash(key) != spooled.hash:
+        msg = f"The storage holds other bytes under {key} than were written"
+        raise DamagedCopyError(msg)
+
+
+def _stored_hash(key: str) -> str:
+    hasher = blake3()
+    with open_key(key) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            hasher.update(chunk)
+    return f"blake3:{hasher.hexdigest()}"
 
 
 def write_thumbnail(key: str, spooled: Spooled) -> str:
@@ -141,9 +175,9 @@ def write_thumbnail(key: str, spooled: Spooled) -> str:
     image.thumbnail(THUMBNAIL_PIXELS)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80)
-    content = ContentFile(buffer.getvalue(), name=f"{key}.thumb")
+    content = ContentFile(buffer.getvalue(), name=thumbnail_key(key))
     content.content_type = "image/webp"  # type: ignore[attr-defined]  # django-storages reads it
-    return _save_exactly(f"{key}.thumb", content)
+    return _save_exactly(thumbnail_key(key), content)
 
 
 def keep(spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.UUID | None = None) -> Asset:
@@ -200,6 +234,19 @@ def delete(keys: Iterable[str]) -> None:
     for key in keys:
         if key:
             default_storage.delete(key)
+
+
+def walk(prefix: str) -> Iterator[tuple[str, datetime]]:
+    """Key and time of last change of everything whose key begins with `prefix`, in constant memory."""
+    backend: Any = default_storage
+    yield from backend.walk(prefix)
+
+
+def clear(prefix: str, *, before: datetime) -> int:
+    """Remove what no file is: empty folders on disk, multipart uploads in S3 that began before then and never ended."""
+    backend: Any = default_storage
+    cleared: int = backend.clear(prefix, before=before)
+    return cleared
 
 
 def open_key(key: str) -> File[Any]:

@@ -11,10 +11,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import timedelta
+from itertools import islice
 
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from accounts.models import User
 from generations import publisher, queue, snapshot, storage
@@ -22,7 +26,7 @@ from generations.comfy.client import ComfyClient, ViewStream
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem, collect
 from generations.models import Asset, ComfyServer, Generation, Output, Status
-from generations.models.generation import Failure, Retry
+from generations.models.generation import TERMINAL, Failure, Retry
 from generations.transitions import transition
 
 logger = logging.getLogger(__name__)
@@ -31,6 +35,9 @@ STORING_LEASE_SECONDS = 60.0
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 300.0
 DELETE_RETRIES = 50
+EXPIRE_AT_ONCE = 500
+ORPHAN_AGE = timedelta(days=1)
+ORPHANS_AT_ONCE = 500
 
 
 @shared_task
@@ -202,15 +209,11 @@ def _run_anew(generation: Generation, error: NotFound) -> None:
     logger.warning("Generation %s is run once more, past ComfyUI's cache: %s", generation.pk, error)
 
     def change() -> int:
-        if not Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE):
-            return 0
-        # What was stored of the first run goes: the second reports all of it again.
-        assets = list(Asset.objects.filter(output__generation=generation))
-        keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key)]
-        Asset.objects.filter(pk__in=[asset.pk for asset in assets]).delete()
-        generation.outputs.all().delete()
-        transaction.on_commit(lambda: delete_files.delay(keys))
-        return 1
+        changed = Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE)
+        if changed:
+            # What was stored of the first run goes: the second reports all of it again.
+            _remove_outputs(generation)
+        return changed
 
     transition(change, pk=generation.pk)
 
@@ -223,6 +226,21 @@ def _forget_upstream(generation: Generation) -> None:
         clients.of(generation.server).delete_history(str(generation.prompt_id))
     except ComfyError as error:
         logger.info("History of %s stays on %s: %s", generation.prompt_id, generation.server, error)
+
+
+def _remove_outputs(generation: Generation) -> None:
+    assets = list(Asset.objects.filter(output__generation=generation))
+    keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key)]
+    Asset.objects.filter(pk__in=[asset.pk for asset in assets]).delete()
+    generation.outputs.all().delete()
+    transaction.on_commit(lambda: delete_files.delay(keys))
+
+
+def remove(generation: Generation) -> None:
+    """Delete it for good, with its outputs and their files."""
+    with transaction.atomic():
+        _remove_outputs(generation)
+        generation.delete()
 
 
 @shared_task(bind=True, max_retries=DELETE_RETRIES)
@@ -250,3 +268,52 @@ def sweep() -> None:
     for user in User.objects.filter(pk__in=Generation.objects.held().values("user")).select_related("plan"):
         if queue.admit(user):
             publisher.wake_relays()
+
+
+@shared_task(ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
+def expire() -> int:
+    """Delete what is older than RETENTION_DAYS: generations, and uploads that nothing unfinished needs."""
+    if not settings.RETENTION_DAYS:
+        return 0
+    before = timezone.now() - timedelta(days=settings.RETENTION_DAYS)
+    generations = Generation.objects.filter(status__in=TERMINAL, finished_at__lt=before).order_by("finished_at")
+    number = 0
+    for generation in generations[:EXPIRE_AT_ONCE]:
+        remove(generation)
+        number += 1
+    for asset in Asset.objects.filter(output=None, created_at__lt=before).order_by("created_at")[:EXPIRE_AT_ONCE]:
+        if not _is_needed(asset):
+            asset.delete()
+            delete_files.delay([asset.key, asset.thumbnail_key])
+            number += 1
+    if number:
+        logger.info("%d generations and uploads were kept for %d days and deleted", number, settings.RETENTION_DAYS)
+    return number
+
+
+def _is_needed(asset: Asset) -> bool:
+    """True while an unfinished generation of its owner names it among its inputs."""
+    inputs = Generation.objects.active().filter(user_id=asset.user_id).values_list("inputs", flat=True)
+    return any(str(asset.pk) in map(str, each.values()) for each in inputs)
+
+
+@shared_task(ignore_result=True)
+def tidy_storage() -> int:
+    """Delete files that belong to nothing: of deleted users, and of workers that ended in the middle of a copy.
+
+    Only what nobody has touched for a day, so that a copy that goes on is left alone.
+    """
+    before = timezone.now() - ORPHAN_AGE
+    orphans = 0
+    for prefix in ("outputs/", "uploads/"):
+        old = (key for key, changed_at in storage.walk(prefix) if changed_at < before)
+        while batch := list(islice(old, ORPHANS_AT_ONCE)):
+            rows = Asset.objects.filter(Q(key__in=batch) | Q(thumbnail_key__in=batch))
+            known = {key for row in rows.values_list("key", "thumbnail_key") for key in row}
+            unknown = [key for key in batch if key not in known]
+            storage.delete(unknown)
+            orphans += len(unknown)
+        storage.clear(prefix, before=before)
+    if orphans:
+        logger.info("%d files that belonged to nothing were deleted", orphans)
+    return orphans

@@ -89,7 +89,7 @@ def media_root(settings: Any, tmp_path: Path) -> Path:
     settings.STORAGES = {
         **settings.STORAGES,
         "default": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "BACKEND": "generations.backends.DiskStorage",
             "OPTIONS": {"location": str(root), "allow_overwrite": True},
         },
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 router = Router()
-NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # results are kept until their owner deletes them
+NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 STATUS: dict[str, schemas.JobStatus] = {
     Status.QUEUED: "queued",
     Status.SUBMITTED: "queued",
@@ -100,7 +100,7 @@ def describe(request: HttpRequest, generation: Generation) -> Job:
         created_at=generation.created_at,
         started_at=generation.started_at,
         completed_at=generation.finished_at,
-        expires_at=NEVER,
+        expires_at=expiry(generation.finished_at or timezone.now()),
         queue_position=place.position if place else None,
         progress=_progress(snapshot.progress(generation)),
         outputs=[_output(request, output) for output in snapshot.shown_outputs(generation)],
@@ -117,6 +117,12 @@ def describe(request: HttpRequest, generation: Generation) -> Job:
         template=generation.version.template.slug,
         inputs=generation.inputs,
     )
+
+
+def expiry(moment: datetime) -> datetime:
+    """Until when something that was finished then is kept."""
+    days = settings.RETENTION_DAYS
+    return moment + timedelta(days=days) if days else NEVER
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -8,9 +8,12 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from PIL import Image
 
 from generations import storage
@@ -120,3 +123,41 @@ def test_links_are_signed_for_the_address_that_browsers_use(settings: Any) -> No
     }
     link = storage.signed_url("outputs/x/0", content_type="image/png", download_name=None)
     assert link.startswith("https://files.example.com/results/outputs/x/0?")
+
+
+@pytest.mark.s3
+def test_what_s3_holds_is_verified_and_left_overs_are_removed(settings: Any) -> None:
+    with running_s3() as url:
+        settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
+        settings.S3_BUCKET = BUCKET
+        with closing(storage.spool([b"x" * 20_000_000])) as spooled:  # in several parts
+            storage.write("outputs/a/1.0", spooled)
+            assert dict(storage.walk("outputs/a/")).keys() == {"outputs/a/1.0"}
+        with closing(client(url)) as s3:
+            assert s3.head_object(Bucket=BUCKET, Key="outputs/a/1.0")["ContentLength"] == 20_000_000
+            s3.create_multipart_upload(Bucket=BUCKET, Key="outputs/b/1.0")
+            assert storage.clear("outputs/", before=timezone.now() - timedelta(days=1)) == 0
+            assert storage.clear("outputs/", before=timezone.now() + timedelta(days=1)) == 1
+            assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+
+
+def test_other_bytes_than_were_written_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(storage.spool([b"original"])) as spooled:
+        monkeypatch.setattr(storage, "_stored_hash", lambda key: "blake3:other")
+        with pytest.raises(storage.DamagedCopyError, match="other bytes"):
+            storage.write("outputs/x/1.0", spooled)
+        monkeypatch.setattr("generations.backends.DiskStorage.size", lambda self, key: 3)
+        with pytest.raises(storage.DamagedCopyError, match="3 bytes"):
+            storage.write("outputs/x/1.0", spooled)
+
+
+def test_a_file_on_disk_is_there_whole_or_not_at_all(media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(source: str, target: str) -> None:
+        msg = "killed"
+        raise OSError(msg)
+
+    with closing(storage.spool([b"new"])) as spooled:
+        monkeypatch.setattr("generations.backends.os.replace", failing)
+        with pytest.raises(OSError, match="killed"):
+            storage.write("outputs/x/1.0", spooled)
+    assert not [path for path in media_root.rglob("*") if path.is_file()]

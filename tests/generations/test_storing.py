@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from django.utils import timezone
 
 from generations import storage, tasks
 from generations.models import Asset, ComfyServer, Generation, Status
-from tests.support.factories import make_generation, make_server, make_user
+from tests.support.factories import make_asset, make_generation, make_server, make_user
 from tests.support.simulator import RunningSimulator
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -186,3 +189,42 @@ def test_a_worker_that_slept_through_its_turn_takes_nothing_away(
         with storage.open_key(asset.key) as file:
             assert len(file.read()) == asset.size_bytes
     assert generation.outputs.count() == 3
+
+
+def test_what_is_kept_long_enough_is_deleted_with_its_files(
+    generation: Generation, eager_tasks: None, settings: Any, media_root: Path
+) -> None:
+    run(generation)
+    kept = make_generation(generation.user, status=Status.SUCCEEDED)
+    needed, unneeded = make_asset(generation.user), make_asset(generation.user)
+    make_generation(generation.user, inputs={"image": str(needed.pk)})
+    long_ago = timezone.now() - timedelta(days=31)
+    Generation.objects.filter(pk=generation.pk).update(finished_at=long_ago)
+    Asset.objects.filter(pk__in=[needed.pk, unneeded.pk]).update(created_at=long_ago)
+    settings.RETENTION_DAYS = 0
+    assert tasks.expire() == 0
+    settings.RETENTION_DAYS = 30
+    assert tasks.expire() == 2
+    assert not Generation.objects.filter(pk=generation.pk).exists()
+    assert Generation.objects.filter(pk=kept.pk).exists()
+    assert list(Asset.objects.values_list("pk", flat=True)) == [needed.pk]
+    files = {str(path.relative_to(media_root)) for path in media_root.rglob("*") if path.is_file()}
+    assert files == {needed.key, needed.thumbnail_key}
+
+
+def test_files_that_belong_to_nothing_are_deleted_after_a_day(
+    generation: Generation, eager_tasks: None, media_root: Path
+) -> None:
+    run(generation)
+    keys = {key for row in Asset.objects.values_list("key", "thumbnail_key") for key in row if key}
+    fresh, stale, part = (f"outputs/{uuid.uuid4()}/{name}" for name in ("1.0", "1.1", "1.2.x.part"))
+    for key in (fresh, stale, part):
+        path = media_root / key
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"left over")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for key in (stale, part, *keys):
+        os.utime(media_root / key, (two_days_ago, two_days_ago))
+    assert tasks.tidy_storage() == 2
+    files = {str(path.relative_to(media_root)) for path in media_root.rglob("*") if path.is_file()}
+    assert files == {fresh, *keys}

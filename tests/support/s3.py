@@ -53,7 +53,7 @@ def storage_settings(url: str, *, public_url: str | None = None) -> dict[str, An
         "signature_version": "s3v4",
         "addressing_style": "path",
     }
-    backend = "storages.backends.s3.S3Storage"
+    backend = "generations.backends.BucketStorage"
     return {
         "default": {"BACKEND": backend, "OPTIONS": options},
         "signing": {"BACKEND": backend, "OPTIONS": {**options, "endpoint_url": public_url or url}},

@@ -1,0 +1,128 @@
+"""The two places that files can lie in, a local disk and an S3 bucket, each with what housekeeping needs of it.
+
+Both are Django storages. Beyond that interface they list what lies under a prefix, however much that is, and remove
+what a killed process left half done.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+from storages.backends.s3 import S3Storage
+
+MIB = 1024 * 1024
+PART_SUFFIX = ".part"
+TRANSFER_THREADS = 2
+TRANSFER_CHUNK_BYTES = 8 * MIB  # S3 takes at most 10,000 parts: 80 GB, and no ComfyUI output is that large
+
+
+class DiskStorage(FileSystemStorage):
+    """Files appear under their name whole or not at all, also when the process is killed or the power fails."""
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        part = f"{name}.{uuid.uuid4().hex}{PART_SUFFIX}"
+        try:
+            super()._save(part, content)  # type: ignore[misc]  # left out by the stubs
+            _sync(self.path(part))
+            os.replace(self.path(part), self.path(name))  # noqa: PTH105  (both are strings)
+        except BaseException:
+            with suppress(OSError):
+                self.delete(part)
+            raise
+        _sync(os.path.dirname(self.path(name)))  # noqa: PTH120
+        return name
+
+    def walk(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Key and time of last change of each file whose key begins with `prefix`; unordered, constant memory."""
+        folder, _, start = prefix.rpartition("/")
+        yield from self._walk(folder, start)
+
+    def _walk(self, folder: str, start: str = "") -> Iterator[tuple[str, datetime]]:
+        with suppress(FileNotFoundError), os.scandir(self.path(folder)) as entries:
+            for entry in entries:
+                key = f"{folder}/{entry.name}"
+                if not entry.name.startswith(start):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(key)
+                    continue
+                with suppress(FileNotFoundError):  # somebody else deleted it just now
+                    yield key, datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
+
+    def clear(self, prefix: str, *, before: datetime) -> int:
+        """Remove empty folders that nothing was written to since `before`. Returns their number."""
+        folder, _, start = prefix.rpartition("/")
+        cleared = 0
+        with suppress(FileNotFoundError), os.scandir(self.path(folder)) as entries:
+            for entry in entries:
+                if not entry.name.startswith(start) or not entry.is_dir(follow_symlinks=False):
+                    continue
+                with suppress(OSError):  # it is not empty, or already gone
+                    if entry.stat().st_mtime < before.timestamp():
+                        Path(entry.path).rmdir()
+                        cleared += 1
+        return cleared
+
+
+def _sync(path: str) -> None:
+    """Have the disk keep what was written to a file, or which names a folder holds."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class BucketStorage(S3Storage):  # type: ignore[misc]  # django-storages ships no types
+    """S3: each request carries a SHA-256 that the server compares, and memory stays small however large a file is."""
+
+    def __init__(self, **options: Any) -> None:
+        # Without a limit, a file that is read back is held in memory as a whole.
+        super().__init__(**{"max_memory_size": TRANSFER_CHUNK_BYTES, **options})
+        # Whoever calls us tries again with growing pauses: a server that is down should be noticed soon.
+        self.client_config: Config = self.client_config.merge(
+            Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+        )
+        self.transfer_config = TransferConfig(
+            multipart_threshold=TRANSFER_CHUNK_BYTES,
+            multipart_chunksize=TRANSFER_CHUNK_BYTES,
+            max_concurrency=TRANSFER_THREADS,
+        )
+        # Parts that are read ahead; boto3's own constructor leaves it at 10.
+        self.transfer_config.max_in_memory_upload_chunks = TRANSFER_THREADS
+
+    def get_object_parameters(self, name: str) -> dict[str, Any]:
+        """What is sent with an upload."""
+        return {"ChecksumAlgorithm": "SHA256", **super().get_object_parameters(name)}
+
+    def walk(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Key and time of last change of each object whose key begins with `prefix`; a page in memory at a time."""
+        pages = self.connection.meta.client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket_name, Prefix=prefix):
+            for found in page.get("Contents", ()):
+                yield found["Key"], found["LastModified"]
+
+    def clear(self, prefix: str, *, before: datetime) -> int:
+        """Abort multipart uploads that began before then: their parts cost money and are seen nowhere else."""
+        client = self.connection.meta.client
+        cleared = 0
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket_name, Prefix=prefix):
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"] >= before:
+                    continue
+                with suppress(client.exceptions.NoSuchUpload):  # finished or aborted meanwhile
+                    client.abort_multipart_upload(
+                        Bucket=self.bucket_name, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    cleared += 1
+        return cleared
