@@ -42,15 +42,16 @@ from tests.support.waiting import eventually
 
 RUNS, WARM_UP, FLOOD, CLIENTS = 60, 10, 200, 4
 Body = Callable[[int], tuple[str, dict[str, Any]]]
+Heard = Callable[[str], str]  # waits for a job's end; its last status
 
 
 class Side:
-    """One of the two, over HTTP. `body` makes (path, JSON) of a submission; `heard` waits for a job's last status."""
+    """One of the two, over HTTP. `body` makes (path, JSON) of a submission, `listen` what waits for an end."""
 
-    def __init__(self, url: str, body: Body, headers: dict[str, str], heard: Callable[[Side, str], str]) -> None:
+    def __init__(self, url: str, body: Body, headers: dict[str, str], listen: Callable[[Side], Heard]) -> None:
         self.http = httpx.Client(base_url=f"{url}/api/v2/", headers=headers, timeout=60)
         self._body = body
-        self._heard = heard
+        self._listen = listen
         self.failures = 0
 
     def submit(self, seed: int) -> str:
@@ -63,9 +64,10 @@ class Side:
     def one_by_one(self, seeds: range) -> list[float]:
         """Seconds each, of those that succeeded."""
         seconds = []
+        heard = self._listen(self)
         for seed in seeds:
             begin = time.perf_counter()
-            if self._heard(self, self.submit(seed)) == "succeeded":
+            if heard(self.submit(seed)) == "succeeded":
                 seconds.append(time.perf_counter() - begin)
             else:
                 self.failures += 1
@@ -83,14 +85,14 @@ class Side:
         return len(seeds) / (time.perf_counter() - begin)
 
 
-def by_websocket(url: str, session: str) -> Callable[[Side, str], str]:
+def by_websocket(url: str, session: str) -> Heard:
     """Our way: one socket tells of everything of this user."""
     socket = websocket.create_connection(
         url.replace("http", "ws") + "/ws/generations/", cookie=f"sessionid={session}", origin=url
     )
     ended: dict[str, str] = {}
 
-    def heard(_side: Side, job: str) -> str:
+    def heard(job: str) -> str:
         while job not in ended:
             event = json.loads(socket.recv())
             state = event.get("generation", event)
@@ -101,16 +103,20 @@ def by_websocket(url: str, session: str) -> Callable[[Side, str], str]:
     return heard
 
 
-def by_event_stream(side: Side, job: str) -> str:
+def by_event_stream(side: Side) -> Heard:
     """Their way: a stream for each job, which ends with it."""
-    status = "queued"
-    with side.http.stream("GET", f"jobs/{job}/events") as stream:
-        for line in stream.iter_lines():
-            if line.startswith("data:"):
-                status = json.loads(line[5:]).get("status") or status
-            if status in {"succeeded", "failed", "expired", "canceled"}:
-                return status
-    return str(side.http.get(f"jobs/{job}").json()["status"])
+
+    def heard(job: str) -> str:
+        status = "queued"
+        with side.http.stream("GET", f"jobs/{job}/events") as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data:"):
+                    status = json.loads(line[5:]).get("status") or status
+                if status in {"succeeded", "failed", "expired", "canceled"}:
+                    return status
+        return str(side.http.get(f"jobs/{job}").json()["status"])
+
+    return heard
 
 
 def comfyui_alone(url: str, runs: int) -> list[float]:
@@ -168,11 +174,12 @@ def measure() -> list[Result]:
         key = add_user(running, "bench@example.com")
         running.start("relay")
         running.start("worker")
+        (session,) = sessions(running, ["bench@example.com"])
         ours = Side(
             running.url,
             lambda seed: ("templates/text-to-image/jobs", {"inputs": {**INPUTS, "seed": seed}}),
             {"Authorization": f"Bearer {key}"},
-            by_websocket(running.url, sessions(running, ["bench@example.com"])[0]),
+            lambda _: by_websocket(running.url, session),
         )
         theirs = Side(proxy_url, lambda seed: ("jobs", {"workflow": graph(seed)}), {}, by_event_stream)
         for side in (ours, theirs):
