@@ -51,7 +51,8 @@ def store_outputs(generation_id: str) -> None:
     if not Generation.objects.claim_storing(pk, seconds=STORING_LEASE_SECONDS):
         return
     # From here on its `store_attempts` tell whose turn it is: a worker that slept through its own changes nothing.
-    generation = Generation.objects.select_related("version__template", "server").get(pk=pk)
+    rows = Generation.objects.select_related("version__template", "server").defer("server__object_info")
+    generation = rows.get(pk=pk)
     try:
         _copy_all(generation)
     except NotFound as error:

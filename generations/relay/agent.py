@@ -433,7 +433,8 @@ class ServerAgent:
 
     def _mine(self) -> GenerationQuerySet:
         """What this server has, as far as we know, loaded with what applying an end reads."""
-        return Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
+        rows = Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
+        return rows.defer("server__object_info")  # megabytes
 
     def _forget(self, generation: Generation) -> None:
         self._drop(str(generation.prompt_id))

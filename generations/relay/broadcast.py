@@ -7,8 +7,10 @@ import logging
 import threading
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
-from django.core.cache import cache
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.cache.backends.base import BaseCache
 
 from generations import events
 from generations.comfy.graph import Graph
@@ -122,9 +124,15 @@ class Broadcast:
             sender.run(_preview(watch.generation_id, node_id, content_type, image))
 
 
+@lru_cache(maxsize=1)
+def _cache() -> BaseCache:
+    """One for the process: `django.core.cache.cache` is another one, with connections of its own, in every task."""
+    return caches.create_connection(DEFAULT_CACHE_ALIAS)
+
+
 async def _keep(key: str, snapshot: events.Progress) -> None:
     try:
-        await cache.aset(key, snapshot, PROGRESS_KEPT_SECONDS)
+        await _cache().aset(key, snapshot, PROGRESS_KEPT_SECONDS)
     except Exception:
         logger.exception("The newest progress could not be kept")
 
@@ -132,7 +140,7 @@ async def _keep(key: str, snapshot: events.Progress) -> None:
 async def _preview(generation_id: uuid.UUID, node_id: str | None, content_type: str, image: bytes) -> None:
     """Sent only while somebody looks at this generation."""
     try:
-        if not await cache.aget(events.watched_cache_key(generation_id)):
+        if not await _cache().aget(events.watched_cache_key(generation_id)):
             return
     except Exception:
         logger.exception("Whether somebody watches could not be found out")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import websocket
 
+from tests.benchmarks.common import sessions
 from tests.support import s3
-from tests.support.processes import Cluster, running_cluster
+from tests.support.processes import Cluster, Process, answers, free_port, running_cluster
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
 
@@ -121,3 +123,34 @@ def test_a_cluster_without_its_secret_does_not_start(postgres_url: str) -> None:
     process = Process("manage.py", "check", env={"DATABASE_URL": postgres_url, "DATA_DIR": "/nonexistent"})
     assert process.wait() != 0
     assert "SECRET_KEY is required" in process.output
+
+
+def test_a_browser_that_does_not_answer_is_dropped_and_others_are_not(cluster: Cluster) -> None:
+    """It holds its connection open and takes nothing: the web server's pings find out. Others go on hearing."""
+    cluster.manage("shell", "--verbosity", "0", "-c", CREATE_USER.format("slow@example.com"))
+    (session,) = sessions(cluster, ["slow@example.com"])
+    port = free_port()
+    options = ["-b", "127.0.0.1", "-p", str(port), "--ping-interval", "1", "--ping-timeout", "2"]
+    web = Process("-m", "daphne", *options, "comfysaas.asgi:application", env=cluster.env)
+    try:
+        eventually(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60, what="web")
+        url, cookie = f"ws://127.0.0.1:{port}/ws/generations/", f"sessionid={session}"
+        deaf = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=20)
+        alive = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=0.2)
+        with closing(deaf), closing(alive):
+            raw = deaf.sock
+            assert raw is not None
+
+            def is_dropped() -> bool:
+                with suppress(websocket.WebSocketTimeoutException):
+                    alive.recv()  # answers pings on the way
+                with suppress(TimeoutError):
+                    raw.settimeout(0.1)
+                    return raw.recv(4096) == b""
+                return False
+
+            eventually(is_dropped, seconds=30, what="dropping the deaf browser")
+            alive.ping("still there")
+            assert alive.connected
+    finally:
+        web.stop()
