@@ -8,8 +8,9 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.benchmarks.common import Result, add_server, add_users, cluster, milliseconds, percentile, sessions
+from tests.benchmarks.common import Result, add_users, cluster, milliseconds, percentile, sessions
 from tests.benchmarks.latency import Heard, _submitted, compare, fakes, listen, submit_all
+from tests.support.processes import add_server
 from tests.support.waiting import eventually
 
 USERS, SOCKETS_EACH, RATE, SECONDS = 50, 20, 2.0, 10.0
@@ -37,7 +38,7 @@ async def _connect_all(web: str, cookies: list[str]) -> float:
 def measure() -> list[Result]:
     """All numbers."""
     with fakes(1, RATE) as urls, cluster() as running:
-        add_server(running, "fake", urls[0], slots=100)
+        add_server(running.env["DATABASE_URL"], "fake", urls[0], slots=100)
         emails = [f"bench{number}@example.com" for number in range(USERS)]
         keys = add_users(running, emails)
         cookies = sessions(running, emails)

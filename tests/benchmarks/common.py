@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg
-
 from generations.comfy.client import ComfyClient
 from generations.comfy.listener import Connected, Listener
 from generations.comfy.messages import Executing
@@ -117,17 +115,6 @@ def cluster() -> Iterator[Cluster]:
     """Web, on PostgreSQL and Redis, with results in a folder; relay and worker are started by the measurement."""
     with tempfile.TemporaryDirectory() as folder, running_cluster(*servers(), folder=Path(folder)) as running:
         yield running
-
-
-def add_server(running: Cluster, name: str, url: str, *, slots: int = 2) -> None:
-    """A ComfyUI for the relays."""
-    with psycopg.connect(running.env["DATABASE_URL"], autocommit=True) as database:
-        database.execute(
-            "INSERT INTO generations_comfyserver (name, url, auth_header_name, slots, is_enabled, is_draining, state,"
-            " state_message, comfyui_version, lease_owner, lease_token)"
-            " VALUES (%s, %s, '', %s, true, false, 'unknown', '', '', '', 0)",
-            (name, url, slots),
-        )
 
 
 def add_users(running: Cluster, emails: list[str]) -> list[str]:

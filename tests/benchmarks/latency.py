@@ -18,14 +18,13 @@ import httpx
 from tests.benchmarks.common import (
     INPUTS,
     Result,
-    add_server,
     add_users,
     cluster,
     milliseconds,
     percentile,
     sessions,
 )
-from tests.support.processes import Cluster, Process, free_port
+from tests.support.processes import Cluster, Process, add_server, free_port
 from tests.support.waiting import eventually
 
 PROMPTS, RATE, USERS, SECONDS, WARM_UP_SECONDS = 125, 8.0, 25, 15.0, 5.0
@@ -131,7 +130,7 @@ def measure() -> list[Result]:
     """All numbers."""
     with fakes(SERVERS, RATE) as urls, cluster() as running:
         for number, url in enumerate(urls):
-            add_server(running, f"fake {number}", url, slots=100)
+            add_server(running.env["DATABASE_URL"], f"fake {number}", url, slots=100)
         emails = [f"bench{number}@example.com" for number in range(USERS)]
         keys = add_users(running, emails)
         cookies = sessions(running, emails)

@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tests.benchmarks.common import Result, add_server, add_user, cluster
-from tests.support.processes import Cluster
+from tests.benchmarks.common import Result, add_user, cluster
+from tests.support.processes import Cluster, add_server
 from tests.support.waiting import eventually
 
 GIB = 1024**3
@@ -157,7 +157,7 @@ def _copy(running: Cluster, size: int) -> float:
 def measure() -> list[Result]:
     """All numbers."""
     with _serving(_ComfyUI) as comfyui, _serving(_S3) as bucket, cluster() as running:
-        add_server(running, "large", comfyui)
+        add_server(running.env["DATABASE_URL"], "large", comfyui)
         add_user(running, "bench@example.com")
         running.env |= {
             "S3_BUCKET": "results",

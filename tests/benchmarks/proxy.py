@@ -28,7 +28,6 @@ from generations.comfy.messages import Executing
 from tests.benchmarks.common import (
     INPUTS,
     Result,
-    add_server,
     add_user,
     cluster,
     graph,
@@ -36,7 +35,7 @@ from tests.benchmarks.common import (
     milliseconds,
     sessions,
 )
-from tests.support.processes import free_port
+from tests.support.processes import add_server, free_port
 from tests.support.simulator import simulator_process
 from tests.support.waiting import eventually
 
@@ -170,7 +169,7 @@ def measure() -> list[Result]:
         cluster() as running,
         running_proxy(url) as proxy_url,
     ):
-        add_server(running, "simulator", url)
+        add_server(running.env["DATABASE_URL"], "simulator", url)
         key = add_user(running, "bench@example.com")
         running.start("relay")
         running.start("worker")

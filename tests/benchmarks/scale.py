@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import httpx
 import psycopg
 
-from tests.benchmarks.common import INPUTS, Result, add_server, add_user, cluster
-from tests.support.processes import Cluster
+from tests.benchmarks.common import INPUTS, Result, add_user, cluster
+from tests.support.processes import Cluster, add_server
 from tests.support.simulator import simulator_process
 
 JOB_SECONDS, JOBS_EACH = 1.0, 12
@@ -24,7 +24,7 @@ def measure() -> list[Result]:
         urls = [stack.enter_context(simulator_process(*options))[0] for _ in range(max(NUMBERS))]
         running = stack.enter_context(cluster())
         for number, url in enumerate(urls):
-            add_server(running, f"server {number}", url)
+            add_server(running.env["DATABASE_URL"], f"server {number}", url)
         key = add_user(running, "bench@example.com")
         running.start("relay")
         running.start("worker")

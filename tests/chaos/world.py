@@ -27,7 +27,7 @@ from psycopg.rows import BaseRowFactory
 
 from tests.chaos.load import Account
 from tests.support import s3
-from tests.support.processes import ROOT, SECRET, Process, answers, free_port
+from tests.support.processes import ROOT, SECRET, Process, add_server, answers, free_port
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
@@ -242,14 +242,8 @@ class World:
                 time.sleep(0.2)
 
     def _register_servers(self) -> None:
-        with psycopg.connect(self.database_url, autocommit=True) as database:
-            for number in range(len(self.simulator_ports)):
-                database.execute(
-                    "INSERT INTO generations_comfyserver (name, url, auth_header_name, slots, is_enabled, is_draining,"
-                    " state, state_message, comfyui_version, lease_owner, lease_token)"
-                    " VALUES (%s, %s, '', %s, true, false, 'unknown', '', '', '', 0)",
-                    (f"simulator {number}", self.simulator_url(number), SLOTS),
-                )
+        for number in range(len(self.simulator_ports)):
+            add_server(self.database_url, f"simulator {number}", self.simulator_url(number), slots=SLOTS)
 
     def _drop_database(self) -> None:
         with psycopg.connect(self._postgres_url, autocommit=True) as admin:

@@ -208,6 +208,17 @@ def running_cluster(postgres_url: str, redis_url: str, *, folder: Path | None = 
         yield cluster
 
 
+def add_server(database_url: str, name: str, url: str, *, slots: int = 2) -> None:
+    """A ComfyUI server for the relays, as the admin makes it."""
+    with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute(
+            "INSERT INTO generations_comfyserver (name, url, auth_header_name, slots, is_enabled, is_draining, state,"
+            " state_message, comfyui_version, lease_owner, lease_token)"
+            " VALUES (%s, %s, '', %s, true, false, 'unknown', '', '', '', 0)",
+            (name, url, slots),
+        )
+
+
 def _drop(postgres_url: str, name: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
