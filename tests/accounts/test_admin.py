@@ -9,11 +9,12 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, Plan, User
 from tests.support.factories import make_user
 
 PAGES = [
-    "", "accounts/user/", "accounts/user/add/", "accounts/apikey/", "auth/group/", "auth/group/add/",
+    "", "accounts/user/", "accounts/user/add/", "accounts/apikey/", "accounts/plan/",
+    "accounts/plan/add/", "auth/group/", "auth/group/add/",
     "generations/comfyserver/", "generations/comfyserver/add/", "generations/workflowtemplate/",
     "generations/workflowtemplate/add/", "generations/generation/",
 ]  # fmt: skip
@@ -176,3 +177,20 @@ def test_account_of_a_superuser_is_out_of_reach_for_other_staff(helper: Client, 
 def test_groups_are_made_by_superusers(admin: Client) -> None:
     assert admin.post("/admin/auth/group/add/", {"name": "VIP"}).status_code == 302
     assert Group.objects.get().name == "VIP"
+
+
+def test_a_plan_is_made_and_given_to_a_user(admin: Client, owner: User) -> None:
+    data = {"name": "Studio", "weight": "3", "priority": "0", "max_concurrent": "4", "max_queued": "50"}
+    assert admin.post("/admin/accounts/plan/add/", data).status_code == 302
+    plan = Plan.objects.get()
+    assert owner.limits.max_queued == 200
+    owner.plan = plan
+    assert (owner.limits.weight, owner.limits.max_queued) == (3.0, 50)
+
+
+@pytest.mark.parametrize(("field", "value"), [("weight", "0"), ("max_concurrent", "0"), ("max_queued", "0")])
+def test_a_plan_that_lets_nothing_run_is_refused(admin: Client, field: str, value: str) -> None:
+    data = {"name": "None", "weight": "1", "priority": "0", "max_concurrent": "4", "max_queued": "50", field: value}
+    response = admin.post("/admin/accounts/plan/add/", data)
+    assert response.status_code == 200
+    assert not Plan.objects.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +11,11 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Plan
 from generations import events
 from generations.models import Generation, Status
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter
+from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, parameter
 
 # What the Comfy API v2 demands of these shapes.
 JOB_KEYS = {
@@ -258,3 +259,28 @@ def test_staff_do_not_see_jobs_of_others_here(staff: Any, owner: Any, api_for: A
 
 def read(client: Client, generation: Generation) -> Any:
     return client.get(f"/api/v2/jobs/{generation.pk}").json()
+
+
+def test_one_job_too_many_is_a_429_that_says_when_to_come_back(api: Client, owner: Any) -> None:
+    make_template()
+    owner.plan = Plan.objects.create(name="small", max_queued=2)
+    owner.save()
+    assert [post(api, {"prompt": "x"}).status_code for _ in range(2)] == [201, 201]
+    response = post(api, {"prompt": "x"})
+    assert "already have 2" in error_of(response, 429, "queue_full")["message"]
+    assert int(response["Retry-After"]) > 0
+    assert Generation.objects.count() == 2
+
+
+def test_what_no_server_can_run_is_a_409_that_names_what_is_missing(api: Client) -> None:
+    make_template()
+    make_server(object_info={"SaveImage": {}}, object_info_at=timezone.now())
+    assert "node type KSampler" in error_of(post(api, {"prompt": "x"}), 409, "template_unavailable")["message"]
+
+
+def test_jobs_expire_when_results_are_kept_for_a_time_only(api: Client, owner: Any, settings: Any) -> None:
+    settings.RETENTION_DAYS = 7
+    done = make_generation(owner, status=Status.SUCCEEDED)
+    expires_at = datetime.fromisoformat(api.get(f"/api/v2/jobs/{done.pk}").json()["expires_at"])
+    assert done.finished_at is not None
+    assert abs(expires_at - done.finished_at - timedelta(days=7)) < timedelta(seconds=1)

@@ -13,7 +13,7 @@ from tests.benchmarks.latency import Heard, _submitted, compare, fakes, listen, 
 from tests.support.processes import add_server
 from tests.support.waiting import eventually
 
-USERS, SOCKETS_EACH, RATE, SECONDS = 50, 20, 2.0, 10.0
+USERS, SOCKETS_EACH, RATE, SECONDS, AT_ONCE = 50, 20, 2.0, 10.0, 32
 
 
 def _resident_kib(pid: int) -> int:
@@ -24,11 +24,13 @@ def _resident_kib(pid: int) -> int:
 async def _connect_all(web: str, cookies: list[str]) -> float:
     """Seconds until all sockets have got their first message or, with nothing to tell, are open."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        door = asyncio.Semaphore(AT_ONCE)
 
         async def one(cookie: str) -> None:
             headers = {"Cookie": f"sessionid={cookie}", "Origin": web}
-            socket = await session.ws_connect(f"{web}/ws/generations/", headers=headers)
-            await socket.receive(timeout=60)
+            async with door:
+                socket = await session.ws_connect(f"{web}/ws/generations/", headers=headers)
+                await socket.receive(timeout=60)
 
         begin = time.perf_counter()
         await asyncio.gather(*(one(cookie) for cookie in cookies for _ in range(SOCKETS_EACH)))

@@ -112,3 +112,26 @@ def test_server_with_work_is_not_deleted(admin: Client, owner: Any) -> None:
     type(generation).objects.update(status=Status.CANCELED, finished_at=generation.created_at)
     admin.post(f"{LIST}{server.pk}/delete/", {"post": "yes"})
     assert not ComfyServer.objects.exists()
+
+
+def test_states_are_told_in_one_word(admin: Client) -> None:
+    make_server(state="online", is_draining=True)
+    make_server("stuck", "http://b", state="wedged", state_message="Restart it.")
+    page = admin.get(LIST).content.decode()
+    assert "Draining" in page
+    assert "Stuck" in page
+    assert "Restart it." in page
+
+
+def test_a_server_is_drained_in_the_admin(admin: Client) -> None:
+    server = make_server()
+    assert change(admin, server, is_draining="on").status_code == 302
+    assert server.is_draining
+
+
+def test_asking_a_stuck_server_does_not_make_it_well(admin: Client, simulator: RunningSimulator) -> None:
+    server = make_server(url=simulator.url, state="wedged", state_message="Restart it.")
+    response = admin.post(f"{LIST}{server.pk}/check/", follow=True)
+    assert "it is stuck" in response.content.decode()
+    server.refresh_from_db()
+    assert server.state == "wedged"

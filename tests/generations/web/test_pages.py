@@ -17,8 +17,17 @@ from django.utils import timezone
 from PIL import Image
 from pytest_django import DjangoAssertNumQueries
 
+from accounts.models import Plan
 from generations.models import Asset, Generation, Status
-from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter, txt2img_graph
+from tests.support.factories import (
+    make_asset,
+    make_generation,
+    make_output,
+    make_server,
+    make_template,
+    parameter,
+    txt2img_graph,
+)
 
 ClientFor = Callable[[Any], Client]
 HTMX = {"HX-Request": "true"}
@@ -274,3 +283,25 @@ def test_pages_forbid_inline_scripts_and_framing(client_of_owner: Client) -> Non
     assert "frame-ancestors 'none'" in policy
     assert response["X-Frame-Options"] == "DENY"
     assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_pages_say_why_nothing_more_may_wait(owner: Any, client_of_owner: Client) -> None:
+    make_template()
+    owner.plan = Plan.objects.create(name="small", max_queued=1)
+    owner.save()
+    first = make_generation(owner)
+    for headers in ({}, HTMX):
+        response = client_of_owner.post("/templates/text-to-image/", {"prompt": "x"}, headers=headers)
+        assert response.status_code == 422
+        assert "already have 1 generations waiting" in response.content.decode()
+    done = make_generation(owner, status=Status.SUCCEEDED)
+    response = client_of_owner.post(f"/generations/{done.pk}/rerun/", follow=True)
+    assert "already have 1 generations waiting" in response.content.decode()
+    assert Generation.objects.filter(status=Status.QUEUED).get() == first
+
+
+def test_pages_say_what_the_servers_lack(owner: Any, client_of_owner: Client) -> None:
+    make_template()
+    make_server(object_info={"SaveImage": {}}, object_info_at=timezone.now())
+    response = client_of_owner.post("/templates/text-to-image/", {"prompt": "x"})
+    assert "node type KSampler" in response.content.decode()
