@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.urls import URLPattern
 from django.utils.decorators import decorator_from_middleware
@@ -125,6 +126,13 @@ def _cannot_run(request: HttpRequest, error: CannotRunError) -> HttpResponse:
 @api.exception_handler(QueueFullError)
 def _queue_full(request: HttpRequest, error: QueueFullError) -> HttpResponse:
     return envelope(request, 429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
+
+
+@api.exception_handler(OperationalError)
+def _database_away(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    logger.error("The database did not answer %s %s: %s", request.method, request.path, error)
+    message = "The service is interrupted for a moment. Please try again."
+    return envelope(request, 503, "unavailable", message, headers={"Retry-After": "5"})
 
 
 @api.exception_handler(HttpError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 from tests.api.envelope import error_of
@@ -38,3 +39,14 @@ def test_fault_of_ours_is_told_without_its_details(
     error = error_of(response, 500, "upstream_error")
     assert "secret" not in str(error)
     assert "secret of the house" in caplog.text
+
+
+def test_a_database_that_is_away_is_an_interruption(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: Any, **kwargs: Any) -> None:
+        msg = "couldn't get a connection after 15.00 sec"
+        raise OperationalError(msg)
+
+    monkeypatch.setattr("generations.models.WorkflowTemplate.objects.visible_to", away)
+    response = api.get("/api/v2/templates")
+    assert "15.00 sec" not in str(error_of(response, 503, "unavailable"))
+    assert response["Retry-After"] == "5"
