@@ -75,16 +75,15 @@ async def listen(
     direct: Heard = {}
     browsers: list[Heard] = [{} for _ in range(len(cookies) * sockets_each)]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        at_servers = [await session.ws_connect(f"{url}/api/ws?clientId=bench") for url in urls]
-        at_web = []
-        for cookie in cookies:
-            for _ in range(sockets_each):
-                headers = {"Cookie": f"sessionid={cookie}", "Origin": web}
-                at_web.append(await session.ws_connect(f"{web}/ws/generations/", headers=headers, max_msg_size=0))
-        tasks = [asyncio.create_task(_hear_server(socket, direct)) for socket in at_servers]
-        tasks += [
-            asyncio.create_task(_hear_browser(socket, heard)) for socket, heard in zip(at_web, browsers, strict=True)
-        ]
+        # Each is read from the moment it is open: who does not read is taken for dead and dropped.
+        tasks = []
+        for url in urls:
+            at_server = await session.ws_connect(f"{url}/api/ws?clientId=bench")
+            tasks.append(asyncio.create_task(_hear_server(at_server, direct)))
+        for number, heard in enumerate(browsers):
+            headers = {"Cookie": f"sessionid={cookies[number // sockets_each]}", "Origin": web}
+            browser = await session.ws_connect(f"{web}/ws/generations/", headers=headers, max_msg_size=0)
+            tasks.append(asyncio.create_task(_hear_browser(browser, heard)))
         await asyncio.sleep(WARM_UP_SECONDS)
         for heard in (direct, *browsers):
             heard.clear()
