@@ -5,7 +5,7 @@ execution.py (validate_prompt) and comfy_execution/graph_utils.py (is_link) of C
 """
 
 import graphlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
@@ -141,13 +141,33 @@ def output_nodes(graph: Graph, object_info: ObjectInfo) -> tuple[str, ...]:
     return tuple(node_id for node_id, node in graph.items() if _is_output(specs[node["class_type"]]))
 
 
+def needed_nodes(graph: Graph, outputs: Iterable[str]) -> frozenset[str]:
+    """Ids of these nodes and of all that feed them: what ComfyUI checks and runs."""
+    found: set[str] = set()
+    pending = [node_id for node_id in outputs if node_id in graph]
+    while pending:
+        node_id = pending.pop()
+        if node_id not in found:
+            found.add(node_id)
+            values = graph[node_id]["inputs"].values()
+            pending += [value[0] for value in values if is_link(value) and value[0] in graph]
+    return frozenset(found)
+
+
 def check_graph(graph: Graph, object_info: ObjectInfo) -> list[GraphProblem]:
-    """What keeps that server from running the graph; empty when nothing was found."""
+    """What keeps that server from running the graph; empty when nothing was found.
+
+    Of nodes that no output needs, only the class matters.
+    """
     problems = list(_unknown_classes(graph, object_info))
-    if not problems and not output_nodes(graph, object_info):
+    outputs = output_nodes(graph, object_info)
+    if not problems and not outputs:
         message = "No node of this workflow saves or shows a result; add a Save Image node."
         problems.append(GraphProblem("", "", message))
+    needed = needed_nodes(graph, outputs)
+    graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
     problems += _missing_inputs(graph, object_info)
+    problems += _wrong_numbers(graph, object_info)
     problems += _missing_models(graph, object_info)
     return problems + _loops(graph)
 
@@ -175,6 +195,25 @@ def _is_given(spec: InputSpec, inputs: Node) -> bool:
     """Inputs of newer servers' dynamic types (COMFY_…) appear under dotted names, or not at all."""
     is_dynamic = spec.type.startswith("COMFY_") or any(name.startswith(f"{spec.name}.") for name in inputs)
     return is_dynamic or spec.name in inputs
+
+
+def _wrong_numbers(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
+    """Texts that the server cannot read as the number that belongs there."""
+    for node_id, node in graph.items():
+        spec = node_spec(object_info, node["class_type"])
+        for wanted in spec.inputs if spec else ():
+            value = node["inputs"].get(wanted.name)
+            if wanted.type in {"INT", "FLOAT"} and isinstance(value, str) and not _is_number(value):
+                message = f'The input "{wanted.name}" holds “{value[:60]}”, where a number belongs.'
+                yield GraphProblem(node_id, node_title(graph, node_id), message)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _missing_models(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:

@@ -5,7 +5,7 @@ Source: server.py (node_info), comfy/comfy_types/node_typing.py and comfy_api/la
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 ObjectInfo: TypeAlias = Mapping[str, object]
@@ -19,7 +19,14 @@ _UPLOAD_FLAGS: tuple[tuple[str, Upload], ...] = (
     ("audio_upload", "audio"),
     ("file_upload", "file"),
 )
-_WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+_CONSTANT_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+# What the editor shows a widget for, extensions of its core included; the position of their values counts.
+_WIDGET_TYPES = _CONSTANT_TYPES | {
+    "MARKDOWN", "COLOR", "IMAGECOMPARE", "TREESELECT", "MULTISELECT", "CHART", "GALLERIA", "SELECTBUTTON",
+    "TEXTAREA", "FILEUPLOAD", "IMAGEUPLOAD", "COMFY_DYNAMICCOMBO_V3",
+}  # fmt: skip
+# Widgets that take their value from the browser at the moment of queueing.
+_CAPTURE_TYPES = frozenset({"WEBCAM", "AUDIO_RECORD", "LOAD_3D", "LOAD_3D_ANIMATION"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,10 @@ class InputSpec:
     is_seed: bool = False
     is_advanced: bool = False
     is_forced_link: bool = False
+    widget_type: str = ""
+    has_refresh_button: bool = False
+    control_values: int = 0  # positions that the editor keeps behind this value: its control word, and a filter
+    sub_inputs: Mapping[str, tuple["InputSpec", ...]] = field(default_factory=dict)  # by option of a dynamic combo
 
     @property
     def is_image_upload(self) -> bool:
@@ -53,7 +64,17 @@ class InputSpec:
     @property
     def is_constant(self) -> bool:
         """True when the value is typed in rather than linked from another node."""
-        return self.type in _WIDGET_TYPES and not self.is_forced_link
+        return self.type in _CONSTANT_TYPES and not self.is_forced_link
+
+    @property
+    def is_widget(self) -> bool:
+        """True when the editor keeps a value for it (frontend: nodeDefStore, widgetStore)."""
+        return (self.widget_type or self.type) in _WIDGET_TYPES | _CAPTURE_TYPES and not self.is_forced_link
+
+    @property
+    def is_captured(self) -> bool:
+        """True when only a browser can give the value: webcam, microphone, 3D view."""
+        return (self.widget_type or self.type) in _CAPTURE_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +112,10 @@ def read_node_spec(class_type: str, info: object) -> NodeSpec:
 
 
 def _read_inputs(info: Mapping[str, object]) -> Iterator[InputSpec]:
-    groups, order = _mapping(info.get("input")), _mapping(info.get("input_order"))
+    return _read_groups(_mapping(info.get("input")), _mapping(info.get("input_order")))
+
+
+def _read_groups(groups: Mapping[str, object], order: Mapping[str, object]) -> Iterator[InputSpec]:
     for group in ("required", "optional"):
         specs = _mapping(groups.get(group))
         for name in _in_order(specs, order.get(group)):
@@ -127,7 +151,30 @@ def _read_input(name: str, spec: object, *, required: bool) -> InputSpec:
         is_seed=type_name == "INT" and _is_seed(name, options),
         is_advanced=options.get("advanced") is True,
         is_forced_link=options.get("forceInput") is True,
+        widget_type=_text(options.get("widgetType")),
+        has_refresh_button=_mapping(options.get("remote")).get("refresh_button") is True,
+        control_values=_control_values(name, type_name, options.get("control_after_generate")),
+        sub_inputs=_sub_inputs(name, options) if type_name == "COMFY_DYNAMICCOMBO_V3" else {},
     )
+
+
+def _control_values(name: str, type_name: str, control: object) -> int:
+    """1 for numbers that the editor changes after each run, 2 for combos (frontend: widgets.ts)."""
+    if type_name == "INT":
+        return int(bool(control) or (control is None and name in {"seed", "noise_seed"}))
+    return 2 if type_name == "COMBO" and control else 0
+
+
+def _sub_inputs(name: str, options: Mapping[str, object]) -> dict[str, tuple[InputSpec, ...]]:
+    """The inputs that each option of a dynamic combo brings along; their names are dotted (comfy_api, _io.py)."""
+    found: dict[str, tuple[InputSpec, ...]] = {}
+    rows = options.get("options")
+    for row in rows if isinstance(rows, list) else ():
+        inputs = _mapping(_mapping(row).get("inputs"))
+        found[_text(_mapping(row).get("key"))] = tuple(
+            replace(spec, name=f"{name}.{spec.name}") for spec in _read_groups(inputs, {})
+        )
+    return found
 
 
 def _is_seed(name: str, options: Mapping[str, object]) -> bool:

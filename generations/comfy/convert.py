@@ -1,0 +1,446 @@
+"""From the editor's format of a workflow to the API format, as the editor itself does it when a workflow is queued.
+
+    python -m generations.comfy.convert workflow.json --object-info object_info.json
+
+Sources: src/utils/executionUtil.ts and src/lib/litegraph/src/subgraph/ExecutableNodeDTO.ts of ComfyUI_frontend.
+It differs where the editor draws, rounds or fails: seeds keep all their digits, texts with {alternatives} and %date%
+stay as they were written, and what cannot be converted is refused with the nodes that are at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from generations.comfy import editor
+from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
+from generations.comfy.errors import ProtocolError
+from generations.comfy.graph import Graph, GraphError, GraphProblem
+from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
+from generations.comfy.widgets import as_typed, expected_length, widget_values
+from generations.comfy.wire import decode
+
+MAX_NODES = 20_000
+MAX_DEPTH = 20
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")
+_GET_AND_SET = frozenset({"GetNode", "SetNode"})
+_BROWSER_ONLY = "Connect the nodes with links, or export the workflow in the API format."
+
+
+class ConversionError(GraphError):
+    """The workflow cannot be converted; `problems` names every node that is at fault."""
+
+    def __init__(self, problems: list[GraphProblem]) -> None:
+        super().__init__(
+            "\n".join(
+                f"{problem.title} (node {problem.node_id}): {problem.message}" if problem.node_id else problem.message
+                for problem in problems
+            )
+        )
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The output of a node that runs."""
+
+    node_id: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """The value of a widget that a sub-graph shows on its outside."""
+
+    value: Any
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One place where a definition is used: the workflow itself, or an instance of a sub-graph or group in it."""
+
+    definition: Definition
+    path: str = ""
+    instance: EditorNode | None = None
+    parent: _Scope | None = None
+    depth: int = 0
+    promoted: Mapping[str, Any] = field(default_factory=dict)  # input name -> value set on the instance
+    fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # inner id -> input -> value (groups)
+
+
+def convert(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Graph:
+    """The graph that the editor would queue. ConversionError when it would queue none, or a wrong one.
+
+    A workflow without a node to run gives an empty graph.
+    """
+    return _Converter(editor.read_workflow(workflow), object_info).run()
+
+
+class _Converter:
+    def __init__(self, workflow: editor.Workflow, object_info: ObjectInfo) -> None:
+        self.workflow = workflow
+        self.object_info = object_info
+        self.problems: dict[tuple[str, str], GraphProblem] = {}
+        self.typed: dict[tuple[str, str], Any] = {}  # (root node, widget) -> what a primitive node sets
+        self.children: dict[str, _Scope] = {}
+        # Up to 1.27, switching an instance off switched its inner nodes off, too; later ones do without.
+        self.skips_insides = workflow.frontend_version > (1, 27)
+        self.captured: list[tuple[_Scope, EditorNode, str]] = []
+        self.count = 0
+
+    def run(self) -> Graph:
+        if self.workflow.is_blank:
+            return {}
+        root = _Scope(self.workflow.root)
+        self._apply_primitives(root)
+        emitted = dict(self._emit(root))
+        self._refuse_captured(emitted)
+        if self.problems:
+            raise ConversionError(list(self.problems.values()))
+        for node in emitted.values():
+            node["inputs"] = {
+                name: value
+                for name, value in node["inputs"].items()
+                if not isinstance(value, _Source) or value.node_id in emitted
+            }
+            node["inputs"] = {
+                name: [value.node_id, value.slot] if isinstance(value, _Source) else value
+                for name, value in node["inputs"].items()
+            }
+        plain = sorted((node_id for node_id in emitted if node_id.isdecimal()), key=int)
+        return {node_id: emitted[node_id] for node_id in [*plain, *(each for each in emitted if not each.isdecimal())]}
+
+    # ------------------------------------------------------------------------------------------ nodes
+    def _emit(self, scope: _Scope) -> Iterator[tuple[str, dict[str, Any]]]:
+        for node in scope.definition.nodes.values():
+            if node.type in editor.DECORATION or node.type in editor.PASS_THROUGH or node.type == PRIMITIVE:
+                continue
+            child = self._child(scope, node)
+            if child is not None:
+                if not (self.skips_insides and node.mode in (MUTED, BYPASSED)):
+                    yield from self._emit(child)
+            elif node.mode not in (MUTED, BYPASSED) and (described := self._describe(scope, node)):
+                self.count += 1
+                if self.count > MAX_NODES:
+                    raise ConversionError([GraphProblem("", "", f"This workflow has more than {MAX_NODES} nodes.")])
+                yield described
+
+    def _describe(self, scope: _Scope, node: EditorNode) -> tuple[str, dict[str, Any]] | None:
+        class_type, spec = editor.class_of(node, self.object_info)
+        if spec is None or _EVERYWHERE.match(node.type):
+            self._refuse(scope, node, self._why_unknown(node))
+            return None
+        inputs = self._constants(scope, node, class_type, spec)
+        linked: dict[str, Any] = {}
+        for slot in node.inputs:
+            found = self._resolve(scope, node, slot, slot.type, frozenset())
+            if isinstance(found, _Constant):
+                inputs[slot.name] = _wrapped(found.value)
+            elif found is not None:
+                linked[slot.name] = found
+        self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
+        title = node.title or spec.display_name
+        return f"{scope.path}{node.id}", {
+            "class_type": class_type,
+            "inputs": {**inputs, **linked},
+            "_meta": {"title": title},
+        }
+
+    def _constants(self, scope: _Scope, node: EditorNode, class_type: str, spec: NodeSpec) -> dict[str, Any]:
+        values = widget_values(node, class_type, spec)
+        values |= scope.fixed.get(node.id, {})
+        if not scope.path:
+            values |= {name: self.typed[node.id, name] for name in values if (node.id, name) in self.typed}
+        return {name: _wrapped(value) for name, value in values.items()}
+
+    def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
+        """What the editor fails at: values that only a browser has, and texts that are none."""
+        for name, value in constants.items():
+            wanted = spec.input(name)
+            if wanted is None:
+                continue
+            if wanted.is_captured:
+                self.captured.append((scope, node, name))
+            elif wanted.type == "STRING" and not isinstance(value, str):
+                shown = json.dumps(value)[:60]
+                self._refuse(scope, node, f'its input "{name}" holds {shown}, where a text belongs.')
+
+    def _refuse_captured(self, emitted: Graph) -> None:
+        """Values that only a browser has matter where something takes what comes of them."""
+        used = {
+            value.node_id
+            for node in emitted.values()
+            for value in node["inputs"].values()
+            if isinstance(value, _Source)
+        }
+        for scope, node, name in self.captured:
+            if f"{scope.path}{node.id}" in used:
+                self._refuse(scope, node, f'its input "{name}" is recorded in the browser when a workflow is queued.')
+
+    def _why_unknown(self, node: EditorNode) -> str:
+        if _EVERYWHERE.match(node.type):
+            return f"Use Everywhere connects nodes in the browser only. {_BROWSER_ONLY}"
+        if node.type in _GET_AND_SET:
+            return f"Get and Set nodes work in the browser only. {_BROWSER_ONLY}"
+        if _UUID.fullmatch(node.type):
+            return "the sub-graph that it stands for is not in the file."
+        return f"the server does not know the node type {node.type}; install the custom node it comes from."
+
+    def _refuse(self, scope: _Scope, node: EditorNode, message: str) -> None:
+        node_id = f"{scope.path}{node.id}"
+        _name, spec = editor.class_of(node, self.object_info)
+        title = node.title.strip() or (
+            spec.display_name if spec else "Sub-graph" if _UUID.fullmatch(node.type) else node.type
+        )
+        sentence = message[:1].upper() + message[1:]
+        self.problems.setdefault((node_id, message), GraphProblem(node_id, title, sentence))
+
+    # ------------------------------------------------------------------------------------------ links
+    def _resolve(
+        self, scope: _Scope, node: EditorNode, slot: Slot, wanted: str, seen: frozenset[tuple[str, int]]
+    ) -> _Source | _Constant | None:
+        """What the link into that slot brings; None if there is none, or it comes to nothing."""
+        if slot.link is None:
+            return None
+        link = scope.definition.links.get(slot.link)
+        if link is None:
+            self._refuse(scope, node, f'its input "{slot.name}" is connected by link {slot.link}, which is missing.')
+            return None
+        if link.origin_id == INPUT_NODE and scope.parent is not None:
+            return self._from_outside(scope, link.origin_slot, wanted, seen)
+        origin = scope.definition.nodes.get(link.origin_id)
+        if origin is None or not _has_output(origin, link.origin_slot):
+            lack = "at an output that it does not have" if origin else "which is not in the file"
+            self._refuse(scope, node, f'its input "{slot.name}" is connected to node {link.origin_id}, {lack}.')
+            return None
+        step = (f"{scope.path}{origin.id}", link.origin_slot)
+        if step not in seen:
+            return self._from_output(scope, origin, link.origin_slot, wanted, seen | {step})
+        if origin.type not in editor.PASS_THROUGH:
+            self._refuse(scope, node, "it is connected in a circle of bypassed nodes.")
+        return None
+
+    def _from_output(
+        self, scope: _Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
+    ) -> _Source | _Constant | None:
+        if origin.type in editor.PASS_THROUGH:
+            is_open = not scope.definition.is_group and number < len(origin.inputs)
+            return self._resolve(scope, origin, origin.inputs[number], wanted, seen) if is_open else None
+        if origin.type == PRIMITIVE:
+            return None  # its value is in the widget already
+        if origin.mode == BYPASSED:
+            passed = _bypass(origin, number, wanted)
+            return self._resolve(scope, origin, passed, wanted, seen) if passed else None
+        child = self._child(scope, origin)
+        if child is not None:
+            return self._from_inside(child, number, wanted, seen)
+        return _Source(f"{scope.path}{origin.id}", number)
+
+    def _from_outside(
+        self, scope: _Scope, number: int, wanted: str, seen: frozenset[tuple[str, int]]
+    ) -> _Source | _Constant | None:
+        """What comes into an instance through its input: a link, or the value of a widget shown on it."""
+        parent, instance = scope.parent, scope.instance
+        if parent is None or instance is None or number >= len(scope.definition.inputs):
+            return None
+        name = scope.definition.inputs[number].name
+        outer = next((slot for slot in instance.inputs if slot.name == name), None)
+        if outer is not None and outer.link is not None:
+            return self._resolve(parent, instance, outer, wanted, seen)
+        return _Constant(scope.promoted[name]) if name in scope.promoted else None
+
+    def _from_inside(
+        self, child: _Scope, number: int, wanted: str, seen: frozenset[tuple[str, int]]
+    ) -> _Source | _Constant | None:
+        """What leaves an instance through its output."""
+        links = child.definition.links
+        for link_id, link in links.items():
+            if link.target_id == OUTPUT_NODE and link.target_slot == number:
+                instance = child.instance or EditorNode("", "")
+                return self._resolve(child, instance, Slot("", wanted, link_id), wanted, seen)
+        return None
+
+    # ------------------------------------------------------------------------------------------ insides
+    def _child(self, scope: _Scope, node: EditorNode) -> _Scope | None:
+        """The inside of a sub-graph or group node; None for any other node."""
+        path = f"{scope.path}{node.id}:"
+        if path in self.children:
+            return self.children[path]
+        group = self.workflow.group_of(node)
+        definition = self.workflow.subgraphs.get(node.type)
+        if group is not None:
+            definition = editor.read_group(self.workflow.groups[group], node)
+        if definition is None:
+            return None
+        if scope.depth >= MAX_DEPTH:
+            message = f"sub-graphs are nested more than {MAX_DEPTH} deep here; one of them may contain itself."
+            raise ConversionError([GraphProblem(f"{scope.path}{node.id}", node.title or node.type, message)])
+        child = _Scope(definition, path, node, scope, scope.depth + 1)
+        if group is not None:
+            child.fixed = self._group_values(definition, node)
+        elif self._knows_values(scope, definition):
+            child.promoted = self._promoted(scope, node, definition)
+        self.children[path] = child
+        return child
+
+    def _knows_values(self, scope: _Scope, definition: Definition) -> bool:
+        """Up to 1.27, an instance inside a definition that is listed before its own lost its values on loading."""
+        return self.skips_insides or not scope.path or scope.definition.number > definition.number
+
+    def _promoted(self, scope: _Scope, node: EditorNode, definition: Definition) -> dict[str, Any]:
+        """Values set on an instance for the widgets that it shows, by input name, in the order of its inputs."""
+        shown = [slot.name for number, slot in enumerate(definition.inputs) if self._is_widget(definition, number)]
+        proxies = node.properties.get("proxyWidgets")
+        if isinstance(proxies, list) and any(_is_pair(row) and str(row[0]) == "-1" for row in proxies):
+            # Newer editors list all widgets of an instance there; those with -1 belong to inputs.
+            names = [str(row[1]) if _is_pair(row) and str(row[0]) == "-1" else "" for row in proxies]
+        else:
+            names = shown
+        values = node.values if isinstance(node.values, list) else []
+        found = {name: value for name, value in zip(names, values, strict=False) if name in shown}
+        if not scope.path:
+            found |= {name: self.typed[node.id, name] for name in shown if (node.id, name) in self.typed}
+        return found
+
+    def _is_widget(self, definition: Definition, number: int, depth: int = 0) -> bool:
+        """True when that input of a sub-graph leads to a widget, over any number of levels."""
+        for link_id, link in definition.links.items():
+            if link.origin_id != INPUT_NODE or link.origin_slot != number or depth > MAX_DEPTH:
+                continue
+            target = definition.nodes.get(link.target_id)
+            slot = next((slot for slot in target.inputs if slot.link == link_id), None) if target else None
+            if slot is None or target is None:
+                continue
+            inner = self.workflow.subgraphs.get(target.type)
+            if inner is None:
+                return bool(slot.widget)
+            position = next((at for at, each in enumerate(inner.inputs) if each.name == slot.name), -1)
+            return position >= 0 and self._is_widget(inner, position, depth + 1)
+        return False
+
+    def _group_values(self, definition: Definition, instance: EditorNode) -> dict[str, dict[str, Any]]:
+        """A group node keeps the values of its inner nodes one after the other, without those that are linked."""
+        values = list(instance.values) if isinstance(instance.values, list) else []
+        found: dict[str, dict[str, Any]] = {}
+        for node in definition.nodes.values():
+            class_type, spec = editor.class_of(node, self.object_info)
+            if spec is None:
+                continue
+            linked = {slot.widget for slot in node.inputs if slot.widget and slot.link is not None}
+            free = NodeSpec(spec.class_type, spec.display_name, tuple(i for i in spec.inputs if i.name not in linked))
+            length = expected_length(node, free)
+            own, values = values[:length], values[length:]
+            if own:
+                taken = widget_values(EditorNode(node.id, node.type, values=own), class_type, free)
+                found[node.id] = {name: value for name, value in taken.items() if name not in linked}
+        return found
+
+    # ------------------------------------------------------------------------------------------ primitives
+    def _apply_primitives(self, root: _Scope) -> None:
+        """Primitive nodes write their value into the widgets that they are connected to, whatever their mode."""
+        for node in root.definition.nodes.values():
+            for slot in node.inputs:
+                link = root.definition.links.get(slot.link or "")
+                origin = root.definition.nodes.get(link.origin_id) if link else None
+                if origin is None or origin.type != PRIMITIVE or not slot.widget:
+                    continue
+                if isinstance(origin.values, list) and origin.values:
+                    self.typed[node.id, slot.widget] = self._typed(origin, node, slot.widget)
+
+    def _typed(self, primitive: EditorNode, target: EditorNode, name: str) -> Any:
+        value = primitive.values[0] if isinstance(primitive.values, list) else None
+        if isinstance(value, str) and primitive.properties.get("Run widget replace on values") is True:
+            value = self._replaced(value)
+        _class_type, spec = editor.class_of(target, self.object_info)
+        wanted: InputSpec | None = spec.input(name) if spec else None
+        return as_typed(value, wanted) if wanted else value
+
+    def _replaced(self, text: str) -> str:
+        """The text as it is queued: %Node.widget% is that widget's value, and of {alternatives} the first is taken."""
+
+        def value_of(found: re.Match[str]) -> str:
+            name, widget = found[1].split(".", 1)
+            for node in self.workflow.root.nodes.values():
+                if name in (node.properties.get("Node name for S&R"), node.title):
+                    class_type, spec = editor.class_of(node, self.object_info)
+                    values = widget_values(node, class_type, spec) if spec else {}
+                    return str(values[widget]) if widget in values else found[0]
+            return found[0]
+
+        text = re.sub(r"%([^%.]+\.[^%]+)%", value_of, text)
+        while (shorter := re.sub(r"\{([^{}|]*)(\|[^{}]*)?\}", r"\1", text)) != text:
+            text = shorter
+        return text
+
+
+def _has_output(node: EditorNode, number: int) -> bool:
+    return not node.outputs or number < len(node.outputs) or node.type in editor.PASS_THROUGH
+
+
+def _bypass(node: EditorNode, number: int, wanted: str) -> Slot | None:
+    """The input that a bypassed node gives on for this output: one slot, chosen by type, linked or not."""
+    inputs = node.inputs
+    if wanted in ("*", ""):
+        return inputs[number] if number < len(inputs) else inputs[0] if inputs else None
+    offered = node.outputs[number].type if number < len(node.outputs) else wanted
+
+    def fits(slot: Slot) -> bool:
+        return _is_compatible(slot.type, offered) and _is_compatible(slot.type, wanted)
+
+    if number < len(inputs) and fits(inputs[number]):
+        return inputs[number]
+    exact = next((slot for slot in inputs if slot.type == wanted), None)
+    return exact or next((slot for slot in inputs if fits(slot)), None)
+
+
+def _is_compatible(one: str, other: str) -> bool:
+    ours, theirs = ({part.strip().lower() for part in text.split(",")} for text in (one, other))
+    return bool({"*", ""} & (ours | theirs) or ours & theirs)
+
+
+def _is_pair(row: object) -> bool:
+    return isinstance(row, list) and len(row) >= 2
+
+
+def _wrapped(value: Any) -> Any:
+    """ComfyUI takes a bare list of two for a link, so the editor wraps lists."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: prints the graph, or tells on stderr why there is none."""
+    parser = argparse.ArgumentParser(prog="python -m generations.comfy.convert", description=__doc__.split("\n")[0])
+    parser.add_argument("workflow", type=Path, help="a workflow as ComfyUI's editor saves it")
+    parser.add_argument("--object-info", type=Path, required=True, help="what the server answers to GET /object_info")
+    options = parser.parse_args(arguments)
+    try:
+        workflow, object_info = (_read_object(path) for path in (options.workflow, options.object_info))
+        if not editor.is_editor_format(workflow):
+            raise GraphError(f"{options.workflow} is no workflow in the editor's format: it has no list of nodes.")
+        graph = convert(workflow, object_info)
+    except GraphError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{json.dumps(graph, indent=2, ensure_ascii=False)}\n")
+    return 0
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = decode(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, ProtocolError) as error:
+        raise GraphError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise GraphError(f"{path} holds no JSON object.")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
