@@ -6,7 +6,11 @@ from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-ADMIN_POLICY = {"script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
+ADMIN_POLICY = {
+    "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
+    "style-src": [SELF, UNSAFE_INLINE],
+    "frame-src": [SELF],
+}
 
 
 class AdminContentSecurityPolicy(MiddlewareMixin):
@@ -18,5 +22,6 @@ class AdminContentSecurityPolicy(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Tell django-csp, which adds the header, what to replace."""
         if request.path.startswith("/admin/"):
-            response._csp_replace = ADMIN_POLICY  # type: ignore[attr-defined]  # read by csp.middleware
+            own = getattr(response, "_csp_replace", {})  # what the view itself asked for
+            response._csp_replace = {**ADMIN_POLICY, **own}  # type: ignore[attr-defined]  # read by csp.middleware
         return response

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from generations.comfy.graph import Graph, model_choices
+from generations.comfy.graph import Graph, is_model_file, model_choices
 from generations.comfy.object_info import ObjectInfo, read_node_spec
 from generations.models import ComfyServer, TemplateVersion
+from generations.parameters.schema import Parameter
 
 ModelFile: TypeAlias = tuple[str, str, str]  # node class, input, file
+Choice: TypeAlias = Sequence[str]  # the same as JSON has it, and for any text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,15 @@ class Catalog:
         }
         return cls(frozenset(object_info), choices)
 
-    def missing(self, node_classes: Iterable[str], model_files: Iterable[ModelFile]) -> list[str]:
+    def missing(self, node_classes: Iterable[str], choices: Iterable[ModelFile]) -> list[str]:
         """What this server lacks, in words for people; empty when it can run them."""
         nodes = [f"the node type {name}" for name in node_classes if name not in self.classes]
-        files = [
-            f"the file {file}"
-            for node_class, name, file in model_files
-            if file not in self.choices.get((node_class, name), {file})
+        others = [
+            f"the file {choice}" if is_model_file(choice) else f"the choice “{choice}” for {name} of {node_class}"
+            for node_class, name, choice in choices
+            if choice not in self.choices.get((node_class, name), {choice})
         ]
-        return [*nodes, *files]
+        return [*nodes, *dict.fromkeys(others)]
 
 
 class _Catalogs:
@@ -83,15 +85,71 @@ def missing_everywhere(version: TemplateVersion, files: Iterable[ModelFile]) -> 
 
     A server that has not told its node types yet might, and so might one that is still to be set up.
     """
-    wanted = list(files)
-    lacks: dict[str, list[str]] = {}
+    reports = report(version.required_node_classes, files)
+    return {} if any(not each.missing for each in reports) else {each.server: each.missing for each in reports}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Whether one enabled server can run something. `is_known` is False until it has told what it has."""
+
+    server: str
+    missing: list[str]
+    is_known: bool
+
+    @property
+    def is_fit(self) -> bool:
+        """True when nothing is known to be missing."""
+        return not self.missing
+
+
+def report(node_classes: Iterable[str], choices: Iterable[Choice]) -> list[Report]:
+    """What each enabled server lacks for it, as of its latest /object_info."""
+    classes, wanted = list(node_classes), [(str(node), str(name), str(text)) for node, name, text in choices]
+    reports = []
     for pk, name, read_at in ComfyServer.objects.enabled().values_list("pk", "name", "object_info_at"):
         catalog = _catalogs.get(pk, read_at)
-        missing = catalog.missing(version.required_node_classes, wanted) if catalog else []
-        if not missing:
-            return {}
-        lacks[name] = missing
-    return lacks
+        reports.append(Report(name, catalog.missing(classes, wanted) if catalog else [], catalog is not None))
+    return reports
+
+
+def why_unavailable(version: TemplateVersion) -> str:
+    """A sentence for users when no server can run this version; "" when one can, or might."""
+    reports = report(version.required_node_classes, version.required_choices)
+    if not reports or any(each.is_fit for each in reports):
+        return ""
+    # The server that lacks least is the one to complete.
+    shortest = min((each.missing for each in reports), key=len)
+    more = f" and {len(shortest) - 3} more" if len(shortest) > 3 else ""
+    return f"The servers lack {', '.join(shortest[:3])}{more}."
+
+
+def current_parameters(version: TemplateVersion) -> tuple[Parameter, ...]:
+    """The version's parameters, with the choices of this moment."""
+    return with_current_choices(version.parsed_parameters, version.graph)
+
+
+def with_current_choices(parameters: Iterable[Parameter], graph: Graph) -> tuple[Parameter, ...]:
+    """The parameters; what users choose from is what the servers have now, where it follows them."""
+    parameters = tuple(parameters)
+    if not any(parameter.is_live for parameter in parameters):
+        return parameters
+    catalogs = [
+        catalog
+        for pk, read_at in ComfyServer.objects.enabled().values_list("pk", "object_info_at")
+        if (catalog := _catalogs.get(pk, read_at))
+    ]
+    return tuple(_as_now(each, graph, catalogs) if each.is_live else each for each in parameters)
+
+
+def _as_now(parameter: Parameter, graph: Graph, catalogs: Iterable[Catalog]) -> Parameter:
+    binding = parameter.bindings[0]
+    place = (graph[binding.node_id]["class_type"], binding.input_name)
+    offered = sorted({choice for catalog in catalogs for choice in catalog.choices.get(place, ())}, key=str.lower)
+    if not offered:
+        return parameter
+    default = parameter.default if parameter.default in offered else None
+    return parameter.model_copy(update={"choices": tuple(offered), "default": default})
 
 
 def others_can_run(server: ComfyServer, node_classes: Iterable[str], files: Iterable[ModelFile]) -> bool:

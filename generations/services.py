@@ -50,7 +50,7 @@ def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]
     queue.QueueFullError: the user's plan lets no more wait. The caller has made sure that the user may see the
     template.
     """
-    parameters = version.parsed_parameters
+    parameters = fitness.current_parameters(version)
     values = draw_seeds(parameters, validate(parameters, inputs))
     _check_media(user, parameters, values)
     files = _model_files(version, parameters, values)

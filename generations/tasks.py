@@ -102,7 +102,7 @@ clients = _Clients()
 
 
 def _copy_all(generation: Generation) -> None:
-    items = collect(generation.upstream_outputs or {})
+    items = [item for item in collect(generation.upstream_outputs or {}) if _is_kept(generation, item)]
     done = set(generation.outputs.values_list("position", flat=True))
     if all(item.file is None for item in items):
         _store_each(generation, items, done, client=None)
@@ -111,6 +111,12 @@ def _copy_all(generation: Generation) -> None:
         msg = "its ComfyUI server was deleted"
         raise NotFound(msg)
     _store_each(generation, items, done, client=clients.of(generation.server))
+
+
+def _is_kept(generation: Generation, item: OutputItem) -> bool:
+    """The template says which nodes' results count; nodes that others expand into have their ids behind a dot."""
+    kept = generation.version.output_nodes
+    return not kept or item.node_id in kept or item.node_id.partition(".")[0] in kept
 
 
 def _store_each(

@@ -1,8 +1,7 @@
-"""The forms of a template itself, and of the workflow that becomes its next version."""
+"""The form of a template itself."""
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
@@ -15,11 +14,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from generations.comfy.graph import Graph, GraphError, GraphProblem, check_graph, load_api_graph
-from generations.models import ComfyServer, WorkflowTemplate
+from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
 
-MAX_WORKFLOW_BYTES = 5 * 1024 * 1024
 COVER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF"}
 
 
@@ -62,10 +59,12 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             "slug",
             "description",
             "cover",
+            "category",
             "tags",
             "visibility",
             "groups",
             "position",
+            "credits_cost",
             "time_limit_seconds",
         )
         widgets = {
@@ -76,8 +75,15 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["tags"] = ", ".join(self.instance.tags)
-        if "time_limit_seconds" in self.fields:  # not for those who may only look
-            self.fields["time_limit_seconds"].required = False
+        for name in ("time_limit_seconds", "credits_cost"):
+            if name in self.fields:  # not for those who may only look
+                self.fields[name].required = False
+
+    def clean_credits_cost(self) -> int:
+        """Left empty: the usual one. Nothing is a price, too."""
+        usual: int = WorkflowTemplate._meta.get_field("credits_cost").default
+        cost: int | None = self.cleaned_data["credits_cost"]
+        return usual if cost is None else cost
 
     def clean_time_limit_seconds(self) -> int:
         """Left empty: the usual one."""
@@ -106,71 +112,3 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
         if data.get("visibility") == Visibility.GROUPS and not data.get("groups"):
             self.add_error("groups", "Choose at least one group, or let everyone see it.")
         return data
-
-
-def known_nodes() -> dict[str, Any] | None:
-    """The node classes of all enabled servers together; None while none has been asked yet."""
-    merged: dict[str, Any] = {}
-    for server in ComfyServer.objects.enabled().exclude(object_info=None).only("object_info"):
-        merged = {**(server.object_info or {}), **merged}
-    return merged or None
-
-
-class WorkflowForm(forms.Form):
-    """A workflow in API format, pasted or as a file. Each fault is told in a sentence that says what to do.
-
-    When valid, `cleaned_data["graph"]` is the graph, and `warnings` says what may become a problem.
-    """
-
-    workflow = forms.CharField(
-        required=False, strip=True, widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"})
-    )
-    file = forms.FileField(required=False, allow_empty_file=True)
-
-    def __init__(self, *args: Any, catalog: dict[str, Any] | None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.catalog = catalog
-        self.warnings: list[str] = []
-
-    def clean(self) -> dict[str, Any]:
-        """Read it. A chosen file goes before pasted text."""
-        data: dict[str, Any] = super().clean() or {}
-        file: UploadedFile[Any] | None = data.get("file")
-        field = "workflow" if file is None else "file"
-        if file is not None and (file.size or 0) > MAX_WORKFLOW_BYTES:
-            self.add_error(field, "This file is larger than 5 MB, so it is no workflow.")
-            return data
-        source: bytes | str = data.get("workflow", "") if file is None else file.read()
-        if not source.strip():
-            self.add_error(field, "This is empty. Paste a workflow, or choose its file.")
-            return data
-        try:
-            data["graph"] = load_api_graph(source)
-        except GraphError as error:
-            self.add_error(field, str(error))
-        else:
-            self._check(field, data["graph"])
-        return data
-
-    def _check(self, field: str, graph: Graph) -> None:
-        """Refuse what no server could ever run; model files and the like may still come, so they are warnings."""
-        if self.catalog is None:
-            self.warnings.append(
-                "The node types were not checked, because no server has told yet which it has. "
-                "Add a ComfyUI server and use “Check now”."
-            )
-            return
-        for problem in check_graph(graph, self.catalog):
-            if not problem.node_id or graph[problem.node_id]["class_type"] not in self.catalog:
-                self.add_error(field, _sentence(problem))
-            else:
-                self.warnings.append(_sentence(problem))
-
-
-def _sentence(problem: GraphProblem) -> str:
-    return f"{problem.title} (node {problem.node_id}): {problem.message}" if problem.node_id else problem.message
-
-
-def dump(graph: Graph) -> str:
-    """The graph as text, for the text area and for downloads."""
-    return json.dumps(graph, indent=2, ensure_ascii=False)

@@ -1,7 +1,8 @@
-"""Workflow templates in the admin: paste a workflow, choose what users may set, publish."""
+"""Workflow templates in the admin: how they present themselves, and their versions."""
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any, cast
 
@@ -15,16 +16,15 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from generations import delivery
-from generations.admin.expose import BaseExposeFormSet, ExposeFormSet, expose_initial, lost_parameters
-from generations.admin.forms import TemplateForm, WorkflowForm, dump, known_nodes
-from generations.comfy.graph import Graph
-from generations.models import TemplateVersion, WorkflowTemplate
-from generations.parameters.detect import NodeDescription, describe
+from generations import delivery, fitness, packages, studio
+from generations.admin.forms import TemplateForm
+from generations.admin.studio import StudioPages
+from generations.comparing import compare
+from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 
 
 @admin.register(WorkflowTemplate)
@@ -32,11 +32,10 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """What it is called and who sees it; graphs and parameters live in its versions."""
 
     form = TemplateForm
-    list_display = ("shown_name", "slug", "shown_state", "visibility", "position", "updated_at")
-    list_filter = ("visibility", ("published_version", admin.EmptyFieldListFilter))
+    list_display = ("shown_name", "slug", "shown_state", "category", "visibility", "position", "updated_at")
+    list_filter = ("visibility", "category", ("published_version", admin.EmptyFieldListFilter))
     list_select_related = ("published_version",)
     search_fields = ("title", "slug", "description")
-    prepopulated_fields = {"slug": ("title",)}
     fields = TemplateForm.Meta.fields
     change_form_outer_after_template = "admin/generations/versions.html"
 
@@ -75,74 +74,37 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """The pages for versions, beside the model's own."""
         view = self.admin_site.admin_view
         own = [
-            path("<int:pk>/new-version/", view(self.new_version), name="template_new_version"),
+            *StudioPages(self).urls(),
             path("<int:pk>/publish/", view(require_POST(self.publish)), name="template_publish"),
-            path("<int:pk>/versions/<int:number>.json", view(self.download), name="template_version_download"),
-            path("<int:pk>/cover/", view(self.cover), name="template_cover"),
+            path("<int:pk>/duplicate/", view(require_POST(self.duplicate)), name="template_duplicate"),
+            path("<int:pk>/export/", view(require_GET(self.export)), name="template_export"),
+            path("<int:pk>/compare/", view(require_GET(self.compare)), name="template_compare"),
+            path(
+                "<int:pk>/versions/<int:number>.json",
+                view(require_GET(self.download)),
+                name="template_version_download",
+            ),
+            path("<int:pk>/cover/", view(require_GET(self.cover)), name="template_cover"),
         ]
         return [*own, *super().get_urls()]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A template begins with its workflow."""
+        return HttpResponseRedirect(reverse("admin:template_import"))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Its versions are listed below the form."""
         pk = int(object_id) if object_id.isdigit() else 0
-        versions = TemplateVersion.objects.filter(template_id=pk).select_related("created_by").defer("graph")
-        context = {**(extra_context or {}), "versions": versions}
+        versions = list(TemplateVersion.objects.filter(template_id=pk).select_related("created_by"))
+        listed = [
+            (version, fitness.report(version.required_node_classes, version.required_choices)) for version in versions
+        ]
+        context = {**(extra_context or {}), "versions": listed}
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
-
-    def response_add(self, request: HttpRequest, obj: WorkflowTemplate, post_url_continue: Any = None) -> HttpResponse:
-        """A template without a workflow is of no use yet: go on with that."""
-        return HttpResponseRedirect(reverse("admin:template_new_version", args=[obj.pk]))
-
-    def new_version(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Step one: the workflow. Step two: what users may set. Both in one address; `step` tells which was sent."""
-        template = self._template(request, pk)
-        current = template.published_version or template.versions.first()
-        catalog = known_nodes()
-        if request.method == "POST":
-            workflow = WorkflowForm(request.POST, request.FILES, catalog=catalog)
-            if workflow.is_valid():
-                return self._expose(request, template, current, workflow)
-        else:
-            workflow = WorkflowForm(initial={"workflow": dump(current.graph) if current else ""}, catalog=catalog)
-        return self._page(request, "new_version", template, {"workflow": workflow})
-
-    def _expose(
-        self, request: HttpRequest, template: WorkflowTemplate, current: TemplateVersion | None, workflow: WorkflowForm
-    ) -> HttpResponse:
-        graph: Graph = workflow.cleaned_data["graph"]
-        nodes = describe(graph, workflow.catalog)
-        is_sent = request.POST.get("step") == "expose"
-        data = request.POST if is_sent else None
-        formset = cast("BaseExposeFormSet", ExposeFormSet(data, initial=expose_initial(nodes, current)))
-        formset.graph = graph
-        if is_sent and formset.is_valid():
-            return self._save(request, template, graph, formset)
-        context = {
-            "formset": formset,
-            "rows": _rows(nodes, formset),
-            "graph_text": dump(graph),
-            "note": request.POST.get("note", ""),
-            "warnings": workflow.warnings,
-            "lost": [] if is_sent else lost_parameters(nodes, current),
-        }
-        return self._page(request, "expose", template, context)
-
-    def _save(
-        self, request: HttpRequest, template: WorkflowTemplate, graph: Graph, formset: BaseExposeFormSet
-    ) -> HttpResponse:
-        is_published = "publish" in request.POST
-        version = template.add_version(
-            graph=graph,
-            parameters=formset.parameters,
-            created_by=cast("Any", request.user),
-            note=request.POST.get("note", "")[:200],
-            publish=is_published,
-        )
-        return self._done(
-            request, template, f"Version {version.number} is {'published' if is_published else 'a draft'}."
-        )
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Make the version in `number` the published one; without it, take the template out of the gallery."""
@@ -151,15 +113,59 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if number and not number.isdecimal():
             raise Http404
         version = get_object_or_404(template.versions, number=number) if number else None
+        reason = fitness.why_unavailable(version) if version else ""
+        if reason and not request.POST.get("confirmed"):
+            sentence = (
+                f"{reason} Version {number} was not published. Restore it in the studio to publish it all the same."
+            )
+            messages.error(request, sentence)
+            return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
         template.publish(version)
         return self._done(request, template, f"Version {number} is published." if version else "It is not published.")
+
+    def duplicate(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A copy to change."""
+        template = self._template(request, pk, "view")
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        copy = studio.duplicate(template, cast("Any", request.user))
+        self.log_addition(request, copy, f"Copied from {template.slug}.")
+        messages.success(request, f"This is a copy of “{template}”. It is not published.")
+        return HttpResponseRedirect(reverse("admin:template_studio", args=[copy.pk]))
+
+    def export(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The template as a file for another installation."""
+        template = self._template(request, pk, "view")
+        version = studio.current_version(template)
+        if version is None:
+            raise Http404
+        return _download(packages.write(template, version), f"{template.slug}.template.json")
+
+    def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What changed from the version in `from` to the one in `to`; "draft" is the draft."""
+        template = self._template(request, pk, "view")
+        versions = list(template.versions.all())
+        names = [str(version.number) for version in versions]
+        published = template.published_version
+        old = request.GET.get("from") or str(published.number if published else names[0] if names else "draft")
+        new = request.GET.get("to") or "draft"
+        sides = [_side(template, versions, each) for each in (old, new)]
+        page = {
+            **self.admin_site.each_context(request),
+            "opts": self.model._meta,
+            "title": f"Versions of “{template}”",
+            "template": template,
+            "names": names,
+            "old": old,
+            "new": new,
+            "changes": compare(*sides),
+        }
+        return TemplateResponse(request, "admin/generations/compare.html", page)
 
     def download(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
         """The graph of a version, as it can be opened in ComfyUI."""
         version = get_object_or_404(self._template(request, pk, "view").versions, number=number)
-        name = f"{version.template.slug}-v{version.number}.json"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return HttpResponse(dump(version.graph), content_type="application/json", headers=headers)
+        return _download(version.graph, f"{version.template.slug}-v{version.number}.json")
 
     def cover(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Its picture, published or not."""
@@ -169,22 +175,10 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return async_to_sync(delivery.serve_picture)(template.cover.name or "")
 
     def _template(self, request: HttpRequest, pk: int, permission: str = "change") -> WorkflowTemplate:
-        template = get_object_or_404(WorkflowTemplate, pk=pk)
+        template = get_object_or_404(WorkflowTemplate.objects.select_related("published_version"), pk=pk)
         if not getattr(self, f"has_{permission}_permission")(request, template):
             raise PermissionDenied
         return template
-
-    def _page(
-        self, request: HttpRequest, name: str, template: WorkflowTemplate, context: dict[str, Any]
-    ) -> TemplateResponse:
-        page = {
-            **self.admin_site.each_context(request),
-            "opts": self.model._meta,
-            "title": f"New version of “{template}”",
-            "template": template,
-            **context,
-        }
-        return TemplateResponse(request, f"admin/generations/{name}.html", page)
 
     def _done(self, request: HttpRequest, template: WorkflowTemplate, sentence: str) -> HttpResponse:
         self.log_change(request, template, sentence)
@@ -192,7 +186,16 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
 
 
-def _rows(nodes: list[NodeDescription], formset: BaseExposeFormSet) -> list[tuple[NodeDescription, list[Any]]]:
-    """Each node with its (input, form or None) pairs."""
-    forms = {(form.initial["node_id"], form.initial["input_name"]): form for form in formset.forms}
-    return [(node, [(each, forms.get((node.node_id, each.input_name))) for each in node.inputs]) for node in nodes]
+def _download(value: object, name: str) -> HttpResponse:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+def _side(template: WorkflowTemplate, versions: list[TemplateVersion], name: str) -> TemplateVersion | TemplateDraft:
+    if name == "draft":
+        return studio.draft_of(template)
+    found = next((version for version in versions if str(version.number) == name), None)
+    if found is None:
+        raise Http404
+    return found

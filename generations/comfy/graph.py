@@ -5,7 +5,7 @@ execution.py (validate_prompt) and comfy_execution/graph_utils.py (is_link) of C
 """
 
 import graphlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ Node: TypeAlias = dict[str, Any]
 Graph: TypeAlias = dict[str, Node]
 
 _MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
+_LONGEST_CHOICE = 255
 _EXPORT_HINT = (
     'In ComfyUI, open the Workflow menu and choose "Export (API)". (Older versions: switch on '
     '"Enable dev mode options" in the settings, then use "Save (API format)".)'
@@ -123,6 +124,12 @@ def node_title(graph: Graph, node_id: str) -> str:
     return title.strip() if isinstance(title, str) and title.strip() else str(node["class_type"])
 
 
+def own_title(graph: Graph, node_id: str) -> str:
+    """The title, if it tells more than the class does; else ""."""
+    title = node_title(graph, node_id)
+    return "" if title == graph[node_id]["class_type"] else title
+
+
 def node_classes(graph: Graph) -> frozenset[str]:
     return frozenset(str(node["class_type"]) for node in graph.values())
 
@@ -131,7 +138,19 @@ def model_choices(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Every model file that the graph names, as (node class, input, file)."""
     for node in graph.values():
         for name, value in node["inputs"].items():
-            if isinstance(value, str) and _is_model_file(value):
+            if isinstance(value, str) and is_model_file(value):
+                yield str(node["class_type"]), name, value
+
+
+def constant_texts(graph: Graph, *, leaving_out: Container[tuple[str, str]] = ()) -> Iterator[tuple[str, str, str]]:
+    """Every short text in the graph, as (node class, input, text), but for the given (node id, input) places.
+
+    Where the input is a choice, a server must offer that text.
+    """
+    for node_id, node in graph.items():
+        for name, value in node["inputs"].items():
+            is_short = isinstance(value, str) and "\n" not in value and len(value) <= _LONGEST_CHOICE
+            if is_short and (node_id, name) not in leaving_out:
                 yield str(node["class_type"]), name, value
 
 
@@ -232,11 +251,12 @@ def _models(graph: Graph, object_info: ObjectInfo | None) -> Iterator[tuple[str,
         for name, value in node["inputs"].items():
             spec = node_description.input(name) if node_description else None
             is_choice = spec is None or (spec.type == "COMBO" and not spec.upload)
-            if is_choice and isinstance(value, str) and _is_model_file(value):
+            if is_choice and isinstance(value, str) and is_model_file(value):
                 yield node_id, spec, value
 
 
-def _is_model_file(value: str) -> bool:
+def is_model_file(value: str) -> bool:
+    """True for what looks like the name of a model file."""
     return "\n" not in value and PurePosixPath(value.replace("\\", "/")).suffix.lower() in _MODEL_EXTENSIONS
 
 

@@ -4,7 +4,7 @@ from generations.models.asset import Asset, Output
 from generations.models.generation import Generation, Status
 from generations.models.queue import QueueClock, QueueShare
 from generations.models.server import ComfyServer
-from generations.models.template import TemplateVersion, WorkflowTemplate
+from generations.models.template import TemplateDraft, TemplateVersion, WorkflowTemplate
 
 __all__ = [
     "Asset",
@@ -14,6 +14,7 @@ __all__ = [
     "QueueClock",
     "QueueShare",
     "Status",
+    "TemplateDraft",
     "TemplateVersion",
     "WorkflowTemplate",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 
-from generations.comfy.graph import Graph
+from generations.comfy.graph import Graph, constant_texts
 from generations.parameters.schema import Parameter, parse_parameters
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ class WorkflowTemplate(models.Model):
 
     slug = models.SlugField(max_length=80, unique=True, help_text="Part of the address, and its name in the API.")
     title = models.CharField(max_length=120)
-    description = models.TextField(blank=True)
+    description = models.TextField(blank=True, help_text="What it does and how to use it. Markdown.")
     cover = models.ImageField(upload_to="covers/", blank=True, help_text="Picture in the gallery.")
+    category = models.CharField(max_length=60, blank=True, help_text="Heading in the gallery, such as Portraits.")
     tags = models.JSONField(default=list, blank=True, help_text='A list of words, such as ["portrait", "fast"].')
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.EVERYONE)
     groups = models.ManyToManyField(Group, blank=True, help_text="Who sees it, when not everyone does.")
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
+    credits_cost = models.PositiveIntegerField(default=1, help_text="Credits that one run costs.")
     time_limit_seconds = models.PositiveIntegerField(
         default=3600,
         validators=[MinValueValidator(1)],
@@ -98,23 +101,28 @@ class WorkflowTemplate(models.Model):
         *,
         graph: Graph,
         parameters: list[dict[str, Any]],
+        output_nodes: Sequence[str] = (),
         created_by: User | None = None,
         note: str = "",
         publish: bool = False,
     ) -> TemplateVersion:
         """The next version of this template; with `publish`, the one that users run from now on.
 
-        The caller has checked graph and parameters. Numbers have no gaps: the template's row is locked meanwhile.
+        `output_nodes`: ids of the nodes whose results are kept; empty for all. The caller has checked graph and
+        parameters. Numbers have no gaps: the template's row is locked meanwhile.
         """
         with transaction.atomic():
             locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
             last = locked.versions.aggregate(last=models.Max("number"))["last"] or 0
+            bound = {(each["node_id"], each["input_name"]) for one in parameters for each in one["bindings"]}
             version = TemplateVersion.objects.create(
                 template=locked,
                 number=last + 1,
                 graph=graph,
                 parameters=parameters,
+                output_nodes=list(output_nodes),
                 required_node_classes=sorted({node["class_type"] for node in graph.values()}),
+                required_choices=sorted(set(constant_texts(graph, leaving_out=bound))),
                 created_by=created_by,
                 note=note,
             )
@@ -127,8 +135,11 @@ class WorkflowTemplate(models.Model):
         if version is not None and version.template_id != self.pk:
             msg = f"Version {version.pk} belongs to another template"
             raise ValueError(msg)
-        self.published_version = version
-        self.save(update_fields=["published_version", "updated_at"])
+        with transaction.atomic():
+            if version is not None:
+                TemplateVersion.objects.filter(pk=version.pk, published_at=None).update(published_at=timezone.now())
+            self.published_version = version
+            self.save(update_fields=["published_version", "updated_at"])
 
 
 class TemplateVersion(models.Model):
@@ -138,12 +149,23 @@ class TemplateVersion(models.Model):
     number = models.PositiveIntegerField()
     graph = models.JSONField(help_text="The workflow in ComfyUI's API format.")
     parameters = models.JSONField(default=list, help_text="The exposed parameters and what they are bound to.")
+    output_nodes = models.JSONField(
+        default=list, blank=True, help_text="Nodes whose results are kept. Empty: every node's."
+    )
     required_node_classes = models.JSONField(default=list)
+    required_choices = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Fixed texts: [node class, input, text]; where that is a choice, servers need it.",
+    )
     note = models.CharField(max_length=200, blank=True, help_text="What changed.")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    published_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When users could first run it."
+    )
 
     class Meta:
         ordering = ["-number"]
@@ -163,3 +185,32 @@ class TemplateVersion(models.Model):
     def parsed_parameters(self) -> tuple[Parameter, ...]:
         """The parameters, typed."""
         return parse_parameters(self.parameters)
+
+
+class TemplateDraft(models.Model):
+    """What is being made of a template in the studio. Users see nothing of it before it is published.
+
+    It may be wrong in any way: whoever freezes it into a version checks it. `revision` counts the changes.
+    """
+
+    template = models.OneToOneField(WorkflowTemplate, on_delete=models.CASCADE, related_name="draft")
+    graph = models.JSONField(default=dict)
+    parameters = models.JSONField(default=list)
+    output_nodes = models.JSONField(default=list)
+    source = models.CharField(max_length=200, blank=True, help_text="The file that the workflow came from.")
+    revision = models.PositiveIntegerField(default=0)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"Draft of {self.template}"
+
+    def is_like(self, version: TemplateVersion | None) -> bool:
+        """True when freezing it would make that version once more."""
+        return version is not None and (self.graph, self.parameters, self.output_nodes) == (
+            version.graph,
+            version.parameters,
+            version.output_nodes,
+        )

@@ -7,13 +7,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from generations.comfy.graph import Graph, is_link, links, node_title
+from generations.comfy.graph import Graph, is_link, is_model_file, links, node_title, own_title
 from generations.comfy.object_info import InputSpec, ObjectInfo, node_spec
 from generations.parameters.schema import Choice, Parameter, ParameterType
 
 _LABELS = {
     "cfg": "CFG",
     "ckpt_name": "Checkpoint",
+    "unet_name": "Model",
+    "control_net_name": "ControlNet",
+    "model_name": "Model",
+    "strength_model": "Strength",
     "lora_name": "LoRA",
     "vae_name": "VAE",
     "sampler_name": "Sampler",
@@ -21,6 +25,17 @@ _LABELS = {
     "filename_prefix": "File name prefix",
     "batch_size": "Images per run",
     "fps": "Frames per second",
+}
+_NAMES = {
+    "noise_seed": "seed",
+    "ckpt_name": "checkpoint",
+    "unet_name": "model",
+    "lora_name": "lora",
+    "vae_name": "vae",
+    "control_net_name": "control_net",
+    "model_name": "model",
+    "sampler_name": "sampler",
+    "strength_model": "strength",
 }
 _ROLES = {"positive": ("prompt", "Prompt"), "negative": ("negative_prompt", "Negative prompt")}
 _ADVANCED = frozenset({"sampler_name", "scheduler", "denoise", "filename_prefix", "ckpt_name", "vae_name", "clip_skip"})
@@ -91,8 +106,10 @@ def suggest_parameter(
     kind = _kind(input_name, value, spec)
     role = role if kind in {"string", "text"} else None
     name, label = _ROLES[role] if role else (_name(input_name), _label(input_name, spec))
+    if input_name == "file" and kind in _UPLOADS.values():
+        name, label = kind, kind.capitalize()
     if name in taken:
-        name, label = _distinct(name, node_id, title, set(taken)), f"{label} ({title or node_id})"
+        name, label = _distinct(name, label, node_id, title, set(taken))
     fields: dict[str, Any] = {
         "name": name,
         "label": label[:200],
@@ -128,7 +145,7 @@ def _describe_inputs(
                 name,
                 value,
                 description.input(name) if description else None,
-                title=node_title(graph, node_id),
+                title=own_title(graph, node_id),
                 role=role,
                 taken=taken,
             )
@@ -195,12 +212,14 @@ def _limits(kind: ParameterType, spec: InputSpec | None) -> dict[str, Any]:
         return {"minimum": spec.min, "maximum": spec.max}
     if kind == "choice":
         choices: list[Choice] = [str(item) if isinstance(item, bool) else item for item in spec.choices or ()]
-        return {"choices": list({str(choice): choice for choice in choices}.values())}
+        # Model files come and go: users choose among those that the servers have at the moment.
+        is_live = bool(choices) and all(isinstance(each, str) and is_model_file(each) for each in choices)
+        return {"choices": list({str(choice): choice for choice in choices}.values()), "is_live": is_live}
     return {}
 
 
 def _name(input_name: str) -> str:
-    return "seed" if input_name == "noise_seed" else _slug(input_name)
+    return _NAMES.get(input_name) or _slug(input_name)
 
 
 def _label(input_name: str, spec: InputSpec | None) -> str:
@@ -208,11 +227,12 @@ def _label(input_name: str, spec: InputSpec | None) -> str:
     return _LABELS.get(input_name) or shown or re.sub(r"[_.]+", " ", input_name).strip().capitalize()
 
 
-def _distinct(name: str, node_id: str, title: str, taken: set[str]) -> str:
-    """A name that is not taken: with the node's title, then with its id, then with a number."""
-    candidates = [_slug(f"{title}_{name}"), _slug(f"{name}_{node_id}")]
-    candidates += [f"{name[:50]}_{number}" for number in range(2, len(taken) + 3)]
-    return next(candidate for candidate in candidates if candidate not in taken)
+def _distinct(name: str, label: str, node_id: str, title: str, taken: set[str]) -> tuple[str, str]:
+    """A name that is not taken, and a label: with the node's title where that tells more, else with a number."""
+    number = next(number for number in range(2, len(taken) + 3) if f"{name[:50]}_{number}" not in taken)
+    numbered = f"{name[:50]}_{number}", f"{label} {number}"
+    titled = _slug(f"{title}_{name}"), f"{label} ({title or node_id})"
+    return numbered if not title or name in _slug(title) or titled[0] in taken else titled
 
 
 def _slug(text: str) -> str:

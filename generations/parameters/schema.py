@@ -52,7 +52,7 @@ class Binding(BaseModel):
 
 class Parameter(BaseModel):
     """One exposed value of a template. `step` is a hint for the form alone; `choices` belong to the type
-    choice.
+    choice, and with `is_live` they are what the servers offer at the moment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +70,7 @@ class Parameter(BaseModel):
     maximum: int | float | None = None
     step: int | float | None = None
     choices: tuple[Choice, ...] = ()
+    is_live: bool = False
     max_length: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
 
     @property
@@ -118,6 +119,8 @@ class Parameter(BaseModel):
     def _choice_faults(self) -> Iterator[str]:
         if self.type == "choice" and not self.choices:
             yield "A choice needs at least one option."
+        if self.type != "choice" and self.is_live:
+            yield f"A {self.type} cannot follow the servers; make it a choice."
         if self.type != "choice" and self.choices:
             yield f"A {self.type} has no options to choose from; make it a choice."
         if any(not isinstance(choice, str) and not abs(choice) < _INFINITY for choice in self.choices):

@@ -13,8 +13,7 @@ from generations.comfy.errors import Rejected
 from generations.comfy.graph import Graph, links
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
-from generations.parameters.validate import validate
-from generations.relay.upstream import Mark, Upstream
+from generations.relay.upstream import MARK, Mark, Upstream
 
 ANEW = "comfysaas_anew"
 
@@ -33,7 +32,7 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
     InputMissingError, StorageUnavailableError; ComfyError of the upload passes through.
     """
     parameters = generation.version.parsed_parameters
-    values: dict[str, Any] = validate(parameters, generation.inputs)
+    values: dict[str, Any] = generation.inputs  # validated when it was submitted
     media = {
         parameter.name: _upload(generation, uuid.UUID(str(values[parameter.name])), client)
         for parameter in parameters
@@ -78,6 +77,13 @@ def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) ->
         raise StorageUnavailableError(msg) from error
 
 
+def _file_mark(generation: Generation) -> dict[str, object]:
+    """ComfyUI writes this into the files that it makes, so that a result finds back to its template and inputs."""
+    version = generation.version
+    origin = {"generation": str(generation.pk), "template": version.template.slug, "version": version.number}
+    return {"extra_pnginfo": {MARK: origin}}
+
+
 def submit_upstream(
     generation: Generation, graph: Graph, client: ComfyClient, upstream: Upstream, *, client_id: str
 ) -> uuid.UUID:
@@ -90,7 +96,7 @@ def submit_upstream(
         graph,
         client_id=client_id,
         prompt_id=str(generation.prompt_id),
-        extra_data=Mark(str(generation.pk), generation.attempt).as_extra_data(),
+        extra_data={**Mark(str(generation.pk), generation.attempt).as_extra_data(), **_file_mark(generation)},
     )
     if submission.node_errors:
         upstream.stop(submission.prompt_id)

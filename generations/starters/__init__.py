@@ -8,13 +8,12 @@ from typing import Any
 
 from django.db import transaction
 
-from generations.comfy.graph import load_api_graph
+from generations import packages
 from generations.models import WorkflowTemplate
-from generations.parameters.schema import check_bindings, parse_parameters
 
 
-def packages() -> list[dict[str, Any]]:
-    """The starters as they lie in this folder, in the gallery's order."""
+def starters() -> list[dict[str, Any]]:
+    """The template packages in this folder, in the gallery's order."""
     found = [json.loads(entry.read_text()) for entry in files(__name__).iterdir() if entry.name.endswith(".json")]
     return sorted(found, key=lambda package: package["position"])
 
@@ -22,15 +21,19 @@ def packages() -> list[dict[str, Any]]:
 def install() -> list[WorkflowTemplate]:
     """Add and publish the starters whose slug is not taken. Returns the new ones; repeating it adds nothing."""
     added = []
-    for package in packages():
-        graph = load_api_graph(package["graph"])
-        check_bindings(parse_parameters(package["parameters"]), graph)
+    for starter in starters():
+        package = packages.read({"revision": packages.REVISION, **starter})
         with transaction.atomic():
             template, is_new = WorkflowTemplate.objects.get_or_create(
-                slug=package["slug"],
-                defaults={key: package[key] for key in ("title", "description", "tags", "position")},
+                slug=starter["slug"], defaults={**package.details, "position": starter["position"]}
             )
             if is_new:
-                template.add_version(graph=graph, parameters=package["parameters"], note="Starter", publish=True)
+                template.add_version(
+                    graph=package.graph,
+                    parameters=package.parameters,
+                    output_nodes=package.output_nodes,
+                    note="Starter",
+                    publish=True,
+                )
                 added.append(template)
     return added

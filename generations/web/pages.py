@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import reswap, retarget
 
-from generations import services, snapshot
-from generations.models import Asset, Generation, Status, TemplateVersion, WorkflowTemplate
-from generations.parameters.form import ParametersForm, parameters_form
+from generations import fitness, running, services, snapshot
+from generations.models import Asset, Generation, WorkflowTemplate
+from generations.parameters.form import parameters_form
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 
@@ -50,8 +49,14 @@ def template(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         return _run(request, found)
     version = services.current_version(found)
-    form = parameters_form(version.parsed_parameters, initial=_earlier_inputs(request))
-    return render(request, "generations/template.html", {"template": found, "form": form})
+    form = parameters_form(fitness.current_parameters(version), initial=_earlier_inputs(request))
+    context = {
+        "template": found,
+        "form": form,
+        "action": reverse("template", args=[found.slug]),
+        "unavailable": fitness.why_unavailable(version),
+    }
+    return render(request, "generations/template.html", context)
 
 
 def _earlier_inputs(request: HttpRequest) -> dict[str, Any] | None:
@@ -65,43 +70,9 @@ def _earlier_inputs(request: HttpRequest) -> dict[str, Any] | None:
 
 def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
     version = services.current_version(found)
-    form = parameters_form(version.parsed_parameters, data=request.POST, files=request.FILES)
-    generation = _submitted(request, version, form) if form.is_valid() else None
-    if generation is not None:
-        if _is_htmx(request):
-            return render(request, "generations/_panel.html", _panel_context(generation))
-        return redirect("generation", pk=generation.pk)
-    context = {"template": found, "form": form}
-    if _is_htmx(request):
-        response = render(request, "generations/_form.html", context, status=422)
-        return reswap(retarget(response, "#run-form"), "outerHTML")
-    return render(request, "generations/template.html", context, status=422)
-
-
-def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
-    """The new generation; None when something was wrong after all, which the form then says."""
-    inputs = dict(form.cleaned_data)
-    try:
-        for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
-            if name in inputs:
-                inputs[name] = str(services.upload(user=_user(request), file=file).pk)
-    except services.InvalidUploadError as error:
-        form.add_error(name, str(error))
-        return None
-    try:
-        return services.submit(user=_user(request), version=version, inputs=inputs)
-    except InvalidInputs as invalid:
-        for field, sentences in invalid.errors.items():
-            form.add_error(field if field in form.fields else None, sentences)
-        return None
-    except (services.CannotRunError, QueueFullError) as refusal:
-        form.add_error(None, str(refusal))
-        return None
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    """True when the page's script asks for a part of a page (django_htmx's middleware tells)."""
-    return bool(getattr(request, "htmx", False))
+    parameters = fitness.current_parameters(version)
+    form = parameters_form(parameters, data=request.POST, files=request.FILES)
+    return running.run(request, found, version, form, action=reverse("template", args=[found.slug]))
 
 
 def _user(request: HttpRequest) -> User:
@@ -121,7 +92,9 @@ def history(request: HttpRequest) -> HttpResponse:
     page = page[:PAGE_SIZE]
     after = urlencode({"before": f"{page[-1].created_at.isoformat()},{page[-1].pk}"}) if has_more else ""
     context = {"cards": [_card(row) for row in page], "next": after, "is_first": cursor is None}
-    return render(request, "generations/_cards.html" if _is_htmx(request) else "generations/history.html", context)
+    return render(
+        request, "generations/_cards.html" if running.is_htmx(request) else "generations/history.html", context
+    )
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
@@ -149,9 +122,9 @@ def _card(generation: Generation) -> dict[str, Any]:
 def generation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Everything about one generation. For htmx, with `?card=1`, its card of the history."""
     found = _mine(request, pk)
-    if _is_htmx(request) and "card" in request.GET:
+    if running.is_htmx(request) and "card" in request.GET:
         return render(request, "generations/_card.html", {"card": _card(found)})
-    return render(request, "generations/generation.html", {**_panel_context(found), "inputs": _inputs(found)})
+    return render(request, "generations/generation.html", {**running.panel_context(found), "inputs": _inputs(found)})
 
 
 def _inputs(found: Generation) -> list[dict[str, Any]]:
@@ -175,25 +148,11 @@ def _inputs(found: Generation) -> list[dict[str, Any]]:
 @require_GET
 def panel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The live panel alone, as the page's script fetches it when something changed."""
-    return render(request, "generations/_panel.html", _panel_context(_mine(request, pk)))
+    return render(request, "generations/_panel.html", running.panel_context(_mine(request, pk)))
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
     return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
-
-
-def _panel_context(found: Generation) -> dict[str, Any]:
-    state = snapshot.state(found)
-    results = [output for output in state["outputs"] if not output["is_temporary"]]
-    previews = [output for output in state["outputs"] if output["is_temporary"]]
-    # A workflow that only previews has its previews as results.
-    return {
-        "generation": found,
-        "state": state,
-        "results": results or previews,
-        "previews": previews if results else [],
-        "is_waiting": found.status in (Status.QUEUED, Status.SUBMITTED),
-    }
 
 
 @login_required
@@ -201,8 +160,8 @@ def _panel_context(found: Generation) -> dict[str, Any]:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask it to stop."""
     found = services.cancel(_mine(request, pk))
-    if _is_htmx(request):
-        return render(request, "generations/_panel.html", _panel_context(found))
+    if running.is_htmx(request):
+        return render(request, "generations/_panel.html", running.panel_context(found))
     return redirect("generation", pk=pk)
 
 

@@ -16,7 +16,7 @@ PAGES = [
     "", "accounts/user/", "accounts/user/add/", "accounts/apikey/", "accounts/plan/",
     "accounts/plan/add/", "auth/group/", "auth/group/add/",
     "generations/comfyserver/", "generations/comfyserver/add/", "generations/workflowtemplate/",
-    "generations/workflowtemplate/add/", "generations/generation/",
+    "generations/workflowtemplate/import/", "generations/generation/",
 ]  # fmt: skip
 
 

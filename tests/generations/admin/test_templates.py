@@ -137,7 +137,9 @@ def test_template_with_versions_cannot_be_deleted(admin: Client) -> None:
     assert list(WorkflowTemplate.objects.all()) == [template]
 
 
-@pytest.mark.parametrize("path", ["new-version/", "versions/1.json", "cover/", "change/"])
+@pytest.mark.parametrize(
+    "path", ["studio/", "studio/preview/", "compare/", "export/", "versions/1.json", "cover/", "change/"]
+)
 def test_only_who_may_change_templates_gets_to_versions(
     admin: Client, owner: Any, client_for: Any, helper: Any, path: str
 ) -> None:
@@ -154,6 +156,6 @@ def test_who_may_only_look_cannot_publish(helper: Any) -> None:
     assert client.get(f"{LIST}{template.pk}/change/").status_code == 200
     assert client.get(f"{LIST}{template.pk}/versions/1.json").status_code == 200
     assert client.post(f"{LIST}{template.pk}/publish/", {}).status_code == 403
-    assert client.get(f"{LIST}{template.pk}/new-version/").status_code == 403
+    assert client.get(f"{LIST}{template.pk}/studio/").status_code == 403
     template.refresh_from_db()
     assert template.published_version is not None

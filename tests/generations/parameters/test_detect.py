@@ -23,10 +23,10 @@ def test_the_default_workflow_is_proposed_well() -> None:
         "seed": "seed",
         "steps": "integer",
         "cfg": "number",
-        "sampler_name": "choice",
+        "sampler": "choice",
         "scheduler": "choice",
         "denoise": "number",
-        "ckpt_name": "choice",
+        "checkpoint": "choice",
         "width": "integer",
         "height": "integer",
         "batch_size": "integer",
@@ -39,22 +39,22 @@ def test_the_default_workflow_is_proposed_well() -> None:
     assert found["negative_prompt"].bindings[0].node_id == "7"
     assert (steps.minimum, steps.maximum, steps.default) == (1, 10000, 6)
     assert (width.step, width.default, width.is_advanced) == (8, 64, False)
-    assert found["sampler_name"].is_advanced
-    assert "euler" in found["sampler_name"].choices
+    assert found["sampler"].is_advanced
+    assert "euler" in found["sampler"].choices
     assert (found["seed"].default, found["seed"].maximum) == (None, 2**64 - 1)
     assert found["cfg"].label == "CFG"
 
 
 def test_without_knowledge_of_the_server_the_values_decide() -> None:
     found = suggestions(TXT2IMG, None)
-    kinds = {name: found[name].type for name in ("seed", "steps", "cfg", "denoise", "prompt", "sampler_name")}
+    kinds = {name: found[name].type for name in ("seed", "steps", "cfg", "denoise", "prompt", "sampler")}
     assert kinds == {
         "seed": "seed",
         "steps": "integer",
         "cfg": "number",
         "denoise": "number",
         "prompt": "text",
-        "sampler_name": "string",
+        "sampler": "string",
     }
 
 
@@ -81,7 +81,7 @@ def test_equal_inputs_get_different_names() -> None:
     graph["13"] = {**copy.deepcopy(graph["3"]), "_meta": {"title": "Second pass"}}
     graph["14"] = copy.deepcopy(graph["13"])
     found = suggestions(graph, OBJECT_INFO)
-    assert {"seed", "second_pass_seed", "seed_14"} <= found.keys()
+    assert {"seed", "second_pass_seed", "seed_2"} <= found.keys()
     assert found["second_pass_seed"].label == "Seed (Second pass)"
 
 

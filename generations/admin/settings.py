@@ -1,0 +1,185 @@
+"""The settings of one parameter, as an admin types them in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+
+from generations.packages import Definition
+from generations.parameters.schema import MEDIA_TYPES, Choice
+
+TYPES = [
+    ("text", "Text (several lines)"),
+    ("string", "Text (one line)"),
+    ("integer", "Whole number"),
+    ("number", "Number"),
+    ("boolean", "Yes or no"),
+    ("choice", "Choice"),
+    ("seed", "Seed"),
+    ("image", "Picture"),
+    ("mask", "Mask"),
+    ("video", "Video"),
+    ("audio", "Sound"),
+]
+NUMBERS = {"integer", "number"}
+TEXTS = {"text", "string"}
+WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+# Faults of a definition as a whole begin like this; they are shown beside the setting they speak of.
+PLACES = {
+    "The default": "default",
+    "The minimum": "minimum",
+    "Minimum": "minimum",
+    "The maximum": "maximum",
+    "The step": "step",
+    "A choice needs": "choices",
+    "Options": "choices",
+    "Every option": "choices",
+    "The option": "choices",
+    "The choice": "choices",
+    "Another parameter": "name",
+    "This name": "name",
+    "The type": "type",
+}
+
+
+def _field(types: str, field: forms.Field) -> forms.Field:
+    """A setting that only these types have; the page's script hides it for the others."""
+    field.widget.attrs["data-types"] = types
+    return field
+
+
+class SettingsForm(forms.Form):
+    """One parameter's settings. When valid, `definition` has them as they are stored, but for the bindings.
+
+    What makes no sense, such as a minimum above the maximum, is stored all the same: it is a draft.
+    """
+
+    definition: Definition
+
+    label = forms.CharField(required=False, max_length=200, help_text="What users read.")
+    help = forms.CharField(required=False, max_length=2000, help_text="A hint below the field.")
+    type = forms.ChoiceField(choices=TYPES)
+    default = _field(
+        "text string integer number boolean choice",
+        forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 2})),
+    )
+    minimum = _field("integer number seed", forms.CharField(required=False))
+    maximum = _field("integer number seed", forms.CharField(required=False))
+    step = _field("integer number", forms.CharField(required=False))
+    max_length = _field("text string", forms.IntegerField(required=False, min_value=1, label="Longest text"))
+    choices = _field("choice", forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3})))
+    is_live = _field("choice", forms.BooleanField(required=False, label="Offer what the servers have"))
+    name = forms.CharField(max_length=64, label="API name", help_text="What programs call it.")
+    section = forms.CharField(required=False, max_length=100, label="Group", help_text="Heading in the form.")
+    is_required = forms.BooleanField(required=False, label="Required")
+    is_advanced = forms.BooleanField(required=False, label="Advanced (folded)")
+
+    def __init__(self, definition: Definition, data: Any = None, *, position: int = 0) -> None:
+        self.before = definition
+        super().__init__(data, initial=_shown_all(definition), auto_id=f"p{position}-%s")
+        self.fields["choices"].help_text = "One a line."
+
+    def clean(self) -> dict[str, Any]:
+        """Make the definition."""
+        data: dict[str, Any] = super().clean() or {}
+        self.definition = self._define(data)
+        return data
+
+    def _define(self, data: Mapping[str, Any]) -> Definition:
+        kind = data.get("type", "")
+        # What this form does not know of stays as it was.
+        known = {*self.fields, "required"}
+        made: Definition = {key: value for key, value in self.before.items() if key not in known}
+        made |= {
+            "name": data.get("name", "").strip(),
+            "label": data.get("label", ""),
+            "help": data.get("help", ""),
+            "section": data.get("section", ""),
+            "type": kind,
+            "required": data.get("is_required", False),
+            "is_advanced": data.get("is_advanced", False),
+        }
+        if kind in NUMBERS or kind == "seed":
+            keys = ("minimum", "maximum", "step") if kind in NUMBERS else ("minimum", "maximum")
+            made |= {key: self._number(key, data.get(key, "")) for key in keys}
+        if kind in TEXTS:
+            made["max_length"] = data.get("max_length")
+        if kind == "choice":
+            lines = (line.strip() for line in data.get("choices", "").splitlines())
+            made["choices"] = [self._choice(line) for line in lines if line]
+            made["is_live"] = data.get("is_live", False)
+        made["default"] = self._default(kind, data.get("default", ""), is_required=made["required"])
+        return made
+
+    def _default(self, kind: str, text: str, *, is_required: bool) -> Any:
+        if kind in MEDIA_TYPES or kind == "seed":
+            return None
+        if kind in TEXTS:
+            # An empty text is a default like any other, unless users have to write one.
+            return None if is_required and not text else text.replace("\r\n", "\n")
+        if not text.strip():
+            return None
+        if kind in NUMBERS:
+            return self._number("default", text)
+        if kind == "boolean":
+            if text.strip().lower() not in WORDS:
+                self.add_error("default", "Write yes or no.")
+            return WORDS.get(text.strip().lower())
+        return self._choice(text.strip())
+
+    def _number(self, field: str, text: str) -> int | float | None:
+        text = text.strip()
+        for read in (int, float):
+            try:
+                return read(text) if text else None
+            except ValueError:
+                continue
+        self.add_error(field, f"“{text}” is no number.")
+        return None
+
+    def _choice(self, text: str) -> Choice:
+        """The option with this text: where the node chooses among numbers, only a number will do."""
+        known = {str(option): option for option in self.before.get("choices", ())}
+        found: Choice = known.get(text, text)
+        return found
+
+
+def sort_faults(sentences: Sequence[str]) -> dict[str, list[str]]:
+    """Setting -> what is wrong with it, from the sentences about a definition; "" for the parameter as a whole."""
+    found: dict[str, list[str]] = {}
+    for sentence in sentences:
+        field, separator, reason = sentence.partition(": ")
+        field = {"required": "is_required"}.get(field, field)
+        if separator and field in SettingsForm.base_fields:
+            found.setdefault(field, []).append(f"{reason[:1].upper()}{reason[1:]}")
+            continue
+        place = next((field for start, field in PLACES.items() if sentence.startswith(start)), "")
+        found.setdefault(place, []).append(sentence)
+    return found
+
+
+def _shown_all(definition: Definition) -> dict[str, Any]:
+    return {
+        "name": definition.get("name", ""),
+        "label": definition.get("label", ""),
+        "help": definition.get("help", ""),
+        "section": definition.get("section", ""),
+        "type": definition.get("type", "string"),
+        "default": _shown(definition.get("default")),
+        "minimum": _shown(definition.get("minimum")),
+        "maximum": _shown(definition.get("maximum")),
+        "step": _shown(definition.get("step")),
+        "max_length": definition.get("max_length"),
+        "choices": "\n".join(map(str, definition.get("choices", ()))),
+        "is_live": definition.get("is_live", False),
+        "is_required": definition.get("required", False),
+        "is_advanced": definition.get("is_advanced", False),
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

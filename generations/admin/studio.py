@@ -1,0 +1,476 @@
+"""The studio: a workflow is dropped, inputs are given to users, the form is seen and tried, a version is published.
+
+Each action changes the draft and answers with the parts of the page that look different afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from csp.constants import SELF
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_GET, require_POST
+
+from generations import fitness, importing, running, studio
+from generations.admin.settings import SettingsForm, sort_faults
+from generations.comfy.graph import GraphError, GraphProblem, is_link, needed_nodes, node_title, output_nodes
+from generations.comfy.object_info import ObjectInfo, node_spec
+from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
+from generations.packages import Definition
+from generations.parameters.form import parameters_form
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+COVERS = 12
+# The preview is what users see, under the rules of their pages, and shown inside the studio.
+PREVIEW_POLICY = {"script-src": [SELF], "style-src": [SELF], "frame-ancestors": [SELF]}
+
+
+class ImportForm(forms.Form):
+    """A workflow as a file or pasted, and the server whose node classes it is read with."""
+
+    file = forms.FileField(required=False, allow_empty_file=True)
+    workflow = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}))
+    title = forms.CharField(required=False, max_length=120)
+    server = forms.ModelChoiceField(
+        ComfyServer.objects.enabled(), required=False, empty_label="All servers together", label="Node types of"
+    )
+    imported: importing.Imported
+    object_info: ObjectInfo | None = None
+    source = ""
+
+    def clean(self) -> dict[str, Any]:
+        """Read it. A chosen file goes before pasted text."""
+        data: dict[str, Any] = super().clean() or {}
+        file: UploadedFile[Any] | None = data.get("file")
+        self.object_info = importing.known_nodes(data.get("server"))
+        self.source = file.name or "" if file else ""
+        try:
+            content = file.read(importing.MAX_BYTES + 1) if file else data.get("workflow", "").encode()
+            self.imported = importing.read(content, self.object_info)
+        except GraphError as error:
+            self.add_error(None, forms.ValidationError(str(error).splitlines()))
+        return data
+
+
+@dataclass(slots=True)
+class Row:
+    """One input of a node. `parameter` is the position of the parameter that sets it, -1 for none."""
+
+    name: str
+    value: str
+    linked_from: str = ""
+    can_expose: bool = True
+    parameter: int = -1
+    label: str = ""
+    tooltip: str = ""
+
+    @property
+    def is_exposed(self) -> bool:
+        """True when users set it."""
+        return self.parameter >= 0
+
+
+@dataclass(slots=True)
+class NodeCard:
+    """One node. `is_kept` is None for nodes without results of their own."""
+
+    node_id: str
+    title: str
+    class_type: str
+    rows: list[Row]
+    problems: list[GraphProblem]
+    is_kept: bool | None = None
+    is_needed: bool = True
+
+    @property
+    def words(self) -> str:
+        """What a search looks at."""
+        inputs = " ".join(f"{row.name} {row.value[:80]}" for row in self.rows)
+        return f"{self.title} {self.class_type} #{self.node_id} {inputs}".lower()
+
+    @property
+    def is_open(self) -> bool:
+        """True when there is something to see in it."""
+        return bool(self.problems) or any(row.is_exposed for row in self.rows)
+
+
+@dataclass(slots=True)
+class ParameterCard:
+    """One parameter: its settings, what it sets, and what is wrong with it, by setting."""
+
+    position: int
+    definition: Definition
+    form: SettingsForm
+    places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+
+class StudioPages:
+    """Views of one template's studio, for its admin to put into its addresses."""
+
+    def __init__(self, admin: Any) -> None:
+        self.admin = admin
+
+    def urls(self) -> list[URLPattern]:
+        """All of them are for staff; each asks for the permission itself."""
+        post = {
+            "import": self.put,
+            "expose": self.expose,
+            "join": self.join,
+            "keep": self.keep,
+            "publish": self.publish,
+            "discard": self.discard,
+            "restore": self.restore,
+            "try": self.try_it,
+            "cover": self.cover,
+        }
+        wrap = self.admin.admin_site.admin_view
+        base = "<int:pk>/studio/"
+        return [
+            path("import/", wrap(self.start), name="template_import"),
+            path(base, wrap(require_GET(self.page)), name="template_studio"),
+            path(f"{base}preview/", wrap(require_GET(xframe_options_sameorigin(self.preview))), name="studio_preview"),
+            *(path(f"{base}{name}/", wrap(require_POST(view)), name=f"studio_{name}") for name, view in post.items()),
+            *(
+                path(f"{base}parameters/<int:position>/{name}", wrap(require_POST(view)), name=f"studio_{label}")
+                for label, name, view in (
+                    ("settings", "", self.settings),
+                    ("move", "move/", self.move),
+                    ("remove", "remove/", self.remove),
+                )
+            ),
+        ]
+
+    # ---------------------------------------------------------------------------------------- whole pages
+    def start(self, request: HttpRequest) -> HttpResponse:
+        """A new template from whatever is dropped."""
+        if not self.admin.has_add_permission(request):
+            raise PermissionDenied
+        form = ImportForm(request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid():
+            template, notes = studio.create(
+                _user(request),
+                form.imported,
+                object_info=form.object_info,
+                title=form.cleaned_data["title"],
+                source=form.source,
+            )
+            self.admin.log_addition(request, template, f"Imported {form.source or 'a workflow'}.")
+            return self._to_studio(request, template, notes)
+        context = {
+            **self.admin.admin_site.each_context(request),
+            "opts": self.admin.model._meta,
+            "title": "New template",
+            "form": form,
+        }
+        status = 422 if form.errors else 200
+        return TemplateResponse(request, "admin/generations/import.html", context, status=status)
+
+    def page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Everything at once."""
+        template = self._template(request, pk)
+        return self._page(request, template, ImportForm())
+
+    def _page(self, request: HttpRequest, template: WorkflowTemplate, form: ImportForm) -> HttpResponse:
+        draft = studio.draft_of(template)
+        object_info = importing.known_nodes()
+        context = {
+            **self.admin.admin_site.each_context(request),
+            "opts": self.admin.model._meta,
+            "title": template.title,
+            "form": form,
+            "nodes": list(_nodes(draft, object_info)),
+            **self._parts(template, draft, object_info),
+        }
+        status = 422 if form.errors else 200
+        return TemplateResponse(request, "admin/generations/studio.html", context, status=status)
+
+    def _parts(
+        self, template: WorkflowTemplate, draft: TemplateDraft, object_info: ObjectInfo | None
+    ) -> dict[str, Any]:
+        """What the parts of the page that change need."""
+        found = studio.faults(draft, object_info)
+        reports = studio.fitness_of(draft) if draft.graph else []
+        return {
+            "template": template,
+            "draft": draft,
+            "cards": list(_cards(draft, found)),
+            "fault_count": sum(len(each) for name, each in found.items() if name),
+            "general_faults": found.get("", []),
+            "reports": reports,
+            "is_unfit": bool(reports) and not any(each.is_fit for each in reports),
+            "published": template.published_version,
+            "is_changed": not draft.is_like(template.published_version),
+        }
+
+    def put(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Another workflow for a template that exists."""
+        template = self._template(request, pk)
+        form = ImportForm(request.POST, request.FILES)
+        if not form.is_valid():
+            return self._page(request, template, form)
+        _draft, notes = studio.put(
+            template, _user(request), form.imported, object_info=form.object_info, source=form.source
+        )
+        return self._to_studio(request, template, notes)
+
+    @staticmethod
+    def _to_studio(request: HttpRequest, template: WorkflowTemplate, notes: list[str]) -> HttpResponse:
+        for note in notes:
+            messages.info(request, note)
+        return HttpResponseRedirect(reverse("admin:template_studio", args=[template.pk]))
+
+    # ------------------------------------------------------------------------------------------ actions
+    def expose(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Users may set that input, or no longer."""
+        place, object_info = _place(request), importing.known_nodes()
+
+        def action(draft: TemplateDraft) -> None:
+            if request.POST.get("on"):
+                studio.expose(draft, place, object_info)
+            else:
+                studio.hide(draft, place)
+
+        return self._change(request, pk, action, object_info)
+
+    def join(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """One more input is set by a parameter that there is."""
+        place, name = _place(request), request.POST.get("name", "")
+        return self._change(request, pk, lambda draft: studio.join(draft, place, name))
+
+    def keep(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Whether the results of a node count."""
+        object_info = importing.known_nodes()
+        node_id, is_kept = request.POST.get("node", ""), bool(request.POST.get("on"))
+
+        def action(draft: TemplateDraft) -> None:
+            studio.keep_results(draft, node_id, is_kept, output_nodes(draft.graph, object_info or {}))
+
+        return self._change(request, pk, action, object_info)
+
+    def move(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
+        """A parameter to another place in the form."""
+        to = request.POST.get("to", "")
+        if not to.isdecimal():
+            raise Http404
+        return self._change(request, pk, lambda draft: studio.move(draft, position, int(to)))
+
+    def remove(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
+        """A parameter out of the form."""
+        return self._change(request, pk, lambda draft: studio.remove(draft, position))
+
+    def settings(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
+        """One parameter's settings. The answer leaves its fields alone: somebody is typing there."""
+        template = self._template(request, pk)
+        draft = studio.draft_of(template)
+        if position >= len(draft.parameters) or draft.parameters[position].get("name") != request.POST.get("was"):
+            return _reload()  # somebody else moved or renamed it
+        form = SettingsForm(draft.parameters[position], request.POST, position=position)
+        if form.is_valid():
+            draft = studio.change(
+                template, _user(request), lambda draft: studio.redefine(draft, position, form.definition)
+            )
+        parts = self._parts(template, draft, importing.known_nodes())
+        card = parts["cards"][position]
+        card.faults = {**card.faults, **{name: list(map(str, each)) for name, each in form.errors.items()}}
+        response = render(request, "admin/generations/_changed.html", {**parts, "card": card})
+        return _announce(response)
+
+    def _change(
+        self,
+        request: HttpRequest,
+        pk: int,
+        action: Callable[[TemplateDraft], None],
+        object_info: ObjectInfo | None = None,
+    ) -> HttpResponse:
+        template = self._template(request, pk)
+        draft = studio.change(template, _user(request), action)
+        object_info = object_info or importing.known_nodes()
+        context = self._parts(template, draft, object_info)
+        context["exposed"] = [
+            {"node_id": place[0], "input_name": place[1], "label": card.definition.get("label", "")}
+            for card in context["cards"]
+            for place in card.places
+        ]
+        return _announce(render(request, "admin/generations/_parameters.html", context))
+
+    def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The draft becomes what users run."""
+        template = self._template(request, pk)
+        revision = request.POST.get("revision", "")
+        try:
+            version = studio.publish(
+                template,
+                _user(request),
+                object_info=importing.known_nodes(),
+                revision=int(revision) if revision.isdecimal() else None,
+                note=request.POST.get("note", "").strip()[:200],
+                is_confirmed=bool(request.POST.get("confirmed")),
+            )
+        except studio.StaleDraftError:
+            messages.warning(request, "Somebody else changed the draft meanwhile. Look at it again, then publish.")
+        except studio.DraftError as error:
+            messages.error(request, f"It cannot be published yet. {error}")
+        except studio.UnfitError as error:
+            messages.error(request, f"{error} To publish it all the same, tick the box beside the button.")
+        else:
+            sentence = f"Version {version.number} is published."
+            self.admin.log_change(request, template, sentence)
+            messages.success(request, sentence)
+        return HttpResponseRedirect(reverse("admin:template_studio", args=[template.pk]))
+
+    def discard(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Back to what is published."""
+        template = self._template(request, pk)
+        studio.discard(template)
+        return self._to_studio(request, template, ["The draft is discarded."])
+
+    def restore(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """An old version becomes the draft."""
+        template = self._template(request, pk)
+        number = request.POST.get("number", "")
+        version = get_object_or_404(template.versions, number=number if number.isdecimal() else 0)
+        studio.restore(template, _user(request), version)
+        return self._to_studio(request, template, [f"The draft is version {version.number} now."])
+
+    # ------------------------------------------------------------------------------------------ the form
+    def preview(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The form as users will see it, in a frame of the studio."""
+        template = self._template(request, pk)
+        return self._preview(request, template, parameters_form(self._previewed(template)))
+
+    @staticmethod
+    def _previewed(template: WorkflowTemplate) -> Any:
+        draft = studio.draft_of(template)
+        return fitness.with_current_choices(studio.valid_parameters(draft), draft.graph)
+
+    @staticmethod
+    def _preview(request: HttpRequest, template: WorkflowTemplate, form: Any, *, status: int = 200) -> HttpResponse:
+        context = {"template": template, "form": form, "action": reverse("admin:studio_try", args=[template.pk])}
+        response = render(request, "generations/preview.html", context, status=status)
+        response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]  # read by csp.middleware
+        return response
+
+    def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Run the draft as oneself: it becomes a version that is not published."""
+        template = self._template(request, pk)
+        form = parameters_form(self._previewed(template), data=request.POST, files=request.FILES)
+        try:
+            version = studio.freeze(template, _user(request), object_info=importing.known_nodes())
+        except studio.DraftError as error:
+            form.add_error(None, f"It cannot run yet. {error}")
+            version = None
+        action = reverse("admin:studio_try", args=[template.pk])
+        response = running.run(request, template, version, form, action=action)
+        response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]  # read by csp.middleware
+        return response
+
+    def cover(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """One of one's own results as the template's picture; without `asset`, the list to choose from."""
+        template = self._template(request, pk)
+        mine = Asset.objects.for_user(request.user).filter(
+            output__generation__version__template=template, content_type__startswith="image/"
+        )
+        chosen = request.POST.get("asset", "")
+        if not chosen:
+            found = mine.exclude(thumbnail_key="").order_by("-created_at")[:COVERS]
+            return render(request, "admin/generations/_covers.html", {"template": template, "assets": found})
+        asset = get_object_or_404(mine, pk=_uuid(chosen))
+        try:
+            studio.set_cover_from(template, asset)
+        except ValueError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, "This result is the cover now.")
+        return HttpResponseRedirect(reverse("admin:template_studio", args=[template.pk]))
+
+    def _template(self, request: HttpRequest, pk: int) -> WorkflowTemplate:
+        template = get_object_or_404(WorkflowTemplate.objects.select_related("published_version"), pk=pk)
+        if not self.admin.has_change_permission(request, template):
+            raise PermissionDenied
+        return template
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(forms.UUIDField().clean(text))
+    except forms.ValidationError:
+        raise Http404 from None
+
+
+def _place(request: HttpRequest) -> studio.Place:
+    return request.POST.get("node", ""), request.POST.get("input", "")
+
+
+def _announce(response: HttpResponse) -> HttpResponse:
+    """The page's script renews the preview then."""
+    response["HX-Trigger"] = "draft-changed"
+    return response
+
+
+def _reload() -> HttpResponse:
+    return HttpResponse(status=200, headers={"HX-Refresh": "true"})
+
+
+def _nodes(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator[NodeCard]:
+    exposed = {
+        (binding["node_id"], binding["input_name"]): (position, definition.get("label") or definition.get("name", ""))
+        for position, definition in enumerate(draft.parameters)
+        for binding in definition["bindings"]
+    }
+    outputs = output_nodes(draft.graph, object_info or {})
+    needed = needed_nodes(draft.graph, outputs) if outputs else frozenset(draft.graph)
+    problems: dict[str, list[GraphProblem]] = {}
+    for problem in studio.problems(draft, object_info):
+        problems.setdefault(problem.node_id, []).append(problem)
+    for node_id, node in draft.graph.items():
+        spec = node_spec(object_info, node["class_type"])
+        rows = []
+        for name, value in node["inputs"].items():
+            position, label = exposed.get((node_id, name), (-1, ""))
+            wanted = spec.input(name) if spec else None
+            source = node_title(draft.graph, str(value[0])) if is_link(value) else ""
+            can_expose = isinstance(value, str | int | float)
+            tooltip = wanted.tooltip if wanted else ""
+            rows.append(Row(name, _brief(value), source, can_expose, position, label, tooltip))
+        is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
+        title, class_type = node_title(draft.graph, node_id), node["class_type"]
+        yield NodeCard(
+            node_id, title, class_type, rows, problems.get(node_id, []), is_kept, is_needed=node_id in needed
+        )
+
+
+def _brief(value: object) -> str:
+    text = "yes" if value is True else "no" if value is False else str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _cards(draft: TemplateDraft, faults: dict[str, list[str]]) -> Iterator[ParameterCard]:
+    for position, definition in enumerate(draft.parameters):
+        form = SettingsForm(definition, position=position)
+        places = [
+            (
+                binding["node_id"],
+                binding["input_name"],
+                f"{node_title(draft.graph, binding['node_id'])} · {binding['input_name']}",
+            )
+            for binding in definition["bindings"]
+        ]
+        sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
+        yield ParameterCard(position, definition, form, places, sort_faults(sentences))

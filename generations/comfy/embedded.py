@@ -1,0 +1,223 @@
+"""Finding the workflow that ComfyUI writes into the files that it makes.
+
+Pictures carry it in text chunks or EXIF, videos and sounds in container tags, latents and 3D models in their headers.
+Sources: nodes.py, comfy_extras/nodes_images.py, nodes_video.py, nodes_audio.py, nodes_hunyuan3d.py and
+comfy_api/latest/_ui.py of ComfyUI. Nothing is believed: sizes are bounded, pixels and frames are not decoded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from PIL import ExifTags, Image
+
+from generations.comfy.errors import ProtocolError
+from generations.comfy.wire import decode
+
+MAX_TEXT_BYTES = 32 * 1024 * 1024
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PREFIXED = re.compile(r"\s*(\w{1,40}):\s*(?=[{\[])", re.ASCII)
+_SVG_METADATA = re.compile(r"<metadata[^>]{0,500}>\s*(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?\s*</metadata>", re.DOTALL)
+_USER_COMMENT_ENCODINGS = {b"UNICODE\x00": "utf-16-be", b"ASCII\x00\x00\x00": "ascii", b"\x00" * 8: "utf-8"}
+_STREAM_FORMATS = {"a video": ("mov", "matroska"), "a sound": ("flac", "mp3", "ogg", "wav")}
+
+Texts = Iterator[tuple[str, str]]  # key, text as it stands in the file
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What a file carries: the API graph that ran, the editor's workflow, and other JSON objects by their key."""
+
+    prompt: object | None
+    workflow: object | None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+class NoWorkflowError(ValueError):
+    """The file carries no workflow; `str()` says why that may be, for the person who chose it."""
+
+
+def read_embedded(file: BinaryIO) -> Embedded:
+    """What the file carries, by its bytes alone. NoWorkflowError for anything else, damaged files included."""
+    file.seek(0)
+    head = file.read(64)
+    kind, texts = _reader(head, file)
+    file.seek(0)
+    try:
+        found = dict(_parsed(texts))
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        raise NoWorkflowError(f"This file looks like {kind}, but it is damaged or cut off.") from error
+    if "prompt" not in found and "workflow" not in found:
+        raise NoWorkflowError(_why_nothing(kind))
+    prompt, workflow = found.pop("prompt", None), found.pop("workflow", None)
+    return Embedded(prompt, workflow, {key: value for key, value in found.items() if isinstance(value, dict)})
+
+
+def _why_nothing(kind: str) -> str:
+    if not kind:
+        return (
+            "This kind of file carries no workflow. Use JSON from ComfyUI, or a picture, video or sound that "
+            "ComfyUI saved."
+        )
+    return (
+        f"This is {kind} without a workflow in it. ComfyUI did not make it, or what ComfyUI wrote into it was removed: "
+        "messengers, image editors and uploads often do that. Use the original file."
+    )
+
+
+def _reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
+    """What kind of file it is, in words, and the texts in it; nothing is read before they are asked for."""
+    brand = head[4:12]
+    is_avif = brand.startswith(b"ftyp") and head[8:12] in (b"avif", b"avis")
+    is_picture = head[:2] == b"\xff\xd8" or head[8:12] == b"WEBP" or head[:4] == b"GIF8" or is_avif
+    if head.startswith(_PNG):
+        return "a PNG", _png_texts(file)
+    if is_picture:
+        return "a picture", _exif_texts(file)
+    if (stream := _stream_format(head)) is not None:
+        kind = next(kind for kind, formats in _STREAM_FORMATS.items() if stream in formats)
+        return kind, _stream_texts(file, stream)
+    return _other_reader(head, file)
+
+
+def _other_reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
+    if head[:4] == b"glTF":
+        return "a 3D model", _glb_texts(file)
+    if head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= MAX_TEXT_BYTES:
+        return "a latent or model file", _safetensors_texts(file)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<svg", b"<?xml")):
+        return "an SVG", _svg_texts(file)
+    return "", iter(())
+
+
+def _stream_format(head: bytes) -> str | None:
+    """The demuxer for a video or sound: named, because a library that guesses follows playlists to other files."""
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        return "mov"
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return "wav"
+    is_mp3 = head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+    starts = {b"\x1a\x45\xdf\xa3": "matroska", b"fLaC": "flac", b"OggS": "ogg"}
+    return starts.get(head[:4]) or ("mp3" if is_mp3 else None)
+
+
+def _parsed(texts: Texts) -> Iterator[tuple[str, object]]:
+    total = 0
+    for key, text in texts:
+        total += len(text)
+        if total > MAX_TEXT_BYTES:
+            raise NoWorkflowError("This file carries more text than any workflow.")
+        if key == "comment":  # video custom nodes put everything into one
+            value = _json(text)
+            if isinstance(value, dict):
+                yield from ((str(name), _json(one) if isinstance(one, str) else one) for name, one in value.items())
+        elif (value := _json(text)) is not None:
+            yield key, value
+
+
+def _json(text: str) -> object | None:
+    if text.lstrip()[:1] not in ("{", "[", '"'):
+        return None
+    try:
+        value = decode(text)
+        return decode(value) if isinstance(value, str) else value
+    except ProtocolError:
+        return None
+
+
+def _png_texts(file: BinaryIO) -> Texts:
+    """Text chunks, before and after the pixels; animated ones have chunks of ComfyUI's own type."""
+    file.seek(len(_PNG))
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if kind == b"IEND":
+            return
+        if kind not in (b"tEXt", b"zTXt", b"iTXt", b"comf"):
+            file.seek(length + 4, 1)
+            continue
+        if length > MAX_TEXT_BYTES:
+            raise NoWorkflowError("This file carries more text than any workflow.")
+        key, _, rest = file.read(length).partition(b"\x00")
+        file.seek(4, 1)
+        yield key.decode("latin-1"), _png_text(kind, rest)
+
+
+def _png_text(kind: bytes, rest: bytes) -> str:
+    if kind == b"zTXt":
+        return _inflate(rest[1:]).decode("latin-1")
+    if kind == b"iTXt":
+        is_packed, rest = rest[:1] == b"\x01", rest[2:]
+        text = rest.split(b"\x00", 2)[-1]  # behind language and translated keyword
+        return (_inflate(text) if is_packed else text).decode("utf-8", "replace")
+    return rest.decode("latin-1") if kind == b"tEXt" else rest.decode("utf-8", "replace")
+
+
+def _inflate(packed: bytes) -> bytes:
+    return zlib.decompressobj().decompress(packed, MAX_TEXT_BYTES)
+
+
+def _exif_texts(file: BinaryIO) -> Texts:
+    """EXIF texts that begin with a key and a colon; custom nodes also use the user comment."""
+    with Image.open(file, formats=["WEBP", "JPEG", "AVIF", "GIF"]) as image:
+        comment = image.info.get("comment")
+        exif = image.getexif()
+        values = [*exif.values(), exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)]
+    if isinstance(comment, bytes):
+        yield "comment", comment.decode("utf-8", "replace")
+    for value in values:
+        text = _exif_text(value)
+        if text and (found := _PREFIXED.match(text)):
+            yield found[1].lower(), text[found.end() :]
+        elif text:
+            yield "comment", text
+
+
+def _exif_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value[8:].decode(_USER_COMMENT_ENCODINGS.get(value[:8], "utf-8"), "replace").strip("\x00")
+    return value.strip("\x00") if isinstance(value, str) else ""
+
+
+def _stream_texts(file: BinaryIO, stream_format: str) -> Texts:
+    import av  # slow to load, and only needed for these
+
+    with av.open(file, mode="r", format=stream_format, metadata_errors="replace") as container:
+        tags = [container.metadata, *(stream.metadata for stream in container.streams)]
+    for each in tags:
+        for key, text in each.items():
+            yield key.lower(), text
+
+
+def _safetensors_texts(file: BinaryIO) -> Texts:
+    (length,) = struct.unpack("<Q", file.read(8))
+    header = decode(file.read(length).decode("utf-8"))
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    for key, text in (metadata if isinstance(metadata, dict) else {}).items():
+        if isinstance(text, str):
+            yield key, text
+
+
+def _glb_texts(file: BinaryIO) -> Texts:
+    """The extras of the JSON chunk's asset; values are JSON texts, or objects already."""
+    file.seek(12)
+    length, kind = struct.unpack("<I4s", file.read(8))
+    if kind != b"JSON" or length > MAX_TEXT_BYTES:
+        return
+    model = decode(file.read(length).decode("utf-8"))
+    asset = model.get("asset") if isinstance(model, dict) else None
+    extras = asset.get("extras") if isinstance(asset, dict) else None
+    for key, value in (extras if isinstance(extras, dict) else {}).items():
+        yield key, value if isinstance(value, str) else json.dumps(value)
+
+
+def _svg_texts(file: BinaryIO) -> Texts:
+    """No XML parser: entities of a hostile file must not be expanded."""
+    text = file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
+    for found in _SVG_METADATA.finditer(text):
+        yield "comment", found[1]

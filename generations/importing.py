@@ -1,0 +1,156 @@
+"""What an admin drops on the studio becomes a graph: any workflow file, a picture made with ComfyUI, a package."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from generations import packages
+from generations.comfy.convert import convert
+from generations.comfy.editor import is_editor_format
+from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
+from generations.comfy.errors import ProtocolError
+from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
+from generations.comfy.object_info import ObjectInfo
+from generations.comfy.wire import decode
+from generations.models import ComfyServer, Generation
+from generations.packages import Definition
+from generations.parameters.bind import bind
+
+MAX_BYTES = 256 * 1024 * 1024
+MARK = "comfysaas"
+NO_SERVER = (
+    "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
+    "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
+)
+NOT_OURS = "This result was not made here, or its history was deleted; it was read like any other picture."
+
+
+@dataclass(slots=True)
+class Imported:
+    """A graph, and what came along with it. `parameters` is None when nothing said what users may set."""
+
+    graph: Graph
+    parameters: list[Definition] | None = None
+    output_nodes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)  # of the template: title, description, …
+    notes: list[str] = field(default_factory=list)
+
+
+def known_nodes(server: ComfyServer | None = None) -> dict[str, Any] | None:
+    """The node classes of that server, or of all enabled ones together; None while none has been asked yet."""
+    servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
+    merged: dict[str, Any] = {}
+    for row in servers.exclude(object_info=None).only("object_info"):
+        merged = {**(row.object_info or {}), **merged}
+    return merged or None
+
+
+def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
+    """The workflow in a file's bytes, whatever kind of file it is.
+
+    GraphError says what is wrong with it and what to do; for what cannot be converted it names the nodes.
+    """
+    if len(data) > MAX_BYTES:
+        raise GraphError(f"This file is larger than {MAX_BYTES // 2**20} MB.")
+    if not data.strip():
+        raise GraphError("This is empty. Choose a workflow, or a picture made with ComfyUI.")
+    text = _as_text(data)
+    if text is not None:
+        return _read_json(_decode(text), object_info)
+    try:
+        return _read_result(data, read_embedded(io.BytesIO(data)), object_info)
+    except NoWorkflowError as error:
+        raise GraphError(str(error)) from error
+
+
+def _as_text(data: bytes) -> str | None:
+    """The text of what may be JSON; None for files of other kinds."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return text if text.lstrip()[:1] in ("{", "[", '"') else None
+
+
+def _decode(text: str) -> object:
+    try:
+        return decode(text)
+    except ProtocolError as error:
+        raise GraphError("This begins like a JSON file, but it cannot be read as one. It may be cut off.") from error
+
+
+def _read_json(value: object, object_info: ObjectInfo | None) -> Imported:
+    if packages.is_package(value):
+        return _read_package(value)
+    if is_editor_format(value):
+        return _convert(value, object_info)
+    if isinstance(value, dict) and "prompt" not in value and is_editor_format(value.get("workflow")):
+        return _convert(value["workflow"], object_info)
+    return Imported(load_api_graph(value))
+
+
+def _read_package(value: dict[str, Any]) -> Imported:
+    package = packages.read(value)
+    return Imported(package.graph, package.parameters, package.output_nodes, package.details)
+
+
+def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
+    if object_info is None:
+        raise GraphError(NO_SERVER)
+    graph = convert(value, object_info)
+    if not graph:
+        raise GraphError("Nothing in this workflow would run: it is empty, or every node is muted or bypassed.")
+    needed = needed_nodes(graph, output_nodes(graph, object_info))
+    left = [node_id for node_id in graph if node_id not in needed]
+    if not needed or not left:
+        return Imported(graph)
+    note = f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes."
+    return Imported({node_id: node for node_id, node in graph.items() if node_id in needed}, notes=[note])
+
+
+def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:
+    origin = find_origin(data, embedded.extra)
+    if origin is not None:
+        return _read_own(origin)
+    notes = [NOT_OURS] if MARK in embedded.extra else []
+    if embedded.prompt is not None:
+        # What ran, to the letter: the editor's workflow beside it would have to be converted.
+        return Imported(load_api_graph(embedded.prompt), notes=notes)
+    imported = _convert(embedded.workflow, object_info)
+    return Imported(imported.graph, notes=[*notes, *imported.notes])
+
+
+def find_origin(data: bytes, extra: Mapping[str, object]) -> Generation | None:
+    """The generation that made this file: by what ComfyUI wrote into it, else by its bytes."""
+    rows = Generation.objects.select_related("version__template")
+    mark = extra.get(MARK)
+    claimed = mark.get("generation") if isinstance(mark, Mapping) else None
+    if isinstance(claimed, str):
+        try:
+            found = rows.filter(pk=claimed).first()
+        except ValueError:  # no UUID; Django calls it ValidationError
+            found = None
+        if found is not None:
+            return found
+    return rows.filter(outputs__asset__hash=f"blake3:{blake3(data).hexdigest()}").first()
+
+
+def _read_own(origin: Generation) -> Imported:
+    """The version that made it, with the inputs of that run as defaults; seeds and files stay open."""
+    version = origin.version
+    parameters = version.parsed_parameters
+    values = {each.name: origin.inputs.get(each.name) for each in parameters if not each.is_media}
+    definitions = copy.deepcopy(version.parameters)
+    for definition in definitions:
+        value = values.get(definition["name"])
+        if value is not None and definition["type"] != "seed":
+            definition["default"] = value
+    graph = bind(version.graph, [each for each in parameters if not each.is_media], values)
+    note = f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
+    return Imported(graph, definitions, list(version.output_nodes), notes=[note])

@@ -1,0 +1,107 @@
+"""A template as one JSON file, to carry it from one installation to another."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeGuard
+
+from django.core.files.base import ContentFile
+from PIL import Image
+
+from generations.comfy.graph import Graph, GraphError, load_api_graph
+from generations.models import TemplateVersion, WorkflowTemplate
+from generations.parameters.schema import DefinitionError, check_bindings, parse_parameters
+
+FORMAT = "comfysaas-template"
+REVISION = 1
+COVER_FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
+MAX_COVER_BYTES = 8 * 1024 * 1024
+DETAILS = {
+    "title": str,
+    "description": str,
+    "category": str,
+    "tags": list,
+    "credits_cost": int,
+    "time_limit_seconds": int,
+}
+
+Definition: TypeAlias = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Package:
+    """A package that was checked: parameters that fit its graph, details of the right types."""
+
+    graph: Graph
+    parameters: list[Definition]
+    output_nodes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def is_package(value: object) -> TypeGuard[dict[str, Any]]:
+    """True for parsed JSON that says that it is one."""
+    return isinstance(value, dict) and value.get("format") == FORMAT
+
+
+def write(template: WorkflowTemplate, version: TemplateVersion) -> dict[str, Any]:
+    """The template with this version, as JSON has it. Who sees it, and its place in the gallery, stay here."""
+    return {
+        "format": FORMAT,
+        "revision": REVISION,
+        "slug": template.slug,
+        **{name: getattr(template, name) for name in DETAILS},
+        "cover": _cover(template),
+        "graph": version.graph,
+        "parameters": version.parameters,
+        "output_nodes": version.output_nodes,
+    }
+
+
+def _cover(template: WorkflowTemplate) -> str:
+    if not template.cover:
+        return ""
+    try:
+        with template.cover.open("rb") as file:
+            return base64.b64encode(file.read()).decode()
+    except OSError:  # a package without its picture is better than none
+        return ""
+
+
+def read(value: dict[str, Any]) -> Package:
+    """GraphError says what is wrong with it."""
+    if not isinstance(value.get("revision"), int) or value["revision"] > REVISION:
+        raise GraphError("This template package was made by a newer comfysaas. Update this one first.")
+    graph = load_api_graph(value.get("graph"))
+    try:
+        check_bindings(parse_parameters(value.get("parameters", [])), graph)
+    except DefinitionError as error:
+        raise GraphError(f"The parameters of this template package are damaged. {error}") from error
+    kept = value.get("output_nodes", [])
+    if not isinstance(kept, list) or not all(isinstance(node_id, str) and node_id in graph for node_id in kept):
+        raise GraphError("This template package keeps results of nodes that it does not have.")
+    details = {name: value[name] for name, kind in DETAILS.items() if _is_fine(value.get(name), kind)}
+    return Package(graph, value.get("parameters", []), kept, details | _read_cover(value.get("cover")))
+
+
+def _is_fine(value: object, kind: type) -> bool:
+    if kind is list:
+        return isinstance(value, list) and all(isinstance(word, str) and len(word) <= 60 for word in value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**31 - 1
+    return isinstance(value, kind)
+
+
+def _read_cover(text: object) -> dict[str, Any]:
+    """The picture under the name "cover"; nothing when there is none that a browser could show."""
+    if not isinstance(text, str) or not text or len(text) > MAX_COVER_BYTES * 4 / 3 + 4:
+        return {}
+    try:
+        content = base64.b64decode(text, validate=True)
+        with Image.open(io.BytesIO(content)) as image:
+            extension = COVER_FORMATS[image.format or ""]
+    except (binascii.Error, OSError, ValueError, KeyError, Image.DecompressionBombError):
+        return {}
+    return {"cover": ContentFile(content, name=f"cover.{extension}")}

@@ -1,0 +1,83 @@
+"""A parameter may be tighter than the inputs that it sets, never looser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from generations.comfy.graph import Graph, node_title
+from generations.comfy.object_info import InputSpec, ObjectInfo, node_spec
+from generations.parameters.schema import DefinitionError, Parameter
+from generations.parameters.values import MAX_SEED
+
+_FITTING = {
+    "INT": {"integer", "seed", "boolean"},
+    "FLOAT": {"number", "integer", "seed", "boolean"},
+    "BOOLEAN": {"boolean"},
+    "STRING": {"string", "text", "choice", "image", "mask", "video", "audio", "integer", "number", "seed", "boolean"},
+}
+
+
+def check_limits(parameters: Sequence[Parameter], graph: Graph, object_info: ObjectInfo) -> None:
+    """Raises DefinitionError for parameters that let through what one of their inputs would refuse.
+
+    Inputs of unknown classes, and choices that are files to upload, are not checked. The bindings must be sound
+    (see `schema.check_bindings`).
+    """
+    errors: dict[str, list[str]] = {}
+    for parameter in parameters:
+        faults = list(dict.fromkeys(_faults(parameter, graph, object_info)))
+        if faults:
+            errors[parameter.name] = faults
+    if errors:
+        raise DefinitionError(errors)
+
+
+def _faults(parameter: Parameter, graph: Graph, object_info: ObjectInfo) -> Iterator[str]:
+    for binding in parameter.bindings:
+        node = node_spec(object_info, graph[binding.node_id]["class_type"])
+        spec = node.input(binding.input_name) if node else None
+        if spec is None or spec.upload:
+            continue
+        place = f'"{binding.input_name}" of {node_title(graph, binding.node_id)}'
+        if fault := _type_fault(parameter, spec, place):
+            yield fault
+        else:
+            yield from _bound_faults(parameter, spec, place)
+            yield from _choice_faults(parameter, spec, place)
+
+
+def _type_fault(parameter: Parameter, spec: InputSpec, place: str) -> str:
+    if spec.type == "COMBO":
+        fits = parameter.type == "choice" or not spec.choices
+    elif spec.type in _FITTING and parameter.type == "choice":
+        numbers = all(isinstance(choice, int | float) for choice in parameter.choices)
+        fits = numbers if spec.type in {"INT", "FLOAT"} else spec.type == "STRING"
+    else:
+        fits = parameter.type in _FITTING.get(spec.type, {parameter.type})
+    return "" if fits else f"The type {parameter.type} does not fit {place}, which takes {spec.type}."
+
+
+def _bound_faults(parameter: Parameter, spec: InputSpec, place: str) -> Iterator[str]:
+    if parameter.type not in {"integer", "number", "seed"}:
+        return
+    low = 0 if parameter.type == "seed" and parameter.minimum is None else parameter.minimum
+    high = MAX_SEED if parameter.type == "seed" and parameter.maximum is None else parameter.maximum
+    if spec.min is not None and (low is None or low < spec.min):
+        yield f"minimum: {place} takes nothing below {spec.min}."
+    if spec.max is not None and (high is None or high > spec.max):
+        yield f"maximum: {place} takes nothing above {spec.max}."
+
+
+def _choice_faults(parameter: Parameter, spec: InputSpec, place: str) -> Iterator[str]:
+    if parameter.type != "choice":
+        return
+    if spec.choices and not parameter.is_live:
+        strange = [choice for choice in parameter.choices if choice not in spec.choices]
+        if strange:
+            more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+            yield f"choices: {place} does not offer {', '.join(map(str, strange[:3]))}{more}."
+    for choice in parameter.choices:
+        if isinstance(choice, str | bool):
+            continue
+        if (spec.min is not None and choice < spec.min) or (spec.max is not None and choice > spec.max):
+            yield f"choices: {place} does not take {choice}."

@@ -1,0 +1,81 @@
+"""Running a version with what came through its form, for a template's page and for trying a draft."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django_htmx.http import reswap, retarget
+
+from generations import services, snapshot
+from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
+from generations.parameters.form import ParametersForm
+from generations.parameters.validate import InvalidInputs
+from generations.queue import QueueFullError
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+def run(
+    request: HttpRequest,
+    template: WorkflowTemplate,
+    version: TemplateVersion | None,
+    form: ParametersForm,
+    *,
+    action: str,
+) -> HttpResponse:
+    """Its live panel, or the form with what is wrong. Without a version, the form says why there is none."""
+    generation = _submitted(request, version, form) if version is not None and form.is_valid() else None
+    if generation is not None:
+        if is_htmx(request):
+            return render(request, "generations/_panel.html", panel_context(generation))
+        return redirect("generation", pk=generation.pk)
+    context = {"template": template, "form": form, "action": action}
+    if is_htmx(request):
+        response = render(request, "generations/_form.html", context, status=422)
+        return reswap(retarget(response, "#run-form"), "outerHTML")
+    return render(request, "generations/template.html", context, status=422)
+
+
+def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
+    """The new generation; None when something was wrong after all, which the form then says."""
+    inputs, user = dict(form.cleaned_data), cast("User", request.user)
+    try:
+        for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
+            if name in inputs:
+                inputs[name] = str(services.upload(user=user, file=file).pk)
+    except services.InvalidUploadError as error:
+        form.add_error(name, str(error))
+        return None
+    try:
+        return services.submit(user=user, version=version, inputs=inputs)
+    except InvalidInputs as invalid:
+        for field, sentences in invalid.errors.items():
+            form.add_error(field if field in form.fields else None, sentences)
+        return None
+    except (services.CannotRunError, QueueFullError) as refusal:
+        form.add_error(None, str(refusal))
+        return None
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """True when the page's script asks for a part of a page (django_htmx's middleware tells)."""
+    return bool(getattr(request, "htmx", False))
+
+
+def panel_context(found: Generation) -> dict[str, Any]:
+    """What the live panel of a generation shows."""
+    state = snapshot.state(found)
+    results = [output for output in state["outputs"] if not output["is_temporary"]]
+    previews = [output for output in state["outputs"] if output["is_temporary"]]
+    # A workflow that only previews has its previews as results.
+    return {
+        "generation": found,
+        "state": state,
+        "results": results or previews,
+        "previews": previews if results else [],
+        "is_waiting": found.status in (Status.QUEUED, Status.SUBMITTED),
+    }

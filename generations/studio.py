@@ -1,0 +1,408 @@
+"""Making templates: a draft is imported, changed, tried and published. Admin and API call the same functions."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.core.files import File
+from django.db import transaction
+from django.utils.text import slugify
+
+from generations import fitness, packages, storage
+from generations.comfy.graph import Graph, GraphProblem, check_graph, constant_texts, node_classes, own_title
+from generations.comfy.object_info import ObjectInfo, node_spec
+from generations.importing import Imported
+from generations.models import Asset, TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.packages import Definition
+from generations.parameters.detect import suggest_parameter
+from generations.parameters.limits import check_limits
+from generations.parameters.propose import propose
+from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+Place = tuple[str, str]  # node id, input name
+
+
+class DraftError(Exception):
+    """The draft cannot become a version. `faults`: parameter name -> sentences; "" for the draft as a whole."""
+
+    def __init__(self, faults: Mapping[str, list[str]]) -> None:
+        super().__init__(
+            " ".join(f"{name}: {' '.join(found)}" if name else " ".join(found) for name, found in faults.items())
+        )
+        self.faults = dict(faults)
+
+
+class StaleDraftError(Exception):
+    """Somebody else changed the draft since it was looked at."""
+
+
+class UnfitError(Exception):
+    """No server can run the draft: publishing it anyway needs a confirmation. `str()` says what is missing."""
+
+
+# ------------------------------------------------------------------------------------------- the draft
+def draft_of(template: WorkflowTemplate) -> TemplateDraft:
+    """What the studio shows: the draft, or one like the current version that is not saved yet."""
+    return TemplateDraft.objects.filter(template=template).first() or _like(template, current_version(template))
+
+
+def current_version(template: WorkflowTemplate) -> TemplateVersion | None:
+    """The published version, else the newest one."""
+    return template.published_version or template.versions.first()
+
+
+def _like(template: WorkflowTemplate, version: TemplateVersion | None) -> TemplateDraft:
+    if version is None:
+        return TemplateDraft(template=template)
+    return TemplateDraft(
+        template=template, graph=version.graph, parameters=version.parameters, output_nodes=version.output_nodes
+    )
+
+
+def change(template: WorkflowTemplate, user: User, action: Callable[[TemplateDraft], None]) -> TemplateDraft:
+    """Apply a change to the draft as it is now, with nobody else at it meanwhile."""
+    with transaction.atomic():
+        locked = WorkflowTemplate.objects.select_for_update().get(pk=template.pk)
+        draft = draft_of(locked)
+        action(draft)
+        draft.revision += 1
+        draft.changed_by = user
+        draft.save()
+    return draft
+
+
+def put(
+    template: WorkflowTemplate, user: User, imported: Imported, *, object_info: ObjectInfo | None, source: str = ""
+) -> tuple[TemplateDraft, list[str]]:
+    """Make an imported workflow the draft. Returns it with sentences about what became of the parameters.
+
+    What came along is taken; else what the draft exposes is kept as far as the new graph has it; else parameters are
+    proposed.
+    """
+    notes = list(imported.notes)
+
+    def action(draft: TemplateDraft) -> None:
+        if imported.parameters is not None:
+            draft.parameters = imported.parameters
+        else:
+            kept, lost = _carried_over(draft.parameters, draft.graph, imported.graph)
+            if lost:
+                notes.append(f"The new workflow has no place for {', '.join(lost)}: users can no longer set it.")
+            draft.parameters = kept or proposals(imported.graph, object_info)
+        draft.graph = imported.graph
+        draft.output_nodes = [
+            node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
+        ]
+        draft.source = source[-200:]
+
+    return change(template, user, action), notes
+
+
+def _carried_over(parameters: list[Definition], old: Graph, new: Graph) -> tuple[list[Definition], list[str]]:
+    kept, lost = [], []
+    for definition in parameters:
+        bindings = [
+            binding
+            for binding in definition.get("bindings", ())
+            if _is_constant(new, (binding["node_id"], binding["input_name"]))
+            and new[binding["node_id"]]["class_type"] == old[binding["node_id"]]["class_type"]
+        ]
+        if bindings:
+            kept.append({**definition, "bindings": bindings})
+        else:
+            lost.append(definition.get("label") or definition.get("name", ""))
+    return kept, lost
+
+
+def _is_constant(graph: Graph, place: Place) -> bool:
+    node = graph.get(place[0])
+    return node is not None and isinstance(node["inputs"].get(place[1]), str | int | float)
+
+
+def proposals(graph: Graph, object_info: ObjectInfo | None) -> list[Definition]:
+    """What users most probably should be able to set."""
+    return [describe(parameter) for parameter in propose(graph, object_info)]
+
+
+def describe(parameter: Parameter) -> Definition:
+    """A parameter as it is stored."""
+    always = {"name", "type", "label", "bindings"}
+    full = parameter.model_dump(mode="json")
+    brief = parameter.model_dump(mode="json", exclude_defaults=True)
+    return {name: value for name, value in full.items() if name in always or name in brief}
+
+
+# -------------------------------------------------------------------------------------- its parameters
+def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -> str:
+    """Let users set that input, with what its class says of it; "" when nobody can. Returns the new name."""
+    if not _is_constant(draft.graph, place) or find(draft, place) is not None:
+        return ""
+    taken = {str(definition.get("name")) for definition in draft.parameters}
+    # A proposal knows the part that an input plays in the graph.
+    for proposed in propose(draft.graph, object_info):
+        if any((each.node_id, each.input_name) == place for each in proposed.bindings) and proposed.name not in taken:
+            places = [each for each in proposed.bindings if find(draft, (each.node_id, each.input_name)) is None]
+            draft.parameters = [*draft.parameters, describe(proposed.model_copy(update={"bindings": tuple(places)}))]
+            return proposed.name
+    node_id, input_name = place
+    node = draft.graph[node_id]
+    spec = node_spec(object_info, node["class_type"])
+    parameter = suggest_parameter(
+        node_id,
+        input_name,
+        node["inputs"][input_name],
+        spec.input(input_name) if spec else None,
+        title=own_title(draft.graph, node_id),
+        taken=taken,
+    )
+    draft.parameters = [*draft.parameters, describe(parameter)]
+    return parameter.name
+
+
+def hide(draft: TemplateDraft, place: Place) -> None:
+    """Users no longer set that input; a parameter without any is gone."""
+    parameters = []
+    for definition in draft.parameters:
+        left = [binding for binding in definition["bindings"] if (binding["node_id"], binding["input_name"]) != place]
+        if left:
+            parameters.append({**definition, "bindings": left})
+    draft.parameters = parameters
+
+
+def join(draft: TemplateDraft, place: Place, name: str) -> None:
+    """Set that input together with what the parameter `name` sets already."""
+    if not _is_constant(draft.graph, place):
+        return
+    hide(draft, place)
+    binding = {"node_id": place[0], "input_name": place[1]}
+    draft.parameters = [
+        {**each, "bindings": [*each["bindings"], binding]} if each.get("name") == name else each
+        for each in draft.parameters
+    ]
+
+
+def find(draft: TemplateDraft, place: Place) -> Definition | None:
+    """The parameter that sets that input."""
+    return next(
+        (
+            definition
+            for definition in draft.parameters
+            if any((each["node_id"], each["input_name"]) == place for each in definition["bindings"])
+        ),
+        None,
+    )
+
+
+def redefine(draft: TemplateDraft, position: int, definition: Definition) -> None:
+    """Put other settings in the place of a parameter's; what it sets in the graph stays."""
+    parameters = list(draft.parameters)
+    if 0 <= position < len(parameters):
+        parameters[position] = {**definition, "bindings": parameters[position]["bindings"]}
+        draft.parameters = parameters
+
+
+def move(draft: TemplateDraft, position: int, to: int) -> None:
+    """Change a parameter's place in the form."""
+    parameters = list(draft.parameters)
+    if 0 <= position < len(parameters):
+        parameters.insert(max(0, min(to, len(parameters))), parameters.pop(position))
+        draft.parameters = parameters
+
+
+def remove(draft: TemplateDraft, position: int) -> None:
+    """Users no longer set any of its inputs."""
+    draft.parameters = [each for at, each in enumerate(draft.parameters) if at != position]
+
+
+def keep_results(draft: TemplateDraft, node_id: str, is_kept: bool, outputs: Sequence[str]) -> None:
+    """Whether the results of that node count. `outputs`: every node that has some; when all count, none is listed."""
+    kept = [each for each in (draft.output_nodes or outputs) if each in outputs and each != node_id]
+    if is_kept and node_id in outputs:
+        kept = [each for each in outputs if each in kept or each == node_id]
+    draft.output_nodes = [] if set(kept) == set(outputs) else kept
+
+
+# ------------------------------------------------------------------------------------------- its state
+def faults(draft: TemplateDraft, object_info: ObjectInfo | None) -> dict[str, list[str]]:
+    """Parameter name -> what is wrong with it; empty when the draft may become a version."""
+    if not draft.graph:
+        return {"": ["There is no workflow yet."]}
+    try:
+        parameters = parse_parameters(draft.parameters)
+        check_bindings(parameters, draft.graph)
+        if object_info is not None:
+            check_limits(parameters, draft.graph, object_info)
+    except DefinitionError as error:
+        return error.errors
+    return {}
+
+
+def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
+    """Those that make sense, for a preview of the form while others do not yet."""
+    found: list[Parameter] = []
+    for definition in draft.parameters:
+        try:
+            found = list(parse_parameters([*(describe(each) for each in found), definition]))
+        except DefinitionError:
+            continue
+    return tuple(found)
+
+
+def fitness_of(draft: TemplateDraft) -> list[fitness.Report]:
+    """What each enabled server lacks for it."""
+    bound = {(each["node_id"], each["input_name"]) for one in draft.parameters for each in one["bindings"]}
+    return fitness.report(sorted(node_classes(draft.graph)), set(constant_texts(draft.graph, leaving_out=bound)))
+
+
+def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:
+    """What keeps the graph from running, by node, as far as the known node classes tell."""
+    return check_graph(draft.graph, object_info) if object_info is not None and draft.graph else []
+
+
+# -------------------------------------------------------------------------------------------- versions
+def freeze(
+    template: WorkflowTemplate,
+    user: User,
+    *,
+    object_info: ObjectInfo | None,
+    revision: int | None = None,
+    note: str = "",
+) -> TemplateVersion:
+    """The draft as a version that can be run: the newest one if that is the same already.
+
+    DraftError: something is wrong with it. StaleDraftError: `revision` is not the draft's any more.
+    """
+    with transaction.atomic():
+        locked = WorkflowTemplate.objects.select_for_update().get(pk=template.pk)
+        draft = draft_of(locked)
+        if revision is not None and revision != draft.revision:
+            raise StaleDraftError
+        if found := faults(draft, object_info):
+            raise DraftError(found)
+        newest = locked.versions.first()
+        if newest is not None and draft.is_like(newest):
+            return newest
+        return locked.add_version(
+            graph=draft.graph,
+            parameters=draft.parameters,
+            output_nodes=draft.output_nodes,
+            created_by=user,
+            note=note,
+        )
+
+
+def publish(
+    template: WorkflowTemplate,
+    user: User,
+    *,
+    object_info: ObjectInfo | None,
+    revision: int | None = None,
+    note: str = "",
+    is_confirmed: bool = False,
+) -> TemplateVersion:
+    """Make the draft the version that users run. UnfitError when no server can and nobody confirmed; see `freeze`."""
+    with transaction.atomic():
+        version = freeze(template, user, object_info=object_info, revision=revision, note=note)
+        if not is_confirmed and (reason := fitness.why_unavailable(version)):
+            raise UnfitError(reason)
+        if note and version.note != note:
+            TemplateVersion.objects.filter(pk=version.pk).update(note=note)
+        template.publish(version)
+        TemplateDraft.objects.filter(template=template).delete()
+    return version
+
+
+def restore(template: WorkflowTemplate, user: User, version: TemplateVersion) -> TemplateDraft:
+    """Make an old version the draft, to be looked at, changed and published again."""
+
+    def action(draft: TemplateDraft) -> None:
+        draft.graph, draft.parameters, draft.output_nodes = version.graph, version.parameters, version.output_nodes
+        draft.source = f"Version {version.number}"
+
+    return change(template, user, action)
+
+
+def discard(template: WorkflowTemplate) -> None:
+    """Forget the draft; versions stay."""
+    TemplateDraft.objects.filter(template=template).delete()
+
+
+# ------------------------------------------------------------------------------------------- templates
+def create(
+    user: User, imported: Imported, *, object_info: ObjectInfo | None, title: str = "", source: str = ""
+) -> tuple[WorkflowTemplate, list[str]]:
+    """A new template with the imported workflow as its draft, not published. Sentences as in `put`."""
+    details = dict(imported.details)
+    cover = details.pop("cover", None)
+    title = (title or details.pop("title", "") or _title_of(source))[:120]
+    details.pop("title", None)
+    details["category"] = details.get("category", "")[:60]
+    if not details.get("time_limit_seconds"):
+        details.pop("time_limit_seconds", None)
+    with transaction.atomic():
+        template = WorkflowTemplate.objects.create(title=title, slug=free_slug(title), **details)
+        if cover is not None:
+            set_cover(template, cover)
+        _draft, notes = put(template, user, imported, object_info=object_info, source=source)
+    return template, notes
+
+
+def _title_of(source: str) -> str:
+    stem = source.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " ").replace("-", " ").strip()
+    return stem[:1].upper() + stem[1:] if stem else "New template"
+
+
+def free_slug(title: str) -> str:
+    """An address that no template has yet."""
+    wanted = slugify(title)[:70].strip("-") or "template"
+    taken = set(WorkflowTemplate.objects.filter(slug__startswith=wanted).values_list("slug", flat=True))
+    return next(slug for slug in [wanted, *(f"{wanted}-{n}" for n in range(2, len(taken) + 3))] if slug not in taken)
+
+
+def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
+    """A copy with what the studio shows as its draft, not published, for nobody but the admins to see yet."""
+    draft = draft_of(template)
+    with transaction.atomic():
+        copy = WorkflowTemplate.objects.get(pk=template.pk)
+        copy.pk = None
+        copy._state.adding = True
+        copy.title = f"{template.title[:110]} (copy)"
+        copy.slug, copy.published_version, copy.cover = free_slug(copy.title), None, ""
+        copy.save()
+        copy.groups.set(template.groups.all())
+        if template.cover:
+            with template.cover.open("rb") as file:
+                set_cover(copy, File(file, name=template.cover.name))
+        TemplateDraft.objects.create(
+            template=copy,
+            graph=draft.graph,
+            parameters=draft.parameters,
+            output_nodes=draft.output_nodes,
+            source=f"Copy of {template.title}",
+            changed_by=user,
+        )
+    return copy
+
+
+def set_cover(template: WorkflowTemplate, picture: File[Any]) -> None:
+    """Store the picture under a name of ours; the one before goes."""
+    old = template.cover.name if template.cover else ""
+    extension = (picture.name or "").rsplit(".", 1)[-1].lower()
+    template.cover.save(f"{uuid.uuid4().hex}.{extension}", picture, save=True)
+    if old:
+        transaction.on_commit(lambda: template.cover.storage.delete(old))
+
+
+def set_cover_from(template: WorkflowTemplate, asset: Asset) -> None:
+    """Make a result the cover. ValueError when it is no picture that a browser shows."""
+    extensions = {f"image/{each}": each for each in packages.COVER_FORMATS.values()}
+    if asset.content_type not in extensions:
+        msg = f"A cover must be a PNG, JPEG, WebP or GIF picture; this is {asset.content_type}."
+        raise ValueError(msg)
+    with storage.open_key(asset.key) as file:
+        set_cover(template, File(file, name=f"cover.{extensions[asset.content_type]}"))

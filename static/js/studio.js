@@ -1,0 +1,209 @@
+// The studio: ticks, moves and settings go to the server, which answers with the parts of the page that changed.
+const page = document.querySelector("[data-studio]");
+
+// ---------------------------------------------------------------- a workflow is dropped, chosen or pasted
+for (const form of document.querySelectorAll("[data-drop]")) {
+  const input = form.querySelector("input[type=file]");
+  const zone = form.querySelector(".studio-drop");
+  const name = form.querySelector("[data-drop-name]");
+  input.addEventListener("change", () => {
+    if (input.files.length) name.textContent = input.files[0].name;
+  });
+  form.addEventListener("submit", () => form.classList.add("is-busy"));
+  const over = (event, isOver) => {
+    event.preventDefault();
+    zone.classList.toggle("is-over", isOver);
+  };
+  form.addEventListener("dragover", (event) => over(event, true));
+  form.addEventListener("dragleave", (event) => over(event, false));
+  form.addEventListener("drop", (event) => {
+    over(event, false);
+    if (!event.dataTransfer.files.length) return;
+    input.files = event.dataTransfer.files;
+    form.requestSubmit();
+  });
+  form.addEventListener("paste", (event) => {
+    if (!event.clipboardData.files.length) return;
+    event.preventDefault();
+    input.files = event.clipboardData.files;
+    form.requestSubmit();
+  });
+}
+
+for (const button of document.querySelectorAll("[data-open]")) {
+  button.addEventListener("click", () => document.getElementById(button.dataset.open).showModal());
+}
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
+document.querySelector("[data-open-now]")?.showModal();
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-confirm]");
+  if (button && !confirm(button.dataset.confirm)) event.preventDefault();
+});
+if (page) start();
+
+function start() {
+  // A file that is dropped anywhere means: another workflow.
+  const dialog = document.getElementById("import");
+  document.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    if (dialog && !dialog.open) dialog.showModal();
+  });
+
+  const search = page.querySelector("[data-search]");
+  const nodes = [...page.querySelectorAll("[data-node]")];
+  const wereOpen = new Set(nodes.filter((node) => node.open));
+  search?.addEventListener("input", () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let found = 0;
+    for (const node of nodes) {
+      const fits = words.every((word) => node.dataset.words.includes(word));
+      node.hidden = !fits;
+      node.open = words.length ? fits : wereOpen.has(node);
+      found += fits;
+    }
+    page.querySelector("[data-nothing]").hidden = found > 0;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !event.target.closest("input, textarea, select")) {
+      event.preventDefault();
+      search?.focus();
+    } else if (event.key === "Escape") {
+      stopJoining();
+    }
+  });
+
+  page.addEventListener("change", (event) => {
+    const tick = event.target;
+    if (tick.dataset.keep !== undefined) send("keep/", { node: tick.dataset.keep, on: tick.checked ? "1" : "" });
+    if (tick.dataset.input === undefined) return;
+    const place = { node: tick.dataset.nodeId, input: tick.dataset.input };
+    if (joining) {
+      const name = joining;
+      stopJoining();
+      send("join/", { ...place, name });
+    } else {
+      send("expose/", { ...place, on: tick.checked ? "1" : "" });
+    }
+  });
+  page.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { move, to, remove, hideNode, hideInput, join } = button.dataset;
+    if (button.closest("summary")) event.preventDefault();
+    if (move !== undefined) send(`parameters/${move}/move/`, { to });
+    else if (remove !== undefined) send(`parameters/${remove}/remove/`, {});
+    else if (hideNode !== undefined) send("expose/", { node: hideNode, input: hideInput, on: "" });
+    else if (join !== undefined) startJoining(join);
+    else if (button.dataset.narrow !== undefined) {
+      const isNarrow = page.querySelector(".studio-preview").classList.toggle("is-narrow");
+      button.setAttribute("aria-pressed", isNarrow);
+    }
+  });
+  dragging();
+  document.body.addEventListener("draft-changed", renewPreview);
+  document.body.addEventListener("htmx:afterSettle", afterChange);
+  document.body.addEventListener("htmx:responseError", () => say("That did not work. Reload the page and try again."));
+  document.body.addEventListener("htmx:sendError", () => say("The server cannot be reached. Nothing was changed."));
+  page.addEventListener("change", (event) => event.target.name === "type" && showSettings());
+  showSettings();
+  placeFaults();
+}
+
+let joining = "";
+function startJoining(name) {
+  joining = name;
+  page.querySelector(".studio-nodes").classList.add("is-joining");
+  say("Now tick the input that is to be set as well. Escape ends this.");
+  page.querySelector("[data-search]").focus();
+}
+function stopJoining() {
+  joining = "";
+  page.querySelector(".studio-nodes")?.classList.remove("is-joining");
+  page.querySelector(".studio-say")?.remove();
+}
+
+function send(path, values) {
+  page.querySelector(".studio-say")?.remove();
+  opened = new Set([...page.querySelectorAll(".studio-parameter[open]")].map((card) => card.dataset.parameter));
+  focused = document.activeElement?.getAttribute("aria-label");
+  return htmx.ajax("POST", page.dataset.url + path, { source: page, target: "#parameters", swap: "innerHTML", values });
+}
+
+function say(sentence) {
+  page.querySelector(".studio-say")?.remove();
+  const note = Object.assign(document.createElement("p"), { className: "studio-say studio-warning", textContent: sentence });
+  note.setAttribute("role", "status");
+  page.querySelector("#status").after(note);
+}
+
+let opened = new Set();
+let focused = null;
+function afterChange(event) {
+  if (event.target.id !== "parameters") return void placeFaults();
+  for (const card of page.querySelectorAll(".studio-parameter")) {
+    if (opened.has(card.dataset.parameter)) card.open = true;
+  }
+  const exposed = new Map(
+    JSON.parse(document.getElementById("exposed").textContent).map((each) => [`${each.node_id}\n${each.input_name}`, each.label]),
+  );
+  for (const tick of page.querySelectorAll("[data-input]")) {
+    const label = exposed.get(`${tick.dataset.nodeId}\n${tick.dataset.input}`);
+    tick.checked = label !== undefined;
+    tick.parentElement.querySelector("[data-label]").textContent = label ?? "";
+  }
+  if (focused) page.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+  showSettings();
+  placeFaults();
+}
+
+// Of a parameter's settings, those that its type has.
+function showSettings() {
+  for (const card of page.querySelectorAll(".studio-parameter")) {
+    const type = card.querySelector("select[name=type]").value;
+    for (const control of card.querySelectorAll("[data-types]")) {
+      control.closest("[data-field]").hidden = !control.dataset.types.split(" ").includes(type);
+    }
+  }
+}
+
+// What is wrong goes beside the setting that it speaks of.
+function placeFaults() {
+  for (const card of page.querySelectorAll(".studio-parameter")) {
+    card.querySelectorAll(".studio-field > .studio-fault").forEach((place) => place.replaceChildren());
+    const faults = card.querySelectorAll(".studio-faults [data-setting]");
+    card.classList.toggle("is-wrong", faults.length > 0);
+    for (const fault of faults) {
+      const field = card.querySelector(`[data-field="${CSS.escape(fault.dataset.setting || "-")}"]`);
+      fault.hidden = Boolean(field);
+      field?.querySelector(".studio-fault").append(Object.assign(fault.cloneNode(true), { hidden: false }));
+    }
+  }
+}
+
+let pending = 0;
+function renewPreview() {
+  clearTimeout(pending);
+  const frame = page.querySelector("[data-preview-frame]");
+  pending = setTimeout(() => frame?.contentWindow.location.reload(), 150);
+}
+
+function dragging() {
+  let from = null;
+  page.addEventListener("dragstart", (event) => {
+    from = event.target.dataset?.position ?? null;
+    if (from !== null) event.dataTransfer.setData("text/plain", from);
+  });
+  page.addEventListener("dragover", (event) => {
+    if (from !== null && event.target.closest(".studio-parameter")) event.preventDefault();
+  });
+  page.addEventListener("drop", (event) => {
+    const card = event.target.closest(".studio-parameter");
+    if (from === null || !card) return;
+    event.preventDefault();
+    send(`parameters/${from}/move/`, { to: card.id.replace("parameter-", "") });
+    from = null;
+  });
+}

@@ -1,0 +1,289 @@
+"""What is proposed for a workflow: one rule a test, on small graphs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generations.comfy.graph import Graph
+from generations.parameters.bind import bind
+from generations.parameters.limits import check_limits
+from generations.parameters.propose import propose
+from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
+from generations.parameters.validate import validate
+
+TESTS = Path(__file__).parents[2]
+OBJECT_INFO: dict[str, Any] = json.loads((TESTS / "comfy/conversion/object_info.json").read_text())
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": kind, "inputs": inputs}
+
+
+def sampled(**changes: Any) -> Graph:
+    """Text to picture; `changes` replace or add nodes by id."""
+    graph = {
+        "ckpt": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
+        "pos": node("CLIPTextEncode", text="a cat", clip=["ckpt", 1]),
+        "neg": node("CLIPTextEncode", text="ugly", clip=["ckpt", 1]),
+        "size": node("EmptyLatentImage", width=512, height=768, batch_size=1),
+        "k": node(
+            "KSampler", model=["ckpt", 0], positive=["pos", 0], negative=["neg", 0], latent_image=["size", 0],
+            seed=7, steps=20, cfg=8.0, sampler_name="euler", scheduler="normal", denoise=1.0,
+        ),
+        "vae": node("VAEDecode", samples=["k", 0], vae=["ckpt", 2]),
+        "save": node("SaveImage", images=["vae", 0], filename_prefix="x"),
+    }  # fmt: skip
+    return {**graph, **changes}
+
+
+def found(graph: Graph, info: Any = OBJECT_INFO) -> dict[str, Parameter]:
+    proposed = propose(graph, info)
+    check_bindings(parse_parameters([each.model_dump(mode="json") for each in proposed]), graph)
+    return {each.name: each for each in proposed}
+
+
+def places(parameter: Parameter) -> list[tuple[str, str]]:
+    return [(each.node_id, each.input_name) for each in parameter.bindings]
+
+
+@pytest.mark.parametrize("info", [OBJECT_INFO, None])
+def test_default_workflow_in_the_order_of_a_form(info: Any) -> None:
+    proposed = found(sampled(), info)
+    assert list(proposed) == [
+        "prompt", "negative_prompt", "width", "height", "batch_size", "seed", "checkpoint", "steps", "cfg",
+        "sampler", "scheduler", "denoise",
+    ]  # fmt: skip
+    assert [name for name, each in proposed.items() if each.is_advanced] == [
+        "checkpoint", "steps", "cfg", "sampler", "scheduler", "denoise"
+    ]  # fmt: skip
+    assert proposed["prompt"].required and proposed["prompt"].default == "a cat"
+    assert proposed["seed"].type == "seed" and proposed["seed"].default is None
+
+
+def test_what_feeds_no_result_is_not_proposed() -> None:
+    graph = sampled(
+        left=node("CLIPTextEncode", text="forgotten", clip=["ckpt", 1]), also=node("LoadImage", image="a.png")
+    )
+    assert list(found(graph)) == list(found(sampled()))
+
+
+def test_prompt_is_found_behind_conditioning_chains() -> None:
+    graph = sampled(
+        area=node("ConditioningSetArea", conditioning=["pos", 0], width=64, height=64, x=0, y=0, strength=1.0),
+        both=node("ConditioningCombine", conditioning_1=["area", 0], conditioning_2=["more", 0]),
+        more=node("CLIPTextEncode", text="and a dog", clip=["ckpt", 1]),
+    )
+    graph["k"]["inputs"]["positive"] = ["both", 0]
+    proposed = found(graph)
+    assert places(proposed["prompt"]) == [("pos", "text")]
+    assert places(proposed["prompt_2"]) == [("more", "text")]
+    assert places(proposed["negative_prompt"]) == [("neg", "text")]
+
+
+def test_outputs_of_a_control_net_are_told_apart() -> None:
+    graph = sampled(
+        apply=node(
+            "ControlNetApplyAdvanced", positive=["neg", 0], negative=["pos", 0], control_net=["cn", 0],
+            image=["img", 0], strength=1.0, start_percent=0.0, end_percent=1.0,
+        ),
+        cn=node("ControlNetLoader", control_net_name="c.safetensors"),
+        img=node("LoadImage", image="a.png"),
+    )  # fmt: skip
+    graph["k"]["inputs"] |= {"positive": ["apply", 0], "negative": ["apply", 1]}
+    proposed = found(graph)
+    assert places(proposed["prompt"]) == [("neg", "text")]
+    assert places(proposed["negative_prompt"]) == [("pos", "text")]
+    assert places(proposed["image"]) == [("img", "image")]
+
+
+def test_zeroed_out_prompt_is_no_negative_one() -> None:
+    graph = sampled(zero=node("ConditioningZeroOut", conditioning=["pos", 0]))
+    graph["k"]["inputs"]["negative"] = ["zero", 0]
+    assert "negative_prompt" not in found(graph)
+
+
+def test_text_that_ends_in_both_is_a_prompt() -> None:
+    graph = sampled()
+    graph["k"]["inputs"]["negative"] = ["pos", 0]
+    proposed = found(graph)
+    assert places(proposed["prompt"]) == [("pos", "text")]
+    assert "negative_prompt" not in proposed
+
+
+def test_encoder_that_takes_a_text_twice_gets_it_together() -> None:
+    both = node("CLIPTextEncodeFlux", clip=["ckpt", 1], clip_l="a cat", t5xxl="a cat", guidance=3.5)
+    proposed = found(sampled(pos=both))
+    assert places(proposed["prompt"]) == [("pos", "clip_l"), ("pos", "t5xxl")]
+    assert places(proposed["guidance"]) == [("pos", "guidance")]
+
+
+def test_text_of_a_string_node_is_the_prompt() -> None:
+    graph = sampled(text=node("PrimitiveStringMultiline", value="a bird"))
+    graph["pos"]["inputs"]["text"] = ["text", 0]
+    assert places(found(graph)["prompt"]) == [("text", "value")]
+
+
+def test_guiders_have_prompts_too() -> None:
+    graph = sampled(
+        guider=node("BasicGuider", model=["ckpt", 0], conditioning=["pos", 0]),
+        noise=node("RandomNoise", noise_seed=5),
+        sampler=node("KSamplerSelect", sampler_name="euler"),
+        sigmas=node("BasicScheduler", model=["ckpt", 0], scheduler="simple", steps=4, denoise=1.0),
+        k=node(
+            "SamplerCustomAdvanced", noise=["noise", 0], guider=["guider", 0], sampler=["sampler", 0],
+            sigmas=["sigmas", 0], latent_image=["size", 0],
+        ),
+    )  # fmt: skip
+    proposed = found(graph)
+    assert places(proposed["prompt"]) == [("pos", "text")]
+    assert places(proposed["seed"]) == [("noise", "noise_seed")]
+    assert places(proposed["sampler"]) == [("sampler", "sampler_name")]
+    assert proposed["scheduler"] and proposed["steps"]
+
+
+def test_samplers_in_a_row_are_set_together() -> None:
+    graph = sampled()
+    graph["k2"] = node("KSampler", **{**graph["k"]["inputs"], "latent_image": ["k", 0], "denoise": 0.5})
+    graph["vae"]["inputs"]["samples"] = ["k2", 0]
+    proposed = found(graph)
+    assert places(proposed["seed"]) == [("k", "seed"), ("k2", "seed")]
+    assert places(proposed["steps"]) == [("k", "steps"), ("k2", "steps")]
+    assert places(proposed["denoise"]) == [("k", "denoise")] and places(proposed["denoise_2"]) == [("k2", "denoise")]
+
+
+def test_sampler_without_noise_has_no_seed_of_its_own() -> None:
+    advanced = node("KSamplerAdvanced", **{**sampled()["k"]["inputs"], "noise_seed": 3, "add_noise": "disable"})
+    assert "seed" not in found(sampled(k=advanced))
+
+
+def test_nodes_that_agree_on_the_size_share_it() -> None:
+    graph = sampled(
+        scaled=node("ImageScale", image=["vae", 0], upscale_method="area", width=512, height=768, crop="disabled")
+    )
+    graph["save"]["inputs"]["images"] = ["scaled", 0]
+    proposed = found(graph)
+    assert places(proposed["width"]) == [("size", "width"), ("scaled", "width")]
+    # The latent takes only 16 and more: the narrower bound counts.
+    assert (proposed["width"].minimum, proposed["width"].maximum) == (16, 16384)
+
+
+def test_number_of_a_primitive_node_is_named_after_what_it_feeds() -> None:
+    graph = sampled(w=node("PrimitiveInt", value=640))
+    graph["size"]["inputs"]["width"] = ["w", 0]
+    width = found(graph)["width"]
+    assert places(width) == [("w", "value")]
+    assert (width.default, width.minimum, width.maximum) == (640, 16, 16384)
+
+
+def test_two_pictures_are_two_parameters_although_they_begin_with_the_same() -> None:
+    graph = {
+        "a": node("LoadImage", image="x.png"),
+        "b": node("LoadImage", image="x.png"),
+        "c": node("ImageBatch", image1=["a", 0], image2=["b", 0]),
+        "save": node("SaveImage", images=["c", 0], filename_prefix="x"),
+    }
+    proposed = found(graph)
+    assert {name: (each.type, each.required) for name, each in proposed.items()} == {
+        "image": ("image", True),
+        "image_2": ("image", True),
+    }
+
+
+def test_choice_that_the_server_lacks_is_no_default() -> None:
+    checkpoint = found(sampled())["checkpoint"]
+    assert checkpoint.type in {"choice", "string"}
+    assert checkpoint.default != "a.safetensors" or "a.safetensors" in checkpoint.choices or checkpoint.type == "string"
+
+
+def test_many_nodes_are_no_burden() -> None:
+    graph: Graph = sampled()
+    for number in range(200):
+        graph[f"n{number}"] = node("ImageInvert", image=[f"n{number - 1}" if number else "vae", 0])
+    graph["save"]["inputs"]["images"] = ["n199", 0]
+    assert list(found(graph)) == list(found(sampled()))
+
+
+CLASSES = sorted(set(OBJECT_INFO) - {"SaveImage"})
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_whatever_the_graph_proposals_are_sound(data: st.DataObject) -> None:
+    """They can be published as they are, set no input twice, and change nothing with their defaults."""
+    graph: Graph = {}
+    for number in range(data.draw(st.integers(1, 6))):
+        kind = data.draw(st.sampled_from([*CLASSES, "KSampler", "CLIPTextEncode", "EmptyLatentImage", "Unknown"]))
+        inputs: dict[str, Any] = {}
+        for name, spec in OBJECT_INFO.get(kind, {"input": {}})["input"].get("required", {}).items():
+            options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+            constant = st.sampled_from([1, 0.5, True, "", "text", "a.png", options.get("default", 3)])
+            link = st.builds(lambda at: [str(at), 0], st.integers(0, 5))
+            inputs[name] = data.draw(constant | link if graph else constant)
+        graph[str(number)] = node(kind, **inputs)
+    graph["save"] = node("SaveImage", images=[str(len(graph) - 1), 0], filename_prefix="x")
+    for each in graph.values():
+        each["inputs"] = {
+            name: value if not isinstance(value, list) or value[0] in graph else 1
+            for name, value in each["inputs"].items()
+        }
+    info = data.draw(st.sampled_from([OBJECT_INFO, None]))
+    proposed = parse_parameters([each.model_dump(mode="json") for each in propose(graph, info)])
+    check_bindings(proposed, graph)
+    given_values = {each.name: "x" for each in proposed if each.required and not each.is_media and each.default is None}
+    constants = [each for each in proposed if not each.is_media and each.name not in given_values]
+    bound = bind(graph, constants, validate(constants, {}))
+    assert bound == graph or json.loads(json.dumps(bound)) == json.loads(json.dumps(graph))
+
+
+# ------------------------------------------------------------------------------------------------- limits
+def limited(**fields: Any) -> tuple[Parameter, ...]:
+    bindings = fields.pop("bindings", [("k", "steps")])
+    made = {
+        "name": "x",
+        "type": "integer",
+        "bindings": [{"node_id": node_id, "input_name": name} for node_id, name in bindings],
+    }
+    return parse_parameters([{**made, **fields}])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"minimum": 1, "maximum": 10000},
+        {"minimum": 5, "maximum": 20},
+        {"type": "number", "bindings": [("k", "cfg")], "minimum": 0, "maximum": 5},
+        {"type": "seed", "bindings": [("k", "seed")]},
+        {"type": "choice", "bindings": [("k", "sampler_name")], "choices": ["euler"]},
+        {"type": "choice", "bindings": [("k", "steps")], "choices": [4, 8]},
+        {"type": "text", "bindings": [("pos", "text")]},
+        {"type": "boolean", "bindings": [("gone", "anything")]},
+    ],
+)
+def test_tighter_is_fine(fields: dict[str, Any]) -> None:
+    graph = sampled(gone=node("NotKnown", anything=1))
+    check_limits(limited(**fields), graph, OBJECT_INFO)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"minimum": 0, "maximum": 50}, "minimum: .* nothing below 1"),
+        ({"minimum": 1}, "maximum: .* nothing above 10000"),
+        ({"type": "number", "bindings": [("k", "denoise")], "minimum": 0, "maximum": 2}, "nothing above 1"),
+        ({"type": "text", "bindings": [("k", "steps")]}, "does not fit .* takes INT"),
+        ({"type": "number", "bindings": [("k", "steps")], "minimum": 1, "maximum": 2}, "does not fit"),
+        ({"type": "choice", "bindings": [("k", "sampler_name")], "choices": ["euler", "mine"]}, "does not offer mine"),
+        ({"type": "choice", "bindings": [("k", "steps")], "choices": [0, 4]}, "does not take 0"),
+        ({"type": "choice", "bindings": [("k", "steps")], "choices": ["a"]}, "does not fit"),
+        ({"type": "string", "bindings": [("k", "sampler_name")]}, "takes COMBO"),
+    ],
+)
+def test_looser_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        check_limits(limited(**fields), sampled(), OBJECT_INFO)
