@@ -80,15 +80,6 @@ def model_files(graph: Graph) -> list[ModelFile]:
     return sorted(set(model_choices(graph)))
 
 
-def missing_everywhere(version: TemplateVersion, files: Iterable[ModelFile]) -> dict[str, list[str]]:
-    """Server name -> what it lacks, when no enabled server can run it; empty when one can, or might.
-
-    A server that has not told its node types yet might, and so might one that is still to be set up.
-    """
-    reports = report(version.required_node_classes, files)
-    return {} if any(not each.missing for each in reports) else {each.server: each.missing for each in reports}
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """Whether one enabled server can run something. `is_known` is False until it has told what it has."""
@@ -103,43 +94,57 @@ class Report:
         return not self.missing
 
 
-def report(node_classes: Iterable[str], choices: Iterable[Choice]) -> list[Report]:
-    """What each enabled server lacks for it, as of its latest /object_info."""
-    classes, wanted = list(node_classes), [(str(node), str(name), str(text)) for node, name, text in choices]
-    reports = []
-    for pk, name, read_at in ComfyServer.objects.enabled().values_list("pk", "name", "object_info_at"):
-        catalog = _catalogs.get(pk, read_at)
-        reports.append(Report(name, catalog.missing(classes, wanted) if catalog else [], catalog is not None))
-    return reports
+class Fleet:
+    """The enabled servers with what each has, as of their latest /object_info: one query, whatever is asked of it."""
+
+    def __init__(self) -> None:
+        rows = ComfyServer.objects.enabled().values_list("pk", "name", "object_info_at")
+        self._servers = [(name, _catalogs.get(pk, read_at)) for pk, name, read_at in rows]
+
+    def report(self, node_classes: Iterable[str], choices: Iterable[Choice]) -> list[Report]:
+        """What each server lacks for it."""
+        classes, wanted = list(node_classes), [(str(node), str(name), str(text)) for node, name, text in choices]
+        return [
+            Report(name, catalog.missing(classes, wanted) if catalog else [], catalog is not None)
+            for name, catalog in self._servers
+        ]
+
+    def why_unavailable(self, version: TemplateVersion) -> str:
+        """A sentence for users when no server can run this version; "" when one can, or might."""
+        reports = self.report(version.required_node_classes, version.required_choices)
+        if not reports or any(each.is_fit for each in reports):
+            return ""
+        # The server that lacks least is the one to complete.
+        shortest = min((each.missing for each in reports), key=len)
+        more = f" and {len(shortest) - 3} more" if len(shortest) > 3 else ""
+        return f"The servers lack {', '.join(shortest[:3])}{more}."
+
+    def with_current_choices(self, parameters: Iterable[Parameter], graph: Graph) -> tuple[Parameter, ...]:
+        """The parameters; what users choose from is what the servers have now, where it follows them."""
+        catalogs = [catalog for _name, catalog in self._servers if catalog]
+        return tuple(_as_now(each, graph, catalogs) if each.is_live else each for each in parameters)
+
+
+def missing_everywhere(version: TemplateVersion, files: Iterable[ModelFile]) -> dict[str, list[str]]:
+    """Server name -> what it lacks, when no enabled server can run it; empty when one can, or might.
+
+    A server that has not told its node types yet might, and so might one that is still to be set up.
+    """
+    reports = Fleet().report(version.required_node_classes, files)
+    return {} if any(each.is_fit for each in reports) else {each.server: each.missing for each in reports}
 
 
 def why_unavailable(version: TemplateVersion) -> str:
-    """A sentence for users when no server can run this version; "" when one can, or might."""
-    reports = report(version.required_node_classes, version.required_choices)
-    if not reports or any(each.is_fit for each in reports):
-        return ""
-    # The server that lacks least is the one to complete.
-    shortest = min((each.missing for each in reports), key=len)
-    more = f" and {len(shortest) - 3} more" if len(shortest) > 3 else ""
-    return f"The servers lack {', '.join(shortest[:3])}{more}."
+    """See `Fleet.why_unavailable`."""
+    return Fleet().why_unavailable(version)
 
 
 def current_parameters(version: TemplateVersion) -> tuple[Parameter, ...]:
     """The version's parameters, with the choices of this moment."""
-    return with_current_choices(version.parsed_parameters, version.graph)
-
-
-def with_current_choices(parameters: Iterable[Parameter], graph: Graph) -> tuple[Parameter, ...]:
-    """The parameters; what users choose from is what the servers have now, where it follows them."""
-    parameters = tuple(parameters)
+    parameters = version.parsed_parameters
     if not any(parameter.is_live for parameter in parameters):
         return parameters
-    catalogs = [
-        catalog
-        for pk, read_at in ComfyServer.objects.enabled().values_list("pk", "object_info_at")
-        if (catalog := _catalogs.get(pk, read_at))
-    ]
-    return tuple(_as_now(each, graph, catalogs) if each.is_live else each for each in parameters)
+    return Fleet().with_current_choices(parameters, version.graph)
 
 
 def _as_now(parameter: Parameter, graph: Graph, catalogs: Iterable[Catalog]) -> Parameter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,9 +65,13 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
     if text is not None:
         return _read_json(_decode(text), object_info)
     try:
-        return _read_result(data, read_embedded(io.BytesIO(data)), object_info)
+        embedded = read_embedded(io.BytesIO(data))
     except NoWorkflowError as error:
-        raise GraphError(str(error)) from error
+        origin = find_origin(data, {})  # of ours, but made by a ComfyUI that writes nothing into files
+        if origin is None:
+            raise GraphError(str(error)) from error
+        return _read_own(origin)
+    return _read_result(data, embedded, object_info)
 
 
 def _as_text(data: bytes) -> str | None:
@@ -90,7 +95,7 @@ def _read_json(value: object, object_info: ObjectInfo | None) -> Imported:
         return _read_package(value)
     if is_editor_format(value):
         return _convert(value, object_info)
-    if isinstance(value, dict) and "prompt" not in value and is_editor_format(value.get("workflow")):
+    if isinstance(value, dict) and not {"prompt", "output"} & value.keys() and is_editor_format(value.get("workflow")):
         return _convert(value["workflow"], object_info)
     return Imported(load_api_graph(value))
 
@@ -126,19 +131,29 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     return Imported(imported.graph, notes=[*notes, *imported.notes])
 
 
+def origin_of(data: bytes) -> Generation | None:
+    """The generation that made this file; None for any other file."""
+    try:
+        extra = read_embedded(io.BytesIO(data)).extra
+    except NoWorkflowError:
+        extra = {}
+    return find_origin(data, extra)
+
+
 def find_origin(data: bytes, extra: Mapping[str, object]) -> Generation | None:
     """The generation that made this file: by what ComfyUI wrote into it, else by its bytes."""
     rows = Generation.objects.select_related("version__template")
     mark = extra.get(MARK)
     claimed = mark.get("generation") if isinstance(mark, Mapping) else None
-    if isinstance(claimed, str):
-        try:
-            found = rows.filter(pk=claimed).first()
-        except ValueError:  # no UUID; Django calls it ValidationError
-            found = None
-        if found is not None:
-            return found
-    return rows.filter(outputs__asset__hash=f"blake3:{blake3(data).hexdigest()}").first()
+    found = rows.filter(pk=_uuid(claimed)).first() if isinstance(claimed, str) else None
+    return found or rows.filter(outputs__asset__hash=f"blake3:{blake3(data).hexdigest()}").first()
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
 
 
 def _read_own(origin: Generation) -> Imported:

@@ -256,7 +256,9 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
 def fitness_of(draft: TemplateDraft) -> list[fitness.Report]:
     """What each enabled server lacks for it."""
     bound = {(each["node_id"], each["input_name"]) for one in draft.parameters for each in one["bindings"]}
-    return fitness.report(sorted(node_classes(draft.graph)), set(constant_texts(draft.graph, leaving_out=bound)))
+    return fitness.Fleet().report(
+        sorted(node_classes(draft.graph)), set(constant_texts(draft.graph, leaving_out=bound))
+    )
 
 
 def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:

@@ -6,6 +6,7 @@ from generations.web import files, pages
 
 urlpatterns = [
     path("", pages.gallery, name="gallery"),
+    path("open/", pages.open_result, name="open-result"),
     path("templates/<slug:slug>/", pages.template, name="template"),
     path("templates/<slug:slug>/cover/", files.cover, name="template-cover"),
     path("generations/", pages.history, name="history"),

@@ -71,6 +71,7 @@ class SettingsForm(forms.Form):
     max_length = _field("text string", forms.IntegerField(required=False, min_value=1, label="Longest text"))
     choices = _field("choice", forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3})))
     is_live = _field("choice", forms.BooleanField(required=False, label="Offer what the servers have"))
+    drawn_on = _field("mask", forms.CharField(required=False, max_length=64, help_text="API name of a picture."))
     name = forms.CharField(max_length=64, label="API name", help_text="What programs call it.")
     section = forms.CharField(required=False, max_length=100, label="Group", help_text="Heading in the form.")
     is_required = forms.BooleanField(required=False, label="Required")
@@ -110,6 +111,8 @@ class SettingsForm(forms.Form):
             lines = (line.strip() for line in data.get("choices", "").splitlines())
             made["choices"] = [self._choice(line) for line in lines if line]
             made["is_live"] = data.get("is_live", False)
+        if kind == "mask":
+            made["drawn_on"] = data.get("drawn_on", "").strip()
         made["default"] = self._default(kind, data.get("default", ""), is_required=made["required"])
         return made
 
@@ -174,6 +177,7 @@ def _shown_all(definition: Definition) -> dict[str, Any]:
         "max_length": definition.get("max_length"),
         "choices": "\n".join(map(str, definition.get("choices", ()))),
         "is_live": definition.get("is_live", False),
+        "drawn_on": definition.get("drawn_on", ""),
         "is_required": definition.get("required", False),
         "is_advanced": definition.get("is_advanced", False),
     }

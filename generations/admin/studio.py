@@ -262,6 +262,7 @@ class StudioPages:
 
     def move(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
         """A parameter to another place in the form."""
+        self._template(request, pk)
         to = request.POST.get("to", "")
         if not to.isdecimal():
             raise Http404
@@ -354,7 +355,7 @@ class StudioPages:
     @staticmethod
     def _previewed(template: WorkflowTemplate) -> Any:
         draft = studio.draft_of(template)
-        return fitness.with_current_choices(studio.valid_parameters(draft), draft.graph)
+        return fitness.Fleet().with_current_choices(studio.valid_parameters(draft), draft.graph)
 
     @staticmethod
     def _preview(request: HttpRequest, template: WorkflowTemplate, form: Any, *, status: int = 200) -> HttpResponse:

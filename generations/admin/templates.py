@@ -100,8 +100,9 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """Its versions are listed below the form."""
         pk = int(object_id) if object_id.isdigit() else 0
         versions = list(TemplateVersion.objects.filter(template_id=pk).select_related("created_by"))
+        fleet = fitness.Fleet()
         listed = [
-            (version, fitness.report(version.required_node_classes, version.required_choices)) for version in versions
+            (version, fleet.report(version.required_node_classes, version.required_choices)) for version in versions
         ]
         context = {**(extra_context or {}), "versions": listed}
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))

@@ -19,9 +19,12 @@ from comfysaas import __version__
 from generations.api import assets, jobs, templates
 from generations.api.auth import ApiKeyAuth, SessionAuth
 from generations.api.schemas import ErrorEnvelope
+from generations.comfy.convert import ConversionError
+from generations.comfy.graph import GraphError
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 from generations.services import CannotRunError, InvalidUploadError
+from generations.studio import DraftError, UnfitError
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +124,23 @@ def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResp
 @api.exception_handler(CannotRunError)
 def _cannot_run(request: HttpRequest, error: CannotRunError) -> HttpResponse:
     return envelope(request, 409, "template_unavailable", str(error))
+
+
+@api.exception_handler(GraphError)
+def _invalid_workflow(request: HttpRequest, error: GraphError) -> HttpResponse:
+    problems = error.problems if isinstance(error, ConversionError) else []
+    nodes = [{"node_id": each.node_id, "title": each.title, "message": each.message} for each in problems]
+    return envelope(request, 422, "invalid_workflow", str(error), details={"nodes": nodes} if nodes else None)
+
+
+@api.exception_handler(DraftError)
+def _unfinished(request: HttpRequest, error: DraftError) -> HttpResponse:
+    return envelope(request, 409, "not_publishable", str(error), details={"fields": error.faults})
+
+
+@api.exception_handler(UnfitError)
+def _unfit(request: HttpRequest, error: UnfitError) -> HttpResponse:
+    return envelope(request, 409, "not_publishable", str(error))
 
 
 @api.exception_handler(QueueFullError)

@@ -33,8 +33,12 @@ class TemplateSummary(Schema):
     slug: str = Field(examples=["text-to-image"])
     title: str
     description: str
+    category: str
     tags: list[str]
+    credits_cost: int
     version: int
+    is_available: bool = Field(description="False while no server can run it.")
+    unavailable_reason: str | None
     cover_url: str | None
     urls: dict[str, str]
 
@@ -44,6 +48,27 @@ class TemplateList(Schema):
 
     data: list[TemplateSummary]
     next_cursor: str | None
+
+
+class ServerFitness(Schema):
+    """Whether a server can run a draft. `is_known` is false until it has told what it has."""
+
+    server: str
+    is_fit: bool
+    is_known: bool
+    missing: list[str]
+
+
+class ImportedTemplate(Schema):
+    """A template that was made from a workflow. `version` is null while it is a draft."""
+
+    slug: str
+    title: str
+    version: int | None
+    parameters: list[dict[str, Any]]
+    notes: list[str] = Field(description="What became of the workflow, in sentences.")
+    servers: list[ServerFitness]
+    studio_url: str
 
 
 class TemplateDetail(TemplateSummary):

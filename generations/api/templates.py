@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from ninja import Query, Router
+from ninja import File, Form, Query, Router
 from ninja import Status as Answer
+from ninja.errors import HttpError
+from ninja.files import UploadedFile
 
-from generations import services
+from generations import fitness, importing, services, studio
 from generations.api import jobs
-from generations.api.schemas import ErrorEnvelope, Job, JobRequest, TemplateDetail, TemplateList
+from generations.api.schemas import (
+    ErrorEnvelope,
+    ImportedTemplate,
+    Job,
+    JobRequest,
+    ServerFitness,
+    TemplateDetail,
+    TemplateList,
+)
 from generations.models import WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 
@@ -28,22 +39,72 @@ HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
     summary="List templates",
     url_name="listTemplates",
 )
-def list_templates(
+def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from here)
     request: HttpRequest,
     q: Annotated[str, Query(pattern=NO_NUL)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    tag: Annotated[str, Query(pattern=NO_NUL)] = "",
+    category: Annotated[str, Query(pattern=NO_NUL)] = "",
 ) -> dict[str, Any]:
-    """Published templates that you may run, in the gallery's order. `q` searches in the title."""
-    rows = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
-    if q:
-        rows = rows.filter(title__icontains=q)
-    page = list(rows.order_by("position", "title", "pk")[cursor : cursor + limit + 1])
+    """Published templates that you may run, in the gallery's order.
+
+    `q` searches in title, description, category and tags; `tag` and `category` are exact.
+    """
+    rows = WorkflowTemplate.objects.visible_to(request.user).for_lists().search(q)
+    if category:
+        rows = rows.filter(category=category)
+    found = [row for row in rows.order_by("position", "title", "pk") if tag in ("", *row.tags)]
+    page = found[cursor : cursor + limit + 1]
     has_more = len(page) > limit
+    fleet = fitness.Fleet()
     return {
-        "data": [_summary(request, row) for row in page[:limit]],
+        "data": [_summary(request, row, fleet) for row in page[:limit]],
         "next_cursor": str(cursor + limit) if has_more else None,
     }
+
+
+@router.post(
+    "/templates",
+    response={201: ImportedTemplate, **dict.fromkeys((401, 403, 409, 422), ErrorEnvelope)},
+    operation_id="importTemplate",
+    summary="Make a template from a workflow (staff)",
+    url_name="importTemplate",
+)
+def import_template(
+    request: HttpRequest,
+    file: UploadedFile = File(...),  # type: ignore[type-arg]  # noqa: B008
+    title: Annotated[str, Form(max_length=120, pattern=NO_NUL)] = "",
+    publish: Annotated[bool, Form()] = False,
+) -> Answer[ImportedTemplate]:
+    """A new template from any workflow file: JSON as ComfyUI saves or exports it, a package, a result that carries one.
+
+    Parameters are proposed from the graph. It stays a draft unless `publish` is true; 409 when it cannot be published,
+    with nothing kept. 422 `invalid_workflow` tells what is wrong with the file.
+    """
+    user = jobs.caller(request)
+    if not (user.is_staff and user.has_perm("generations.add_workflowtemplate")):
+        raise HttpError(403, "Making templates is for staff.")
+    object_info = importing.known_nodes()
+    imported = importing.read(file.read(importing.MAX_BYTES + 1), object_info)
+    with transaction.atomic():
+        template, notes = studio.create(user, imported, object_info=object_info, title=title, source=file.name or "")
+        draft = studio.draft_of(template)
+        version = studio.publish(template, user, object_info=object_info) if publish else None
+    servers = [
+        ServerFitness(server=each.server, is_fit=each.is_fit, is_known=each.is_known, missing=each.missing)
+        for each in studio.fitness_of(draft)
+    ]
+    made = ImportedTemplate(
+        slug=template.slug,
+        title=template.title,
+        version=version.number if version else None,
+        parameters=draft.parameters,
+        notes=notes,
+        servers=servers,
+        studio_url=request.build_absolute_uri(reverse("admin:template_studio", args=[template.pk])),
+    )
+    return Answer(201, made)
 
 
 @router.get(
@@ -56,9 +117,9 @@ def list_templates(
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
     found = _visible(request, slug)
-    parameters = services.current_version(found).parsed_parameters
+    parameters = fitness.current_parameters(services.current_version(found))
     return {
-        **_summary(request, found),
+        **_summary(request, found, fitness.Fleet()),
         "parameters": [each.model_dump(mode="json", exclude=HIDDEN) for each in parameters],
         "inputs_schema": json_schema(parameters),
     }
@@ -88,14 +149,20 @@ def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:
     return get_object_or_404(rows, slug=slug)
 
 
-def _summary(request: HttpRequest, template: WorkflowTemplate) -> dict[str, Any]:
+def _summary(request: HttpRequest, template: WorkflowTemplate, fleet: fitness.Fleet) -> dict[str, Any]:
+    version = services.current_version(template)
+    reason = fleet.why_unavailable(version)
     cover = request.build_absolute_uri(reverse("template-cover", args=[template.slug])) if template.cover else None
     return {
         "slug": template.slug,
         "title": template.title,
         "description": template.description,
+        "category": template.category,
         "tags": template.tags,
-        "version": services.current_version(template).number,
+        "credits_cost": template.credits_cost,
+        "version": version.number,
+        "is_available": not reason,
+        "unavailable_reason": reason or None,
         "cover_url": cover,
         "urls": {
             "self": reverse("api:getTemplate", args=[template.slug]),

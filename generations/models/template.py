@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from generations.comfy.graph import Graph, constant_texts
@@ -45,6 +46,22 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
             )
             .distinct()
         )
+
+    def for_lists(self) -> Self:
+        """With what tiles and summaries need, and without the graphs, which may be large."""
+        return self.select_related("published_version").defer("published_version__graph")
+
+    def search(self, text: str) -> Self:
+        """Those with all these words in their title, description, category or tags."""
+        rows = self
+        for word in text.split()[:10]:
+            # Tags are a JSON list; as text it contains the word where a tag does.
+            tagged = models.Q(tags_text__icontains=word)
+            named = models.Q(title__icontains=word) | models.Q(description__icontains=word)
+            rows = rows.annotate(tags_text=Cast("tags", models.TextField())).filter(
+                named | models.Q(category__icontains=word) | tagged
+            )
+        return rows
 
     def note_run(self, template_id: int, *, seconds: float) -> int:
         """ComfyUI worked on it for so long: the estimate for the next run moves a quarter of the way."""
@@ -136,8 +153,9 @@ class WorkflowTemplate(models.Model):
             msg = f"Version {version.pk} belongs to another template"
             raise ValueError(msg)
         with transaction.atomic():
-            if version is not None:
-                TemplateVersion.objects.filter(pk=version.pk, published_at=None).update(published_at=timezone.now())
+            if version is not None and version.published_at is None:
+                version.published_at = timezone.now()
+                TemplateVersion.objects.filter(pk=version.pk).update(published_at=version.published_at)
             self.published_version = version
             self.save(update_fields=["published_version", "updated_at"])
 

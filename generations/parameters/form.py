@@ -55,6 +55,8 @@ class UploadField(_Exposed, forms.FileField):
     def __init__(self, parameter: Parameter, *, is_needed: bool) -> None:
         self.parameter = parameter
         attrs = {"accept": _ACCEPT[parameter.type], **_common(parameter, is_needed=is_needed)}
+        if parameter.drawn_on:
+            attrs["data-drawn-on"] = parameter.drawn_on
         super().__init__(
             required=False,
             label=parameter.label,
@@ -93,6 +95,20 @@ class ParametersForm(forms.Form):
         asset = initial.get(f"{name}_asset") or initial.get(name)
         self.fields[name] = UploadField(parameter, is_needed=parameter.required and not asset)
         self.fields[f"{name}_asset"] = forms.Field(required=False, initial=asset, widget=forms.HiddenInput())
+
+    @property
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """Heading -> fields that are not folded, in the order of the parameters; "" for those without a heading."""
+        found: dict[str, list[forms.BoundField]] = {}
+        for parameter in self.parameters:
+            if not parameter.is_advanced:
+                found.setdefault(parameter.section, []).append(self[parameter.name])
+        return list(found.items())
+
+    @property
+    def advanced(self) -> list[forms.BoundField]:
+        """The folded fields."""
+        return [self[parameter.name] for parameter in self.parameters if parameter.is_advanced]
 
     @property
     def has_advanced(self) -> bool:

@@ -43,7 +43,9 @@ def propose(graph: Graph, object_info: ObjectInfo | None = None) -> list[Paramet
 
     At most MAX_PARAMETERS. Without `object_info`, or for classes it lacks, names and values alone decide.
     """
-    return list(_Proposer(graph, object_info).run())[:MAX_PARAMETERS]
+    proposed = list(_Proposer(graph, object_info).run())[:MAX_PARAMETERS]
+    picture = next((each.name for each in proposed if each.type == "image"), "")
+    return [each.model_copy(update={"drawn_on": picture}) if each.type == "mask" else each for each in proposed]
 
 
 class _Proposer:

@@ -52,7 +52,8 @@ class Binding(BaseModel):
 
 class Parameter(BaseModel):
     """One exposed value of a template. `step` is a hint for the form alone; `choices` belong to the type
-    choice, and with `is_live` they are what the servers offer at the moment.
+    choice, and with `is_live` they are what the servers offer at the moment. A mask that is `drawn_on` an image
+    parameter is painted over that picture in the browser.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +72,7 @@ class Parameter(BaseModel):
     step: int | float | None = None
     choices: tuple[Choice, ...] = ()
     is_live: bool = False
+    drawn_on: Annotated[str, Field(max_length=64)] = ""
     max_length: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
 
     @property
@@ -159,6 +161,11 @@ def parse_parameters(raw: object) -> tuple[Parameter, ...]:
         if any(parameter.name == other.name for other in parameters):
             errors.setdefault(parameter.name, []).append("Another parameter has the same name.")
         parameters.append(parameter)
+    pictures = {parameter.name for parameter in parameters if parameter.type == "image"}
+    for parameter in parameters:
+        if parameter.drawn_on and (parameter.type != "mask" or parameter.drawn_on not in pictures):
+            fault = "drawn_on: a mask is drawn on a picture; there is none of that name."
+            errors.setdefault(parameter.name, []).append(fault)
     media = {f"{parameter.name}_asset": parameter.name for parameter in parameters if parameter.is_media}
     for parameter in parameters:
         if parameter.name in media:

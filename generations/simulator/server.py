@@ -36,6 +36,7 @@ MODELS = {
         "v1-5-pruned-emaonly.safetensors",
     ],
     "loras": ["more_detail.safetensors", "watercolor.safetensors"],
+    "upscale_models": ["RealESRGAN_x4plus.pth"],
 }
 MODEL_FOLDERS = (
     "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generations import fitness, running, services, snapshot
+from generations import fitness, importing, markdown, running, services, snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.parameters.form import parameters_form
 from generations.parameters.validate import InvalidInputs
@@ -32,12 +31,36 @@ PAGE_SIZE = 24
 @login_required
 @require_GET
 def gallery(request: HttpRequest) -> HttpResponse:
-    """The templates that this user may run; `?q=` searches."""
-    query = request.GET.get("q", "").strip()
-    templates = WorkflowTemplate.objects.visible_to(request.user)
-    if query:
-        templates = templates.filter(Q(title__icontains=query) | Q(description__icontains=query))
-    return render(request, "generations/gallery.html", {"templates": templates, "query": query})
+    """The templates that this user may run, by category; `?q=` searches, `?tag=` and `?category=` choose."""
+    query, tag, category = (request.GET.get(name, "").strip() for name in ("q", "tag", "category"))
+    visible = WorkflowTemplate.objects.visible_to(request.user).for_lists()
+    found = [each for each in visible.search(query) if tag in ("", *each.tags) and category in ("", each.category)]
+    fleet = fitness.Fleet()
+    tiles = [(each, fleet.why_unavailable(services.current_version(each))) for each in found]
+    categories = dict.fromkeys(each.category for each, _reason in tiles)
+    context = {
+        "groups": [(name, [tile for tile in tiles if tile[0].category == name]) for name in categories],
+        "tags": sorted({word for each in visible for word in each.tags}, key=str.lower),
+        "query": query,
+        "tag": tag,
+        "category": category,
+        "is_filtered": bool(query or tag or category),
+    }
+    return render(request, "generations/gallery.html", context)
+
+
+@login_required
+@require_POST
+def open_result(request: HttpRequest) -> HttpResponse:
+    """A result of one's own, as a file, leads back to the form that made it, filled in as it was."""
+    file = request.FILES.get("file")
+    origin = importing.origin_of(file.read(importing.MAX_BYTES)) if file else None
+    if origin is None or origin.user_id != request.user.pk:
+        messages.error(request, "This is no result of yours, or it was changed since.")
+        return redirect("gallery")
+    if not WorkflowTemplate.objects.visible_to(request.user).filter(pk=origin.version.template_id).exists():
+        return redirect("generation", pk=origin.pk)
+    return redirect(f"{reverse('template', args=[origin.version.template.slug])}?from={origin.pk}")
 
 
 @login_required
@@ -54,6 +77,7 @@ def template(request: HttpRequest, slug: str) -> HttpResponse:
         "template": found,
         "form": form,
         "action": reverse("template", args=[found.slug]),
+        "description": markdown.render(found.description),
         "unavailable": fitness.why_unavailable(version),
     }
     return render(request, "generations/template.html", context)

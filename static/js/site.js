@@ -4,6 +4,9 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
+for (const input of document.querySelectorAll("[data-submits]")) {
+  input.addEventListener("change", () => input.files.length && input.form.requestSubmit());
+}
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => (menu.open = false));
 });

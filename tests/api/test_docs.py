@@ -32,7 +32,7 @@ def test_openapi_describes_every_operation() -> None:
         operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()
     }
     assert set(operations) == {
-        "listTemplates", "getTemplate", "postTemplateJob", "getJob", "cancelJob", "getJobEvents",
+        "listTemplates", "getTemplate", "importTemplate", "postTemplateJob", "getJob", "cancelJob", "getJobEvents",
         "getJobOutputContent", "postAssets", "getAsset", "getAssetContent",
     }  # fmt: skip
     for name, operation in operations.items():

@@ -9,9 +9,10 @@ import jsonschema
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils import timezone
 
 from tests.api.envelope import error_of
-from tests.support.factories import make_template
+from tests.support.factories import make_server, make_template
 
 
 def test_list_has_published_templates_only(api: Client) -> None:
@@ -24,8 +25,12 @@ def test_list_has_published_templates_only(api: Client) -> None:
         "slug": "one",
         "title": "One",
         "description": "The first",
+        "category": "",
         "tags": ["fast"],
+        "credits_cost": 1,
         "version": 1,
+        "is_available": True,
+        "unavailable_reason": None,
         "cover_url": None,
         "urls": {"self": "/api/v2/templates/one", "jobs": "/api/v2/templates/one/jobs"},
     }
@@ -47,14 +52,36 @@ def test_list_costs_the_same_however_long_it_is(api: Client, django_assert_num_q
     for number in range(3):
         make_template(f"t{number}")
     api.get("/api/v2/templates")  # notes the key's use
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):  # the key, the templates, the servers
         api.get("/api/v2/templates")
 
 
-def test_search_looks_at_titles(api: Client) -> None:
-    make_template("one", title="Portrait")
-    make_template("two", title="Landscape")
-    assert [each["slug"] for each in api.get("/api/v2/templates?q=portr").json()["data"]] == ["one"]
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("q=portr", ["one"]),
+        ("q=SLOW", ["two"]),
+        ("q=wide+slow", ["two"]),
+        ("q=people", ["one"]),
+        ("q=wide+portrait", []),
+        ("tag=slow", ["two"]),
+        ("tag=slo", []),
+        ("category=People", ["one"]),
+        ("category=people", []),
+    ],
+)
+def test_search_and_filters(api: Client, query: str, expected: list[str]) -> None:
+    make_template("one", title="Portrait", category="People", tags=["fast"])
+    make_template("two", title="Landscape", description="A wide one", tags=["slow"])
+    assert [each["slug"] for each in api.get(f"/api/v2/templates?{query}").json()["data"]] == expected
+
+
+def test_template_that_no_server_can_run_says_why(api: Client) -> None:
+    make_server(object_info={"KSampler": {}}, object_info_at=timezone.now())
+    make_template("one")
+    body = api.get("/api/v2/templates/one").json()
+    assert not body["is_available"]
+    assert "the node type" in body["unavailable_reason"]
 
 
 @pytest.mark.parametrize(

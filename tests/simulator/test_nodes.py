@@ -40,6 +40,8 @@ EXPECTED = {
     "LoadImageMask": ("image channel", "MASK"),
     "ImageScale": ("image upscale_method width height crop", "IMAGE"),
     "ImageScaleBy": ("image upscale_method scale_by", "IMAGE"),
+    "UpscaleModelLoader": ("model_name", "UPSCALE_MODEL"),
+    "ImageUpscaleWithModel": ("upscale_model image", "IMAGE"),
     "ImageCrop": ("image width height x y", "IMAGE"),
     "ImageBlend": ("image1 image2 blend_factor blend_mode", "IMAGE"),
     "ImageInvert": ("image", "IMAGE"),
@@ -108,7 +110,12 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    models = {"checkpoints": ["dream.safetensors"], "loras": ["ink.safetensors"], "vae": ["pixel_space"]}
+    models = {
+        "checkpoints": ["dream.safetensors"],
+        "loras": ["ink.safetensors"],
+        "vae": ["pixel_space"],
+        "upscale_models": ["RealESRGAN_x2.pth"],
+    }
     return Bench(Environment(data_dir=tmp_path, models=models, step_seconds=0.0))
 
 
@@ -118,6 +125,13 @@ def plain(color: str = "#336699", size: tuple[int, int] = (32, 24)) -> Image.Ima
 
 def distance(one: Image.Image, two: Image.Image) -> float:
     return sum(ImageStat.Stat(ImageChops.difference(one, two)).mean)
+
+
+def test_upscale_model_makes_it_larger_and_keeps_the_picture(bench: Bench) -> None:
+    model = bench.get("UpscaleModelLoader", model_name="RealESRGAN_x2.pth")
+    larger = bench.get("ImageUpscaleWithModel", upscale_model=model, image=[plain("red"), plain("blue")])
+    assert [each.size for each in larger] == [(64, 48), (64, 48)]
+    assert larger[1].getpixel((5, 5)) == (0, 0, 255)
 
 
 # ------------------------------------------------------------------------------------------------- schemas

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from generations.simulator.nodes.base import Context, Environment, InputSpecs, Node, Result, register
+from generations.simulator.nodes.base import Context, Environment, InputSpecs, Model, Node, Result, register
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"}
 ANNOTATION = re.compile(r"^(?P<name>.*) \[(?P<folder>output|input|temp)\]$")
@@ -184,6 +184,39 @@ class ImageScaleBy(Node):
         old: tuple[int, int] = inputs["image"][0].size
         size = (max(1, round(old[0] * factor)), max(1, round(old[1] * factor)))
         return Result(([one.resize(size, method) for one in inputs["image"]],))
+
+
+@register
+class UpscaleModelLoader(Node):
+    """Hands on the model's name."""
+
+    class_type, display_name, category = "UpscaleModelLoader", "Load Upscale Model", "loaders"
+    python_module, is_v3 = "comfy_extras.nodes_upscale_model", True
+    returns = ("UPSCALE_MODEL",)
+
+    @classmethod
+    def input_specs(cls, environment: Environment) -> dict[str, InputSpecs]:
+        options = {"multiselect": False, "options": environment.models["upscale_models"]}
+        return {"required": {"model_name": ("COMBO", options)}, "optional": {}}
+
+    def run(self, context: Context, **inputs: Any) -> Result:
+        return Result((Model(inputs["model_name"]),))
+
+
+@register
+class ImageUpscaleWithModel(Node):
+    """As many times larger as the model's name says (x2, x4), and sharpened, as such models do."""
+
+    class_type, display_name, category = "ImageUpscaleWithModel", "Upscale Image (using Model)", "image/upscaling"
+    python_module, is_v3 = "comfy_extras.nodes_upscale_model", True
+    required = {"upscale_model": ("UPSCALE_MODEL", {}), "image": ("IMAGE", {})}
+    returns = ("IMAGE",)
+
+    def run(self, context: Context, **inputs: Any) -> Result:
+        factor = 2 if "x2" in inputs["upscale_model"].name.lower() else 4
+        pictures: Pictures = inputs["image"]
+        larger = [one.resize((one.width * factor, one.height * factor), Image.Resampling.LANCZOS) for one in pictures]
+        return Result(([one.filter(ImageFilter.UnsharpMask(factor)) for one in larger],))
 
 
 @register

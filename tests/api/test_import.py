@@ -1,0 +1,70 @@
+"""POST /templates: staff make templates from workflows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+
+from generations.models import TemplateDraft, WorkflowTemplate
+from tests.api.envelope import error_of
+from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
+from tests.support.workflows import editor_workflow, png, with_models
+
+URL = "/api/v2/templates"
+
+
+@pytest.fixture
+def staff_api(staff: Any, api_for: Any) -> Client:
+    make_server(object_info=with_models(CHECKPOINT), object_info_at=timezone.now())
+    client: Client = api_for(staff)
+    return client
+
+
+def send(client: Client, content: Any, name: str = "flow.json", **data: Any) -> Any:
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return client.post(URL, {"file": SimpleUploadedFile(name, content), **data})
+
+
+def test_workflow_becomes_a_draft_with_proposals(staff_api: Client) -> None:
+    response = send(staff_api, editor_workflow(), title="From the API")
+    assert response.status_code == 201
+    body = response.json()
+    assert (body["slug"], body["title"], body["version"]) == ("from-the-api", "From the API", None)
+    assert [each["name"] for each in body["parameters"]][:2] == ["prompt", "negative_prompt"]
+    assert body["servers"] == [{"server": "one", "is_fit": True, "is_known": True, "missing": []}]
+    assert TemplateDraft.objects.get().template.slug == "from-the-api"
+
+
+def test_published_at_once(staff_api: Client) -> None:
+    body = send(staff_api, png(prompt=txt2img_graph()), "cats.png", publish="true").json()
+    assert (body["title"], body["version"]) == ("Cats", 1)
+    assert staff_api.get(f"{URL}/{body['slug']}").status_code == 200
+
+
+def test_what_nothing_can_run_is_not_published_and_nothing_is_kept(staff_api: Client) -> None:
+    graph = txt2img_graph()
+    graph["8"]["class_type"] = "NobodyHasThis"
+    response = send(staff_api, graph, publish="true")
+    error_of(response, 409, "not_publishable")
+    assert not WorkflowTemplate.objects.exists()
+
+
+def test_nodes_in_the_way_are_named(staff_api: Client) -> None:
+    workflow = editor_workflow()
+    workflow["nodes"][0]["type"] = "NobodyHasThis"
+    error = error_of(send(staff_api, workflow), 422, "invalid_workflow")
+    assert [each["node_id"] for each in error["details"]["nodes"]] == ["4"]
+    error_of(send(staff_api, b"hello"), 422, "invalid_workflow")
+    error_of(staff_api.post(URL), 422, "invalid_request")
+
+
+def test_only_staff_with_the_permission(api: Client, api_for: Any) -> None:
+    error_of(send(Client(), txt2img_graph()), 401, "unauthorized")
+    error_of(send(api, txt2img_graph()), 403, "forbidden")
+    error_of(send(api_for(make_user("s@example.com", is_staff=True)), txt2img_graph()), 403, "forbidden")
+    assert not WorkflowTemplate.objects.exists()

@@ -1,0 +1,383 @@
+"""The studio's pages, as a browser asks for them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+
+from generations import studio
+from generations.models import Generation, Status, TemplateDraft, WorkflowTemplate
+from tests.support.factories import (
+    make_asset,
+    make_generation,
+    make_output,
+    make_server,
+    make_template,
+    txt2img_graph,
+)
+from tests.support.workflows import OBJECT_INFO, editor_workflow, png
+
+BASE = "/admin/generations/workflowtemplate/"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def server(db: None) -> Any:
+    """One that has told what it has."""
+    return make_server(object_info=OBJECT_INFO, object_info_at=timezone.now())
+
+
+def address(template: WorkflowTemplate, path: str = "") -> str:
+    return f"{BASE}{template.pk}/studio/{path}"
+
+
+def upload(admin: Client, content: bytes, name: str = "cats.png", **data: Any) -> Any:
+    return admin.post(f"{BASE}import/", {"file": SimpleUploadedFile(name, content), **data})
+
+
+def post(admin: Client, template: WorkflowTemplate, path: str, **data: Any) -> Any:
+    return admin.post(address(template, path), data, headers=HTMX)
+
+
+def draft_names(template: WorkflowTemplate) -> list[str]:
+    return [each["name"] for each in studio.draft_of(template).parameters]
+
+
+# ---------------------------------------------------------------------------------------------- importing
+def test_dropped_picture_becomes_a_template_with_a_form(admin: Client, server: Any) -> None:
+    response = upload(admin, png(prompt=txt2img_graph()))
+    template = WorkflowTemplate.objects.get()
+    assert response["Location"] == address(template)
+    assert template.title == "Cats"
+    html = admin.get(address(template)).content.decode()
+    for words in ("Prompt", "Negative prompt", "KSampler", "cats.png", "Users do not see it yet"):
+        assert words in html
+
+
+def test_add_leads_to_the_import(admin: Client) -> None:
+    assert admin.get(f"{BASE}add/")["Location"] == f"{BASE}import/"
+    assert "Drop a workflow" in admin.get(f"{BASE}import/").content.decode()
+
+
+def test_pasted_workflow_in_the_editors_format(admin: Client, server: Any) -> None:
+    response = admin.post(f"{BASE}import/", {"workflow": json.dumps(editor_workflow()), "title": "Mine"})
+    assert response.status_code == 302
+    assert WorkflowTemplate.objects.get().title == "Mine"
+
+
+def test_every_node_that_is_in_the_way_is_named(admin: Client, server: Any) -> None:
+    workflow = editor_workflow("bypass_lora")
+    for each in workflow["nodes"]:
+        if each["type"] == "CLIPTextEncode":
+            each["type"] = "FancyEncode"
+    response = admin.post(f"{BASE}import/", {"workflow": json.dumps(workflow)})
+    assert response.status_code == 422
+    html = response.content.decode()
+    assert "(node 6)" in html and "(node 7)" in html
+    assert "FancyEncode" in html  # what was pasted is still there
+    assert not WorkflowTemplate.objects.exists()
+
+
+def test_one_server_can_be_chosen_to_read_it(admin: Client, server: Any) -> None:
+    other = make_server("two", "http://127.0.0.1:2", object_info={"Nothing": {}}, object_info_at=timezone.now())
+    assert upload(admin, json.dumps(editor_workflow()).encode(), server=other.pk).status_code == 422
+    assert upload(admin, json.dumps(editor_workflow()).encode(), server=server.pk).status_code == 302
+
+
+def test_other_workflow_for_a_template(admin: Client, server: Any) -> None:
+    template = make_template()
+    response = admin.post(address(template, "import/"), {"workflow": json.dumps(editor_workflow())}, follow=True)
+    html = response.content.decode()
+    assert "Users run version 1" in html
+    assert studio.draft_of(template).graph["3"]["inputs"]["seed"] == 123456789
+    bad = admin.post(address(template, "import/"), {"workflow": "nonsense"})
+    assert bad.status_code == 422 and "data-open-now" in bad.content.decode()
+
+
+# ------------------------------------------------------------------------------------------------ changing
+def test_ticked_input_is_exposed_and_the_answer_renews_the_page(admin: Client, server: Any) -> None:
+    template = make_template(parameters=[])
+    response = post(admin, template, "expose/", node="6", input="text", on="1")
+    assert response["HX-Trigger"] == "draft-changed"
+    html = response.content.decode()
+    assert 'id="status" hx-swap-oob="true"' in html
+    assert '"node_id": "6"' in html
+    assert draft_names(template) == ["prompt"]
+    post(admin, template, "expose/", node="6", input="text", on="")
+    assert draft_names(template) == []
+
+
+def test_inputs_are_set_together_and_apart(admin: Client, server: Any) -> None:
+    template = make_template()
+    post(admin, template, "join/", node="5", input="height", name="width")
+    draft = studio.draft_of(template)
+    assert "height" not in draft_names(template)
+    width = next(each for each in draft.parameters if each["name"] == "width")
+    assert [each["input_name"] for each in width["bindings"]] == ["width", "height"]
+
+
+def test_parameters_are_moved_and_removed(admin: Client, server: Any) -> None:
+    template = make_template()
+    names = draft_names(template)
+    post(admin, template, "parameters/0/move/", to="1")
+    assert draft_names(template)[:2] == [names[1], names[0]]
+    post(admin, template, "parameters/1/remove/")
+    assert names[0] not in draft_names(template)
+    assert post(admin, template, "parameters/0/move/", to="-1").status_code == 404
+
+
+def settings_of(template: WorkflowTemplate, position: int, **changes: Any) -> dict[str, Any]:
+    """What a browser sends of a parameter's card."""
+    from generations.admin.settings import SettingsForm
+
+    definition = studio.draft_of(template).parameters[position]
+    form = SettingsForm(definition)
+    sent = {name: form.initial[name] for name in form.fields if form.initial.get(name) not in (None, False)}
+    sent |= {"was": definition["name"], **changes}
+    return {name: "on" if value is True else value for name, value in sent.items() if value is not False}
+
+
+def test_settings_are_kept_as_they_are_typed(admin: Client, server: Any) -> None:
+    template = make_template()
+    steps = draft_names(template).index("steps")
+    data = settings_of(template, steps, label="Patience", maximum="12", help="More is slower", section="Quality")
+    response = post(admin, template, f"parameters/{steps}/", **data)
+    assert "Patience" in response.content.decode()
+    stored = studio.draft_of(template).parameters[steps]
+    assert (stored["label"], stored["maximum"], stored["section"]) == ("Patience", 12, "Quality")
+    assert stored["bindings"] == [{"node_id": "3", "input_name": "steps"}]
+
+
+def test_untouched_settings_change_nothing(admin: Client, server: Any) -> None:
+    template = make_template()
+    before = studio.draft_of(template)
+    studio.change(template, Generation.user.field.related_model.objects.get(is_staff=True), lambda draft: None)
+    for position in range(len(before.parameters)):
+        post(admin, template, f"parameters/{position}/", **settings_of(template, position))
+    after = studio.valid_parameters(studio.draft_of(template))
+    assert after == studio.valid_parameters(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "setting"),
+    [
+        ("steps", {"minimum": "90"}, "minimum"),
+        ("steps", {"minimum": "0"}, "minimum"),
+        ("steps", {"maximum": "99999"}, "maximum"),
+        ("steps", {"minimum": "many"}, "minimum"),
+        ("steps", {"default": "999"}, "default"),
+        ("steps", {"name": "Not a name"}, "name"),
+        ("steps", {"name": "prompt"}, "name"),
+        ("steps", {"name": ""}, "name"),
+        ("steps", {"type": "choice", "choices": ""}, "choices"),
+        ("steps", {"type": "text"}, "type"),
+    ],
+)
+def test_fault_is_said_beside_the_setting(
+    admin: Client, server: Any, name: str, changes: dict[str, str], setting: str
+) -> None:
+    template = make_template()
+    position = draft_names(template).index(name)
+    response = post(admin, template, f"parameters/{position}/", **settings_of(template, position, **changes))
+    assert f'data-setting="{setting}"' in response.content.decode()
+    assert "disabled" in admin.get(address(template)).content.decode() or setting in {"minimum", "name"}
+
+
+def test_settings_of_a_parameter_that_moved_reload_the_page(admin: Client, server: Any) -> None:
+    template = make_template()
+    data = settings_of(template, 0)
+    post(admin, template, "parameters/0/move/", to="2")
+    assert post(admin, template, "parameters/0/", **data)["HX-Refresh"] == "true"
+    assert post(admin, template, "parameters/99/", **data)["HX-Refresh"] == "true"
+
+
+def test_results_of_a_node_are_hidden(admin: Client, server: Any) -> None:
+    graph = txt2img_graph()
+    graph["20"] = {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}
+    template = make_template(graph=graph)
+    post(admin, template, "keep/", node="20", on="")
+    assert studio.draft_of(template).output_nodes == ["9"]
+    post(admin, template, "keep/", node="20", on="1")
+    assert studio.draft_of(template).output_nodes == []
+
+
+# ------------------------------------------------------------------------------------- preview and try-out
+def test_preview_is_the_form_of_users_in_a_frame(admin: Client, server: Any) -> None:
+    template = make_template(publish=False)
+    response = admin.get(address(template, "preview/"))
+    html = response.content.decode()
+    assert 'name="prompt"' in html and address(template, "try/") in html
+    assert response["X-Frame-Options"] == "SAMEORIGIN"
+    policy = response["Content-Security-Policy"]
+    assert "frame-ancestors 'self'" in policy and "unsafe" not in policy
+    assert admin.get(address(template))["X-Frame-Options"] == "DENY"
+
+
+def test_draft_is_tried_as_oneself_and_users_notice_nothing(admin: Client, staff: Any, server: Any) -> None:
+    template = make_template()
+    studio.change(template, staff, lambda draft: studio.remove(draft, draft_names(template).index("negative_prompt")))
+    data = {"prompt": "a fox", "steps": "4", "cfg": "7", "width": "64", "height": "64", "seed": "5"}
+    response = admin.post(address(template, "try/"), data, headers=HTMX)
+    assert response.status_code == 422
+    assert b"lack" in response.content  # the recordings' server has another checkpoint
+    server.object_info = server.object_info_at = None
+    server.save()
+    response = admin.post(address(template, "try/"), data, headers=HTMX)
+    assert b'class="panel' in response.content
+    generation = Generation.objects.get()
+    assert (generation.user, generation.version.number, generation.version.published_at) == (staff, 2, None)
+    template.refresh_from_db()
+    assert template.published_version is not None and template.published_version.number == 1
+
+
+def test_wrong_values_of_a_try_are_shown_in_the_form(admin: Client, server: Any) -> None:
+    template = make_template()
+    response = admin.post(address(template, "try/"), {"prompt": "", "steps": "999"}, headers=HTMX)
+    assert response.status_code == 422
+    assert b"errorlist" in response.content
+    assert not Generation.objects.exists()
+
+
+def test_result_of_ones_own_becomes_the_cover(admin: Client, staff: Any, owner: Any) -> None:
+    template = make_template()
+    mine = make_output(make_generation(staff, template=template, status=Status.SUCCEEDED)).asset
+    other = make_output(make_generation(owner, template=template, status=Status.SUCCEEDED)).asset
+    assert mine is not None and other is not None
+    html = admin.post(address(template, "cover/")).content.decode()
+    assert str(mine.pk) in html and str(other.pk) not in html
+    for pk in (other.pk, "nonsense", make_asset(staff).pk):
+        assert admin.post(address(template, "cover/"), {"asset": pk}).status_code == 404
+    admin.post(address(template, "cover/"), {"asset": mine.pk})
+    template.refresh_from_db()
+    assert template.cover.name.startswith("covers/")
+
+
+# ---------------------------------------------------------------------------------------------- publishing
+def test_published_draft_is_what_users_run(admin: Client, server: Any) -> None:
+    template = make_template()
+    post(admin, template, "parameters/0/remove/")
+    revision = studio.draft_of(template).revision
+    data = {"revision": revision, "note": "Less", "confirmed": "1"}
+    page = admin.post(address(template, "publish/"), data, follow=True)
+    assert "Version 2 is published." in page.content.decode()
+    template.refresh_from_db()
+    assert template.published_version is not None and template.published_version.note == "Less"
+    assert not TemplateDraft.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [({"revision": "0"}, "Somebody else changed"), ({}, "The servers lack")],
+)
+def test_what_keeps_a_draft_from_being_published_is_said(
+    admin: Client, server: Any, data: dict[str, str], words: str
+) -> None:
+    template = make_template()
+    post(admin, template, "parameters/0/remove/")
+    page = admin.post(address(template, "publish/"), data, follow=True)
+    assert words in page.content.decode()
+    template.refresh_from_db()
+    assert template.published_version is not None and template.published_version.number == 1
+
+
+def test_draft_is_discarded_and_versions_come_back(admin: Client, server: Any) -> None:
+    template = make_template()
+    post(admin, template, "parameters/0/remove/")
+    admin.post(address(template, "discard/"))
+    assert not TemplateDraft.objects.exists()
+    admin.post(address(template, "restore/"), {"number": "1"})
+    assert TemplateDraft.objects.get().source == "Version 1"
+    assert admin.post(address(template, "restore/"), {"number": "7"}).status_code == 404
+
+
+def test_version_that_nothing_can_run_is_not_published_by_accident(admin: Client) -> None:
+    make_server(object_info={"Other": {}}, object_info_at=timezone.now())
+    template = make_template(publish=False)
+    page = admin.post(f"{BASE}{template.pk}/publish/", {"number": "1"}, follow=True)
+    assert "was not published" in page.content.decode()
+    template.refresh_from_db()
+    assert template.published_version is None
+
+
+# -------------------------------------------------------------------------------------------- organisation
+def test_versions_are_compared(admin: Client, server: Any) -> None:
+    template = make_template()
+    post(admin, template, "parameters/0/remove/")
+    html = admin.get(f"{BASE}{template.pk}/compare/").content.decode()
+    assert "removed" in html and "Prompt" in html
+    assert "There is no difference" in admin.get(f"{BASE}{template.pk}/compare/?from=1&to=1").content.decode()
+    assert admin.get(f"{BASE}{template.pk}/compare/?from=9").status_code == 404
+
+
+def test_template_is_duplicated_and_exported(admin: Client, server: Any) -> None:
+    template = make_template()
+    copied = admin.post(f"{BASE}{template.pk}/duplicate/")
+    assert copied["Location"] == address(WorkflowTemplate.objects.get(slug="text-to-image-copy"))
+    exported = admin.get(f"{BASE}{template.pk}/export/")
+    assert exported["Content-Disposition"] == 'attachment; filename="text-to-image.template.json"'
+    again = upload(admin, exported.content, "text-to-image.template.json")
+    made = WorkflowTemplate.objects.get(slug="text-to-image-2")
+    assert again["Location"] == address(made)
+    assert draft_names(made) == draft_names(template)
+
+
+POSTS = [
+    "studio/import/", "studio/expose/", "studio/join/", "studio/keep/", "studio/publish/", "studio/discard/",
+    "studio/restore/", "studio/try/", "studio/cover/", "studio/parameters/0/", "studio/parameters/0/move/",
+    "studio/parameters/0/remove/", "duplicate/", "publish/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_only_who_may_change_templates_changes_anything(owner: Any, client_for: Any, helper: Any, path: str) -> None:
+    template = make_template()
+    for client, expected in (
+        (Client(), 302),
+        (client_for(owner), 302),
+        (helper("view_workflowtemplate"), 403),
+    ):
+        assert client.post(f"{BASE}{template.pk}/{path}").status_code == expected
+    assert client_for(owner).get(f"{BASE}{template.pk}/{path}").status_code in {302, 405}
+    assert not TemplateDraft.objects.exists() and WorkflowTemplate.objects.count() == 1
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_changes_are_no_links(admin: Client, path: str) -> None:
+    assert admin.get(f"{BASE}{make_template().pk}/{path}").status_code == 405
+
+
+def test_importing_is_for_who_may_add(owner: Any, client_for: Any, helper: Any) -> None:
+    for client, expected in ((Client(), 302), (client_for(owner), 302), (helper("view_workflowtemplate"), 403)):
+        assert client.get(f"{BASE}import/").status_code == expected
+        assert upload(client, png(prompt=txt2img_graph())).status_code == expected
+    assert not WorkflowTemplate.objects.exists()
+
+
+def test_titles_and_values_of_strangers_are_shown_as_text(admin: Client, server: Any) -> None:
+    graph = txt2img_graph()
+    graph["6"]["_meta"] = {"title": "<script>alert(1)</script>"}
+    graph["6"]["inputs"]["text"] = "</script><img src=x onerror=alert(1)>"
+    template = make_template(graph=graph)
+    for response in (admin.get(address(template)), post(admin, template, "expose/", node="6", input="text", on="1")):
+        html = response.content.decode()
+        assert "<script>alert" not in html and "<img src=x" not in html
+
+
+def test_two_hundred_nodes_are_imported_and_shown_with_few_queries(
+    admin: Client, server: Any, django_assert_max_num_queries: Any
+) -> None:
+    graph = txt2img_graph()
+    for number in range(200):
+        source = ["8", 0] if number == 0 else [f"n{number - 1}", 0]
+        graph[f"n{number}"] = {"class_type": "ImageInvert", "inputs": {"image": source}}
+    graph["9"]["inputs"]["images"] = ["n199", 0]
+    with django_assert_max_num_queries(25):
+        assert upload(admin, json.dumps(graph).encode(), "many.json").status_code == 302
+    with django_assert_max_num_queries(15):
+        page = admin.get(address(WorkflowTemplate.objects.get()))
+    assert page.content.decode().count("data-node ") == 207

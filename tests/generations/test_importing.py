@@ -1,0 +1,141 @@
+"""Whatever an admin drops becomes a graph, or a sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from generations import importing
+from generations.comfy.graph import GraphError
+from generations.models import Status
+from tests.comfy import test_embedded
+from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, txt2img_graph
+from tests.support.workflows import OBJECT_INFO, editor_workflow, png
+
+pytestmark = pytest.mark.django_db
+
+
+def read(value: Any, info: Any = OBJECT_INFO) -> importing.Imported:
+    return importing.read(value if isinstance(value, bytes) else json.dumps(value).encode(), info)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        txt2img_graph(),
+        {"prompt": txt2img_graph()},
+        {"prompt": txt2img_graph(), "workflow": editor_workflow()},
+        {"output": txt2img_graph(), "workflow": editor_workflow()},
+    ],
+)
+def test_api_format_is_taken_as_it_is(value: Any) -> None:
+    assert read(value).graph == txt2img_graph()
+
+
+@pytest.mark.parametrize("value", [editor_workflow(), {"workflow": editor_workflow()}])
+def test_editor_format_is_converted(value: Any) -> None:
+    imported = read(value)
+    assert imported.graph["3"]["inputs"]["seed"] == 123456789
+    assert imported.parameters is None
+
+
+def test_byte_order_mark_and_blanks_do_no_harm() -> None:
+    assert read(b"\xef\xbb\xbf \n" + json.dumps(txt2img_graph()).encode()).graph == txt2img_graph()
+
+
+def test_nodes_that_no_result_needs_are_left_out() -> None:
+    workflow = editor_workflow()
+    workflow["nodes"].append({**workflow["nodes"][1], "id": 99, "inputs": []})
+    imported = read(workflow)
+    assert "99" not in imported.graph
+    assert "1 of 8 nodes" in imported.notes[0]
+
+
+def test_picture_with_both_gives_what_ran() -> None:
+    imported = read(png(prompt=txt2img_graph(), workflow=editor_workflow()))
+    assert imported.graph == txt2img_graph()
+
+
+def test_picture_with_the_editors_workflow_alone_is_converted() -> None:
+    assert read(png(workflow=editor_workflow())).graph["3"]["inputs"]["seed"] == 123456789
+
+
+@pytest.mark.parametrize("kind", ["webp", "mp4", "webm", "flac", "mp3", "latent"])
+def test_other_files_carry_workflows_too(kind: str) -> None:
+    assert read(test_embedded.FILES[kind]()).graph["3"]["class_type"] == "KSampler"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "This is empty"),
+        (b"   \n", "This is empty"),
+        (b'{"1": {"class_type"', "cut off"),
+        (b"[]", "no workflow"),
+        (b"{}", "no workflow"),
+        (b'{"nodes": [], "links": []}', "Nothing in this workflow would run"),
+        (b"hello", "carries no workflow"),
+        (png(), "a PNG without a workflow"),
+        (json.dumps({"format": "comfysaas-template", "revision": 99}).encode(), "newer comfysaas"),
+    ],
+)
+def test_refusal_says_what_to_do(content: bytes, words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        read(content)
+
+
+def test_editor_format_needs_the_node_types_of_a_server() -> None:
+    with pytest.raises(GraphError, match="Check now"):
+        read(editor_workflow(), None)
+
+
+def test_too_large_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "MAX_BYTES", 100)
+    with pytest.raises(GraphError, match="larger than"):
+        read(b"x" * 101)
+
+
+def test_own_result_gives_back_template_and_inputs(owner: Any) -> None:
+    generation = make_generation(
+        owner,
+        template=make_template("ours", title="Ours"),
+        status=Status.SUCCEEDED,
+        inputs={"prompt": "a fox", "seed": str(2**64 - 1), "steps": 9, "width": 256},
+    )
+    mark = {"generation": str(generation.pk), "template": "ours", "version": 1}
+    imported = read(png(prompt={"1": {"class_type": "X", "inputs": {}}}, comfysaas=mark))
+    assert imported.parameters is not None
+    defaults = {each["name"]: each.get("default") for each in imported.parameters}
+    assert (defaults["prompt"], defaults["steps"], defaults["width"]) == ("a fox", 9, 256)
+    assert defaults["seed"] is None  # a template with a fixed seed would make the same picture for everybody
+    assert imported.graph["3"]["inputs"]["seed"] == 2**64 - 1
+    assert imported.graph["6"]["inputs"]["text"] == "a fox"
+    assert "Ours" in imported.notes[0]
+    assert importing.origin_of(png(prompt={}, comfysaas=mark)) == generation
+
+
+def test_own_result_without_metadata_is_known_by_its_bytes(owner: Any) -> None:
+    generation = make_generation(owner, status=Status.SUCCEEDED)
+    content = png("green")
+    make_output(generation, asset=make_asset(owner, content))
+    assert importing.origin_of(content) == generation
+    assert read(content).parameters is not None
+    assert importing.origin_of(png("blue")) is None
+
+
+@pytest.mark.parametrize("claimed", ["no-id", "", None, 5, "00000000-0000-4000-8000-000000000000"])
+def test_strange_mark_is_read_like_any_other_picture(claimed: Any) -> None:
+    imported = read(png(prompt=txt2img_graph(), comfysaas={"generation": claimed}))
+    assert imported.graph == txt2img_graph()
+    assert imported.notes == [importing.NOT_OURS]
+
+
+def test_node_types_of_all_enabled_servers_count() -> None:
+    assert importing.known_nodes() is None
+    one = make_server("one", object_info={"A": {}})
+    make_server("two", "http://127.0.0.1:2", object_info={"B": {}})
+    make_server("off", "http://127.0.0.1:3", object_info={"C": {}}, is_enabled=False)
+    assert set(importing.known_nodes() or {}) == {"A", "B"}
+    assert set(importing.known_nodes(one) or {}) == {"A"}

@@ -1,0 +1,312 @@
+"""Drafts and versions: what becomes of a template in the studio."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from generations import importing, packages, studio
+from generations.importing import Imported
+from generations.models import Status, TemplateDraft, TemplateVersion, WorkflowTemplate
+from tests.support.factories import (
+    CHECKPOINT,
+    make_asset,
+    make_generation,
+    make_output,
+    make_server,
+    make_template,
+    txt2img_graph,
+)
+from tests.support.workflows import OBJECT_INFO, with_models
+
+pytestmark = pytest.mark.django_db
+
+
+def names(draft: TemplateDraft) -> list[str]:
+    return [each["name"] for each in draft.parameters]
+
+
+def new_template(user: Any, graph: Any = None, **options: Any) -> WorkflowTemplate:
+    made, _notes = studio.create(user, Imported(graph or txt2img_graph()), object_info=OBJECT_INFO, **options)
+    return made
+
+
+def test_new_template_is_a_draft_with_proposals(staff: Any) -> None:
+    template = new_template(staff, source="my_first-workflow.json")
+    assert (template.title, template.slug) == ("My first workflow", "my-first-workflow")
+    assert template.published_version is None and not template.versions.exists()
+    draft = studio.draft_of(template)
+    assert names(draft)[:2] == ["prompt", "negative_prompt"]
+    assert (draft.source, draft.changed_by) == ("my_first-workflow.json", staff)
+    assert WorkflowTemplate.objects.published().count() == 0
+
+
+def test_addresses_are_unique(staff: Any) -> None:
+    assert [new_template(staff, title="Same").slug for _ in range(3)] == ["same", "same-2", "same-3"]
+    assert new_template(staff, title="日本").slug == "template"
+
+
+def test_publishing_makes_a_version_and_ends_the_draft(staff: Any) -> None:
+    template = new_template(staff)
+    version = studio.publish(template, staff, object_info=OBJECT_INFO, note="First")
+    template.refresh_from_db()
+    assert template.published_version == version
+    assert (version.number, version.note, version.created_by) == (1, "First", staff)
+    assert version.published_at is not None
+    assert not TemplateDraft.objects.exists()
+    assert studio.draft_of(template).is_like(version)
+
+
+def test_draft_leaves_what_users_run_alone(staff: Any) -> None:
+    template = make_template()
+    studio.change(template, staff, lambda draft: studio.remove(draft, 0))
+    template.refresh_from_db()
+    assert template.published_version is not None
+    assert "prompt" in [each["name"] for each in template.published_version.parameters]
+    assert "prompt" not in names(studio.draft_of(template))
+
+
+def test_trying_makes_a_version_that_is_not_published_and_the_same_one_is_not_made_twice(staff: Any) -> None:
+    template = make_template()
+    studio.change(template, staff, lambda draft: studio.remove(draft, 0))
+    tried = studio.freeze(template, staff, object_info=None)
+    assert (tried.number, tried.published_at) == (2, None)
+    assert studio.freeze(template, staff, object_info=None) == tried
+    template.refresh_from_db()
+    assert template.published_version is not None and template.published_version.number == 1
+    assert studio.publish(template, staff, object_info=None, note="Fine") == tried
+    tried.refresh_from_db()
+    assert (tried.note, tried.published_at is not None) == ("Fine", True)
+
+
+def test_draft_that_changed_meanwhile_is_not_published(staff: Any) -> None:
+    template = new_template(staff)
+    seen = studio.draft_of(template).revision
+    studio.change(template, staff, lambda draft: studio.remove(draft, 0))
+    with pytest.raises(studio.StaleDraftError):
+        studio.publish(template, staff, object_info=None, revision=seen)
+    assert not template.versions.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("steps", {"minimum": 30, "maximum": 10}, "greater than the maximum"),
+        ("steps", {"minimum": 0}, "nothing below 1"),
+        ("steps", {"name": "prompt"}, "same name"),
+        ("cfg", {"type": "text", "minimum": None, "maximum": None, "step": None}, "does not fit"),
+    ],
+)
+def test_what_is_wrong_keeps_it_from_becoming_a_version(staff: Any, name: str, changes: Any, words: str) -> None:
+    template = new_template(staff)
+    draft = studio.draft_of(template)
+    position = names(draft).index(name)
+    studio.change(
+        template, staff, lambda draft: studio.redefine(draft, position, {**draft.parameters[position], **changes})
+    )
+    with pytest.raises(studio.DraftError, match=words):
+        studio.publish(template, staff, object_info=OBJECT_INFO)
+    assert not template.versions.exists()
+    assert studio.valid_parameters(studio.draft_of(template))  # the others can be previewed
+
+
+def test_empty_draft_is_no_version(staff: Any) -> None:
+    template = WorkflowTemplate.objects.create(slug="x", title="X")
+    with pytest.raises(studio.DraftError, match="no workflow"):
+        studio.freeze(template, staff, object_info=None)
+
+
+def test_what_no_server_can_run_needs_a_confirmation(staff: Any) -> None:
+    make_server(object_info=with_models("other.safetensors"), object_info_at=timezone.now())
+    template = new_template(staff)
+    studio.change(template, staff, lambda draft: studio.hide(draft, ("4", "ckpt_name")))
+    with pytest.raises(studio.UnfitError, match=CHECKPOINT):
+        studio.publish(template, staff, object_info=OBJECT_INFO)
+    assert not template.versions.exists()
+    assert studio.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True).number == 1
+
+
+def test_another_workflow_keeps_what_still_fits(staff: Any) -> None:
+    template = make_template()
+    graph = txt2img_graph()
+    graph["7"]["inputs"]["text"] = "something else"
+    graph["3"]["class_type"] = "KSamplerOther"
+    del graph["5"]
+    graph["5b"] = {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}
+    graph["3"]["inputs"]["latent_image"] = ["5b", 0]
+    draft, notes = studio.put(template, staff, Imported(graph), object_info=OBJECT_INFO)
+    assert names(draft) == ["prompt", "negative_prompt"]
+    assert "Seed" in notes[0] and "Width" in notes[0]
+
+
+def test_what_comes_with_the_workflow_goes_before_what_there_was(staff: Any) -> None:
+    template = make_template()
+    given = [{"name": "only", "type": "text", "label": "Only", "bindings": [{"node_id": "6", "input_name": "text"}]}]
+    draft, _notes = studio.put(template, staff, Imported(txt2img_graph(), parameters=given), object_info=None)
+    assert names(draft) == ["only"]
+
+
+# --------------------------------------------------------------------------------------------- parameters
+def drafted(**fields: Any) -> TemplateDraft:
+    return TemplateDraft(template=WorkflowTemplate(), graph=txt2img_graph(), **fields)
+
+
+def test_exposed_input_is_described_by_its_part_in_the_graph() -> None:
+    draft = drafted()
+    assert studio.expose(draft, ("7", "text"), OBJECT_INFO) == "negative_prompt"
+    assert studio.expose(draft, ("6", "text"), OBJECT_INFO) == "prompt"
+    assert studio.expose(draft, ("9", "filename_prefix"), OBJECT_INFO) == "filename_prefix"
+    assert studio.expose(draft, ("6", "text"), OBJECT_INFO) == ""  # it is already
+    assert studio.expose(draft, ("3", "model"), OBJECT_INFO) == ""  # a link
+    assert studio.expose(draft, ("404", "x"), OBJECT_INFO) == ""
+    assert names(draft) == ["negative_prompt", "prompt", "filename_prefix"]
+    assert studio.faults(draft, OBJECT_INFO) == {}
+
+
+def test_hidden_input_takes_its_parameter_along_when_it_was_the_last() -> None:
+    draft = drafted()
+    studio.expose(draft, ("5", "width"), OBJECT_INFO)
+    studio.join(draft, ("5", "height"), "width")
+    assert len(draft.parameters[0]["bindings"]) == 2
+    studio.hide(draft, ("5", "width"))
+    assert [each["input_name"] for each in draft.parameters[0]["bindings"]] == ["height"]
+    studio.hide(draft, ("5", "height"))
+    assert draft.parameters == []
+
+
+def test_parameters_move_and_go() -> None:
+    draft = drafted()
+    for place in (("6", "text"), ("7", "text"), ("3", "steps")):
+        studio.expose(draft, place, OBJECT_INFO)
+    studio.move(draft, 2, 0)
+    assert names(draft) == ["steps", "prompt", "negative_prompt"]
+    studio.move(draft, 0, 99)
+    studio.move(draft, 7, 0)
+    assert names(draft) == ["prompt", "negative_prompt", "steps"]
+    studio.remove(draft, 1)
+    assert names(draft) == ["prompt", "steps"]
+
+
+def test_results_of_nodes_are_kept_or_not() -> None:
+    draft = drafted()
+    outputs = ("a", "b", "c")
+    studio.keep_results(draft, "b", False, outputs)
+    assert draft.output_nodes == ["a", "c"]
+    studio.keep_results(draft, "b", True, outputs)
+    assert draft.output_nodes == []  # all of them
+
+
+def test_graph_of_the_draft_is_never_changed() -> None:
+    draft = drafted()
+    before = copy.deepcopy(draft.graph)
+    for place in (("6", "text"), ("3", "seed")):
+        studio.expose(draft, place, OBJECT_INFO)
+    studio.hide(draft, ("3", "seed"))
+    assert draft.graph == before
+
+
+# ------------------------------------------------------------------------------------------ organisation
+def test_old_version_becomes_the_draft(staff: Any) -> None:
+    template = make_template()
+    first = template.versions.get(number=1)
+    template.add_version(graph={"1": {"class_type": "X", "inputs": {}}}, parameters=[], publish=True)
+    studio.restore(template, staff, first)
+    draft = studio.draft_of(template)
+    assert draft.is_like(first)
+    assert draft.source == "Version 1"
+    template.refresh_from_db()
+    assert template.published_version is not None and template.published_version.number == 2
+
+
+def test_copy_has_the_draft_the_groups_and_a_cover_of_its_own(staff: Any) -> None:
+    template = make_template(category="People", tags=["x"])
+    studio.set_cover_from(template, make_asset(staff))
+    studio.change(template, staff, lambda draft: studio.remove(draft, 0))
+    copied = studio.duplicate(template, staff)
+    assert (copied.title, copied.slug, copied.category) == ("Text to image (copy)", "text-to-image-copy", "People")
+    assert copied.published_version is None
+    assert names(studio.draft_of(copied)) == names(studio.draft_of(template))
+    assert copied.cover.name != template.cover.name
+    copied.cover.delete()
+    assert template.cover.storage.exists(template.cover.name)
+
+
+def test_cover_must_be_a_picture(staff: Any) -> None:
+    template = make_template()
+    with pytest.raises(ValueError, match="video/mp4"):
+        studio.set_cover_from(template, make_asset(staff, content_type="video/mp4"))
+
+
+def test_package_carries_a_template_to_another_installation(staff: Any) -> None:
+    template = make_template(category="People", tags=["x"], description="**Bold**", credits_cost=3)
+    template.output_nodes = []
+    studio.set_cover_from(template, make_asset(staff))
+    version = template.versions.get()
+    package = packages.write(template, version)
+    WorkflowTemplate.objects.update(published_version=None)
+    TemplateVersion.objects.all().delete()
+    WorkflowTemplate.objects.all().delete()
+    imported = importing.read(json.dumps(package).encode(), None)
+    made, _notes = studio.create(staff, imported, object_info=None)
+    assert (made.title, made.category, made.tags, made.description, made.credits_cost) == (
+        "Text to image", "People", ["x"], "**Bold**", 3
+    )  # fmt: skip
+    draft = studio.draft_of(made)
+    assert (draft.graph, draft.parameters) == (version.graph, version.parameters)
+    with made.cover.open("rb") as file:
+        assert file.read(4) == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"revision": 99}, "newer"),
+        ({"graph": None}, "no workflow"),
+        ({"parameters": [{"name": "x"}]}, "damaged"),
+        ({"output_nodes": ["404"]}, "does not have"),
+    ],
+)
+def test_damaged_package_is_refused(changes: Any, words: str) -> None:
+    template = make_template()
+    package = {**packages.write(template, template.versions.get()), **changes}
+    with pytest.raises(importing.GraphError, match=words):
+        packages.read(package)
+
+
+@pytest.mark.parametrize("cover", ["no base64!", "aGVsbG8=", 5, "A" * 20_000_000])
+def test_package_with_a_damaged_cover_is_read_without_it(cover: Any) -> None:
+    template = make_template()
+    package = {**packages.write(template, template.versions.get()), "cover": cover, "title": 5, "tags": "x"}
+    details = packages.read(package).details
+    assert not {"cover", "title", "tags"} & details.keys()
+
+
+def test_results_that_are_not_kept_are_not_stored(staff: Any, owner: Any) -> None:
+    from generations import tasks
+
+    template = make_template(publish=False)
+    version = template.add_version(graph=txt2img_graph(), parameters=[], output_nodes=["9"], publish=True)
+    generation = make_generation(
+        owner, template=template, status=Status.STORING,
+        upstream_outputs={"9": {"text": ["kept"]}, "12": {"text": ["left"]}, "9.0.1": {"text": ["also"]}},
+    )  # fmt: skip
+    assert generation.version == version
+    tasks.store_outputs(str(generation.pk))
+    generation.refresh_from_db()
+    assert generation.status == Status.SUCCEEDED
+    assert [each.value for each in generation.outputs.order_by("position")] == ["kept", "also"]
+
+
+def test_cover_from_a_result_replaces_the_old_file(staff: Any, django_capture_on_commit_callbacks: Any) -> None:
+    template = make_template()
+    output = make_output(make_generation(staff, template=template, status=Status.SUCCEEDED))
+    assert output.asset is not None
+    studio.set_cover_from(template, output.asset)
+    old = template.cover.name
+    with django_capture_on_commit_callbacks(execute=True):
+        studio.set_cover_from(template, output.asset)
+    assert not template.cover.storage.exists(old)

@@ -1,0 +1,37 @@
+"""Workflows in every form that can be imported."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+CASES = Path(__file__).parents[1] / "comfy" / "conversion"
+OBJECT_INFO: dict[str, Any] = json.loads((CASES / "object_info.json").read_text())
+
+
+def with_models(*names: str) -> dict[str, Any]:
+    """What a real server told, and that it has these checkpoints."""
+    info: dict[str, Any] = json.loads(json.dumps(OBJECT_INFO))
+    info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] = list(names)
+    return info
+
+
+def editor_workflow(name: str = "primitive_seed") -> dict[str, Any]:
+    """A text to picture workflow as the editor saves it."""
+    found: dict[str, Any] = json.loads((CASES / "handmade" / f"{name}.ui.json").read_text())
+    return found
+
+
+def png(color: str = "red", **texts: Any) -> bytes:
+    """A picture with these texts, as JSON, in its metadata."""
+    info = PngInfo()
+    for key, value in texts.items():
+        info.add_text(key, json.dumps(value))
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), color).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
