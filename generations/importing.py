@@ -145,7 +145,8 @@ def find_origin(data: bytes, extra: Mapping[str, object]) -> Generation | None:
     rows = Generation.objects.select_related("version__template")
     mark = extra.get(MARK)
     claimed = mark.get("generation") if isinstance(mark, Mapping) else None
-    found = rows.filter(pk=_uuid(claimed)).first() if isinstance(claimed, str) else None
+    pk = _uuid(claimed) if isinstance(claimed, str) else None
+    found = rows.filter(pk=pk).first() if pk else None
     return found or rows.filter(outputs__asset__hash=f"blake3:{blake3(data).hexdigest()}").first()
 
 

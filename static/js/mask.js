@@ -1,6 +1,7 @@
 // Draws a mask over the picture that it belongs to: white is painted anew, black stays. On every change the mask goes
 // into the file input of its field as a grey PNG of the picture's own size, so that the form is sent as any other.
 const UNDO_STEPS = 20;
+const TINT = [143, 91, 255]; // of what is painted, so that it shows on white pictures, too
 
 function prepare(input) {
   if (input.dataset.hasEditor) return;
@@ -45,7 +46,7 @@ function build(input) {
   const root = element("div", { className: "mask-editor", hidden: true }, tools, stage, hint);
   input.before(root);
 
-  // What is painted is opaque white; everything else is transparent, so that the picture shines through.
+  // What is painted is opaque; everything else is transparent, so that the picture shines through.
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const past = [];
   let isErasing = false;
@@ -65,7 +66,7 @@ function build(input) {
   const width = () => (Math.max(canvas.width, canvas.height) * size.value) / 250;
   const stroke = (from, to) => {
     context.globalCompositeOperation = isErasing ? "destination-out" : "source-over";
-    Object.assign(context, { strokeStyle: "#fff", lineWidth: width(), lineCap: "round", lineJoin: "round" });
+    Object.assign(context, { strokeStyle: `rgb(${TINT})`, lineWidth: width(), lineCap: "round", lineJoin: "round" });
     context.beginPath();
     context.moveTo(from.x, from.y);
     context.lineTo(to.x + 0.01, to.y);
@@ -142,8 +143,7 @@ function build(input) {
     remember();
     const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
     for (let index = 0; index < pixels.data.length; index += 4) {
-      pixels.data[index] = pixels.data[index + 1] = pixels.data[index + 2] = 255;
-      pixels.data[index + 3] = 255 - pixels.data[index + 3];
+      pixels.data.set([...TINT, 255 - pixels.data[index + 3]], index);
     }
     context.putImageData(pixels, 0, 0);
     write();
@@ -165,8 +165,13 @@ function build(input) {
     }
     const flat = element("canvas", { width: canvas.width, height: canvas.height });
     const target = flat.getContext("2d");
-    target.fillRect(0, 0, flat.width, flat.height);
     target.drawImage(canvas, 0, 0);
+    target.globalCompositeOperation = "source-in";
+    target.fillStyle = "#fff";
+    target.fillRect(0, 0, flat.width, flat.height);
+    target.globalCompositeOperation = "destination-over";
+    target.fillStyle = "#000";
+    target.fillRect(0, 0, flat.width, flat.height);
     const name = `${input.name}.png`;
     // Synchronous, so that a form that is sent at once has it.
     const bytes = Uint8Array.from(atob(flat.toDataURL("image/png").split(",")[1]), (each) => each.charCodeAt(0));
@@ -183,8 +188,7 @@ function build(input) {
     context.drawImage(mask, 0, 0, canvas.width, canvas.height);
     const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
     for (let index = 0; index < pixels.data.length; index += 4) {
-      pixels.data[index + 3] = pixels.data[index];
-      pixels.data[index] = pixels.data[index + 1] = pixels.data[index + 2] = 255;
+      pixels.data.set([...TINT, pixels.data[index]], index);
     }
     context.putImageData(pixels, 0, 0);
   }

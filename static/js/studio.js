@@ -6,6 +6,7 @@ for (const form of document.querySelectorAll("[data-drop]")) {
   const input = form.querySelector("input[type=file]");
   const zone = form.querySelector(".studio-drop");
   const name = form.querySelector("[data-drop-name]");
+  input.hasChangeListener = true; // else the theme writes the file's name into the next text field
   input.addEventListener("change", () => {
     if (input.files.length) name.textContent = input.files[0].name;
   });

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import io
 import re
 import signal
 import stat
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.support.processes import Process, Standalone
 from tests.support.waiting import eventually
@@ -185,28 +188,143 @@ def test_a_wrong_value_is_shown_at_its_field_without_losing_the_rest(page: Page)
 
 
 @pytest.mark.browser
-def test_the_admin_publishes_a_template_and_a_user_runs_it(page: Page) -> None:
-    from tests.support.factories import txt2img_graph
-
+def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
+    page: Page, browser: Browser, server: Standalone, tmp_path: Path
+) -> None:
+    """Drop a PNG, toggle three parameters, look at the form, try it, publish it; then somebody else runs it."""
+    with client_of(server) as client:
+        pk = job(client, prompt="a violet fox")
+        eventually(lambda: status(client, pk) == "succeeded")
+        output = client.get(f"jobs/{pk}").json()["outputs"][0]
+        plain = strip_mark(client.get(output["url"], follow_redirects=True).content)
     page.goto("/accounts/login/?next=/admin/generations/workflowtemplate/add/")
     page.get_by_label("E-mail address").fill("admin@example.com")
     page.get_by_label("Password").fill(ADMIN)
     page.get_by_role("button", name="Sign in").click()
-    page.locator("input[name=title]").fill("Made in the admin")
-    page.locator("input[name=slug]").fill("made-in-the-admin")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.locator("textarea[name=workflow]").fill(json.dumps(txt2img_graph()))
-    page.get_by_role("button", name="Next").click()
-    node = page.locator("fieldset", has=page.locator("legend", has_text="node 6"))
-    node.locator("input[type=checkbox]").first.check()
-    page.get_by_role("button", name="Save and publish").click()
+    expect(page.locator(".studio-drop")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    drop(page, ".studio-drop", "violet-fox.png", plain)
+    expect(page.get_by_role("heading", name="Violet fox").first).to_be_visible(timeout=BROWSER_MS)
+    form = page.frame_locator("iframe")
+    expect(form.get_by_label("Prompt", exact=True)).to_have_value("a violet fox")
+
+    # Two go, one comes: the form beside it follows.
+    for name in ("cfg", "batch_size"):
+        page.locator(f"[data-input={name}]").uncheck()
+    page.get_by_placeholder("Search nodes and inputs").fill("save")
+    page.locator("[data-input=filename_prefix]").check()
+    page.get_by_placeholder("Search nodes and inputs").fill("")
+    expect(page.locator(".studio-parameter summary strong")).to_have_text(
+        [
+            *("Prompt", "Negative prompt", "Width", "Height", "Seed", "Checkpoint", "Steps"),
+            *("Sampler", "Scheduler", "Denoise", "File name prefix"),
+        ]
+    )
+    steps = page.locator("[data-parameter=steps]")
+    steps.locator("summary").first.click()
+    steps.get_by_label("Minimum").fill("9")
+    steps.get_by_label("Maximum").fill("5")
+    steps.get_by_label("Maximum").press("Tab")
+    expect(steps.locator("[data-field=minimum] .studio-fault p")).to_contain_text("greater than the maximum")
+    expect(page.get_by_role("button", name="Publish")).to_be_disabled()
+    steps.get_by_label("Minimum").fill("1")
+    steps.get_by_label("Minimum").press("Tab")
+    expect(page.get_by_role("button", name="Publish")).to_be_enabled()
+    expect(form.locator("input[name=batch_size]")).to_have_count(0)
+    expect(form.locator("input[name=steps]")).to_have_attribute("max", "5")
+
+    form.get_by_role("button", name="Generate").click()
+    expect(form.locator(".panel .badge")).to_have_text("Done", timeout=BROWSER_MS)
+    page.get_by_role("button", name="Cover …").click()
+    page.locator(".studio-covers button").first.click()
+    expect(page.get_by_text("This result is the cover now.")).to_be_visible()
+    page.get_by_role("button", name="Publish").click()
     expect(page.get_by_text("Version 1 is published.")).to_be_visible()
-    page.goto("/")
-    page.get_by_role("link", name="Made in the admin").click()
-    expect(page.locator("textarea")).to_have_count(1)
-    page.locator("textarea").fill("a fox")
+
+    context = browser.new_context(base_url=server.url)
+    user = context.new_page()
+    sign_in(user, "demo@example.com", DEMO)
+    user.get_by_role("link", name="Violet fox").click()
+    expect(user.locator("input[name=batch_size]")).to_have_count(0)
+    user.get_by_label("Prompt", exact=True).fill("a green fox")
+    user.get_by_role("button", name="Generate").click()
+    expect(user.locator(".panel .badge")).to_have_text("Done", timeout=BROWSER_MS)
+    # The result leads back to the form that made it.
+    with user.expect_download() as download:
+        user.get_by_role("link", name="Download").click()
+    download.value.save_as(tmp_path / "result.png")
+    user.goto("/")
+    user.get_by_label("Go on from a result of yours").set_input_files(tmp_path / "result.png")
+    expect(user.get_by_label("Prompt", exact=True)).to_have_value("a green fox")
+    context.close()
+
+
+def strip_mark(content: bytes) -> bytes:
+    """As a ComfyUI that is not ours makes it: with the graph that ran, and without a word of where."""
+    image = Image.open(io.BytesIO(content))
+    info = PngInfo()
+    info.add_text("prompt", str(image.info["prompt"]))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def drop(page: Page, selector: str, name: str, content: bytes) -> None:
+    """What a browser does when a file is dropped."""
+    transfer = page.evaluate_handle(
+        """([name, text]) => {
+            const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            return transfer;
+        }""",
+        [name, base64.b64encode(content).decode()],
+    )
+    page.dispatch_event(selector, "drop", {"dataTransfer": transfer})
+
+
+@pytest.mark.browser
+def test_a_mask_is_drawn_and_only_that_part_is_made_anew(page: Page, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (256, 192), "#4080c0").save(photo)
+    sign_in(page, "demo@example.com", DEMO)
+    page.goto("/templates/inpaint/")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".type-mask .errorlist")).to_be_visible()  # nothing was chosen or painted
+    page.get_by_label("Your picture").set_input_files(photo)
+    canvas = page.locator(".mask-stage canvas")
+    expect(canvas).to_be_visible()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.05, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.5, steps=6)
+    page.mouse.up()
+    canvas.press("Space")  # the middle, by keyboard
+    page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Generate").click()
     expect(page.locator(".panel .badge")).to_have_text("Done", timeout=BROWSER_MS)
+    result = page.locator(".panel .output img")
+    assert pixel(result, 0.15, 0.5) != [64, 128, 192]
+    assert pixel(result, 0.8, 0.5) == [64, 128, 192]
+    assert pixel(result, 0.5, 0.5) == [64, 128, 192]  # taken back
+
+
+def pixel(image: Locator, x: float, y: float) -> list[int]:
+    """Red, green and blue at that part of its width and height."""
+    found: list[int] = image.evaluate(
+        """async (img, [x, y]) => {
+            await img.decode();
+            const size = { width: img.naturalWidth, height: img.naturalHeight };
+            const canvas = Object.assign(document.createElement("canvas"), size);
+            const context = canvas.getContext("2d");
+            context.drawImage(img, 0, 0);
+            return [...context.getImageData(x * canvas.width, y * canvas.height, 1, 1).data].slice(0, 3);
+        }""",
+        [x, y],
+    )
+    return found
 
 
 @pytest.mark.browser
