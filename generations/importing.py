@@ -25,6 +25,7 @@ from generations.parameters.bind import bind
 
 MAX_BYTES = 256 * 1024 * 1024
 MARK = "comfysaas"
+MERGED_AT_ONCE = 3
 NO_SERVER = (
     "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
     "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
@@ -43,13 +44,26 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
 
-def known_nodes(server: ComfyServer | None = None) -> dict[str, Any] | None:
-    """The node classes of that server, or of all enabled ones together; None while none has been asked yet."""
+def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
+    """The node classes of that server, or of all enabled ones together; None while none has been asked yet.
+
+    Megabytes of JSON: what was merged last is kept until one of the servers tells something new.
+    """
     servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
-    merged: dict[str, Any] = {}
-    for row in servers.exclude(object_info=None).only("object_info"):
-        merged = {**(row.object_info or {}), **merged}
-    return merged or None
+    known = servers.exclude(object_info=None)
+    key = tuple(known.order_by("pk").values_list("pk", "object_info_at"))
+    found = _merged.get(key)
+    if found is None:
+        found = {}
+        for object_info in known.order_by("-pk").values_list("object_info", flat=True):
+            found |= object_info or {}
+        if len(_merged) >= MERGED_AT_ONCE:
+            _merged.clear()
+        _merged[key] = found
+    return found or None
+
+
+_merged: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
 def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
