@@ -54,7 +54,7 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
     def search(self, text: str) -> Self:
         """Those with all these words in their title, description, category or tags."""
         rows = self
-        for word in text.split()[:10]:
+        for word in text.replace("\x00", " ").split()[:10]:  # PostgreSQL cannot compare with a NUL
             # Tags are a JSON list; as text it contains the word where a tag does.
             tagged = models.Q(tags_text__icontains=word)
             named = models.Q(title__icontains=word) | models.Q(description__icontains=word)
