@@ -7,7 +7,7 @@ import io
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from blake3 import blake3
 
@@ -26,6 +26,7 @@ from generations.parameters.bind import bind
 MAX_BYTES = 256 * 1024 * 1024
 MARK = "comfysaas"
 MERGED_AT_ONCE = 3
+CHUNK_BYTES = 1024 * 1024
 NO_SERVER = (
     "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
     "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
@@ -81,7 +82,7 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
     try:
         embedded = read_embedded(io.BytesIO(data))
     except NoWorkflowError as error:
-        origin = find_origin(data, {})  # of ours, but made by a ComfyUI that writes nothing into files
+        origin = find_origin(io.BytesIO(data), {})  # of ours, but made by a ComfyUI that writes nothing into files
         if origin is None:
             raise GraphError(str(error)) from error
         return _read_own(origin)
@@ -134,7 +135,7 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
 
 
 def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:
-    origin = find_origin(data, embedded.extra)
+    origin = find_origin(io.BytesIO(data), embedded.extra)
     if origin is not None:
         return _read_own(origin)
     notes = [NOT_OURS] if MARK in embedded.extra else []
@@ -145,23 +146,29 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     return Imported(imported.graph, notes=[*notes, *imported.notes])
 
 
-def origin_of(data: bytes) -> Generation | None:
-    """The generation that made this file; None for any other file."""
+def origin_of(file: BinaryIO) -> Generation | None:
+    """The generation that made this file; None for any other file. In constant memory but for the file's texts."""
     try:
-        extra = read_embedded(io.BytesIO(data)).extra
+        extra = read_embedded(file).extra
     except NoWorkflowError:
         extra = {}
-    return find_origin(data, extra)
+    return find_origin(file, extra)
 
 
-def find_origin(data: bytes, extra: Mapping[str, object]) -> Generation | None:
+def find_origin(file: BinaryIO, extra: Mapping[str, object]) -> Generation | None:
     """The generation that made this file: by what ComfyUI wrote into it, else by its bytes."""
     rows = Generation.objects.select_related("version__template")
     mark = extra.get(MARK)
     claimed = mark.get("generation") if isinstance(mark, Mapping) else None
     pk = _uuid(claimed) if isinstance(claimed, str) else None
     found = rows.filter(pk=pk).first() if pk else None
-    return found or rows.filter(outputs__asset__hash=f"blake3:{blake3(data).hexdigest()}").first()
+    if found is not None:
+        return found
+    hasher = blake3()
+    file.seek(0)
+    while chunk := file.read(CHUNK_BYTES):
+        hasher.update(chunk)
+    return rows.filter(outputs__asset__hash=f"blake3:{hasher.hexdigest()}").first()
 
 
 def _uuid(text: str) -> uuid.UUID | None:

@@ -39,7 +39,7 @@ class Asset(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(size_bytes__gte=0), name="asset_size_positive")]
-        indexes = [models.Index(fields=["user", "hash"], name="asset_user_hash")]
+        indexes = [models.Index(fields=["hash", "user"], name="asset_hash_user")]
 
     def __str__(self) -> str:
         return self.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -54,7 +54,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
 def open_result(request: HttpRequest) -> HttpResponse:
     """A result of one's own, as a file, leads back to the form that made it, filled in as it was."""
     file = request.FILES.get("file")
-    origin = importing.origin_of(file.read(importing.MAX_BYTES)) if file else None
+    origin = importing.origin_of(cast("BinaryIO", file.file)) if file else None
     if origin is None or origin.user_id != request.user.pk:
         messages.error(request, "This is no result of yours, or it was changed since.")
         return redirect("gallery")

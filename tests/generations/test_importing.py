@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -113,16 +114,16 @@ def test_own_result_gives_back_template_and_inputs(owner: Any) -> None:
     assert imported.graph["3"]["inputs"]["seed"] == 2**64 - 1
     assert imported.graph["6"]["inputs"]["text"] == "a fox"
     assert "Ours" in imported.notes[0]
-    assert importing.origin_of(png(prompt={}, comfysaas=mark)) == generation
+    assert importing.origin_of(io.BytesIO(png(prompt={}, comfysaas=mark))) == generation
 
 
 def test_own_result_without_metadata_is_known_by_its_bytes(owner: Any) -> None:
     generation = make_generation(owner, status=Status.SUCCEEDED)
     content = png("green")
     make_output(generation, asset=make_asset(owner, content))
-    assert importing.origin_of(content) == generation
+    assert importing.origin_of(io.BytesIO(content)) == generation
     assert read(content).parameters is not None
-    assert importing.origin_of(png("blue")) is None
+    assert importing.origin_of(io.BytesIO(png("blue"))) is None
 
 
 @pytest.mark.parametrize("claimed", ["no-id", "", None, 5, "00000000-0000-4000-8000-000000000000"])

@@ -332,7 +332,7 @@ def test_the_api_documentation_works_in_a_browser(page: Page) -> None:
     sign_in(page, "demo@example.com", DEMO)
     page.get_by_role("link", name="API").click()
     expect(page.get_by_text("/api/v2/templates/{slug}/jobs")).to_be_visible()
-    page.get_by_text("/api/v2/templates", exact=True).click()
+    page.get_by_text("/api/v2/templates", exact=True).first.click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table tr.response .response-col_status").first).to_contain_text("200")
