@@ -110,7 +110,7 @@ def _carried_over(parameters: list[Definition], old: Graph, new: Graph) -> tuple
             binding
             for binding in definition.get("bindings", ())
             if _is_constant(new, (binding["node_id"], binding["input_name"]))
-            and new[binding["node_id"]]["class_type"] == old[binding["node_id"]]["class_type"]
+            and new[binding["node_id"]]["class_type"] == old.get(binding["node_id"], {}).get("class_type")
         ]
         if bindings:
             kept.append({**definition, "bindings": bindings})

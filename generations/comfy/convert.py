@@ -80,7 +80,11 @@ def convert(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Graph:
 
     A workflow without a node to run gives an empty graph.
     """
-    return _Converter(editor.read_workflow(workflow), object_info).run()
+    try:
+        return _Converter(editor.read_workflow(workflow), object_info).run()
+    except RecursionError as error:
+        message = "Its nodes are chained or nested too deep to be followed."
+        raise ConversionError([GraphProblem("", "", message)]) from error
 
 
 class _Converter:

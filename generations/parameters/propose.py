@@ -16,6 +16,7 @@ from generations.parameters.detect import suggest_parameter
 from generations.parameters.schema import Binding, Parameter
 
 MAX_PARAMETERS = 40
+MAX_CHAIN = 150  # nodes to follow for one text: far more than anybody connects, and no burden for the stack
 _SAVING = re.compile(r"^(Save|Preview)")
 _TEXTS = frozenset(
     {"text", "prompt", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "bert", "mt5xl", "text_positive"}
@@ -92,7 +93,8 @@ class _Proposer:
     def _walk(self, link: list[object], role: str, seen: set[tuple[str, object]]) -> Iterator[_Place]:
         node_id, slot = str(link[0]), link[1]
         node = self.graph.get(node_id)
-        if node is None or (node_id, slot) in seen or (role == "negative" and node["class_type"] in _NO_PROMPT):
+        is_end = node is None or (node_id, slot) in seen or len(seen) > MAX_CHAIN
+        if node is None or is_end or (role == "negative" and node["class_type"] in _NO_PROMPT):
             return
         seen.add((node_id, slot))
         inputs = node["inputs"]
@@ -129,7 +131,7 @@ class _Proposer:
 
     def _strings(self, node_id: str, seen: set[str]) -> Iterator[_Place]:
         """The texts that a node makes its own out of: constants of string nodes, over any number of them."""
-        if node_id in seen or node_id not in self.graph:
+        if node_id in seen or node_id not in self.graph or len(seen) > MAX_CHAIN:
             return
         seen.add(node_id)
         for name, value in self.graph[node_id]["inputs"].items():

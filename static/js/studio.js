@@ -126,11 +126,22 @@ function stopJoining() {
   page.querySelector(".studio-say")?.remove();
 }
 
+// One after the other, however fast somebody clicks. Ticks follow the answer to the last one alone.
+let queue = Promise.resolve();
+let underway = 0;
 function send(path, values) {
   page.querySelector(".studio-say")?.remove();
-  opened = new Set([...page.querySelectorAll(".studio-parameter[open]")].map((card) => card.dataset.parameter));
-  focused = document.activeElement?.getAttribute("aria-label");
-  return htmx.ajax("POST", page.dataset.url + path, { source: page, target: "#parameters", swap: "innerHTML", values });
+  underway += 1;
+  queue = queue.then(async () => {
+    opened = new Set([...page.querySelectorAll(".studio-parameter[open]")].map((card) => card.dataset.parameter));
+    focused = document.activeElement?.getAttribute("aria-label");
+    try {
+      await htmx.ajax("POST", page.dataset.url + path, { source: page, target: "#parameters", swap: "innerHTML", values });
+    } finally {
+      underway -= 1;
+      if (!underway) syncTicks();
+    }
+  });
 }
 
 function say(sentence) {
@@ -147,17 +158,22 @@ function afterChange(event) {
   for (const card of page.querySelectorAll(".studio-parameter")) {
     if (opened.has(card.dataset.parameter)) card.open = true;
   }
+  if (focused) page.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+  showSettings();
+  placeFaults();
+}
+
+function syncTicks() {
+  const source = document.getElementById("exposed");
+  if (!source) return;
   const exposed = new Map(
-    JSON.parse(document.getElementById("exposed").textContent).map((each) => [`${each.node_id}\n${each.input_name}`, each.label]),
+    JSON.parse(source.textContent).map((each) => [`${each.node_id}\n${each.input_name}`, each.label]),
   );
   for (const tick of page.querySelectorAll("[data-input]")) {
     const label = exposed.get(`${tick.dataset.nodeId}\n${tick.dataset.input}`);
     tick.checked = label !== undefined;
     tick.parentElement.querySelector("[data-label]").textContent = label ?? "";
   }
-  if (focused) page.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
-  showSettings();
-  placeFaults();
 }
 
 // Of a parameter's settings, those that its type has.
@@ -188,7 +204,12 @@ let pending = 0;
 function renewPreview() {
   clearTimeout(pending);
   const frame = page.querySelector("[data-preview-frame]");
-  pending = setTimeout(() => frame?.contentWindow.location.reload(), 150);
+  pending = setTimeout(() => {
+    // The form alone: what was tried stays below it.
+    const inner = frame?.contentWindow;
+    if (!inner?.htmx || !inner.document.getElementById("run-form")) inner?.location.reload();
+    else inner.htmx.ajax("GET", frame.src, { target: "#run-form", select: "#run-form", swap: "outerHTML" });
+  }, 150);
 }
 
 function dragging() {

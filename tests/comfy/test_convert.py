@@ -234,8 +234,8 @@ def test_sub_graphs_that_multiply_are_refused_in_time() -> None:
     assert time.monotonic() - started < 60
 
 
-def test_long_chains_of_reroutes_are_followed() -> None:
-    count = 400
+@pytest.mark.parametrize("count", [400, 5000])
+def test_long_chains_of_reroutes_are_followed_or_refused(count: int) -> None:
     chain = [
         node(number, "Reroute", inputs=[{"name": "", "type": "*", "link": number - 1}], outputs=[{"type": "*"}])
         for number in range(2, count)
@@ -243,8 +243,12 @@ def test_long_chains_of_reroutes_are_followed() -> None:
     source = node(1, "EmptyImage", outputs=[{"name": "IMAGE", "type": "IMAGE"}])
     target = node(count, "SaveImage", inputs=[{"name": "images", "type": "IMAGE", "link": count - 1}])
     links = [[number, number, 0, number + 1, 0, "IMAGE"] for number in range(1, count)]
-    graph = convert(workflow(source, *chain, target, links=links), OBJECT_INFO)
-    assert graph[str(count)]["inputs"]["images"] == ["1", 0]
+    try:
+        graph = convert(workflow(source, *chain, target, links=links), OBJECT_INFO)
+    except ConversionError as refusal:
+        assert count > 400 and "too deep" in str(refusal)
+    else:
+        assert graph[str(count)]["inputs"]["images"] == ["1", 0]
 
 
 anything = st.recursive(

@@ -7,8 +7,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from generations import importing
+from generations import importing, studio
 from generations.comfy.graph import GraphError
 from generations.models import Status
 from tests.comfy import test_embedded
@@ -16,6 +18,10 @@ from tests.support.factories import make_asset, make_generation, make_output, ma
 from tests.support.workflows import OBJECT_INFO, editor_workflow, png
 
 pytestmark = pytest.mark.django_db
+KEYS = [
+    "prompt", "workflow", "output", "nodes", "links", "class_type", "inputs", "1", "2", "id", "type", "format",
+    "revision", "graph", "parameters", "extra", "definitions", "subgraphs", "widgets_values", "outputs",
+]  # fmt: skip
 
 
 def read(value: Any, info: Any = OBJECT_INFO) -> importing.Imported:
@@ -131,6 +137,24 @@ def test_strange_mark_is_read_like_any_other_picture(claimed: Any) -> None:
     imported = read(png(prompt=txt2img_graph(), comfysaas={"generation": claimed}))
     assert imported.graph == txt2img_graph()
     assert imported.notes == [importing.NOT_OURS]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["KSampler", "6"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(anything)
+def test_any_json_is_read_or_refused_and_nothing_worse(value: Any) -> None:
+    try:
+        imported = read(value)
+    except GraphError as refusal:
+        assert str(refusal)
+        return
+    assert studio.proposals(imported.graph, OBJECT_INFO) is not None
 
 
 def test_node_types_of_all_enabled_servers_count() -> None:

@@ -209,6 +209,15 @@ def test_many_nodes_are_no_burden() -> None:
     assert list(found(graph)) == list(found(sampled()))
 
 
+def test_chains_without_end_are_no_burden() -> None:
+    graph: Graph = sampled()
+    for number in range(3000):
+        source = ["pos", 0] if number == 0 else [f"c{number - 1}", 0]
+        graph[f"c{number}"] = node("ConditioningSetTimestepRange", conditioning=source, start=0.0, end=1.0)
+    graph["k"]["inputs"]["positive"] = ["c2999", 0]
+    assert "seed" in found(graph)
+
+
 CLASSES = sorted(set(OBJECT_INFO) - {"SaveImage"})
 
 
