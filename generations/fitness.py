@@ -125,12 +125,12 @@ class Fleet:
         return tuple(_as_now(each, graph, catalogs) if each.is_live else each for each in parameters)
 
 
-def missing_everywhere(version: TemplateVersion, files: Iterable[ModelFile]) -> dict[str, list[str]]:
+def missing_everywhere(version: TemplateVersion, choices: Iterable[Choice]) -> dict[str, list[str]]:
     """Server name -> what it lacks, when no enabled server can run it; empty when one can, or might.
 
     A server that has not told its node types yet might, and so might one that is still to be set up.
     """
-    reports = Fleet().report(version.required_node_classes, files)
+    reports = Fleet().report(version.required_node_classes, choices)
     return {} if any(each.is_fit for each in reports) else {each.server: each.missing for each in reports}
 
 

@@ -41,12 +41,15 @@ def test_each_server_says_what_it_lacks() -> None:
     assert reports["three"].is_fit and not reports["three"].is_known
 
 
-def test_choices_that_are_no_files_count_too() -> None:
+def test_choices_that_are_no_files_count_too(owner: Any) -> None:
     server_with(CHECKPOINT)
     graph = txt2img_graph()
     graph["3"]["inputs"]["sampler_name"] = "a_new_sampler"
-    reason = fitness.why_unavailable(version_of(make_template(graph=graph, parameters=[])))
+    version = version_of(make_template(graph=graph, parameters=[]))
+    reason = fitness.why_unavailable(version)
     assert reason == "The servers lack the choice “a_new_sampler” for sampler_name of KSampler."
+    with pytest.raises(services.CannotRunError, match="a_new_sampler"):
+        services.submit(user=owner, version=version, inputs={})
 
 
 def test_what_users_choose_themselves_does_not_make_it_unavailable() -> None:
