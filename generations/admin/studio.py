@@ -203,10 +203,16 @@ class StudioPages:
         """What the parts of the page that change need."""
         found = studio.faults(draft, object_info)
         reports = studio.fitness_of(draft) if draft.graph else []
+        cards = list(_cards(draft, found))
         return {
             "template": template,
             "draft": draft,
-            "cards": list(_cards(draft, found)),
+            "cards": cards,
+            "exposed": [
+                {"node_id": place[0], "input_name": place[1], "label": card.definition.get("label", "")}
+                for card in cards
+                for place in card.places
+            ],
             "fault_count": sum(len(each) for name, each in found.items() if name),
             "general_faults": found.get("", []),
             "reports": reports,
@@ -300,11 +306,6 @@ class StudioPages:
         draft = studio.change(template, _user(request), action)
         object_info = object_info or importing.known_nodes()
         context = self._parts(template, draft, object_info)
-        context["exposed"] = [
-            {"node_id": place[0], "input_name": place[1], "label": card.definition.get("label", "")}
-            for card in context["cards"]
-            for place in card.places
-        ]
         return _announce(render(request, "admin/generations/_parameters.html", context))
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -137,6 +137,8 @@ function send(path, values) {
     focused = document.activeElement?.getAttribute("aria-label");
     try {
       await htmx.ajax("POST", page.dataset.url + path, { source: page, target: "#parameters", swap: "innerHTML", values });
+    } catch {
+      // Said already (htmx:sendError, htmx:responseError); the ticks go back to what holds.
     } finally {
       underway -= 1;
       if (!underway) syncTicks();
