@@ -157,7 +157,7 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
         input_name,
         node["inputs"][input_name],
         spec.input(input_name) if spec else None,
-        title=own_title(draft.graph, node_id),
+        title=own_title(draft.graph, node_id, spec),
         taken=taken,
     )
     draft.parameters = [*draft.parameters, describe(parameter)]

@@ -124,10 +124,10 @@ def node_title(graph: Graph, node_id: str) -> str:
     return title.strip() if isinstance(title, str) and title.strip() else str(node["class_type"])
 
 
-def own_title(graph: Graph, node_id: str) -> str:
-    """The title, if it tells more than the class does; else ""."""
+def own_title(graph: Graph, node_id: str, spec: NodeSpec | None = None) -> str:
+    """The title, if somebody gave the node one of its own; "" for the class or its display name."""
     title = node_title(graph, node_id)
-    return "" if title == graph[node_id]["class_type"] else title
+    return "" if title in {graph[node_id]["class_type"], spec.display_name if spec else ""} else title
 
 
 def node_classes(graph: Graph) -> frozenset[str]:

@@ -51,6 +51,8 @@ _CONSTANTS: dict[str, ParameterType] = {
 # known.
 _FRACTIONS = frozenset({"cfg", "denoise", "guidance", "strength", "strength_model", "strength_clip"})
 _LONG_TEXT = 80
+# Names that say nothing: the title that somebody gave the node says more.
+_GENERIC = frozenset({"value", "text", "string"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def suggest_parameter(
     name, label = _ROLES[role] if role else (_name(input_name), _label(input_name, spec))
     if input_name == "file" and kind in _UPLOADS.values():
         name, label = kind, kind.capitalize()
+    if title and not role and input_name in _GENERIC:
+        name, label = _slug(title), title
     if name in taken:
         name, label = _distinct(name, label, node_id, title, set(taken))
     fields: dict[str, Any] = {
@@ -145,7 +149,7 @@ def _describe_inputs(
                 name,
                 value,
                 description.input(name) if description else None,
-                title=own_title(graph, node_id),
+                title=own_title(graph, node_id, description),
                 role=role,
                 taken=taken,
             )

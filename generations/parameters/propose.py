@@ -245,7 +245,7 @@ class _Proposer:
             input_name,
             self._value(first),
             self._spec(node_id, input_name),
-            title=own_title(self.graph, node_id),
+            title=own_title(self.graph, node_id, self.specs[self.graph[node_id]["class_type"]]),
             role=role,
             taken=self.taken,
         )

@@ -23,10 +23,15 @@ for (const form of document.querySelectorAll("[data-drop]")) {
     input.files = event.dataTransfer.files;
     form.requestSubmit();
   });
-  form.addEventListener("paste", (event) => {
-    if (!event.clipboardData.files.length) return;
+  document.addEventListener("paste", (event) => {
+    const isTyping = event.target.closest?.("input, textarea");
+    const text = event.clipboardData.getData("text").trim();
+    const isShown = form.offsetParent !== null;
+    if (!isShown || (isTyping && !event.clipboardData.files.length)) return;
+    if (event.clipboardData.files.length) input.files = event.clipboardData.files;
+    else if (text.startsWith("{")) form.querySelector("textarea").value = text;
+    else return;
     event.preventDefault();
-    input.files = event.clipboardData.files;
     form.requestSubmit();
   });
 }

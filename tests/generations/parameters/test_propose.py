@@ -181,6 +181,21 @@ def test_number_of_a_primitive_node_is_named_after_what_it_feeds() -> None:
     assert (width.default, width.minimum, width.maximum) == (640, 16, 16384)
 
 
+def test_title_that_somebody_gave_names_what_the_input_does_not() -> None:
+    graph = sampled(
+        joined=node("StringConcatenate", string_a=["style", 0], string_b="x", delimiter=" "),
+        style=node("PrimitiveString", value="oil painting"),
+        show=node("PreviewAny", source=["joined", 0]),
+    )
+    assert "value" in found(graph)
+    graph["style"]["_meta"] = {"title": "String"}  # what the class is called
+    assert "value" in found(graph)
+    graph["style"]["_meta"] = {"title": "Art style"}
+    assert found(graph)["art_style"].label == "Art style"
+    graph["pos"]["_meta"] = {"title": "Positive"}
+    assert places(found(graph)["prompt"]) == [("pos", "text")]
+
+
 def test_two_pictures_are_two_parameters_although_they_begin_with_the_same() -> None:
     graph = {
         "a": node("LoadImage", image="x.png"),
