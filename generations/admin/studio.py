@@ -5,8 +5,7 @@ Each action changes the draft and answers with the parts of the page that look d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from csp.constants import SELF
@@ -22,11 +21,11 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST
 
 from generations import fitness, importing, running, studio
-from generations.admin.settings import SettingsForm, sort_faults
-from generations.comfy.graph import GraphError, GraphProblem, is_link, needed_nodes, node_title, output_nodes
-from generations.comfy.object_info import ObjectInfo, node_spec
+from generations.admin.cards import node_cards, parameter_cards
+from generations.admin.settings import SettingsForm
+from generations.comfy.graph import GraphError, output_nodes
+from generations.comfy.object_info import ObjectInfo
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
-from generations.packages import Definition
 from generations.parameters.form import parameters_form
 
 if TYPE_CHECKING:
@@ -62,59 +61,6 @@ class ImportForm(forms.Form):
         except GraphError as error:
             self.add_error(None, forms.ValidationError(str(error).splitlines()))
         return data
-
-
-@dataclass(slots=True)
-class Row:
-    """One input of a node. `parameter` is the position of the parameter that sets it, -1 for none."""
-
-    name: str
-    value: str
-    linked_from: str = ""
-    can_expose: bool = True
-    parameter: int = -1
-    label: str = ""
-    tooltip: str = ""
-
-    @property
-    def is_exposed(self) -> bool:
-        """True when users set it."""
-        return self.parameter >= 0
-
-
-@dataclass(slots=True)
-class NodeCard:
-    """One node. `is_kept` is None for nodes without results of their own."""
-
-    node_id: str
-    title: str
-    class_type: str
-    rows: list[Row]
-    problems: list[GraphProblem]
-    is_kept: bool | None = None
-    is_needed: bool = True
-
-    @property
-    def words(self) -> str:
-        """What a search looks at."""
-        inputs = " ".join(f"{row.name} {row.value[:80]}" for row in self.rows)
-        return f"{self.title} {self.class_type} #{self.node_id} {inputs}".lower()
-
-    @property
-    def is_open(self) -> bool:
-        """True when there is something to see in it."""
-        return bool(self.problems) or any(row.is_exposed for row in self.rows)
-
-
-@dataclass(slots=True)
-class ParameterCard:
-    """One parameter: its settings, what it sets, and what is wrong with it, by setting."""
-
-    position: int
-    definition: Definition
-    form: SettingsForm
-    places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
-    faults: dict[str, list[str]] = field(default_factory=dict)
 
 
 class StudioPages:
@@ -191,7 +137,7 @@ class StudioPages:
             "opts": self.admin.model._meta,
             "title": template.title,
             "form": form,
-            "nodes": list(_nodes(draft, object_info)),
+            "nodes": list(node_cards(draft, object_info)),
             **self._parts(template, draft, object_info),
         }
         status = 422 if form.errors else 200
@@ -203,7 +149,7 @@ class StudioPages:
         """What the parts of the page that change need."""
         found = studio.faults(draft, object_info)
         reports = studio.fitness_of(draft) if draft.graph else []
-        cards = list(_cards(draft, found))
+        cards = list(parameter_cards(draft, found))
         return {
             "template": template,
             "draft": draft,
@@ -428,51 +374,3 @@ def _announce(response: HttpResponse) -> HttpResponse:
 
 def _reload() -> HttpResponse:
     return HttpResponse(status=200, headers={"HX-Refresh": "true"})
-
-
-def _nodes(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator[NodeCard]:
-    exposed = {
-        (binding["node_id"], binding["input_name"]): (position, definition.get("label") or definition.get("name", ""))
-        for position, definition in enumerate(draft.parameters)
-        for binding in definition["bindings"]
-    }
-    outputs = output_nodes(draft.graph, object_info or {})
-    needed = needed_nodes(draft.graph, outputs) if outputs else frozenset(draft.graph)
-    problems: dict[str, list[GraphProblem]] = {}
-    for problem in studio.problems(draft, object_info):
-        problems.setdefault(problem.node_id, []).append(problem)
-    for node_id, node in draft.graph.items():
-        spec = node_spec(object_info, node["class_type"])
-        rows = []
-        for name, value in node["inputs"].items():
-            position, label = exposed.get((node_id, name), (-1, ""))
-            wanted = spec.input(name) if spec else None
-            source = node_title(draft.graph, str(value[0])) if is_link(value) else ""
-            can_expose = isinstance(value, str | int | float)
-            tooltip = wanted.tooltip if wanted else ""
-            rows.append(Row(name, _brief(value), source, can_expose, position, label, tooltip))
-        is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
-        title, class_type = node_title(draft.graph, node_id), node["class_type"]
-        yield NodeCard(
-            node_id, title, class_type, rows, problems.get(node_id, []), is_kept, is_needed=node_id in needed
-        )
-
-
-def _brief(value: object) -> str:
-    text = "yes" if value is True else "no" if value is False else str(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def _cards(draft: TemplateDraft, faults: dict[str, list[str]]) -> Iterator[ParameterCard]:
-    for position, definition in enumerate(draft.parameters):
-        form = SettingsForm(definition, position=position)
-        places = [
-            (
-                binding["node_id"],
-                binding["input_name"],
-                f"{node_title(draft.graph, binding['node_id'])} · {binding['input_name']}",
-            )
-            for binding in definition["bindings"]
-        ]
-        sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
-        yield ParameterCard(position, definition, form, places, sort_faults(sentences))

@@ -1,0 +1,116 @@
+"""What the studio's page shows of a draft: a card for each node, and one for each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from generations import studio
+from generations.admin.settings import SettingsForm, sort_faults
+from generations.comfy.graph import GraphProblem, is_link, needed_nodes, node_title, output_nodes
+from generations.comfy.object_info import ObjectInfo, node_spec
+from generations.models import TemplateDraft
+from generations.packages import Definition
+
+
+@dataclass(slots=True)
+class Row:
+    """One input of a node. `parameter` is the position of the parameter that sets it, -1 for none."""
+
+    name: str
+    value: str
+    linked_from: str = ""
+    can_expose: bool = True
+    parameter: int = -1
+    label: str = ""
+    tooltip: str = ""
+
+    @property
+    def is_exposed(self) -> bool:
+        """True when users set it."""
+        return self.parameter >= 0
+
+
+@dataclass(slots=True)
+class NodeCard:
+    """One node. `is_kept` is None for nodes without results of their own."""
+
+    node_id: str
+    title: str
+    class_type: str
+    rows: list[Row]
+    problems: list[GraphProblem]
+    is_kept: bool | None = None
+    is_needed: bool = True
+
+    @property
+    def words(self) -> str:
+        """What a search looks at."""
+        inputs = " ".join(f"{row.name} {row.value[:80]}" for row in self.rows)
+        return f"{self.title} {self.class_type} #{self.node_id} {inputs}".lower()
+
+    @property
+    def is_open(self) -> bool:
+        """True when there is something to see in it."""
+        return bool(self.problems) or any(row.is_exposed for row in self.rows)
+
+
+@dataclass(slots=True)
+class ParameterCard:
+    """One parameter: its settings, what it sets, and what is wrong with it, by setting."""
+
+    position: int
+    definition: Definition
+    form: SettingsForm
+    places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+
+def node_cards(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator[NodeCard]:
+    """Every node of the draft, in the order of the graph."""
+    exposed = {
+        (binding["node_id"], binding["input_name"]): (position, definition.get("label") or definition.get("name", ""))
+        for position, definition in enumerate(draft.parameters)
+        for binding in definition["bindings"]
+    }
+    outputs = output_nodes(draft.graph, object_info or {})
+    needed = needed_nodes(draft.graph, outputs) if outputs else frozenset(draft.graph)
+    problems: dict[str, list[GraphProblem]] = {}
+    for problem in studio.problems(draft, object_info):
+        problems.setdefault(problem.node_id, []).append(problem)
+    for node_id, node in draft.graph.items():
+        spec = node_spec(object_info, node["class_type"])
+        rows = []
+        for name, value in node["inputs"].items():
+            position, label = exposed.get((node_id, name), (-1, ""))
+            wanted = spec.input(name) if spec else None
+            source = node_title(draft.graph, str(value[0])) if is_link(value) else ""
+            can_expose = isinstance(value, str | int | float)
+            tooltip = wanted.tooltip if wanted else ""
+            rows.append(Row(name, _brief(value), source, can_expose, position, label, tooltip))
+        is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
+        title, class_type = node_title(draft.graph, node_id), node["class_type"]
+        yield NodeCard(
+            node_id, title, class_type, rows, problems.get(node_id, []), is_kept, is_needed=node_id in needed
+        )
+
+
+def _brief(value: object) -> str:
+    text = "yes" if value is True else "no" if value is False else str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def parameter_cards(draft: TemplateDraft, faults: dict[str, list[str]]) -> Iterator[ParameterCard]:
+    """Every parameter of the draft, in the order of the form. `faults`: see `studio.faults`."""
+    for position, definition in enumerate(draft.parameters):
+        form = SettingsForm(definition, position=position)
+        places = [
+            (
+                binding["node_id"],
+                binding["input_name"],
+                f"{node_title(draft.graph, binding['node_id'])} · {binding['input_name']}",
+            )
+            for binding in definition["bindings"]
+        ]
+        sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
+        yield ParameterCard(position, definition, form, places, sort_faults(sentences))
