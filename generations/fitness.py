@@ -109,15 +109,19 @@ class Fleet:
             for name, catalog in self._servers
         ]
 
+    def lacking(self, node_classes: Iterable[str], choices: Iterable[Choice]) -> list[str]:
+        """What is missing for it, when no server can run it; empty when one can, or might.
+
+        A server that has not told its node types yet might, and so might one that is still to be set up. Of several,
+        the one that lacks least is the one to complete.
+        """
+        return min((each.missing for each in self.report(node_classes, choices)), key=len, default=[])
+
     def why_unavailable(self, version: TemplateVersion) -> str:
         """A sentence for users when no server can run this version; "" when one can, or might."""
-        reports = self.report(version.required_node_classes, version.required_choices)
-        if not reports or any(each.is_fit for each in reports):
-            return ""
-        # The server that lacks least is the one to complete.
-        shortest = min((each.missing for each in reports), key=len)
-        more = f" and {len(shortest) - 3} more" if len(shortest) > 3 else ""
-        return f"The servers lack {', '.join(shortest[:3])}{more}."
+        missing = self.lacking(version.required_node_classes, version.required_choices)
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        return f"The servers lack {', '.join(missing[:3])}{more}." if missing else ""
 
     def with_current_choices(self, parameters: Iterable[Parameter], graph: Graph) -> tuple[Parameter, ...]:
         """The parameters; what users choose from is what the servers have now, where it follows them."""
@@ -125,13 +129,9 @@ class Fleet:
         return tuple(_as_now(each, graph, catalogs) if each.is_live else each for each in parameters)
 
 
-def missing_everywhere(version: TemplateVersion, choices: Iterable[Choice]) -> dict[str, list[str]]:
-    """Server name -> what it lacks, when no enabled server can run it; empty when one can, or might.
-
-    A server that has not told its node types yet might, and so might one that is still to be set up.
-    """
-    reports = Fleet().report(version.required_node_classes, choices)
-    return {} if any(each.is_fit for each in reports) else {each.server: each.missing for each in reports}
+def lacking(version: TemplateVersion, choices: Iterable[Choice]) -> list[str]:
+    """What is missing for a run of this version that needs these choices; see `Fleet.lacking`."""
+    return Fleet().lacking(version.required_node_classes, choices)
 
 
 def why_unavailable(version: TemplateVersion) -> str:

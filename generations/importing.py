@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from blake3 import blake3
-
-from generations import packages
+from generations import packages, storage
 from generations.comfy.convert import convert
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
@@ -24,9 +22,8 @@ from generations.packages import Definition
 from generations.parameters.bind import bind
 
 MAX_BYTES = 256 * 1024 * 1024
-MARK = "comfysaas"
+MARK = "comfysaas"  # our entry in the metadata of files, which the relay asks ComfyUI to write
 MERGED_AT_ONCE = 3
-CHUNK_BYTES = 1024 * 1024
 NO_SERVER = (
     "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
     "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
@@ -162,13 +159,7 @@ def find_origin(file: BinaryIO, extra: Mapping[str, object]) -> Generation | Non
     claimed = mark.get("generation") if isinstance(mark, Mapping) else None
     pk = _uuid(claimed) if isinstance(claimed, str) else None
     found = rows.filter(pk=pk).first() if pk else None
-    if found is not None:
-        return found
-    hasher = blake3()
-    file.seek(0)
-    while chunk := file.read(CHUNK_BYTES):
-        hasher.update(chunk)
-    return rows.filter(outputs__asset__hash=f"blake3:{hasher.hexdigest()}").first()
+    return found or rows.filter(outputs__asset__hash=storage.hash_of(file)).first()
 
 
 def _uuid(text: str) -> uuid.UUID | None:

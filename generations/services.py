@@ -68,11 +68,9 @@ def _model_files(
     """The model files that this run needs. CannotRunError when no server has them, or one of the node types."""
     media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
     files = fitness.model_files(bind(version.graph, parameters, values, media=media))
-    lacks = fitness.missing_everywhere(version, [*files, *version.required_choices])
-    if lacks:
-        # The server that lacks least is the one to complete.
-        shortest = min(lacks.values(), key=len)
-        msg = f"This cannot run at the moment: the servers lack {', '.join(shortest[:5])}. Please tell the operator."
+    missing = fitness.lacking(version, [*files, *version.required_choices])
+    if missing:
+        msg = f"This cannot run at the moment: the servers lack {', '.join(missing[:5])}. Please tell the operator."
         raise CannotRunError(msg)
     return files
 

@@ -122,10 +122,9 @@ def _queue_message(generation: Generation, place: queue.Place) -> str:
     if place.starts_in_seconds is None:
         return _no_server_message()
     files = [(str(node), str(name), str(file)) for node, name, file in generation.model_files]
-    lacks = fitness.missing_everywhere(generation.version, files)
-    if lacks:
-        shortest = min(lacks.values(), key=len)
-        return f"The servers lack {', '.join(shortest[:3])} at the moment. Your generation waits until one has it."
+    missing = fitness.lacking(generation.version, files)
+    if missing:
+        return f"The servers lack {', '.join(missing[:3])} at the moment. Your generation waits until one has it."
     if generation.attempt:
         return "It has to be run once more, and is first in line for that."
     if generation.tag is None:

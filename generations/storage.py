@@ -153,10 +153,16 @@ def _verify(key: str, spooled: Spooled) -> None:
 
 
 def _stored_hash(key: str) -> str:
-    hasher = blake3()
     with open_key(key) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            hasher.update(chunk)
+        return hash_of(file)
+
+
+def hash_of(file: IO[bytes] | File[Any]) -> str:
+    """blake3:<hex> of the whole file, as assets have it; in constant memory."""
+    hasher = blake3()
+    file.seek(0)
+    while chunk := file.read(CHUNK_BYTES):
+        hasher.update(chunk)
     return f"blake3:{hasher.hexdigest()}"
 
 

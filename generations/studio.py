@@ -19,7 +19,7 @@ from generations.packages import Definition
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
-from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
+from generations.parameters.schema import DefinitionError, Parameter, bound_places, check_bindings, parse_parameters
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -189,11 +189,7 @@ def join(draft: TemplateDraft, place: Place, name: str) -> None:
 def find(draft: TemplateDraft, place: Place) -> Definition | None:
     """The parameter that sets that input."""
     return next(
-        (
-            definition
-            for definition in draft.parameters
-            if any((each["node_id"], each["input_name"]) == place for each in definition["bindings"])
-        ),
+        (definition for definition in draft.parameters if place in bound_places([definition])),
         None,
     )
 
@@ -255,10 +251,8 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
 
 def fitness_of(draft: TemplateDraft) -> list[fitness.Report]:
     """What each enabled server lacks for it."""
-    bound = {(each["node_id"], each["input_name"]) for one in draft.parameters for each in one["bindings"]}
-    return fitness.Fleet().report(
-        sorted(node_classes(draft.graph)), set(constant_texts(draft.graph, leaving_out=bound))
-    )
+    texts = set(constant_texts(draft.graph, leaving_out=bound_places(draft.parameters)))
+    return fitness.Fleet().report(sorted(node_classes(draft.graph)), texts)
 
 
 def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:
@@ -341,8 +335,8 @@ def create(
     """A new template with the imported workflow as its draft, not published. Sentences as in `put`."""
     details = dict(imported.details)
     cover = details.pop("cover", None)
-    title = (title or details.pop("title", "") or _title_of(source))[:120]
-    details.pop("title", None)
+    own_name = details.pop("title", "")
+    title = (title or own_name or _title_of(source))[:120]
     details["category"] = details.get("category", "")[:60]
     if not details.get("time_limit_seconds"):
         details.pop("time_limit_seconds", None)

@@ -15,20 +15,15 @@ from generations.packages import Definition
 
 @dataclass(slots=True)
 class Row:
-    """One input of a node. `parameter` is the position of the parameter that sets it, -1 for none."""
+    """One input of a node; `label` is that of the parameter that sets it."""
 
     name: str
     value: str
     linked_from: str = ""
     can_expose: bool = True
-    parameter: int = -1
+    is_exposed: bool = False
     label: str = ""
     tooltip: str = ""
-
-    @property
-    def is_exposed(self) -> bool:
-        """True when users set it."""
-        return self.parameter >= 0
 
 
 @dataclass(slots=True)
@@ -69,8 +64,8 @@ class ParameterCard:
 def node_cards(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator[NodeCard]:
     """Every node of the draft, in the order of the graph."""
     exposed = {
-        (binding["node_id"], binding["input_name"]): (position, definition.get("label") or definition.get("name", ""))
-        for position, definition in enumerate(draft.parameters)
+        (binding["node_id"], binding["input_name"]): definition.get("label") or definition.get("name", "")
+        for definition in draft.parameters
         for binding in definition["bindings"]
     }
     outputs = output_nodes(draft.graph, object_info or {})
@@ -82,12 +77,12 @@ def node_cards(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator
         spec = node_spec(object_info, node["class_type"])
         rows = []
         for name, value in node["inputs"].items():
-            position, label = exposed.get((node_id, name), (-1, ""))
+            is_exposed, label = (node_id, name) in exposed, exposed.get((node_id, name), "")
             wanted = spec.input(name) if spec else None
             source = node_title(draft.graph, str(value[0])) if is_link(value) else ""
             can_expose = isinstance(value, str | int | float)
             tooltip = wanted.tooltip if wanted else ""
-            rows.append(Row(name, _brief(value), source, can_expose, position, label, tooltip))
+            rows.append(Row(name, _brief(value), source, can_expose, is_exposed, label, tooltip))
         is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
         title, class_type = node_title(draft.graph, node_id), node["class_type"]
         yield NodeCard(

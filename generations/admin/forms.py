@@ -16,8 +16,7 @@ from unfold.widgets import (
 
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
-
-COVER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF"}
+from generations.packages import COVER_FORMATS
 
 
 class _StoredCover:

@@ -15,7 +15,6 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST
@@ -115,14 +114,7 @@ class StudioPages:
             )
             self.admin.log_addition(request, template, f"Imported {form.source or 'a workflow'}.")
             return self._to_studio(request, template, notes)
-        context = {
-            **self.admin.admin_site.each_context(request),
-            "opts": self.admin.model._meta,
-            "title": "New template",
-            "form": form,
-        }
-        status = 422 if form.errors else 200
-        return TemplateResponse(request, "admin/generations/import.html", context, status=status)
+        return self._response(request, "import", "New template", form, {})
 
     def page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Everything at once."""
@@ -132,16 +124,15 @@ class StudioPages:
     def _page(self, request: HttpRequest, template: WorkflowTemplate, form: ImportForm) -> HttpResponse:
         draft = studio.draft_of(template)
         object_info = importing.known_nodes()
-        context = {
-            **self.admin.admin_site.each_context(request),
-            "opts": self.admin.model._meta,
-            "title": template.title,
-            "form": form,
-            "nodes": list(node_cards(draft, object_info)),
-            **self._parts(template, draft, object_info),
-        }
-        status = 422 if form.errors else 200
-        return TemplateResponse(request, "admin/generations/studio.html", context, status=status)
+        parts = {"nodes": list(node_cards(draft, object_info)), **self._parts(template, draft, object_info)}
+        return self._response(request, "studio", template.title, form, parts)
+
+    def _response(
+        self, request: HttpRequest, name: str, title: str, form: ImportForm, context: dict[str, Any]
+    ) -> HttpResponse:
+        response: HttpResponse = self.admin.render_page(request, name, title, {"form": form, **context})
+        response.status_code = 422 if form.errors else 200
+        return response
 
     def _parts(
         self, template: WorkflowTemplate, draft: TemplateDraft, object_info: ObjectInfo | None
@@ -297,19 +288,14 @@ class StudioPages:
     def preview(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The form as users will see it, in a frame of the studio."""
         template = self._template(request, pk)
-        return self._preview(request, template, parameters_form(self._previewed(template)))
+        form = parameters_form(self._previewed(template))
+        context = {"template": template, "form": form, "action": reverse("admin:studio_try", args=[template.pk])}
+        return _as_preview(render(request, "generations/preview.html", context))
 
     @staticmethod
     def _previewed(template: WorkflowTemplate) -> Any:
         draft = studio.draft_of(template)
         return fitness.Fleet().with_current_choices(studio.valid_parameters(draft), draft.graph)
-
-    @staticmethod
-    def _preview(request: HttpRequest, template: WorkflowTemplate, form: Any, *, status: int = 200) -> HttpResponse:
-        context = {"template": template, "form": form, "action": reverse("admin:studio_try", args=[template.pk])}
-        response = render(request, "generations/preview.html", context, status=status)
-        response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]  # read by csp.middleware
-        return response
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the draft as oneself: it becomes a version that is not published."""
@@ -321,9 +307,7 @@ class StudioPages:
             form.add_error(None, f"It cannot run yet. {error}")
             version = None
         action = reverse("admin:studio_try", args=[template.pk])
-        response = running.run(request, template, version, form, action=action)
-        response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]  # read by csp.middleware
-        return response
+        return _as_preview(running.run(request, template, version, form, action=action))
 
     def cover(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One of one's own results as the template's picture; without `asset`, the list to choose from."""
@@ -345,10 +329,8 @@ class StudioPages:
         return HttpResponseRedirect(reverse("admin:template_studio", args=[template.pk]))
 
     def _template(self, request: HttpRequest, pk: int) -> WorkflowTemplate:
-        template = get_object_or_404(WorkflowTemplate.objects.select_related("published_version"), pk=pk)
-        if not self.admin.has_change_permission(request, template):
-            raise PermissionDenied
-        return template
+        found: WorkflowTemplate = self.admin.look_up(request, pk)
+        return found
 
 
 def _user(request: HttpRequest) -> User:
@@ -364,6 +346,11 @@ def _uuid(text: str) -> str:
 
 def _place(request: HttpRequest) -> studio.Place:
     return request.POST.get("node", ""), request.POST.get("input", "")
+
+
+def _as_preview(response: HttpResponse) -> HttpResponse:
+    response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]  # read by csp.middleware
+    return response
 
 
 def _announce(response: HttpResponse) -> HttpResponse:

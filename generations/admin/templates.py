@@ -109,7 +109,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Make the version in `number` the published one; without it, take the template out of the gallery."""
-        template = self._template(request, pk)
+        template = self.look_up(request, pk)
         number = request.POST.get("number", "")
         if number and not number.isdecimal():
             raise Http404
@@ -126,7 +126,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def duplicate(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A copy to change."""
-        template = self._template(request, pk, "view")
+        template = self.look_up(request, pk, "view")
         if not self.has_add_permission(request):
             raise PermissionDenied
         copy = studio.duplicate(template, cast("Any", request.user))
@@ -136,7 +136,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def export(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The template as a file for another installation."""
-        template = self._template(request, pk, "view")
+        template = self.look_up(request, pk, "view")
         version = studio.current_version(template)
         if version is None:
             raise Http404
@@ -144,42 +144,39 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What changed from the version in `from` to the one in `to`; "draft" is the draft."""
-        template = self._template(request, pk, "view")
+        template = self.look_up(request, pk, "view")
         versions = list(template.versions.all())
         names = [str(version.number) for version in versions]
         published = template.published_version
         old = request.GET.get("from") or str(published.number if published else names[0] if names else "draft")
         new = request.GET.get("to") or "draft"
         sides = [_side(template, versions, each) for each in (old, new)]
-        page = {
-            **self.admin_site.each_context(request),
-            "opts": self.model._meta,
-            "title": f"Versions of “{template}”",
-            "template": template,
-            "names": names,
-            "old": old,
-            "new": new,
-            "changes": compare(*sides),
-        }
-        return TemplateResponse(request, "admin/generations/compare.html", page)
+        context = {"template": template, "names": names, "old": old, "new": new, "changes": compare(*sides)}
+        return self.render_page(request, "compare", f"Versions of “{template}”", context)
 
     def download(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
         """The graph of a version, as it can be opened in ComfyUI."""
-        version = get_object_or_404(self._template(request, pk, "view").versions, number=number)
+        version = get_object_or_404(self.look_up(request, pk, "view").versions, number=number)
         return _download(version.graph, f"{version.template.slug}-v{version.number}.json")
 
     def cover(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Its picture, published or not."""
-        template = self._template(request, pk, "view")
+        template = self.look_up(request, pk, "view")
         if not template.cover:
             raise Http404
         return async_to_sync(delivery.serve_picture)(template.cover.name or "")
 
-    def _template(self, request: HttpRequest, pk: int, permission: str = "change") -> WorkflowTemplate:
+    def look_up(self, request: HttpRequest, pk: int, permission: str = "change") -> WorkflowTemplate:
+        """The template, for somebody with that permission; PermissionDenied, Http404."""
         template = get_object_or_404(WorkflowTemplate.objects.select_related("published_version"), pk=pk)
         if not getattr(self, f"has_{permission}_permission")(request, template):
             raise PermissionDenied
         return template
+
+    def render_page(self, request: HttpRequest, name: str, title: str, context: dict[str, Any]) -> TemplateResponse:
+        """A page of ours in the admin's frame."""
+        frame = {**self.admin_site.each_context(request), "opts": self.model._meta, "title": title}
+        return TemplateResponse(request, f"admin/generations/{name}.html", {**frame, **context})
 
     def _done(self, request: HttpRequest, template: WorkflowTemplate, sentence: str) -> HttpResponse:
         self.log_change(request, template, sentence)

@@ -117,9 +117,10 @@ def import_template(
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
     found = _visible(request, slug)
-    parameters = fitness.current_parameters(services.current_version(found))
+    version, fleet = services.current_version(found), fitness.Fleet()
+    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph)
     return {
-        **_summary(request, found, fitness.Fleet()),
+        **_summary(request, found, fleet),
         "parameters": [each.model_dump(mode="json", exclude=HIDDEN) for each in parameters],
         "inputs_schema": json_schema(parameters),
     }

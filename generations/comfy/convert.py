@@ -21,7 +21,7 @@ from typing import Any
 from generations.comfy import editor
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
 from generations.comfy.errors import ProtocolError
-from generations.comfy.graph import Graph, GraphError, GraphProblem
+from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
 from generations.comfy.widgets import as_typed, expected_length, widget_values
 from generations.comfy.wire import decode
@@ -110,13 +110,9 @@ class _Converter:
             raise ConversionError(list(self.problems.values()))
         for node in emitted.values():
             node["inputs"] = {
-                name: value
-                for name, value in node["inputs"].items()
-                if not isinstance(value, _Source) or value.node_id in emitted
-            }
-            node["inputs"] = {
                 name: [value.node_id, value.slot] if isinstance(value, _Source) else value
                 for name, value in node["inputs"].items()
+                if not isinstance(value, _Source) or value.node_id in emitted
             }
         plain = sorted((node_id for node_id in emitted if node_id.isdecimal()), key=int)
         return {node_id: emitted[node_id] for node_id in [*plain, *(each for each in emitted if not each.isdecimal())]}
@@ -146,7 +142,7 @@ class _Converter:
         for slot in node.inputs:
             found = self._resolve(scope, node, slot, slot.type, frozenset())
             if isinstance(found, _Constant):
-                inputs[slot.name] = _wrapped(found.value)
+                inputs[slot.name] = as_constant(found.value)
             elif found is not None:
                 linked[slot.name] = found
         self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
@@ -162,7 +158,7 @@ class _Converter:
         values |= scope.fixed.get(node.id, {})
         if not scope.path:
             values |= {name: self.typed[node.id, name] for name in values if (node.id, name) in self.typed}
-        return {name: _wrapped(value) for name, value in values.items()}
+        return {name: as_constant(value) for name, value in values.items()}
 
     def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
         """What the editor fails at: values that only a browser has, and texts that are none."""
@@ -411,11 +407,6 @@ def _is_compatible(one: str, other: str) -> bool:
 
 def _is_pair(row: object) -> bool:
     return isinstance(row, list) and len(row) >= 2
-
-
-def _wrapped(value: Any) -> Any:
-    """ComfyUI takes a bare list of two for a link, so the editor wraps lists."""
-    return {"__value__": value} if isinstance(value, list) else value
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -104,6 +104,11 @@ def is_link(value: object) -> bool:
     )
 
 
+def as_constant(value: object) -> object:
+    """ComfyUI takes a bare list of two for a link, so lists are wrapped (execution.py, get_input_data)."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
 def links(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Every link as (node id, input name, id of the node it comes from)."""
     for node_id, node in graph.items():

@@ -12,8 +12,8 @@ from django.db import models, transaction
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from generations.comfy.graph import Graph, constant_texts
-from generations.parameters.schema import Parameter, parse_parameters
+from generations.comfy.graph import Graph, constant_texts, node_classes
+from generations.parameters.schema import Parameter, bound_places, parse_parameters
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -131,15 +131,14 @@ class WorkflowTemplate(models.Model):
         with transaction.atomic():
             locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
             last = locked.versions.aggregate(last=models.Max("number"))["last"] or 0
-            bound = {(each["node_id"], each["input_name"]) for one in parameters for each in one["bindings"]}
             version = TemplateVersion.objects.create(
                 template=locked,
                 number=last + 1,
                 graph=graph,
                 parameters=parameters,
                 output_nodes=list(output_nodes),
-                required_node_classes=sorted({node["class_type"] for node in graph.values()}),
-                required_choices=sorted(set(constant_texts(graph, leaving_out=bound))),
+                required_node_classes=sorted(node_classes(graph)),
+                required_choices=sorted(set(constant_texts(graph, leaving_out=bound_places(parameters)))),
                 created_by=created_by,
                 note=note,
             )

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 
-from generations.comfy.graph import Graph
+from generations.comfy.graph import Graph, as_constant
 from generations.parameters.schema import Parameter
 from generations.parameters.values import Value
 
@@ -30,7 +30,7 @@ def bind(
         elif parameter.type == "seed":
             value = int(value)
         for binding in parameter.bindings:
-            bound[binding.node_id]["inputs"][binding.input_name] = _constant(value)
+            bound[binding.node_id]["inputs"][binding.input_name] = as_constant(value)
     return bound
 
 
@@ -38,8 +38,3 @@ def _uploaded(parameter: Parameter, media: Mapping[str, str]) -> str:
     if not media.get(parameter.name):
         raise ValueError(f"The file of the parameter {parameter.name} was not uploaded to the server.")
     return media[parameter.name]
-
-
-def _constant(value: object) -> object:
-    """ComfyUI takes a bare list of two for a link, so lists are wrapped (execution.py, get_input_data)."""
-    return {"__value__": value} if isinstance(value, list) else value

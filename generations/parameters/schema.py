@@ -1,8 +1,8 @@
 """What a parameter is, and when a list of definitions makes sense."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal, Self, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ __all__ = [
     "Parameter",
     "ParameterType",
     "Value",
+    "bound_places",
     "check_bindings",
     "parse_parameters",
 ]
@@ -176,6 +177,11 @@ def parse_parameters(raw: object) -> tuple[Parameter, ...]:
     if errors:
         raise DefinitionError(errors)
     return tuple(parameters)
+
+
+def bound_places(definitions: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """(node id, input name) of everything that stored definitions set, sound or not."""
+    return {(each["node_id"], each["input_name"]) for one in definitions for each in one["bindings"]}
 
 
 def check_bindings(parameters: Sequence[Parameter], graph: Graph) -> None:

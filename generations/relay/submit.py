@@ -7,13 +7,13 @@ from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from generations import storage
+from generations import importing, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
 from generations.comfy.graph import Graph, links
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
-from generations.relay.upstream import MARK, Mark, Upstream
+from generations.relay.upstream import Mark, Upstream
 
 ANEW = "comfysaas_anew"
 
@@ -81,7 +81,7 @@ def _file_mark(generation: Generation) -> dict[str, object]:
     """ComfyUI writes this into the files that it makes, so that a result finds back to its template and inputs."""
     version = generation.version
     origin = {"generation": str(generation.pk), "template": version.template.slug, "version": version.number}
-    return {"extra_pnginfo": {MARK: origin}}
+    return {"extra_pnginfo": {importing.MARK: origin}}
 
 
 def submit_upstream(

@@ -72,13 +72,15 @@ def template(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         return _run(request, found)
     version = services.current_version(found)
-    form = parameters_form(fitness.current_parameters(version), initial=_earlier_inputs(request))
+    fleet = fitness.Fleet()
+    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph)
+    form = parameters_form(parameters, initial=_earlier_inputs(request))
     context = {
         "template": found,
         "form": form,
         "action": reverse("template", args=[found.slug]),
         "description": markdown.render(found.description),
-        "unavailable": fitness.why_unavailable(version),
+        "unavailable": fleet.why_unavailable(version),
     }
     return render(request, "generations/template.html", context)
 

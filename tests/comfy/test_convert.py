@@ -22,9 +22,8 @@ from generations.comfy.graph import check_graph
 from generations.comfy.wire import decode
 from generations.simulator.nodes.base import Environment, Node
 from generations.simulator.validation import Validator
+from tests.support.workflows import CASES, OBJECT_INFO
 
-CASES = Path(__file__).parent / "conversion"
-OBJECT_INFO = json.loads((CASES / "object_info.json").read_text())
 # Texts that the editor resolves when a workflow is queued stay as they were written; this one holds a date.
 KEPT_AS_WRITTEN = {"load_audio_video": {("2", "filename_prefix"): "audio/%date:MM%"}}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
 from generations.parameters.validate import validate
-
-TESTS = Path(__file__).parents[2]
-OBJECT_INFO: dict[str, Any] = json.loads((TESTS / "comfy/conversion/object_info.json").read_text())
+from tests.support.workflows import OBJECT_INFO
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
