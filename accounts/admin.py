@@ -18,7 +18,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
@@ -65,7 +64,7 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
 
     model = ApiKey
     extra = 0
-    fields = readonly_fields = ("name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
+    fields = readonly_fields = ("name", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
     can_delete = False
     show_change_link = True
     verbose_name_plural = "API keys"
@@ -83,7 +82,7 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
 class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """Shares and limits. A change holds for what is admitted from now on."""
 
-    list_display = ("name", "weight", "priority", "max_concurrent", "max_queued")
+    list_display = ("name", "weight", "priority", "max_concurrent", "max_queued", "requests_per_minute")
     search_fields = ("name",)
 
 
@@ -161,16 +160,26 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold 
 class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """All keys, to be looked at and revoked."""
 
-    list_display = ("name", "user", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
+    list_display = ("name", "user", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__email")
-    fields = ("user", "name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
+    fields = (
+        "user",
+        "name",
+        "prefix",
+        "scopes",
+        "requests_per_minute",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
     actions = ("revoke",)
     change_form_outer_before_template = "admin/buttons.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Keys are made by `manage.py create_api_key`, where the secret can be shown once."""
+        """Users make their own, on their account's pages; for them it is `manage.py create_api_key`."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -207,8 +216,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     @admin.action(description="Revoke the selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """They stop working at once."""
-        changed = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
-        self.message_user(request, f"Revoked: {changed}.")
+        self.message_user(request, f"Revoked: {ApiKey.objects.filter(pk__in=queryset.values('pk')).revoke()}.")
 
 
 def _is_superuser(request: HttpRequest) -> bool:

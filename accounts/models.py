@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.auth.models import AbstractUser, AnonymousUser, BaseUserManager
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
+from django.dispatch import Signal
 from django.utils import timezone
 
 KEY_PREFIX = "csk_"
+MAX_KEYS = 50
+# Sent with `user_id` when somebody's keys changed: whatever is open on their behalf is to be looked at again.
+access_changed = Signal()
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 
 
@@ -65,6 +70,13 @@ class Plan(models.Model):
         help_text="Generations that may wait; one more is refused until some are done.",
     )
 
+    requests_per_minute = models.PositiveIntegerField(
+        default=1200, help_text="Requests to the API, over all keys of a user; 0: as many as they like."
+    )
+    max_streams = models.PositiveIntegerField(
+        default=20, validators=[MinValueValidator(1)], help_text="Event streams of the API that may be open at a time."
+    )
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -109,6 +121,28 @@ class User(AbstractUser):
         return self.plan or Plan()
 
 
+class Scope(models.TextChoices):
+    """What a key may be used for."""
+
+    READ = "read", "Read templates, jobs and files"
+    RUN = "run", "Run templates; cancel and delete jobs and files"
+    RAW = "raw", "Submit whole workflows (needs the permission, too)"
+    MANAGE = "manage", "Manage keys and webhooks; for staff, templates and servers"
+
+
+ALL_SCOPES = tuple(scope.value for scope in Scope)
+USUAL_SCOPES = (Scope.READ.value, Scope.RUN.value)
+
+
+def all_scopes() -> list[str]:
+    """Every scope."""
+    return list(ALL_SCOPES)
+
+
+class TooManyKeysError(Exception):
+    """This user has MAX_KEYS keys that work."""
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> ApiKeyQuerySet:
         """Keys that are neither revoked nor expired, of users who may still sign in."""
@@ -118,18 +152,50 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             user__is_active=True,
         )
 
-    def issue(self, *, user: User, name: str, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is shown once and stored only as a hash."""
+    def for_user(self, user: User | AnonymousUser) -> ApiKeyQuerySet:
+        """This user's own keys that were not revoked: one outside this set is a 404, for staff too."""
+        return self.filter(user=user, revoked_at=None) if user.is_authenticated else self.none()
+
+    def issue(
+        self,
+        *,
+        user: User,
+        name: str,
+        scopes: Iterable[str] = ALL_SCOPES,
+        expires_at: datetime | None = None,
+        requests_per_minute: int = 0,
+    ) -> tuple[ApiKey, str]:
+        """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError."""
+        if self.filter(user=user).usable().count() >= MAX_KEYS:
+            raise TooManyKeysError
         prefix = secrets.token_hex(6)
         secret = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
-        key = self.create(user=user, name=name, prefix=prefix, secret_hash=_hash(secret), expires_at=expires_at)
+        key = self.create(
+            user=user,
+            name=name,
+            prefix=prefix,
+            secret_hash=_hash(secret),
+            scopes=[scope for scope in ALL_SCOPES if scope in set(scopes)],
+            expires_at=expires_at,
+            requests_per_minute=requests_per_minute,
+        )
         return key, secret
+
+    def revoke(self) -> int:
+        """They stop working at once, and what they hold open is closed. How many that were."""
+        users = set(self.filter(revoked_at=None).values_list("user", flat=True))
+        changed = self.filter(revoked_at=None).update(revoked_at=timezone.now())
+        for user_id in users:
+            access_changed.send(sender=ApiKey, user_id=user_id)
+        return changed
 
     def authenticate(self, secret: str) -> ApiKey | None:
         """The usable key with this secret, or None. Notes the use, at most once a minute."""
         prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
-        key = self.usable().select_related("user").filter(prefix=prefix).first()
-        if key is None or not hmac.compare_digest(key.secret_hash, _hash(secret)):
+        key = self.usable().select_related("user__plan").filter(prefix=prefix).first()
+        # Without a key, the same work: nothing is to be learnt from how long the answer takes.
+        expected = key.secret_hash if key else _hash("")
+        if not hmac.compare_digest(expected, _hash(secret)) or key is None:
             return None
         now = timezone.now()
         if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
@@ -144,6 +210,10 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12, unique=True, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=all_scopes, help_text="What it may be used for.")
+    requests_per_minute = models.PositiveIntegerField(
+        default=0, help_text="Requests that this key may make; 0: as many as its user."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -156,7 +226,17 @@ class ApiKey(models.Model):
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
-        return f"{self.name} ({KEY_PREFIX}{self.prefix}_…)"
+        return f"{self.name} ({self.hint})"
+
+    @property
+    def hint(self) -> str:
+        """What of it may be shown, to tell it from others."""
+        return f"{KEY_PREFIX}{self.prefix}_…"
+
+    @property
+    def is_expired(self) -> bool:
+        """True when its time is up."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
 
 
 def _hash(secret: str) -> str:

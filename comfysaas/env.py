@@ -7,6 +7,7 @@ declared here does not exist.
 from __future__ import annotations
 
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -88,6 +89,18 @@ class Env(BaseSettings):
     )
     max_upload_mb: int = Field(50, ge=1, description="Largest file that a user may upload, in MB.")
 
+    # -- API
+    cors_allowed_origins: CommaList = Field(
+        (),
+        description="Web sites whose pages may call the API with a key, such as https://app.example.com, separated by "
+        "commas. Default: none.",
+    )
+    outbound_allowed_networks: CommaList = Field(
+        (),
+        description="Private networks that webhooks and inputs by address may reach, such as 10.1.0.0/16, separated "
+        "by commas; there, http:// will do. Default: none, and https:// only.",
+    )
+
     # -- accounts
     signup_open: bool = Field(False, description="Let anybody create an account. Otherwise staff make them.")
     email_host: str = Field("", description="SMTP server for password resets. Empty: mails are printed to the log.")
@@ -102,11 +115,35 @@ class Env(BaseSettings):
         None, description="Password of demo@example.com on the first standalone start. Default: generated."
     )
 
-    @field_validator("comfyui_urls", "allowed_hosts", "secret_key_fallbacks", mode="before")
+    @field_validator(
+        "comfyui_urls",
+        "allowed_hosts",
+        "secret_key_fallbacks",
+        "cors_allowed_origins",
+        "outbound_allowed_networks",
+        mode="before",
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("outbound_allowed_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            ip_network(each)  # its message says what is wrong
+        return value
+
+    @field_validator("cors_allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            parts = urlsplit(each)
+            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+                msg = "must be origins such as https://app.example.com, without a path"
+                raise ValueError(msg)
         return value
 
     @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")

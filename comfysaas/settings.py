@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,6 +60,17 @@ if ENV.trust_proxy_headers:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 
+# Only the API may be called from pages of other sites, with a key: cookies are never taken from there.
+CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "range"]
+CORS_EXPOSE_HEADERS = [
+    "content-range", "location", "ratelimit-limit", "ratelimit-policy", "ratelimit-remaining", "ratelimit-reset",
+    "retry-after", "x-comfy-request-id",
+]  # fmt: skip
+OUTBOUND_ALLOWED_NETWORKS = [ip_network(each) for each in ENV.outbound_allowed_networks]
+
 # ---------------------------------------------------------------------------------------------- apps
 INSTALLED_APPS = [
     "daphne",
@@ -75,6 +87,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "channels",
+    "corsheaders",
     "csp",
     "django_htmx",
     "ninja",
@@ -85,6 +98,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
     "comfysaas.middleware.AdminContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",

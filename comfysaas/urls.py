@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from comfysaas import health
 from generations.api import api, not_found
 from generations.api.docs import docs
+from generations.api.openapi import openapi_json
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
@@ -16,6 +17,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
     path("api/docs", docs, name="api-docs"),
+    path("api/v2/openapi.json", openapi_json, name="api-openapi"),
     path("api/v2/", api.urls),
     path("api/v2/<path:rest>", not_found),
     path("", include("generations.urls")),

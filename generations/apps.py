@@ -1,6 +1,32 @@
+"""The app of everything that is about generating."""
+
+from __future__ import annotations
+
+from typing import Any
+
 from django.apps import AppConfig
 
 
 class GenerationsConfig(AppConfig):
     name = "generations"
     verbose_name = "Generations"
+
+    def ready(self) -> None:
+        """What is open on somebody's behalf hears when that person's rights change."""
+        from django.contrib.auth.signals import user_logged_out
+
+        from accounts.models import access_changed
+
+        access_changed.connect(_tell_connections)
+        user_logged_out.connect(_tell_connections_of)
+
+
+def _tell_connections(user_id: int, **_: Any) -> None:
+    from generations import publisher
+
+    publisher.announce_access(user_id)
+
+
+def _tell_connections_of(user: Any, **_: Any) -> None:
+    if user is not None:
+        _tell_connections(user.pk)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 
+from accounts.access import Access, key_for_reading
 from generations import events, snapshot
 from generations.models import Generation, Status
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 AUTHORISE_SECONDS = 30.0
 QUEUE_POLL_SECONDS = 2.0
-WATCHED_SECONDS = 60
 ACTIVE_AT_MOST = 50
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_NOT_FOUND = 4404
@@ -44,6 +42,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             await self.close(CLOSE_UNAUTHENTICATED)
             return
         self.user = cast("User", user)
+        by_key = cast("Access | None", self.scope.get("access"))
+        self.access = by_key or Access(self.user.pk, session_key=self.scope["session"].session_key)
         await self.enter()
 
     async def enter(self) -> None:
@@ -79,20 +79,22 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         """To the browser."""
         await self.send_json(event)
 
+    async def access_changed(self, message: dict[str, Any]) -> None:
+        """The user's keys or sessions are not what they were."""
+        await self._check_access()
+
     async def _stay_authorised(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while True:
                 await asyncio.sleep(AUTHORISE_SECONDS)
-                user = await self._current_user()
-                if user is None or user.pk != self.user.pk:
-                    await self.close(CLOSE_UNAUTHENTICATED)
+                if not await self._check_access():
                     return
 
-    async def _current_user(self) -> Any:
-        """The session's user as of now: gone after signing out or a change of password, None if deactivated."""
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-        user = await get_user({**self.scope, "session": store(self.scope["session"].session_key)})
-        return user if user.is_authenticated and user.is_active else None
+    async def _check_access(self) -> bool:
+        holds: bool = await database_sync_to_async(self.access.holds)()
+        if not holds:
+            await self.close(CLOSE_UNAUTHENTICATED)
+        return holds
 
 
 class UserConsumer(_EventConsumer):
@@ -145,7 +147,7 @@ class GenerationConsumer(_EventConsumer):
         last = (sent["status"], sent["queue_position"], sent["message"])
         with contextlib.suppress(asyncio.CancelledError):
             while True:
-                await cache.aset(events.watched_cache_key(self.prompt_id), True, WATCHED_SECONDS)
+                await cache.aset(events.watched_cache_key(self.prompt_id), True, events.WATCHED_SECONDS)
                 event = await self._status()
                 if event is None or event["is_terminal"]:
                     return
@@ -154,7 +156,7 @@ class GenerationConsumer(_EventConsumer):
                     await self.send_json(event)
                 last = place
                 is_waiting = event["status"] in {Status.QUEUED, Status.SUBMITTED}
-                await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else WATCHED_SECONDS / 4)
+                await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else events.WATCHED_SECONDS / 4)
 
     def _mine(self) -> GenerationQuerySet:
         return Generation.objects.for_user(self.user).filter(pk=self.prompt_id)
@@ -171,3 +173,37 @@ class GenerationConsumer(_EventConsumer):
     def _snapshot(self) -> events.SnapshotEvent | None:
         row = self._mine().with_details().first()
         return snapshot.snapshot_event(row) if row else None
+
+
+class KeyAuthentication:
+    """ASGI: sockets of programs, which send their API key in the handshake's Authorization header.
+
+    A browser's page cannot send that header, so its origin does not matter. A wrong key is not made good by a session.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        """With the key's user in the scope; nobody for a wrong key."""
+        key = await database_sync_to_async(key_for_reading)(authorization_of(scope))
+        about = {"user": key.user, "access": Access.by_key(key)} if key else {"user": AnonymousUser()}
+        return await self._application({**scope, **about}, receive, send)
+
+
+class ByCredentials:
+    """ASGI: those with an Authorization header this way, browsers that way."""
+
+    def __init__(self, *, programs: Any, browsers: Any) -> None:
+        self._programs = programs
+        self._browsers = browsers
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        """To one of them."""
+        application = self._programs if authorization_of(scope) else self._browsers
+        return await application(scope, receive, send)
+
+
+def authorization_of(scope: dict[str, Any]) -> str:
+    """The header's value; empty when there is none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")

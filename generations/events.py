@@ -10,6 +10,7 @@ import uuid
 from typing import Any, Literal, TypedDict
 
 RELAY_GROUP = "relay"
+WATCHED_SECONDS = 60
 
 
 def user_group(user_id: int) -> str:
@@ -30,6 +31,11 @@ def progress_cache_key(generation_id: uuid.UUID) -> str:
 def watched_cache_key(generation_id: uuid.UUID) -> str:
     """Set while somebody looks at this generation: only then are previews worth sending."""
     return f"watched.{generation_id}"
+
+
+def preview_cache_key(generation_id: uuid.UUID) -> str:
+    """Where the newest preview is kept, while somebody looks, for those who come later."""
+    return f"preview.{generation_id}"
 
 
 class Progress(TypedDict):
@@ -97,7 +103,7 @@ class State(Standing):
     id: str
     progress: Progress | None
     outputs: list[OutputItem]
-    template: str
+    template: str | None  # None: a whole workflow
     created_at: str
     started_at: str | None
     finished_at: str | None

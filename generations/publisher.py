@@ -102,6 +102,18 @@ def publish(generation: Generation, event: events.Event) -> None:
     transaction.on_commit(lambda: outbox.put(events.user_group(generation.user_id), event))
 
 
+def announce_access(user_id: int) -> None:
+    """Have everything that is open on behalf of this user check, after commit, whether it still may be."""
+    transaction.on_commit(lambda: sender.run(_send_access(user_id)))
+
+
+async def _send_access(user_id: int) -> None:
+    try:
+        await channel_layer().group_send(events.user_group(user_id), {"type": "access.changed"})
+    except Exception:
+        logger.exception("Open connections of user %d could not be told; they check by themselves, too", user_id)
+
+
 async def _wake_relays() -> None:
     try:
         await channel_layer().group_send(events.RELAY_GROUP, {"type": "relay.wake"})

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from generations.fitness import Catalog, ModelFile
 from generations.models import ComfyServer, Generation, QueueClock, QueueShare
+from generations.models.template import MEAN_SECONDS
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -66,10 +67,12 @@ class Line:
             raise QueueFullError(limit)
         is_in_line = self._free > 0 and not held
         if is_in_line:
-            generation.cost = _cost(generation.version.template.mean_seconds)
+            generation.cost = _cost(generation.version.mean_seconds)
             generation.priority = self._limits.priority
             generation.tag = self._next_tag()
             self._use(generation.tag, generation.cost)
+            self._in_line += 1
+            self._free -= 1
         generation.save(force_insert=True)
         return is_in_line
 
@@ -80,7 +83,7 @@ class Line:
         held = self._mine.held().order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
         admitted = 0
         for pk, mean_seconds in held[: self._free]:
-            tag, cost = self._next_tag(), _cost(mean_seconds)
+            tag, cost = self._next_tag(), _cost(mean_seconds or MEAN_SECONDS)
             if self._mine.held().filter(pk=pk).update(tag=tag, cost=cost, priority=self._limits.priority):
                 self._use(tag, cost)
                 admitted += 1

@@ -1,26 +1,46 @@
-"""What users do with generations. Pages and API call the same functions."""
+"""What users do with generations and files. Pages and API call the same functions."""
 
 from __future__ import annotations
 
+import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.utils import timezone
 
-from generations import fitness, publisher, queue, snapshot, storage, tasks, transitions
-from generations.models import Asset, Generation, TemplateVersion, WorkflowTemplate
+from generations import fitness, importing, publisher, queue, snapshot, storage, tasks, transitions
+from generations.comfy.editor import is_editor_format
+from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
+from generations.comfy.object_info import node_spec
+from generations.comfy.references import find_references
+from generations.models import (
+    Asset,
+    Generation,
+    IdempotencyKey,
+    TemplateVersion,
+    Webhook,
+    WorkflowTemplate,
+)
+from generations.models.idempotency import KeyReuseError
 from generations.parameters.bind import bind
-from generations.parameters.schema import Parameter
+from generations.parameters.schema import MAX_SEED, Parameter
 from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
+from generations.parameters.values import seed_bounds
 
 if TYPE_CHECKING:
     from accounts.models import User
 
 TYPE_PREFIXES = {"image": "image/", "mask": "image/", "video": "video/", "audio": "audio/"}
+RAW_PERMISSION = "generations.submit_raw_workflow"
+TEXT_LENGTH = 4000
+__all__ = ["KeyReuseError"]
 
 
 class NotFinishedError(Exception):
@@ -35,6 +55,64 @@ class InvalidUploadError(Exception):
     """The uploaded file cannot be used; `str()` says why."""
 
 
+class HashMismatchError(Exception):
+    """Other bytes arrived than the client said it would send."""
+
+
+class BlobNotFoundError(Exception):
+    """This user has no file with that hash."""
+
+
+class AssetInUseError(Exception):
+    """It is a result of a generation, or an unfinished one needs it."""
+
+
+class RawNotAllowedError(Exception):
+    """This user may not submit whole workflows."""
+
+
+class EditorFormatError(Exception):
+    """The workflow is in the format of ComfyUI's editor, which is not what runs."""
+
+
+class InvalidWorkflowError(Exception):
+    """A whole workflow that no server can run. `problems` name the nodes; `str()` tells of the first."""
+
+    def __init__(self, problems: Sequence[GraphProblem]) -> None:
+        super().__init__(problems)
+        self.problems = list(problems)
+
+    def __str__(self) -> str:
+        first = self.problems[0]
+        more = f" ({len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        return (f"Node {first.node_id} ({first.title}): " if first.node_id else "") + first.message + more
+
+
+class MissingAssetError(Exception):
+    """A whole workflow names a file that is not there, or not its sender's. `places`: (node id, input name)."""
+
+    def __init__(self, places: Sequence[tuple[str, str]]) -> None:
+        super().__init__(places)
+        self.places = list(places)
+
+    def __str__(self) -> str:
+        node_id, name = self.places[0]
+        return f'Node {node_id}: the file of its input "{name}" does not exist, or it is not yours.'
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What may come along with a job. An idempotency key is used up if, and only if, the job is made."""
+
+    idempotency_key: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    webhook: Webhook | None = None
+    partner_key: str = ""
+
+
+NOTHING = Extras()
+
+
 def current_version(template: WorkflowTemplate) -> TemplateVersion:
     """The version that users run. ValueError when the template is not published."""
     if template.published_version is None:
@@ -43,23 +121,78 @@ def current_version(template: WorkflowTemplate) -> TemplateVersion:
     return template.published_version
 
 
-def submit(*, user: User, version: TemplateVersion, inputs: Mapping[str, object]) -> Generation:
+def submit(
+    *, user: User, version: TemplateVersion, inputs: Mapping[str, object], extras: Extras = NOTHING
+) -> Generation:
     """A durable, queued generation.
 
     InvalidInputs names every field that is wrong; CannotRunError: no server has its nodes or models;
-    queue.QueueFullError: the user's plan lets no more wait. The caller has made sure that the user may see the
-    template.
+    queue.QueueFullError: the user's plan lets no more wait; KeyReuseError. The caller has made sure that the user may
+    see the template.
     """
+    return submit_variations(user=user, version=version, inputs=inputs, count=1, extras=extras)[0]
+
+
+def submit_variations(
+    *, user: User, version: TemplateVersion, inputs: Mapping[str, object], count: int, extras: Extras = NOTHING
+) -> list[Generation]:
+    """As many of them, all or none: with fresh seeds each, or counting up from the given ones.
+
+    Errors as of `submit`; InvalidInputs also for several of a template that has no seed: they would be all alike.
+    """
+    IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
     parameters = fitness.current_parameters(version)
-    values = draw_seeds(parameters, validate(parameters, inputs))
-    _check_media(user, parameters, values)
-    files = _model_files(version, parameters, values)
+    values = validate(parameters, inputs)
+    seeds = [parameter for parameter in parameters if parameter.type == "seed"]
+    if count > 1 and not seeds:
+        raise InvalidInputs({"count": ["This template has no seed: its results would be all alike."]})
+    drawn = draw_seeds(parameters, values)
+    assets = _check_media(user, parameters, values)
+    files = _model_files(version, parameters, drawn)
+    rows = []
+    for number in range(count):
+        own = draw_seeds(parameters, values) | {
+            each.name: _counted_up(each, values[each.name], number) for each in seeds if values[each.name] is not None
+        }
+        text = _searchable(str(own[each.name]) for each in parameters if each.type in {"text", "string"})
+        rows.append(
+            Generation(user=user, version=version, inputs=json_values(parameters, own), model_files=files, text=text)
+        )
+    _enqueue(user, rows, assets, extras)
+    return rows
+
+
+def _counted_up(parameter: Parameter, seed: Any, number: int) -> int:
+    low, high = seed_bounds(parameter)
+    return low + (int(seed) - low + number) % (high - low + 1)
+
+
+def _searchable(texts: Iterable[str]) -> str:
+    return " ".join(texts).casefold()[:TEXT_LENGTH]
+
+
+def _enqueue(user: User, rows: Sequence[Generation], assets: Iterable[uuid.UUID], extras: Extras) -> None:
+    """Write them all and get them in line, or nothing at all."""
+    wanted = set(assets)
     with transaction.atomic():
-        generation = Generation(user=user, version=version, inputs=json_values(parameters, values), model_files=files)
-        if queue.Line(user).enter(generation):
-            publisher.wake_relays()
-        publisher.publish(generation, snapshot.snapshot_event(generation))
-    return generation
+        IdempotencyKey.objects.claim(user, extras.idempotency_key)
+        if wanted:
+            # Locked, so that nobody deletes one of them meanwhile.
+            locked = Asset.objects.for_user(user).select_for_update(of=("self",)).filter(pk__in=wanted)
+            if len(locked) != len(wanted):
+                raise InvalidInputs({"": ["A file of these inputs was deleted meanwhile."]})
+        line = queue.Line(user)
+        for generation in rows:
+            generation.metadata = dict(extras.metadata)
+            generation.webhook = extras.webhook
+            generation.partner_key = extras.partner_key or None
+            if generation.version.pk is None:
+                generation.version.save()
+            if line.enter(generation):
+                publisher.wake_relays()
+            if wanted:
+                generation.input_assets.set(locked)
+            publisher.publish(generation, snapshot.snapshot_event(generation))
 
 
 def _model_files(
@@ -75,10 +208,11 @@ def _model_files(
     return files
 
 
-def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> None:
+def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> list[uuid.UUID]:
+    """The ids of the files among the values; InvalidInputs when one is not there or of the wrong kind."""
     wanted = {p.name: TYPE_PREFIXES[p.type] for p in parameters if p.is_media and values.get(p.name)}
     if not wanted:
-        return
+        return []
     ids = {name: uuid.UUID(str(values[name])) for name in wanted}
     found = Asset.objects.for_user(user).in_bulk(list(ids.values()))
     errors = {}
@@ -90,28 +224,198 @@ def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[
             errors[name] = [f"This needs {prefix.rstrip('/')} data, but the file is {asset.content_type}."]
     if errors:
         raise InvalidInputs(errors)
+    return list(ids.values())
+
+
+# ---------------------------------------------------------------------------------------------- whole workflows
+def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Generation:
+    """A durable, queued generation of a whole graph in the API format, which runs as it is.
+
+    RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
+    MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
+    """
+    if not user.has_perm(RAW_PERMISSION):
+        raise RawNotAllowedError
+    IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
+    if is_editor_format(workflow):
+        raise EditorFormatError
+    graph = load_api_graph(workflow)
+    assets = _check_references(user, graph)
+    object_info = importing.known_nodes()
+    if object_info is not None and (problems := check_graph(graph, object_info)):
+        raise InvalidWorkflowError(problems)
+    version = TemplateVersion.raw(graph=graph, created_by=user)
+    if missing := fitness.lacking(version, version.required_choices):
+        message = f"No server has all that it needs; the best one lacks {', '.join(missing[:5])}."
+        raise InvalidWorkflowError([GraphProblem("", "", message, "no_server")])
+    texts = (value for node in graph.values() for value in node["inputs"].values() if isinstance(value, str))
+    files = fitness.model_files(graph)
+    generation = Generation(user=user, version=version, inputs={}, model_files=files, text=_searchable(texts))
+    _enqueue(user, [generation], assets, extras)
+    return generation
+
+
+def _check_references(user: User, graph: Graph) -> set[uuid.UUID]:
+    found = list(find_references(graph))
+    ids = {each.asset_id for each in found if each.asset_id}
+    known = set(Asset.objects.for_user(user).filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    missing = [(each.node_id, each.input_name) for each in found if each.asset_id not in known]
+    if missing:
+        raise MissingAssetError(missing)
+    return known
+
+
+def _reseeded(graph: Graph) -> Graph:
+    """A copy with a fresh number in every input that is a seed."""
+    object_info = importing.known_nodes()
+    fresh: Graph = {}
+    for node_id, node in graph.items():
+        spec = node_spec(object_info, node["class_type"])
+        inputs = {}
+        for name, value in node["inputs"].items():
+            known = spec.input(name) if spec else None
+            is_seed = known.is_seed if known else name in {"seed", "noise_seed"}
+            highest = int(known.max) if known and known.max else MAX_SEED
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            inputs[name] = secrets.randbelow(min(highest, MAX_SEED) + 1) if is_seed and is_number else value
+        fresh[node_id] = {**node, "inputs": inputs}
+    return fresh
+
+
+# ---------------------------------------------------------------------------------------------- files
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a client says of a file that it brings: its name there, words, and how long it is wanted (seconds)."""
+
+    name: str = ""
+    tags: Sequence[str] = ()
+    expires_in: int | None = None
+
+    def apply(self, asset: Asset) -> None:
+        """Write it into a new asset."""
+        if self.name:
+            asset.name = self.name[-255:]
+        asset.tags = list(self.tags)
+        if self.expires_in is not None:
+            asset.expires_at = timezone.now() + timedelta(seconds=self.expires_in)
+
+
+ANYWHERE = Placement()
 
 
 def upload(*, user: User, file: UploadedFile[Any]) -> Asset:
-    """Store a user's file. InvalidUploadError when it is too large, empty or no medium that a workflow can use."""
+    """Store a picture, video or sound for an input. InvalidUploadError when it is none that a workflow can use."""
+    return add_asset(user=user, file=file, is_medium=True)[0]
+
+
+def add_asset(
+    *,
+    user: User,
+    file: UploadedFile[Any],
+    is_medium: bool = False,
+    placement: Placement = ANYWHERE,
+    expected_hash: str = "",
+    idempotency_key: str = "",
+) -> tuple[Asset, bool]:
+    """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
+
+    InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError.
+    """
+    IdempotencyKey.objects.ensure_unused(user, idempotency_key)
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
         raise InvalidUploadError(msg)
-    asset_id = uuid.uuid4()
     with closing(storage.spool(file.chunks())) as spooled:
-        _check_upload(spooled)
-        asset = storage.keep(
-            spooled, key=storage.upload_key(asset_id), user_id=user.pk, name=file.name or "upload", asset_id=asset_id
-        )
-    asset.save()
+        _check_upload(spooled, is_medium=is_medium)
+        if expected_hash and expected_hash.lower() != spooled.hash:
+            raise HashMismatchError
+        with transaction.atomic():
+            again = _minted(user, spooled.hash, file.name or "upload")
+            if again is not None:
+                IdempotencyKey.objects.claim(user, idempotency_key)
+                placement.apply(again)
+                again.save()
+                return again, False
+        return _stored(user, spooled, file.name or "upload", placement, idempotency_key), True
+
+
+def _stored(user: User, spooled: storage.Spooled, name: str, placement: Placement, idempotency_key: str) -> Asset:
+    asset_id = uuid.uuid4()
+    asset = storage.keep(spooled, key=storage.upload_key(asset_id), user_id=user.pk, name=name, asset_id=asset_id)
+    placement.apply(asset)
+    try:
+        with transaction.atomic():
+            IdempotencyKey.objects.claim(user, idempotency_key)
+            asset.save()
+    except KeyReuseError:
+        tasks.delete_files.delay([asset.key, asset.thumbnail_key])
+        raise
     return asset
 
 
-def _check_upload(spooled: storage.Spooled) -> None:
+def _minted(user: User, digest: str, name: str) -> Asset | None:
+    """A new asset over bytes that the user has, not saved yet. Inside a transaction: the one it is made from is locked
+    until its end, so that the bytes stay."""
+    source = Asset.objects.for_user(user).with_bytes(digest).select_for_update(of=("self",)).first()
+    if source is None:
+        return None
+    return Asset(
+        user=user,
+        name=name[-255:],
+        key=source.key,
+        thumbnail_key=source.thumbnail_key,
+        content_type=source.content_type,
+        size_bytes=source.size_bytes,
+        hash=source.hash,
+        width=source.width,
+        height=source.height,
+    )
+
+
+def asset_from_hash(*, user: User, digest: str, placement: Placement) -> tuple[Asset, bool]:
+    """(an asset over bytes that this user has already, whether it is a new one). BlobNotFoundError.
+
+    An upload under the same name is given back as it is, kept longer if that was asked for.
+    """
+    with transaction.atomic():
+        same = Asset.objects.for_user(user).with_bytes(digest).filter(output=None).select_for_update(of=("self",))
+        found = (same.filter(name=placement.name[-255:]) if placement.name else same).order_by("created_at").first()
+        if found is not None and (not placement.tags or list(placement.tags) == found.tags):
+            _keep_longer(found, placement)
+            return found, False
+        made = _minted(user, digest, placement.name or (found.name if found else "upload"))
+        if made is None:
+            raise BlobNotFoundError
+        placement.apply(made)
+        made.save()
+        return made, True
+
+
+def _keep_longer(asset: Asset, placement: Placement) -> None:
+    """Never shorter."""
+    if asset.expires_at is None:
+        return
+    wanted = timezone.now() + timedelta(seconds=placement.expires_in) if placement.expires_in else None
+    if wanted is None or wanted > asset.expires_at:
+        asset.expires_at = wanted
+        asset.save(update_fields=["expires_at"])
+
+
+def delete_asset(asset: Asset) -> None:
+    """Remove it; its bytes go unless another one shares them. AssetInUseError."""
+    with transaction.atomic():
+        rows = Asset.objects.filter(pk=asset.pk)
+        rows.select_for_update(of=("self",)).first()
+        if rows.in_use().exists():
+            raise AssetInUseError
+        tasks.discard(rows)
+
+
+def _check_upload(spooled: storage.Spooled, *, is_medium: bool) -> None:
     if spooled.size_bytes == 0:
         msg = "The file is empty."
         raise InvalidUploadError(msg)
-    if spooled.content_type not in storage.INLINE_TYPES:
+    if is_medium and spooled.content_type not in storage.INLINE_TYPES:
         msg = "This is no picture, video or sound that can be used."
         raise InvalidUploadError(msg)
     if spooled.content_type.startswith("image/"):
@@ -123,6 +427,7 @@ def _check_upload(spooled: storage.Spooled) -> None:
             raise InvalidUploadError(msg)
 
 
+# ---------------------------------------------------------------------------------------------- afterwards
 def cancel(generation: Generation) -> Generation:
     """Ask for it to stop; already finished ones stay as they are. Returns its state afterwards."""
     changed = transitions.transition(lambda: Generation.objects.request_cancel(generation.pk), pk=generation.pk)
@@ -132,14 +437,29 @@ def cancel(generation: Generation) -> Generation:
     return generation
 
 
-def rerun(generation: Generation, *, is_new_seed: bool) -> Generation:
-    """The same version and inputs again, with the same seeds or fresh ones."""
+def rerun(
+    generation: Generation,
+    *,
+    is_new_seed: bool,
+    changes: Mapping[str, object] | None = None,
+    extras: Extras = NOTHING,
+) -> Generation:
+    """The same version and inputs again, with the same seeds or fresh ones, and with `changes` to the inputs.
+
+    Errors as of `submit`, for whole workflows as of `submit_raw`; those have no inputs to change.
+    """
+    version, user = generation.version, generation.user
+    if version.template_id is None:
+        if changes:
+            raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
+        graph = _reseeded(version.graph) if is_new_seed else version.graph
+        return submit_raw(user=user, workflow=graph, extras=extras)
     inputs = dict(generation.inputs)
     if is_new_seed:
-        for parameter in generation.version.parsed_parameters:
+        for parameter in version.parsed_parameters:
             if parameter.type == "seed":
                 inputs.pop(parameter.name, None)
-    return submit(user=generation.user, version=generation.version, inputs=inputs)
+    return submit(user=user, version=version, inputs={**inputs, **(changes or {})}, extras=extras)
 
 
 def delete(generation: Generation) -> None:

@@ -19,7 +19,7 @@ def state(generation: Generation) -> events.State:
         "id": str(generation.pk),
         "progress": progress(generation),
         "outputs": [output_item(output, graph) for output in shown_outputs(generation)],
-        "template": generation.version.template.slug,
+        "template": generation.version.slug,
         "created_at": generation.created_at.isoformat(),
         "started_at": generation.started_at.isoformat() if generation.started_at else None,
         "finished_at": generation.finished_at.isoformat() if generation.finished_at else None,

@@ -17,16 +17,27 @@ from itertools import islice
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import publisher, queue, snapshot, storage
+from generations import publisher, queue, snapshot, storage, webhooks
 from generations.comfy.client import ComfyClient, ViewStream
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem, collect
-from generations.models import Asset, ComfyServer, Generation, Output, Status
+from generations.models import (
+    Asset,
+    ComfyServer,
+    Generation,
+    IdempotencyKey,
+    Output,
+    Status,
+    TemplateVersion,
+    WebhookDelivery,
+)
+from generations.models.asset import AssetQuerySet
 from generations.models.generation import TERMINAL, Failure, Retry
+from generations.models.webhook import KEPT as LOG_KEPT
 from generations.transitions import transition
 
 logger = logging.getLogger(__name__)
@@ -236,18 +247,32 @@ def _forget_upstream(generation: Generation) -> None:
 
 
 def _remove_outputs(generation: Generation) -> None:
-    assets = list(Asset.objects.filter(output__generation=generation))
-    keys = [key for asset in assets for key in (asset.key, asset.thumbnail_key)]
-    Asset.objects.filter(pk__in=[asset.pk for asset in assets]).delete()
+    discard(Asset.objects.filter(output__generation=generation))
     generation.outputs.all().delete()
-    transaction.on_commit(lambda: delete_files.delay(keys))
+
+
+def discard(assets: QuerySet[Asset]) -> int:
+    """Delete these assets for good, and those of their files that no other asset shares. How many that were.
+
+    Inside a transaction: whoever makes another asset of the same file locks the one that it is made from.
+    """
+    rows = list(assets.select_for_update(of=("self",)))
+    keys = {key for asset in rows for key in (asset.key, asset.thumbnail_key) if key}
+    Asset.objects.filter(pk__in=[asset.pk for asset in rows]).delete()
+    shared = Asset.objects.filter(Q(key__in=keys) | Q(thumbnail_key__in=keys)).values_list("key", "thumbnail_key")
+    unwanted = sorted(keys - {key for pair in shared for key in pair})
+    if unwanted:
+        transaction.on_commit(lambda: delete_files.delay(unwanted))
+    return len(rows)
 
 
 def remove(generation: Generation) -> None:
-    """Delete it for good, with its outputs and their files."""
+    """Delete it for good, with its outputs and their files, and the workflow that was sent for it alone."""
     with transaction.atomic():
         _remove_outputs(generation)
+        version_id = generation.version_id
         generation.delete()
+        TemplateVersion.objects.unused_raw().filter(pk=version_id).delete()
 
 
 @shared_task(bind=True, max_retries=DELETE_RETRIES)
@@ -271,37 +296,50 @@ def sweep() -> None:
             lambda generation=generation: Generation.objects.requeue(generation.prompt_id, Retry.WITHDRAWN),  # type: ignore[misc]
             pk=generation.pk,
         )
+    if WebhookDelivery.objects.due().exists():
+        deliver_webhooks.delay()
     # Held back, although their users have nothing under way any more that would let them in.
     for user in User.objects.filter(pk__in=Generation.objects.held().values("user")).select_related("plan"):
         if queue.admit(user):
             publisher.wake_relays()
 
 
+@shared_task(ignore_result=True, expires=webhooks.CLAIM_SECONDS)
+def deliver_webhooks() -> int:
+    """Tell users' servers what is due."""
+    return webhooks.deliver_due()
+
+
 @shared_task(ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
 def expire() -> int:
-    """Delete what is older than RETENTION_DAYS: generations, and uploads that nothing unfinished needs."""
-    if not settings.RETENTION_DAYS:
-        return 0
+    """Delete what nobody is to keep: whatever is older than RETENTION_DAYS, and what has a time of its own.
+
+    Files that something unfinished needs stay until it is finished.
+    """
+    IdempotencyKey.objects.expired().delete()
+    WebhookDelivery.objects.filter(next_attempt_at=None, created_at__lt=timezone.now() - LOG_KEPT).delete()
+    TemplateVersion.objects.unused_raw().filter(created_at__lt=timezone.now() - ORPHAN_AGE).delete()
+    number = _expire_assets(Asset.objects.filter(expires_at__lt=timezone.now()))
+    return number + _expire_old() if settings.RETENTION_DAYS else number
+
+
+def _expire_old() -> int:
     before = timezone.now() - timedelta(days=settings.RETENTION_DAYS)
     generations = Generation.objects.filter(status__in=TERMINAL, finished_at__lt=before).order_by("finished_at")
     number = 0
     for generation in generations[:EXPIRE_AT_ONCE]:
         remove(generation)
         number += 1
-    for asset in Asset.objects.filter(output=None, created_at__lt=before).order_by("created_at")[:EXPIRE_AT_ONCE]:
-        if not _is_needed(asset):
-            asset.delete()
-            delete_files.delay([asset.key, asset.thumbnail_key])
-            number += 1
+    number += _expire_assets(Asset.objects.filter(created_at__lt=before))
     if number:
         logger.info("%d generations and uploads were kept for %d days and deleted", number, settings.RETENTION_DAYS)
     return number
 
 
-def _is_needed(asset: Asset) -> bool:
-    """True while an unfinished generation of its owner names it among its inputs."""
-    inputs = Generation.objects.active().filter(user_id=asset.user_id).values_list("inputs", flat=True)
-    return any(str(asset.pk) in map(str, each.values()) for each in inputs)
+def _expire_assets(assets: AssetQuerySet) -> int:
+    unused = assets.exclude(pk__in=Asset.objects.in_use().values("pk")).order_by("created_at")
+    with transaction.atomic():
+        return discard(Asset.objects.filter(pk__in=list(unused.values_list("pk", flat=True)[:EXPIRE_AT_ONCE])))
 
 
 @shared_task(ignore_result=True)

@@ -157,7 +157,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def download(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
         """The graph of a version, as it can be opened in ComfyUI."""
         version = get_object_or_404(self.look_up(request, pk, "view").versions, number=number)
-        return _download(version.graph, f"{version.template.slug}-v{version.number}.json")
+        return _download(version.graph, f"{version.slug}-v{version.number}.json")
 
     def cover(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Its picture, published or not."""

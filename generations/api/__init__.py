@@ -1,12 +1,14 @@
-"""The REST API under /api/v2/: a part of the Comfy API v2, with templates on top."""
+"""The REST API under /api/v2/: the Comfy API v2 for many users, and what it lacks on top."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError as ModelError
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.urls import URLPattern
@@ -15,22 +17,32 @@ from django.utils.deprecation import MiddlewareMixin
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from accounts.models import MAX_KEYS, Scope, TooManyKeysError
 from comfysaas import __version__
-from generations.api import assets, jobs, templates
-from generations.api.auth import ApiKeyAuth, SessionAuth
+from comfysaas.outbound import RefusedAddressError
+from generations import services
+from generations.api import account, assets, jobs, servers, templates, webhooks
+from generations.api.auth import allowed
+from generations.api.body import InvalidBodyError, StrictParser
+from generations.api.limits import RateLimitedError
 from generations.api.schemas import ErrorEnvelope
+from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
 from generations.comfy.convert import ConversionError
 from generations.comfy.graph import GraphError
+from generations.models.idempotency import KeyReuseError
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 from generations.services import CannotRunError, InvalidUploadError
 from generations.studio import DraftError, UnfitError
+from generations.webhooks import MAX_WEBHOOKS, TooManyWebhooksError
 
 logger = logging.getLogger(__name__)
 
 
 class _Enveloped(MiddlewareMixin):
-    """Gives the envelope to what django-ninja answers before it comes to an operation."""
+    """Gives every answer a number to be quoted, and what is left of the caller's requests; and the envelope to what
+    django-ninja answers before it comes to an operation.
+    """
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Its root address is a plain 404."""
@@ -38,11 +50,22 @@ class _Enveloped(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """A method that an address does not know is a bare 405."""
-        if not isinstance(response, HttpResponseNotAllowed):
-            return response
-        allowed = response["Allow"]
-        message = f"{request.method} is not possible here. Allowed: {allowed}."
-        return envelope(request, 405, "method_not_allowed", message, headers={"Allow": allowed})
+        if isinstance(response, HttpResponseNotAllowed):
+            methods = response["Allow"]
+            message = f"{request.method} is not possible here. Allowed: {methods}."
+            response = envelope(request, 405, "method_not_allowed", message, headers={"Allow": methods})
+        allowance = getattr(request, "allowance", None)
+        for name, value in (allowance.headers if allowance else {}).items():
+            response.setdefault(name, value)
+        response["X-Comfy-Request-Id"] = request_id(request)
+        return response
+
+
+def request_id(request: HttpRequest) -> str:
+    """What the request is called in the log and in its answer."""
+    if not hasattr(request, "comfysaas_id"):
+        request.comfysaas_id = uuid.uuid4().hex  # type: ignore[attr-defined]  # kept where the request is
+    return str(request.comfysaas_id)  # type: ignore[attr-defined]
 
 
 class _Api(NinjaAPI):
@@ -58,12 +81,15 @@ api = _Api(
     title="comfysaas",
     version=__version__,
     description=(
-        "Run published ComfyUI templates and fetch their results. Sign in, or send `Authorization: Bearer csk_…`. "
-        "Jobs are durable from the moment they are created: poll `GET jobs/{id}`."
+        "Run ComfyUI for many people: published templates, and whole workflows for those who may. A superset of the "
+        "Comfy API v2. Sign in, or send `Authorization: Bearer csk_…`. Jobs are durable from the moment they are "
+        "created: poll `GET jobs/{id}`, follow `GET jobs/{id}/events`, or have a webhook told."
     ),
-    auth=[ApiKeyAuth(), SessionAuth()],
+    auth=allowed(Scope.MANAGE),  # whatever forgets to say its scope asks for the greatest
+    parser=StrictParser(),
     urls_namespace="api",
     docs_url=None,
+    openapi_url="",
 )
 
 
@@ -105,8 +131,35 @@ def _invalid_request(request: HttpRequest, error: ValidationError) -> HttpRespon
     # An id that cannot be one is an id of nothing.
     if all(problem["loc"][0] == "path" for problem in error.errors):
         return _not_found(request, Http404())
-    problems = [{"field": ".".join(map(str, each["loc"][1:])), "reason": each["msg"]} for each in error.errors]
-    return envelope(request, 422, "invalid_request", "The request is not well-formed.", details={"errors": problems})
+    return _malformed(request, [({**each, "loc": _without_names(each["loc"])}) for each in error.errors])
+
+
+@api.exception_handler(InvalidBodyError)
+def _invalid_body(request: HttpRequest, error: InvalidBodyError) -> HttpResponse:
+    return _malformed(request, error.problems)
+
+
+def _without_names(location: Sequence[Any]) -> list[Any]:
+    """Without where it came in, and without what the parameter of our function is called."""
+    return [part for part in location[1:] if part not in {"payload", "wanted"}] or list(location[:1])
+
+
+def _malformed(request: HttpRequest, found: Sequence[Mapping[str, Any]]) -> HttpResponse:
+    problems = [{"field": ".".join(map(str, each["loc"])), "reason": each["msg"]} for each in found]
+    is_about_labels = all(each["field"].split(".")[0] == "metadata" for each in problems)
+    code = "metadata_invalid" if is_about_labels else "invalid_request"
+    message = "; ".join(f"{each['field']}: {each['reason']}" for each in problems[:3]) or "It is not well-formed."
+    return envelope(request, 422, code, message, details={"errors": problems})
+
+
+@api.exception_handler(ModelError)
+def _invalid_model(request: HttpRequest, error: ModelError) -> HttpResponse:
+    problems = [
+        {"loc": [] if field == "__all__" else [field], "msg": sentence}
+        for field, sentences in error.message_dict.items()
+        for sentence in sentences
+    ]
+    return _malformed(request, problems)
 
 
 @api.exception_handler(InvalidInputs)
@@ -131,6 +184,78 @@ def _invalid_workflow(request: HttpRequest, error: GraphError) -> HttpResponse:
     problems = error.problems if isinstance(error, ConversionError) else []
     nodes = [{"node_id": each.node_id, "title": each.title, "message": each.message} for each in problems]
     return envelope(request, 422, "invalid_workflow", str(error), details={"nodes": nodes} if nodes else None)
+
+
+@api.exception_handler(services.InvalidWorkflowError)
+def _wrong_workflow(request: HttpRequest, error: services.InvalidWorkflowError) -> HttpResponse:
+    nodes: dict[str, list[dict[str, str]]] = {}
+    for each in error.problems:
+        about = {"field": each.field, "reason": each.reason, "message": each.message}
+        nodes.setdefault(each.node_id, []).append(about)
+    return envelope(request, 422, "invalid_workflow", str(error), details={"node_errors": nodes})
+
+
+@api.exception_handler(services.MissingAssetError)
+def _missing_asset(request: HttpRequest, error: services.MissingAssetError) -> HttpResponse:
+    nodes: dict[str, list[dict[str, str]]] = {}
+    for node_id, name in error.places:
+        nodes.setdefault(node_id, []).append({"field": name, "reason": "missing_asset"})
+    return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
+
+
+@api.exception_handler(RateLimitedError)
+def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse:
+    headers = {**error.allowance.headers, "Retry-After": str(error.allowance.reset_seconds)}
+    return envelope(request, 429, "rate_limited", str(error), headers=headers)
+
+
+@api.exception_handler(TooManyStreamsError)
+def _too_many_streams(request: HttpRequest, error: TooManyStreamsError) -> HttpResponse:
+    message = "Too many event streams of yours are open. Close one, or poll the job instead."
+    return envelope(request, 429, "too_many_streams", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+@api.exception_handler(RefusedAddressError)
+def _refused_address(request: HttpRequest, error: RefusedAddressError) -> HttpResponse:
+    return envelope(request, 422, "invalid_address", str(error))
+
+
+_EDITOR_FORMAT = (
+    "This workflow is in the format of ComfyUI's editor. Export it in the API format: in the editor's menu Workflow, "
+    "Export (API)."
+)
+_KEY_REUSE = (
+    "This Idempotency-Key was used before, and that request may have made something: look at your jobs. "
+    "Use a new key for a new request."
+)
+# Errors that say everything by what they are: status, code, message.
+_PLAIN: dict[type[Exception], tuple[int, str, str]] = {
+    KeyReuseError: (422, "idempotency_key_reuse", _KEY_REUSE),
+    services.BlobNotFoundError: (404, "blob_not_found", "None of your files has this hash: upload it."),
+    services.HashMismatchError: (
+        409,
+        "hash_mismatch",
+        "The bytes that arrived do not have the hash that you expected.",
+    ),
+    services.AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
+    services.RawNotAllowedError: (403, "forbidden", "Your account may not submit whole workflows. Run a template."),
+    services.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
+    services.NotFinishedError: (409, "job_not_finished", "This job is still under way. Cancel it first."),
+    jobs.InvalidCursorError: (422, "invalid_cursor", "This cursor was not made here. Begin without one."),
+    jobs.InvalidLabelsError: (422, "invalid_metadata_filter", "A label begins with a letter, and has 64 at most."),
+    webhooks.DisabledError: (409, "webhook_disabled", "This webhook is switched off. Switch it on first."),
+    TooManyKeysError: (409, "too_many_keys", f"You have {MAX_KEYS} keys, which is the most. Revoke one first."),
+    TooManyWebhooksError: (409, "too_many_webhooks", f"You have {MAX_WEBHOOKS} webhooks, which is the most."),
+}
+
+
+def _plain(request: HttpRequest, error: Any) -> HttpResponse:
+    status, code, message = _PLAIN[type(error)]
+    return envelope(request, status, code, message)
+
+
+for _kind in _PLAIN:
+    api.add_exception_handler(_kind, _plain)
 
 
 @api.exception_handler(DraftError)
@@ -165,10 +290,16 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
     if settings.DEBUG:
         raise error
-    logger.exception("An API call failed: %s %s", request.method, request.path)
+    logger.exception("An API call failed: %s %s (%s)", request.method, request.path, request_id(request))
     return envelope(request, 500, "upstream_error", "Something went wrong on our side. Please try again.")
 
 
-api.add_router("/", templates.router, tags=["templates"])
-api.add_router("/", jobs.router, tags=["jobs"])
-api.add_router("/", assets.router, tags=["assets"])
+for _module, _tag in (
+    (templates, "templates"),
+    (jobs, "jobs"),
+    (assets, "assets"),
+    (webhooks, "webhooks"),
+    (account, "account"),
+    (servers, "servers"),
+):
+    api.add_router("/", _module.router, tags=[_tag])

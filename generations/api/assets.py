@@ -2,66 +2,191 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from typing import Annotated
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from ninja import File, Router
+from ninja import File, Form, Header, Path, Router
 from ninja import Status as Answer
 from ninja.files import UploadedFile
 
-from generations import delivery, services
-from generations.api.jobs import caller, url_expiry
-from generations.api.schemas import AssetOut, ErrorEnvelope
-from generations.models import Asset
+from accounts.models import Scope
+from generations import delivery, jobs, services
+from generations.api.auth import caller
+from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
+from generations.api.schemas import AssetOut, FromHash
+from generations.models import Asset, Output, Status
 
 router = Router()
+HASH = re.compile("blake3:[0-9a-f]{64}")
+ONE_MINUTE, ONE_WEEK = 60, 604_800
 
 
-@router.post(
+@operation(
+    router,
+    "POST",
     "/assets",
-    response={201: AssetOut, 401: ErrorEnvelope, 403: ErrorEnvelope, 422: ErrorEnvelope},
-    operation_id="postAssets",
+    scope=Scope.RUN,
+    name="postAssets",
     summary="Upload a file",
+    returns={200: AssetOut, 201: AssetOut},
+    errors=(409, 422),
 )
-def post_asset(request: HttpRequest, file: UploadedFile = File(...)) -> Answer[AssetOut]:  # type: ignore[type-arg]  # noqa: B008
-    """Upload a picture, video or sound, to be used by its `id` as an input."""
-    asset = services.upload(user=caller(request), file=file)
-    described = _describe(request, asset)
-    described.created_new = True
-    return Answer(201, described)
+def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
+    request: HttpRequest,
+    file: UploadedFile = File(...),  # type: ignore[type-arg]  # noqa: B008
+    content_type: Annotated[str, Form(max_length=200, description="Not relied upon: the bytes show it.")] = "",
+    file_path: Annotated[str, Form(max_length=255, pattern=NO_NUL, description="The name that it keeps.")] = "",
+    expected_hash: Annotated[
+        str, Form(max_length=80, pattern=NO_NUL, description="`blake3:<hex>`; other bytes are refused with 409.")
+    ] = "",
+    tags: Annotated[list[str], Form(max_length=32)] = [],  # noqa: B006
+    expires_in: Annotated[int | None, Form(ge=ONE_MINUTE, le=ONE_WEEK, description="Seconds to keep it.")] = None,
+    idempotency_key: IdempotencyKey = "",
+) -> Answer[AssetOut]:
+    """Upload a file, to be used by its `id` as an input. 200 when you have the same bytes already: they are shared."""
+    placement = services.Placement(name=file_path, tags=_words(tags), expires_in=expires_in)
+    asset, is_new = services.add_asset(
+        user=caller(request),
+        file=file,
+        placement=placement,
+        expected_hash=expected_hash,
+        idempotency_key=idempotency_key,
+    )
+    return Answer(201 if is_new else 200, _describe(request, asset, created_new=is_new))
 
 
-@router.get(
+@operation(
+    router,
+    "POST",
+    "/assets/from-hash",
+    scope=Scope.RUN,
+    name="assetFromHash",
+    summary="Make an asset of bytes that you have here already",
+    returns={200: AssetOut, 201: AssetOut},
+    errors=(404, 422),
+)
+def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
+    """Nothing is sent but the hash. 404 `blob_not_found` when none of your files has it; 200 when the same upload is
+    there under that name."""
+    if not HASH.fullmatch(payload.hash.lower()):
+        raise services.BlobNotFoundError
+    placement = services.Placement(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
+    asset, is_new = services.asset_from_hash(user=caller(request), digest=payload.hash, placement=placement)
+    return Answer(201 if is_new else 200, _describe(request, asset, created_new=False))
+
+
+@operation(
+    router,
+    "HEAD",
+    "/assets/by-hash/{hash}",
+    scope=Scope.READ,
+    name="headAssetByHash",
+    summary="Is there a file of yours with this hash?",
+    returns={200: None},
+    errors=(404,),
+)
+def head_by_hash(request: HttpRequest, hash: Annotated[str, Path(examples=["blake3:…"])]) -> HttpResponse:
+    """200 when `from-hash` would work, else 404."""
+    digest = hash.lower()
+    found = HASH.fullmatch(digest) and Asset.objects.for_user(request.user).with_bytes(digest).exists()
+    return HttpResponse(status=200 if found else 404)
+
+
+@operation(
+    router,
+    "GET",
     "/assets/{id}",
-    response={200: AssetOut, 401: ErrorEnvelope, 404: ErrorEnvelope},
-    operation_id="getAsset",
+    scope=Scope.READ,
+    name="getAsset",
     summary="Read about a file",
+    returns={200: AssetOut},
+    errors=(404,),
 )
 def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
-    """What is known of a file."""
-    return _describe(request, _mine(request, id))
+    """What is known of a file, with a fresh link to its bytes."""
+    found = _find(request, id)
+    return _describe_text(request, found) if isinstance(found, Output) else _describe(request, found)
 
 
-@router.get(
-    "/assets/{id}/content",
-    response={200: None, 206: None, 302: None, 401: ErrorEnvelope, 404: ErrorEnvelope, 416: None},
-    operation_id="getAssetContent",
-    summary="Download a file",
-    url_name="getAssetContent",
+@operation(
+    router,
+    "DELETE",
+    "/assets/{id}",
+    scope=Scope.RUN,
+    name="deleteAsset",
+    summary="Delete a file",
+    returns={204: None},
+    errors=(404, 409),
 )
-async def get_content(request: HttpRequest, id: uuid.UUID) -> HttpResponseBase:
+def delete_asset(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
+    """409 `asset_in_use` while something depends on it. Other assets with the same bytes keep theirs."""
+    found = _find(request, id)
+    if isinstance(found, Output):
+        raise services.AssetInUseError
+    services.delete_asset(found)
+    return Answer(204, None)
+
+
+@operation(
+    router,
+    "GET",
+    "/assets/{id}/content",
+    scope=Scope.READ,
+    name="getAssetContent",
+    summary="Download a file",
+    returns={200: None, 206: None, 302: None, 304: None, 416: None},
+    errors=(404,),
+)
+async def get_content(
+    request: HttpRequest,
+    id: uuid.UUID,
+    range: Annotated[str, Header(alias="Range", description="Such as `bytes=0-1048575`.")] = "",
+) -> HttpResponseBase:
     """Its bytes; ranges are honoured. A redirect to a signed link when they lie in S3."""
-    return await delivery.serve(request, await sync_to_async(_mine)(request, id), is_download=True)
+    asset = await sync_to_async(_find)(request, id)
+    if isinstance(asset, Output):
+        body, content_type = jobs.inline(asset)
+        return HttpResponse(body, content_type=content_type, headers={"X-Content-Type-Options": "nosniff"})
+    return await delivery.serve(request, asset, is_download=True)
 
 
-def _mine(request: HttpRequest, pk: uuid.UUID) -> Asset:
-    return get_object_or_404(Asset.objects.for_user(request.user).select_related("output"), pk=pk)
+def _words(tags: list[str]) -> list[str]:
+    return [tag.replace("\x00", "")[:100] for tag in tags if tag][:32]
 
 
-def _describe(request: HttpRequest, asset: Asset) -> AssetOut:
+def _find(request: HttpRequest, pk: uuid.UUID) -> Asset | Output:
+    """One of the caller's files, or a text that a job made without a file; Http404."""
+    found = Asset.objects.for_user(request.user).select_related("output").filter(pk=pk).first()
+    return found or get_object_or_404(
+        Output.objects.exclude(generation__status=Status.CANCELED),
+        public_id=pk,
+        asset=None,
+        generation__user=caller(request),
+    )
+
+
+def _describe_text(request: HttpRequest, output: Output) -> AssetOut:
+    body, content_type = jobs.inline(output)
+    return AssetOut(
+        id=output.public_id,
+        hash=None,
+        size_bytes=len(body),
+        content_type=content_type,
+        file_path=jobs.inline_name(output),
+        tags=[],
+        created_at=output.created_at,
+        url=site(request) + reverse("api:getAssetContent", args=[output.public_id]),
+        url_expires_at=jobs.url_expiry(),
+        job_id=output.generation_id,
+    )
+
+
+def _describe(request: HttpRequest, asset: Asset, *, created_new: bool | None = None) -> AssetOut:
     output = getattr(asset, "output", None)
     return AssetOut(
         id=asset.pk,
@@ -69,8 +194,11 @@ def _describe(request: HttpRequest, asset: Asset) -> AssetOut:
         size_bytes=asset.size_bytes,
         content_type=asset.content_type,
         file_path=asset.name,
+        tags=asset.tags,
         created_at=asset.created_at,
-        url=request.build_absolute_uri(reverse("api:getAssetContent", args=[asset.pk])),
-        url_expires_at=url_expiry(),
+        url=site(request) + reverse("api:getAssetContent", args=[asset.pk]),
+        url_expires_at=jobs.url_expiry(),
+        expires_at=asset.expires_at,
         job_id=output.generation_id if output else None,
+        created_new=created_new,
     )

@@ -1,6 +1,8 @@
-"""Who calls: a program with an API key, or a browser with its session."""
+"""Who calls: a program with an API key, or a browser with its session; and how much they may ask."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
 
 from django.http import HttpRequest
 from ninja.errors import HttpError
@@ -8,23 +10,41 @@ from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as NinjaSessionAuth
 from ninja.utils import check_csrf
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, Scope, User
+from generations.api import limits
+
+if TYPE_CHECKING:
+    from ninja.security.base import AuthBase
+
+BEARER = "bearer "
 
 
 class ApiKeyAuth(HttpBearer):
-    """`Authorization: Bearer csk_…`."""
+    """`Authorization: Bearer csk_…`, with a key that has this scope."""
+
+    openapi_description = "An API key of your account: `csk_…`."
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.scope = scope
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        """The key's user, who is also the request's from here on."""
+        """The key's user, who is also the request's from here on. HttpError 403 when the key lacks the scope."""
         key = ApiKey.objects.authenticate(token)
         if key is None:
             return None
         request.user = key.user
+        remember(request, key)
+        _count(request, key.user, key)
+        if self.scope not in key.scopes:
+            raise HttpError(403, f"This key may not do that: it lacks the scope “{self.scope.value}”.")
         return key.user
 
 
 class SessionAuth(NinjaSessionAuth):
     """The browser's session. The CSRF token is asked for after the user: without a session it is a 401, no 403."""
+
+    openapi_description = "The session of somebody who is signed in here; unsafe methods need `X-CSRFToken`."
 
     def __init__(self) -> None:
         super().__init__(csrf=False)
@@ -37,6 +57,39 @@ class SessionAuth(NinjaSessionAuth):
         user = request.user
         if not user.is_authenticated or "Authorization" in request.headers:
             return None
+        _count(request, user, None)
         if check_csrf(request):
             raise HttpError(403, "The CSRF token is missing or wrong.")
         return user
+
+
+def allowed(scope: Scope) -> list[AuthBase]:
+    """Sessions, and keys with this scope."""
+    return [ApiKeyAuth(scope), SessionAuth()]
+
+
+def caller(request: HttpRequest) -> User:
+    """The authenticated user."""
+    return cast("User", request.user)
+
+
+def remember(request: HttpRequest, key: ApiKey) -> None:
+    """Note by which key the request came in."""
+    cast("Any", request).api_key = key
+
+
+def key_of(request: HttpRequest) -> ApiKey | None:
+    """The key that the request came in by; None for a session."""
+    return getattr(request, "api_key", None)
+
+
+def staff(request: HttpRequest, permission: str) -> User:
+    """The caller, who is staff and has this permission; else HttpError 403."""
+    user = caller(request)
+    if not (user.is_staff and user.has_perm(permission)):
+        raise HttpError(403, "This is for staff.")
+    return user
+
+
+def _count(request: HttpRequest, user: User, key: ApiKey | None) -> None:
+    cast("Any", request).allowance = limits.count(user, key)

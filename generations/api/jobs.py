@@ -2,194 +2,349 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import re
 import uuid
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from datetime import datetime
+from typing import Annotated, Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
-from django.utils import timezone
-from ninja import Router
+from django.utils.dateparse import parse_datetime
+from ninja import Query, Router, Schema
+from ninja import Status as Answer
 from ninja.errors import HttpError
+from pydantic import AwareDatetime, Field
 
-from generations import events, queue, services, snapshot
-from generations.api import schemas
-from generations.api.schemas import ErrorEnvelope, Job
-from generations.models import Generation, Output, Status
-
-if TYPE_CHECKING:
-    from accounts.models import User
+from accounts.models import Scope
+from generations import jobs, services
+from generations.api.auth import caller
+from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
+from generations.api.schemas import (
+    LABEL_KEY,
+    BulkRequest,
+    BulkResult,
+    BulkResults,
+    JobList,
+    JobOptions,
+    JobWorkflow,
+    RawJobRequest,
+    RerunRequest,
+)
+from generations.api.streams import stream_job
+from generations.jobs import Job, JobStatus, describe
+from generations.models import Generation, Status, Webhook
+from generations.models.generation import UPSTREAM
+from generations.parameters.bind import bind
 
 router = Router()
-NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-STATUS: dict[str, schemas.JobStatus] = {
-    Status.QUEUED: "queued",
-    Status.SUBMITTED: "queued",
-    Status.RUNNING: "running",
-    Status.STORING: "running",
-    Status.SUCCEEDED: "succeeded",
-    Status.FAILED: "failed",
-    Status.CANCELED: "canceled",
-}
-FOUND = {200: Job, 401: ErrorEnvelope, 404: ErrorEnvelope}
+_LABEL = re.compile(r"metadata\[(.*)\]")
 
 
-@router.get("/jobs/{id}", response=FOUND, operation_id="getJob", summary="Read a job", url_name="getJob")
+class InvalidCursorError(Exception):
+    """It is none of ours."""
+
+
+class InvalidLabelsError(Exception):
+    """`metadata[…]` of the query cannot be a label."""
+
+
+class JobFilter(Schema):
+    """Which jobs are wanted."""
+
+    status: list[JobStatus] = Field([], description="One or several.")
+    template: str = Field("", pattern=NO_NUL, description="A template's slug.")
+    q: str = Field("", pattern=NO_NUL, max_length=500, description="Words in its texts, such as the prompt.")
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str = Field("", pattern=NO_NUL, max_length=200, description="`next_cursor` of the page before.")
+
+
+@operation(
+    router,
+    "GET",
+    "/jobs",
+    scope=Scope.READ,
+    name="listJobs",
+    summary="List jobs",
+    returns={200: JobList},
+    errors=(422,),
+    extra={
+        "parameters": [
+            {
+                "name": "metadata",
+                "in": "query",
+                "style": "deepObject",
+                "explode": True,
+                "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+                "description": "Labels that it carries: `metadata[client]=acme`.",
+            }
+        ]
+    },
+)
+def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> JobList:
+    """Yours, newest first."""
+    rows = _filtered(Generation.objects.for_user(caller(request)), wanted).labeled(_labels(request))
+    if wanted.cursor:
+        rows = rows.older_than(*_read_cursor(wanted.cursor))
+    page = list(rows.newest_first().with_details().defer("version__graph")[: wanted.limit + 1])
+    shown = page[: wanted.limit]
+    return JobList(
+        jobs=[jobs.summarize(row, site(request)) for row in shown],
+        next_cursor=_cursor(shown[-1]) if len(page) > len(shown) else None,
+    )
+
+
+@operation(
+    router,
+    "POST",
+    "/jobs",
+    scope=Scope.RAW,
+    name="postJobs",
+    summary="Run a whole workflow",
+    returns={201: Job},
+    errors=(422,),
+)
+def post_job(
+    request: HttpRequest, payload: RawJobRequest, response: HttpResponse, idempotency_key: IdempotencyKey = ""
+) -> Answer[Job]:
+    """Runs the graph as it is: only for users who may (`submit_raw_workflow`). 201 means that it is durably queued.
+
+    422 `invalid_workflow` names the nodes that are wrong, `missing_asset` the files that are not yours,
+    `workflow_format_ui` means that this is the editor's format: export it as “API”.
+    """
+    partner_key = payload.extra_data.api_key_comfy_org if payload.extra_data else ""
+    generation = services.submit_raw(
+        user=caller(request),
+        workflow=payload.workflow,
+        extras=extras(request, payload, idempotency_key, partner_key=partner_key),
+    )
+    return _made(request, generation, response)
+
+
+@operation(
+    router,
+    "POST",
+    "/jobs/bulk",
+    scope=Scope.RUN,
+    name="bulkJobs",
+    summary="Cancel or delete many jobs",
+    returns={200: BulkResults},
+    errors=(422,),
+)
+def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
+    """Each of them for itself: what became of it is in the answer."""
+    act = _cancel_one if payload.action == "cancel" else _delete_one
+    found = Generation.objects.for_user(caller(request)).with_details().in_bulk(payload.ids)
+    results = []
+    for pk in dict.fromkeys(payload.ids):
+        result: Any = act(found[pk]) if pk in found else "not_found"
+        results.append(BulkResult(id=pk, result=result))
+    return BulkResults(results=results)
+
+
+@operation(
+    router,
+    "GET",
+    "/jobs/{id}",
+    scope=Scope.READ,
+    name="getJob",
+    summary="Read a job",
+    returns={200: Job},
+    errors=(404,),
+)
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """The job: status, progress, every output stored so far, error. Poll this."""
-    return describe(request, _mine(request, id))
+    return describe(mine(request, id), site(request))
 
 
-@router.post(
+@operation(
+    router,
+    "DELETE",
+    "/jobs/{id}",
+    scope=Scope.RUN,
+    name="deleteJob",
+    summary="Delete a job",
+    returns={204: None},
+    errors=(404, 409),
+)
+def delete_job(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
+    """For good, with its outputs. 409 `job_not_finished`: cancel it first."""
+    services.delete(mine(request, id))
+    return Answer(204, None)
+
+
+@operation(
+    router,
+    "GET",
+    "/jobs/{id}/workflow",
+    scope=Scope.READ,
+    name="getJobWorkflow",
+    summary="Read the workflow of a job",
+    returns={200: JobWorkflow},
+    errors=(404,),
+)
+def get_workflow(request: HttpRequest, id: uuid.UUID) -> JobWorkflow:
+    """The graph that it ran. 403 for a template's: that is hidden from its users."""
+    found = mine(request, id)
+    version = found.version
+    if version.template_id is not None and not caller(request).has_perm("generations.view_templateversion"):
+        raise HttpError(403, "The workflow behind a template is not shown to its users.")
+    media = {
+        each.name: str(found.inputs[each.name])
+        for each in version.parsed_parameters
+        if each.is_media and found.inputs.get(each.name)
+    }
+    return JobWorkflow(workflow=bind(version.graph, version.parsed_parameters, found.inputs, media=media), format="api")
+
+
+@operation(
+    router,
+    "GET",
+    "/jobs/{id}/events",
+    scope=Scope.READ,
+    name="getJobEvents",
+    summary="Follow a job",
+    returns={200: None},
+    errors=(404, 501),
+    extra={
+        "responses": {
+            200: {
+                "description": "Server-sent events `status`, `progress`, `preview`, `output`.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            }
+        }
+    },
+)
+def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+    """A stream of server-sent events: where it stands now, then whatever changes; it ends with the job.
+
+    Each `progress` is complete in itself. There is no replay: after a break, connect again. 429 `too_many_streams` when
+    too many of yours are open.
+    """
+    return stream_job(request, mine(request, id))
+
+
+@operation(
+    router,
+    "POST",
     "/jobs/{id}/cancel",
-    response={**FOUND, 403: ErrorEnvelope},
-    operation_id="cancelJob",
+    scope=Scope.RUN,
+    name="cancelJob",
     summary="Cancel a job",
-    url_name="cancelJob",
+    returns={200: Job},
+    errors=(404,),
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Ask it to stop. A finished job stays as it is."""
-    return describe(request, services.cancel(_mine(request, id)))
+    return describe(services.cancel(mine(request, id)), site(request))
 
 
-@router.get(
-    "/jobs/{id}/events",
-    response={401: ErrorEnvelope, 404: ErrorEnvelope, 501: ErrorEnvelope},
-    operation_id="getJobEvents",
-    summary="Follow a job",
-    url_name="getJobEvents",
+@operation(
+    router,
+    "POST",
+    "/jobs/{id}/rerun",
+    scope=Scope.RUN,
+    name="rerunJob",
+    summary="Run a job again",
+    returns={201: Job},
+    errors=(404, 409, 422),
 )
-def get_events(request: HttpRequest, id: uuid.UUID) -> NoReturn:
-    """This server does not stream events over HTTP: poll the job. (Signed-in browsers use a websocket.)"""
-    _mine(request, id)
-    raise HttpError(501, "Events are not streamed here. Poll the job instead.")
+def rerun_job(
+    request: HttpRequest,
+    id: uuid.UUID,
+    payload: RerunRequest,
+    response: HttpResponse,
+    idempotency_key: IdempotencyKey = "",
+) -> Answer[Job]:
+    """A new job of the same version with the same inputs; with fresh seeds or changed inputs, if you like."""
+    generation = services.rerun(
+        mine(request, id),
+        is_new_seed=payload.new_seed,
+        changes=payload.inputs,
+        extras=extras(request, payload, idempotency_key),
+    )
+    return _made(request, generation, response)
 
 
-@router.get(
-    "/jobs/{id}/outputs/{position}/content",
-    response={200: None, 401: ErrorEnvelope, 404: ErrorEnvelope},
-    operation_id="getJobOutputContent",
-    summary="Read a text or value",
-    url_name="getJobOutputContent",
-)
-def get_output(request: HttpRequest, id: uuid.UUID, position: int) -> HttpResponse:
-    """A text or value that an output node returned without making a file."""
-    output = get_object_or_404(_mine(request, id).outputs, position=position, asset=None)
-    body, content_type = _inline(output)
-    return HttpResponse(body, content_type=content_type, headers={"X-Content-Type-Options": "nosniff"})
+def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
+    """A job of the caller's; Http404."""
+    return get_object_or_404(Generation.objects.for_user(caller(request)).with_details(), pk=pk)
 
 
-def caller(request: HttpRequest) -> User:
-    """The authenticated user."""
-    return cast("User", request.user)
-
-
-def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
-    return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
-
-
-def describe(request: HttpRequest, generation: Generation) -> Job:
-    """The job of a generation."""
-    place = queue.place(generation) if generation.status == Status.QUEUED else None
-    return Job(
-        id=generation.pk,
-        status="canceling" if generation.is_canceling else STATUS[generation.status],
-        created_at=generation.created_at,
-        started_at=generation.started_at,
-        completed_at=generation.finished_at,
-        expires_at=expiry(generation.finished_at or timezone.now()),
-        queue_position=place.position if place else None,
-        progress=_progress(snapshot.progress(generation)),
-        outputs=[_output(request, output) for output in snapshot.shown_outputs(generation)],
-        error=_error(generation),
-        metrics={
-            "queue_ms": _milliseconds(generation.queue_seconds),
-            "execution_ms": _milliseconds(generation.execution_seconds),
-        },
-        urls=schemas.JobUrls(
-            self=reverse("api:getJob", args=[generation.pk]),
-            events=reverse("api:getJobEvents", args=[generation.pk]),
-            cancel=reverse("api:cancelJob", args=[generation.pk]),
-        ),
-        template=generation.version.template.slug,
-        inputs=generation.inputs,
+def extras(
+    request: HttpRequest, options: JobOptions, idempotency_key: str, *, partner_key: str = ""
+) -> services.Extras:
+    """What came along with the request; Http404 for somebody else's webhook."""
+    webhook = None
+    if options.webhook is not None:
+        webhook = get_object_or_404(Webhook.objects.for_user(caller(request)), pk=options.webhook)
+    return services.Extras(
+        idempotency_key=idempotency_key, metadata=options.metadata, webhook=webhook, partner_key=partner_key
     )
 
 
-def expiry(moment: datetime) -> datetime:
-    """Until when something that was finished then is kept."""
-    days = settings.RETENTION_DAYS
-    return moment + timedelta(days=days) if days else NEVER
+def _made(request: HttpRequest, generation: Generation, response: HttpResponse) -> Answer[Job]:
+    job = describe(generation, site(request))
+    response["Location"] = job.urls.self
+    return Answer(201, job)
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+def _filtered(rows: Any, wanted: JobFilter) -> Any:
+    if wanted.status:
+        states = {state for word in wanted.status for state in jobs.STATES[word]}
+        rows = rows.filter(status__in=states)
+        if "canceling" not in wanted.status:
+            rows = rows.exclude(cancel_requested_at__isnull=False, status__in=UPSTREAM)
+        elif set(wanted.status) == {"canceling"}:
+            rows = rows.filter(cancel_requested_at__isnull=False, status__in=UPSTREAM)
+    if wanted.template:
+        rows = rows.filter(version__template__slug=wanted.template)
+    if wanted.created_after:
+        rows = rows.filter(created_at__gt=wanted.created_after)
+    if wanted.created_before:
+        rows = rows.filter(created_at__lt=wanted.created_before)
+    return rows.mentioning(wanted.q)
 
 
-def _progress(found: events.Progress | None) -> schemas.Progress | None:
-    if found is None:
-        return None
-    step = f" {found['step']}/{found['steps']}" if found["steps"] else ""
-    return schemas.Progress(
-        value=found["value"],
-        nodes_done=found["nodes_done"],
-        nodes_total=found["nodes_total"],
-        current_node=found["node_id"],
-        current_node_class=found["node_class"],
-        step=found["step"],
-        steps=found["steps"],
-        message=f"{found['node_title']}{step}" if found["node_title"] else None,
-    )
+def _labels(request: HttpRequest) -> dict[str, str]:
+    labels = {}
+    for name, value in request.GET.items():
+        match = _LABEL.fullmatch(name)
+        if match is None:
+            continue
+        if not re.fullmatch(LABEL_KEY, match[1]) or "\x00" in str(value):
+            raise InvalidLabelsError
+        labels[match[1]] = str(value)
+    return labels
 
 
-def _error(generation: Generation) -> schemas.JobError | None:
-    found = snapshot.error_item(generation)
-    if found is None:
-        return None
-    return schemas.JobError(
-        code=found["code"],
-        message=found["message"],
-        node_id=found["node_id"] or None,
-        class_type=found["class_type"] or None,
-    )
+def _cursor(row: Generation) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()},{row.pk}".encode()).decode().rstrip("=")
 
 
-def url_expiry() -> datetime:
-    """Until when a link in an answer is good for a direct download."""
-    return timezone.now() + timedelta(seconds=settings.SIGNED_URL_SECONDS)
+def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+    try:
+        moment, _, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(",")
+        created_at = parse_datetime(moment)
+        if created_at is None or created_at.tzinfo is None:
+            raise ValueError
+        return created_at, uuid.UUID(pk)
+    except ValueError:
+        raise InvalidCursorError from None
 
 
-def _output(request: HttpRequest, output: Output) -> schemas.JobOutput:
-    asset = output.asset
-    kind: Any = "file" if output.kind == "data" else output.kind
-    if asset is None:
-        body, content_type = _inline(output)
-        # Stable, although there is no file behind it: made from the generation and the output's place in it.
-        asset_id = uuid.uuid5(output.generation_id, str(output.position))
-        path = reverse("api:getJobOutputContent", args=[output.generation_id, output.position])
-        name, size, digest = f"{output.key}-{output.position}.{'txt' if kind == 'text' else 'json'}", len(body), None
-    else:
-        content_type, asset_id, digest = asset.content_type, asset.pk, asset.hash
-        path = reverse("api:getAssetContent", args=[asset.pk])
-        name, size = asset.name, asset.size_bytes
-    return schemas.JobOutput(
-        node_id=output.node_id,
-        name=name,
-        type=kind,
-        content_type=content_type,
-        size_bytes=size,
-        id=asset_id,
-        hash=digest,
-        url=request.build_absolute_uri(path),
-        url_expires_at=url_expiry(),
-        job_id=output.generation_id,
-    )
+def _cancel_one(generation: Generation) -> str:
+    if generation.is_terminal:
+        return "already_finished"
+    after = services.cancel(generation)
+    return "canceled" if after.status == Status.CANCELED else "canceling" if after.is_canceling else "already_finished"
 
 
-def _inline(output: Output) -> tuple[bytes, str]:
-    if output.kind == "text" and isinstance(output.value, str):
-        return output.value.encode(), "text/plain; charset=utf-8"
-    return json.dumps(output.value).encode(), "application/json"
+def _delete_one(generation: Generation) -> str:
+    try:
+        services.delete(generation)
+    except services.NotFinishedError:
+        return "not_finished"
+    return "deleted"

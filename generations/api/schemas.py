@@ -1,16 +1,26 @@
-"""Shapes of the API, after the Comfy API v2."""
+"""Shapes of the API. Jobs have theirs in `generations.jobs`, because webhooks tell of them, too."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-JobStatus = Literal["queued", "running", "succeeded", "canceling", "canceled", "failed", "expired"]
-OutputType = Literal["image", "video", "audio", "text", "file", "latent"]
+from generations.jobs import Job, JobSummary
+
+LABEL_KEY = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Labels = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern=LABEL_KEY)],
+        Annotated[str, StringConstraints(max_length=500)],
+    ],
+    Field(max_length=16, description="Labels of your own, up to 16.", examples=[{"client": "acme"}]),
+]
+ScopeName = Literal["read", "run", "raw", "manage"]
 
 
 class ErrorDetail(Schema):
@@ -27,6 +37,7 @@ class ErrorEnvelope(Schema):
     error: ErrorDetail
 
 
+# ---------------------------------------------------------------------------------------------- templates
 class TemplateSummary(Schema):
     """A published template."""
 
@@ -36,7 +47,7 @@ class TemplateSummary(Schema):
     category: str
     tags: list[str]
     credits_cost: int
-    version: int
+    version: int | None = Field(description="The version that is run; null for one that is not published (staff).")
     is_available: bool = Field(description="False while no server can run it.")
     unavailable_reason: str | None
     cover_url: str | None
@@ -78,90 +89,348 @@ class TemplateDetail(TemplateSummary):
     inputs_schema: dict[str, Any] = Field(description="JSON Schema of `inputs`.")
 
 
-class JobRequest(Schema):
-    """What to run it with."""
+class TemplateChange(Schema):
+    """What staff change of a template without its workflow; what is left out stays."""
 
     model_config = {"extra": "forbid"}
 
-    inputs: dict[str, Any] = Field(default_factory=dict, examples=[{"prompt": "a lighthouse above the clouds"}])
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)] | None = None
+    description: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+    category: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] | None = None
+    tags: Annotated[list[Name], Field(max_length=30)] | None = None
+    position: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
+    is_published: bool | None = Field(None, description="True publishes its newest version, false withdraws it.")
 
 
-class Progress(Schema):
-    """A complete snapshot."""
+# ---------------------------------------------------------------------------------------------- jobs
+class JobOptions(Schema):
+    """What may come along with any job."""
 
-    value: float = Field(ge=0, le=1)
-    nodes_done: int
-    nodes_total: int
-    current_node: str | None = None
-    current_node_class: str | None = None
-    step: int | None = None
-    steps: int | None = None
-    message: str | None = None
+    model_config = {"extra": "forbid"}
+
+    metadata: Labels = {}
+    webhook: UUID | None = Field(None, description="A webhook of yours to be told of this job.")
 
 
-class JobError(Schema):
-    """Why the job failed."""
+class TemplateJobRequest(JobOptions):
+    """What to run a template with."""
 
-    code: str
-    message: str
-    node_id: str | None = None
-    class_type: str | None = None
-    traceback: str | None = None
-
-
-class JobUrls(Schema):
-    """Links to follow."""
-
-    self: str
-    events: str
-    cancel: str
+    inputs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="By parameter name. Files: the id of an asset, an https:// address, or a data: URL.",
+        examples=[{"prompt": "a lighthouse above the clouds"}],
+    )
+    count: Annotated[int, Field(ge=1, le=32)] | None = Field(
+        None, description="So many variations, each with a seed of its own; the answer is then a list."
+    )
 
 
-class JobOutput(Schema):
-    """One result."""
+class ExtraData(Schema):
+    """Passed on to ComfyUI and forgotten when the job ends."""
 
-    node_id: str
-    name: str
-    type: OutputType
-    content_type: str
-    size_bytes: int
+    model_config = {"extra": "forbid"}
+
+    api_key_comfy_org: Annotated[str, StringConstraints(max_length=1000)] = Field(
+        "", description="Key for partner nodes, which call paid services."
+    )
+
+
+class RawJobRequest(JobOptions):
+    """A whole workflow in the API format. Files in it are `core/ASSET` objects."""
+
+    workflow: dict[str, Any] = Field(
+        examples=[{"9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "ComfyUI"}}}]
+    )
+    extra_data: ExtraData | None = None
+
+
+class RerunRequest(JobOptions):
+    """The same again, or nearly."""
+
+    new_seed: bool = Field(False, description="Draw fresh seeds. Otherwise the result is the same.")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="What to change of the inputs.")
+
+
+class JobBatch(Schema):
+    """Jobs that were made together."""
+
+    jobs: list[Job]
+
+
+class JobList(Schema):
+    """A page of your jobs, newest first. `next_cursor` goes into `?cursor=`; null on the last page."""
+
+    jobs: list[JobSummary]
+    next_cursor: str | None
+
+
+class JobWorkflow(Schema):
+    """The graph that a job ran."""
+
+    workflow: dict[str, Any]
+    format: Literal["save", "api"]
+
+
+class BulkRequest(Schema):
+    """The same for many jobs."""
+
+    model_config = {"extra": "forbid"}
+
+    action: Literal["cancel", "delete"]
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=200)]
+
+
+class BulkResult(Schema):
+    """What became of one of them."""
+
     id: UUID
-    hash: str | None
-    url: str
-    url_expires_at: datetime
-    job_id: UUID
+    result: Literal["canceled", "canceling", "already_finished", "deleted", "not_finished", "not_found"]
 
 
-class Job(Schema):
-    """One run of a template."""
+class BulkResults(Schema):
+    """In the order of the request."""
 
-    id: UUID
-    status: JobStatus
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    expires_at: datetime
-    queue_position: int | None
-    progress: Progress | None
-    outputs: list[JobOutput]
-    error: JobError | None
-    metrics: dict[str, int | None]
-    urls: JobUrls
-    template: str
-    inputs: dict[str, Any]
+    results: list[BulkResult]
 
 
+# ---------------------------------------------------------------------------------------------- assets
 class AssetOut(Schema):
     """One file of yours."""
 
     id: UUID
     hash: str | None
     size_bytes: int
-    content_type: str
+    content_type: str = Field(description="As its bytes show it; application/octet-stream when they show nothing.")
     file_path: str | None
+    tags: list[str]
     created_at: datetime
     url: str
     url_expires_at: datetime
     expires_at: datetime | None = None
     job_id: UUID | None = None
     created_new: bool | None = None
+
+
+class FromHash(Schema):
+    """Bytes that you have here already."""
+
+    model_config = {"extra": "forbid"}
+
+    hash: Annotated[str, StringConstraints(max_length=100)] = Field(examples=["blake3:" + "0" * 64])
+    file_path: Annotated[str, StringConstraints(max_length=255)] = ""
+    tags: Annotated[list[str], Field(max_length=32)] = []
+    expires_in: Annotated[int, Field(ge=60, le=604_800)] | None = None
+
+
+# ---------------------------------------------------------------------------------------------- account
+class Limits(Schema):
+    """What your plan lets you do."""
+
+    plan: str | None
+    max_concurrent: int
+    max_queued: int
+    max_streams: int
+    requests_per_minute: int = Field(description="0: as many as you like.")
+    max_upload_bytes: int
+
+
+class KeyOut(Schema):
+    """An API key. The secret is shown once, when it is made."""
+
+    id: str = Field(examples=["3f2a90c1d4e5"])
+    name: str
+    hint: str = Field(examples=["csk_3f2a90c1d4e5_…"])
+    scopes: list[str]
+    requests_per_minute: int
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+
+
+class NewKey(KeyOut):
+    """With its secret, for this once."""
+
+    secret: str
+
+
+class KeyRequest(Schema):
+    """A key to be made."""
+
+    model_config = {"extra": "forbid"}
+
+    name: Name
+    scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=4)] = ["read", "run"]
+    expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class KeyList(Schema):
+    """Your keys."""
+
+    keys: list[KeyOut]
+
+
+class Me(Schema):
+    """Who you are here."""
+
+    email: str
+    name: str
+    is_staff: bool
+    may_submit_workflows: bool
+    key: KeyOut | None = Field(description="The key that you came with; null for a session.")
+    limits: Limits
+
+
+class DayUsage(Schema):
+    """One day, in UTC."""
+
+    date: str = Field(examples=["2026-11-24"])
+    jobs: int
+    succeeded: int
+    execution_seconds: float
+
+
+class Usage(Schema):
+    """What you made in the last days, and what you have."""
+
+    since: datetime
+    jobs: dict[str, int] = Field(description="By status.")
+    execution_seconds: float
+    days: list[DayUsage]
+    storage_bytes: int
+    files: int
+
+
+# ---------------------------------------------------------------------------------------------- webhooks
+EventName = Literal["job.started", "job.succeeded", "job.failed", "job.canceled"]
+
+
+class WebhookRequest(Schema):
+    """An address to be told at."""
+
+    model_config = {"extra": "forbid"}
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2000)] = Field(
+        examples=["https://example.com/hooks/comfysaas"]
+    )
+    events: Annotated[list[EventName], Field(min_length=1, max_length=4)] = [
+        "job.succeeded",
+        "job.failed",
+        "job.canceled",
+    ]
+    is_for_every_job: bool = Field(True, description="False: only for jobs that name it.")
+
+
+class WebhookChange(Schema):
+    """What is left out stays."""
+
+    model_config = {"extra": "forbid"}
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    events: Annotated[list[EventName], Field(min_length=1, max_length=4)] | None = None
+    is_for_every_job: bool | None = None
+    is_enabled: bool | None = None
+
+
+class WebhookOut(Schema):
+    """One of your webhooks. `secret` verifies the signatures (Standard Webhooks)."""
+
+    id: UUID
+    url: str
+    secret: str
+    events: list[str]
+    is_for_every_job: bool
+    is_enabled: bool
+    disabled_reason: str
+    failing_since: datetime | None
+    created_at: datetime
+
+
+class WebhookList(Schema):
+    """Your webhooks."""
+
+    webhooks: list[WebhookOut]
+
+
+class DeliveryOut(Schema):
+    """A message to one of your webhooks."""
+
+    id: UUID
+    message_id: str = Field(description="The `webhook-id` header; the same in every attempt.")
+    event: str
+    job_id: UUID | None
+    state: Literal["delivered", "waiting", "failed"]
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    status_code: int | None
+    error: str
+    payload: dict[str, Any]
+
+
+class DeliveryList(Schema):
+    """A page of the log, newest first."""
+
+    deliveries: list[DeliveryOut]
+    next_cursor: str | None
+
+
+# ---------------------------------------------------------------------------------------------- servers
+class ServerOut(Schema):
+    """A ComfyUI server."""
+
+    id: int
+    name: str
+    url: str
+    slots: int
+    is_enabled: bool
+    is_draining: bool
+    state: str
+    state_message: str
+    is_online: bool
+    comfyui_version: str
+    seen_at: datetime | None
+    auth_header_name: str
+
+
+class ServerRequest(Schema):
+    """A server to be used. The header's value is stored encrypted and never shown."""
+
+    model_config = {"extra": "forbid"}
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+    url: Annotated[str, StringConstraints(max_length=300)] = Field(examples=["http://10.0.0.5:8188"])
+    slots: Annotated[int, Field(ge=1, le=100)] = 2
+    is_enabled: bool = True
+    is_draining: bool = False
+    auth_header_name: Annotated[str, StringConstraints(max_length=80)] = ""
+    auth_header_value: Annotated[str, StringConstraints(max_length=2000)] = ""
+
+
+class ServerChange(Schema):
+    """What is left out stays."""
+
+    model_config = {"extra": "forbid"}
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)] | None = None
+    url: Annotated[str, StringConstraints(max_length=300)] | None = None
+    slots: Annotated[int, Field(ge=1, le=100)] | None = None
+    is_enabled: bool | None = None
+    is_draining: bool | None = None
+    auth_header_name: Annotated[str, StringConstraints(max_length=80)] | None = None
+    auth_header_value: Annotated[str, StringConstraints(max_length=2000)] | None = None
+
+
+class ServerList(Schema):
+    """All servers."""
+
+    servers: list[ServerOut]
+
+
+class ServerCheck(Schema):
+    """What it answered."""
+
+    is_answering: bool
+    message: str
+    server: ServerOut

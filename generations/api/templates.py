@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
+from django.core.files.uploadedfile import UploadedFile as DjangoFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -12,32 +14,57 @@ from ninja import File, Form, Query, Router
 from ninja import Status as Answer
 from ninja.errors import HttpError
 from ninja.files import UploadedFile
+from pydantic import ValidationError
 
-from generations import fitness, importing, services, studio
+from accounts.models import Scope
+from generations import fitness, importing, media, services, studio
 from generations.api import jobs
+from generations.api.auth import caller, staff
+from generations.api.body import InvalidBodyError, read_json
+from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import (
-    ErrorEnvelope,
     ImportedTemplate,
-    Job,
-    JobRequest,
+    JobBatch,
     ServerFitness,
+    TemplateChange,
     TemplateDetail,
+    TemplateJobRequest,
     TemplateList,
 )
-from generations.models import WorkflowTemplate
+from generations.jobs import Job, describe
+from generations.models import IdempotencyKey as UsedKey
+from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 
 router = Router()
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot compare with it
 HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
+OWN_FIELDS = {"inputs", "count", "metadata", "webhook"}
+JOB_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": TemplateJobRequest.model_json_schema()},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "description": "Files under the names of their parameters; the others as `inputs`, in JSON, or as "
+                "fields of their own.",
+                "properties": {"inputs": {"type": "string", "contentMediaType": "application/json"}},
+                "additionalProperties": True,
+            }
+        },
+    },
+}
 
 
-@router.get(
+@operation(
+    router,
+    "GET",
     "/templates",
-    response={200: TemplateList, 401: ErrorEnvelope},
-    operation_id="listTemplates",
+    scope=Scope.READ,
+    name="listTemplates",
     summary="List templates",
-    url_name="listTemplates",
+    returns={200: TemplateList},
+    errors=(422,),
 )
 def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from here)
     request: HttpRequest,
@@ -46,12 +73,18 @@ def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from 
     cursor: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     tag: Annotated[str, Query(pattern=NO_NUL)] = "",
     category: Annotated[str, Query(pattern=NO_NUL)] = "",
+    unpublished: Annotated[bool, Query(description="Staff: those that are not published, instead.")] = False,
 ) -> dict[str, Any]:
     """Published templates that you may run, in the gallery's order.
 
     `q` searches in title, description, category and tags; `tag` and `category` are exact.
     """
-    rows = WorkflowTemplate.objects.visible_to(request.user).for_lists().search(q)
+    if unpublished:
+        staff(request, "generations.view_workflowtemplate")
+        everything = WorkflowTemplate.objects.filter(published_version=None)
+    else:
+        everything = WorkflowTemplate.objects.visible_to(request.user)
+    rows = everything.for_lists().search(q)
     if category:
         rows = rows.filter(category=category)
     found = [row for row in rows.order_by("position", "title", "pk") if tag in ("", *row.tags)]
@@ -64,12 +97,15 @@ def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from 
     }
 
 
-@router.post(
+@operation(
+    router,
+    "POST",
     "/templates",
-    response={201: ImportedTemplate, **dict.fromkeys((401, 403, 409, 422), ErrorEnvelope)},
-    operation_id="importTemplate",
+    scope=Scope.MANAGE,
+    name="importTemplate",
     summary="Make a template from a workflow (staff)",
-    url_name="importTemplate",
+    returns={201: ImportedTemplate},
+    errors=(409, 422),
 )
 def import_template(
     request: HttpRequest,
@@ -82,13 +118,12 @@ def import_template(
     Parameters are proposed from the graph. It stays a draft unless `publish` is true; 409 when it cannot be published,
     with nothing kept. 422 `invalid_workflow` tells what is wrong with the file.
     """
-    user = jobs.caller(request)
-    if not (user.is_staff and user.has_perm("generations.add_workflowtemplate")):
-        raise HttpError(403, "Making templates is for staff.")
+    user = staff(request, "generations.add_workflowtemplate")
     object_info = importing.known_nodes()
     imported = importing.read(file.read(importing.MAX_BYTES + 1), object_info)
+    source = (file.name or "").replace("\x00", "")
     with transaction.atomic():
-        template, notes = studio.create(user, imported, object_info=object_info, title=title, source=file.name or "")
+        template, notes = studio.create(user, imported, object_info=object_info, title=title, source=source)
         draft = studio.draft_of(template)
         version = studio.publish(template, user, object_info=object_info) if publish else None
     servers = [
@@ -102,47 +137,121 @@ def import_template(
         parameters=draft.parameters,
         notes=notes,
         servers=servers,
-        studio_url=request.build_absolute_uri(reverse("admin:template_studio", args=[template.pk])),
+        studio_url=site(request) + reverse("admin:template_studio", args=[template.pk]),
     )
     return Answer(201, made)
 
 
-@router.get(
+@operation(
+    router,
+    "GET",
     "/templates/{slug:slug}",
-    response={200: TemplateDetail, 401: ErrorEnvelope, 404: ErrorEnvelope},
-    operation_id="getTemplate",
+    scope=Scope.READ,
+    name="getTemplate",
     summary="Read a template",
-    url_name="getTemplate",
+    returns={200: TemplateDetail},
+    errors=(404,),
 )
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
-    found = _visible(request, slug)
-    version, fleet = services.current_version(found), fitness.Fleet()
-    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph)
-    return {
-        **_summary(request, found, fleet),
-        "parameters": [each.model_dump(mode="json", exclude=HIDDEN) for each in parameters],
-        "inputs_schema": json_schema(parameters),
-    }
+    return _detail(request, _visible(request, slug))
 
 
-@router.post(
-    "/templates/{slug:slug}/jobs",
-    response={201: Job, **dict.fromkeys((401, 403, 404, 409, 422, 429), ErrorEnvelope)},
-    operation_id="postTemplateJob",
-    summary="Run a template",
-    url_name="postTemplateJob",
+@operation(
+    router,
+    "PATCH",
+    "/templates/{slug:slug}",
+    scope=Scope.MANAGE,
+    name="changeTemplate",
+    summary="Change what is said of a template, publish or withdraw it (staff)",
+    returns={200: TemplateDetail},
+    errors=(404, 409, 422),
 )
-def post_job(request: HttpRequest, slug: str, payload: JobRequest, response: HttpResponse) -> Answer[Job]:
+def change_template(request: HttpRequest, slug: str, payload: TemplateChange) -> dict[str, Any]:
+    """Its workflow and parameters are changed in the studio, or by importing a new one."""
+    staff(request, "generations.change_workflowtemplate")
+    with transaction.atomic():
+        rows = WorkflowTemplate.objects.select_for_update(of=("self",)).select_related("published_version")
+        found = get_object_or_404(rows, slug=slug)
+        changes = payload.model_dump(exclude_unset=True, exclude_none=True)
+        is_published = changes.pop("is_published", None)
+        for name, value in changes.items():
+            setattr(found, name, value)
+        found.save(update_fields=[*changes, "updated_at"])
+        if is_published is not None:
+            _publish(found, is_published=is_published)
+    return _detail(request, found)
+
+
+def _publish(template: WorkflowTemplate, *, is_published: bool) -> None:
+    newest = template.versions.order_by("-number").first() if is_published else None
+    if is_published and newest is None:
+        msg = "It has no version yet: publish its draft in the studio."
+        raise studio.UnfitError(msg)
+    template.publish(newest)
+
+
+@operation(
+    router,
+    "POST",
+    "/templates/{slug:slug}/jobs",
+    scope=Scope.RUN,
+    name="postTemplateJob",
+    summary="Run a template",
+    returns={201: Job | JobBatch},
+    errors=(404, 409, 422),
+    extra={"requestBody": JOB_BODY},
+)
+def post_job(
+    request: HttpRequest, slug: str, response: HttpResponse, idempotency_key: IdempotencyKey = ""
+) -> Answer[Job | JobBatch]:
     """Run it. 201 means that the job is durably queued; 422 names each input that is wrong.
 
-    409: no server has what it needs. 429: too many of yours wait already; try again after Retry-After seconds.
+    With `count`, the answer has a list of as many jobs, all of them queued or none. 409: no server has what it needs.
+    429: too many of yours wait already; try again after Retry-After seconds.
     """
-    version = services.current_version(_visible(request, slug))
-    generation = services.submit(user=jobs.caller(request), version=version, inputs=payload.inputs)
-    job = jobs.describe(request, generation)
-    response["Location"] = job.urls.self
-    return Answer(201, job)
+    template = _visible(request, slug)
+    version = services.current_version(template)
+    payload, files = _read(request)
+    user = caller(request)
+    extras = jobs.extras(request, payload, idempotency_key)
+    UsedKey.objects.ensure_unused(user, idempotency_key)  # before files are stored for nothing
+    inputs = media.gather(user, version.parsed_parameters, payload.inputs, files)
+    rows = services.submit_variations(
+        user=user, version=version, inputs=inputs, count=payload.count or 1, extras=extras
+    )
+    made = [describe(row, site(request)) for row in rows]
+    response["Location"] = made[0].urls.self
+    return Answer(201, made[0] if payload.count is None else JobBatch(jobs=made))
+
+
+def _read(request: HttpRequest) -> tuple[TemplateJobRequest, dict[str, DjangoFile[Any]]]:
+    """The body, be it JSON or a form with files."""
+    if request.content_type not in {"multipart/form-data", "application/x-www-form-urlencoded"}:
+        return _checked(read_json(request) if request.body else None), {}
+    fields = {name: str(value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
+    if any("\x00" in text for pair in fields.items() for text in pair):
+        raise HttpError(400, "A form has no NUL characters.")
+    data: dict[str, Any] = {name: _parsed(name, fields.pop(name)) for name in OWN_FIELDS & fields.keys()}
+    given = data.get("inputs", {})
+    data["inputs"] = {**given, **fields} if isinstance(given, dict) else given
+    return _checked(data), {name: file for name, file in request.FILES.items() if isinstance(file, DjangoFile)}
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name == "webhook":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise HttpError(400, f"The field “{name}” is not valid JSON.") from error
+
+
+def _checked(data: Any) -> TemplateJobRequest:
+    try:
+        return TemplateJobRequest.model_validate(data)
+    except ValidationError as error:
+        raise InvalidBodyError(error) from error
 
 
 def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:
@@ -150,10 +259,21 @@ def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:
     return get_object_or_404(rows, slug=slug)
 
 
+def _detail(request: HttpRequest, template: WorkflowTemplate) -> dict[str, Any]:
+    fleet = fitness.Fleet()
+    version = template.published_version or template.versions.order_by("-number").first()
+    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph) if version else ()
+    return {
+        **_summary(request, template, fleet),
+        "parameters": [each.model_dump(mode="json", exclude=HIDDEN) for each in parameters],
+        "inputs_schema": json_schema(parameters),
+    }
+
+
 def _summary(request: HttpRequest, template: WorkflowTemplate, fleet: fitness.Fleet) -> dict[str, Any]:
-    version = services.current_version(template)
-    reason = fleet.why_unavailable(version)
-    cover = request.build_absolute_uri(reverse("template-cover", args=[template.slug])) if template.cover else None
+    version: TemplateVersion | None = template.published_version
+    reason = fleet.why_unavailable(version) if version else "It is not published."
+    cover = site(request) + reverse("template-cover", args=[template.slug]) if template.cover else None
     return {
         "slug": template.slug,
         "title": template.title,
@@ -161,7 +281,7 @@ def _summary(request: HttpRequest, template: WorkflowTemplate, fleet: fitness.Fl
         "category": template.category,
         "tags": template.tags,
         "credits_cost": template.credits_cost,
-        "version": version.number,
+        "version": version.number if version else None,
         "is_available": not reason,
         "unavailable_reason": reason or None,
         "cover_url": cover,

@@ -31,11 +31,16 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GraphProblem:
-    """Why a server cannot run the graph. `node_id` is "" when the graph as a whole is at fault."""
+    """Why a server cannot run the graph. `node_id` is "" when the graph as a whole is at fault.
+
+    `reason` is a word for programs, `field` the input that is at fault, if it is one.
+    """
 
     node_id: str
     title: str
     message: str
+    reason: str = "invalid"
+    field: str = ""
 
 
 def load_api_graph(source: str | bytes | object) -> Graph:
@@ -187,7 +192,7 @@ def check_graph(graph: Graph, object_info: ObjectInfo) -> list[GraphProblem]:
     outputs = output_nodes(graph, object_info)
     if not problems and not outputs:
         message = "No node of this workflow saves or shows a result; add a Save Image node."
-        problems.append(GraphProblem("", "", message))
+        problems.append(GraphProblem("", "", message, "no_output"))
     needed = needed_nodes(graph, outputs)
     graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
     problems += _missing_inputs(graph, object_info)
@@ -203,6 +208,7 @@ def _unknown_classes(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphPro
                 node_id,
                 node_title(graph, node_id),
                 f"The server does not know the node type {node['class_type']}; install the custom node it comes from.",
+                "unknown_class",
             )
 
 
@@ -212,7 +218,7 @@ def _missing_inputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProb
         for wanted in spec.inputs if spec else ():
             if wanted.required and not _is_given(wanted, node["inputs"]):
                 message = f'The required input "{wanted.name}" is not connected and has no value.'
-                yield GraphProblem(node_id, node_title(graph, node_id), message)
+                yield GraphProblem(node_id, node_title(graph, node_id), message, "missing_input", wanted.name)
 
 
 def _is_given(spec: InputSpec, inputs: Node) -> bool:
@@ -229,7 +235,7 @@ def _wrong_numbers(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProbl
             value = node["inputs"].get(wanted.name)
             if wanted.type in {"INT", "FLOAT"} and isinstance(value, str) and not _is_number(value):
                 message = f'The input "{wanted.name}" holds “{value[:60]}”, where a number belongs.'
-                yield GraphProblem(node_id, node_title(graph, node_id), message)
+                yield GraphProblem(node_id, node_title(graph, node_id), message, "invalid_value", wanted.name)
 
 
 def _is_number(text: str) -> bool:
@@ -247,6 +253,8 @@ def _missing_models(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProb
                 node_id,
                 node_title(graph, node_id),
                 f"The server has no file {value} to choose as {spec.name}; put it into the server's models folder.",
+                "missing_model",
+                spec.name,
             )
 
 
@@ -278,7 +286,9 @@ def _loops(graph: Graph) -> list[GraphProblem]:
     except graphlib.CycleError as error:
         ring = " → ".join(node_title(graph, node_id) for node_id in error.args[1])
         first = str(error.args[1][0])
-        return [GraphProblem(first, node_title(graph, first), f"These nodes feed each other in a loop: {ring}.")]
+        return [
+            GraphProblem(first, node_title(graph, first), f"These nodes feed each other in a loop: {ring}.", "loop")
+        ]
     return []
 
 

@@ -2,19 +2,24 @@
 
 from generations.models.asset import Asset, Output
 from generations.models.generation import Generation, Status
+from generations.models.idempotency import IdempotencyKey
 from generations.models.queue import QueueClock, QueueShare
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
     "Asset",
     "ComfyServer",
     "Generation",
+    "IdempotencyKey",
     "Output",
     "QueueClock",
     "QueueShare",
     "Status",
     "TemplateDraft",
     "TemplateVersion",
+    "Webhook",
+    "WebhookDelivery",
     "WorkflowTemplate",
 ]

@@ -14,25 +14,48 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 
+# Spelled out, because generations are defined on top of assets.
+ACTIVE_STATUSES = ("queued", "submitted", "running", "storing")
+
+
 class AssetQuerySet(models.QuerySet["Asset"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
-        """This user's own files: an asset outside this set is a 404, for staff too."""
-        return self.filter(user=user) if user.is_authenticated else self.none()
+        """This user's own files that are still kept: an asset outside this set is a 404, for staff too."""
+        return self.filter(user=user).kept() if user.is_authenticated else self.none()
+
+    def kept(self) -> Self:
+        """Those whose time is not up."""
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()))
+
+    def in_use(self) -> Self:
+        """Those that a result is, or that an unfinished generation takes as an input: they cannot be deleted."""
+        return self.filter(models.Q(output__isnull=False) | models.Q(used_by__status__in=ACTIVE_STATUSES)).distinct()
+
+    def with_bytes(self, digest: str) -> Self:
+        """Those whose bytes have this hash (blake3:<hex>)."""
+        return self.filter(hash=digest.lower())
 
 
 class Asset(models.Model):
-    """One stored file of one user: an uploaded input or a copied result. Its bytes never change."""
+    """One stored file of one user: an uploaded input or a copied result. Its bytes never change.
+
+    Several assets of a user may share one stored file (`key`): it goes with the last of them.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="assets")
     name = models.CharField(max_length=255, help_text="File name to offer on download.")
-    key = models.CharField(max_length=255, unique=True, help_text="Where it lies in the storage.")
+    key = models.CharField(max_length=255, db_index=True, help_text="Where it lies in the storage.")
     thumbnail_key = models.CharField(max_length=255, blank=True)
     content_type = models.CharField(max_length=100, help_text="Sniffed from the bytes, never taken on trust.")
     size_bytes = models.BigIntegerField()
     hash = models.CharField(max_length=71, help_text="blake3:<hex> of the bytes.")
     width = models.PositiveIntegerField(null=True, blank=True)
     height = models.PositiveIntegerField(null=True, blank=True)
+    tags = models.JSONField(default=list, blank=True, help_text="Words that its owner gave it.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, db_index=True, help_text="Deleted then. Empty: kept as long as everything else."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = AssetQuerySet.as_manager()
@@ -69,6 +92,9 @@ class Output(models.Model):
     is_temporary = models.BooleanField(default=False, help_text="ComfyUI's type temp: a preview, no saved result.")
     asset = models.OneToOneField(Asset, null=True, blank=True, on_delete=models.CASCADE, related_name="output")
     value = models.JSONField(null=True, blank=True, help_text="The text or value, when it is no file.")
+    public_id = models.UUIDField(
+        default=uuid.uuid4, db_index=True, editable=False, help_text="What the API calls a text or value."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -10,6 +10,7 @@ concerned, and returns the number of rows it changed. 0 means that somebody else
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,10 +19,14 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
+from encrypted_fields.fields import EncryptedTextField
 
+from generations.models.asset import Asset
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
+from generations.models.webhook import Webhook
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -102,6 +107,19 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def newest_first(self) -> Self:
         """History order; pages are cut by `older_than`."""
         return self.order_by("-created_at", "-id")
+
+    def labeled(self, labels: Mapping[str, str]) -> Self:
+        """Those that carry all these labels. Keys begin with a letter: a number would be read as a list's index."""
+        names = {f"label_{number}": key for number, key in enumerate(labels)}
+        rows = self.annotate(**{name: KeyTextTransform(key, "metadata") for name, key in names.items()})
+        return rows.filter(**{name: labels[key] for name, key in names.items()})
+
+    def mentioning(self, text: str) -> Self:
+        """Those with all these words in their texts (prompts and the like)."""
+        rows = self
+        for word in text.replace("\x00", " ").casefold().split()[:10]:
+            rows = rows.filter(text__contains=word)
+        return rows
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> Self:
         """Those behind the given one in history order."""
@@ -194,7 +212,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def succeed(self, pk: uuid.UUID, *, turn: int) -> int:
         """STORING -> SUCCEEDED: every output is in the storage."""
         return self.stored_by(pk, turn=turn).update(
-            status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None
+            status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None, partner_key=None
         )
 
     def fail(self, pk: uuid.UUID, failure: Failure, *, prompt_id: uuid.UUID | None = None) -> int:
@@ -205,6 +223,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         return rows.update(
             status=Status.FAILED,
             finished_at=timezone.now(),
+            partner_key=None,
             store_after=None,
             error_code=failure.code,
             error_message=failure.message[:MESSAGE_LENGTH],
@@ -218,7 +237,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Note the wish. Final at once when nothing upstream has to be stopped (QUEUED, STORING)."""
         now = timezone.now()
         ended = self.filter(pk=pk, status__in=(Status.QUEUED, Status.STORING)).update(
-            status=Status.CANCELED, cancel_requested_at=now, finished_at=now, store_after=None
+            status=Status.CANCELED, cancel_requested_at=now, finished_at=now, store_after=None, partner_key=None
         )
         return ended or self.filter(pk=pk, status__in=UPSTREAM, cancel_requested_at=None).update(
             cancel_requested_at=now
@@ -231,6 +250,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             status=Status.CANCELED,
             cancel_requested_at=models.functions.Coalesce("cancel_requested_at", now),
             finished_at=now,
+            partner_key=None,
         )
 
     def _from(self, prompt_id: uuid.UUID, *statuses: Status) -> Self:
@@ -244,6 +264,15 @@ class Generation(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
     version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
     inputs = models.JSONField(default=dict, help_text="Validated inputs; seeds as strings, and always the one used.")
+    input_assets = models.ManyToManyField(Asset, blank=True, related_name="used_by", help_text="Files among them.")
+    text = models.TextField(blank=True, editable=False, help_text="The texts among them in small letters, to search.")
+    metadata = models.JSONField(default=dict, blank=True, help_text="Labels that a program gave it.")
+    partner_key = EncryptedTextField(
+        null=True, blank=True, editable=False, help_text="For nodes that call paid services; forgotten when it ends."
+    )
+    webhook = models.ForeignKey(
+        Webhook, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Told of this one."
+    )
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
 
     priority = models.SmallIntegerField(default=0, help_text="Higher bands run first.")
@@ -286,6 +315,7 @@ class Generation(models.Model):
     objects = GenerationQuerySet.as_manager()
 
     class Meta:
+        permissions = [("submit_raw_workflow", "Can submit whole workflows (they run as they are)")]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=Status.values), name="generation_status_known"),
             models.CheckConstraint(
@@ -307,6 +337,7 @@ class Generation(models.Model):
         ]
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="generation_history"),
+            models.Index(fields=["user", "status", "-created_at", "-id"], name="generation_history_by_status"),
             models.Index(fields=["-priority", "tag", "created_at"], name="generation_line", condition=IN_LINE),
             models.Index(fields=["user"], name="generation_line_of_user", condition=IN_LINE),
             models.Index(fields=["user", "created_at", "id"], name="generation_held", condition=HELD),

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 
+RAW_TITLE = "Own workflow"
+TIME_LIMIT_SECONDS = 3600
+MEAN_SECONDS = 10.0
+
+
 class Visibility(models.TextChoices):
     """Who may see and run a published template."""
 
@@ -82,12 +87,14 @@ class WorkflowTemplate(models.Model):
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
     credits_cost = models.PositiveIntegerField(default=1, help_text="Credits that one run costs.")
     time_limit_seconds = models.PositiveIntegerField(
-        default=3600,
+        default=TIME_LIMIT_SECONDS,
         validators=[MinValueValidator(1)],
         help_text="A run that ComfyUI works on for longer is stopped and counts as failed.",
     )
     mean_seconds = models.FloatField(
-        default=10.0, editable=False, help_text="How long ComfyUI works on it, measured; the latest runs count most."
+        default=MEAN_SECONDS,
+        editable=False,
+        help_text="How long ComfyUI works on it, measured; the latest runs count most.",
     )
     published_version = models.ForeignKey(
         "TemplateVersion",
@@ -159,11 +166,27 @@ class WorkflowTemplate(models.Model):
             self.save(update_fields=["published_version", "updated_at"])
 
 
-class TemplateVersion(models.Model):
-    """One graph with its parameters. Never changed once written: a generation's history depends on it."""
+class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
+    def unused_raw(self) -> Self:
+        """Raw ones whose generations were all deleted."""
+        return self.filter(template=None, generations=None)
 
-    template = models.ForeignKey(WorkflowTemplate, on_delete=models.PROTECT, related_name="versions")
-    number = models.PositiveIntegerField()
+
+class TemplateVersion(models.Model):
+    """One graph with its parameters. Never changed once written: a generation's history depends on it.
+
+    Without a template it is raw: a whole graph that somebody who may do so submitted. Nothing of it is a parameter.
+    """
+
+    template = models.ForeignKey(
+        WorkflowTemplate,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="versions",
+        help_text="Empty: a workflow that a program sent as a whole, for one job.",
+    )
+    number = models.PositiveIntegerField(default=1)
     graph = models.JSONField(help_text="The workflow in ComfyUI's API format.")
     parameters = models.JSONField(default=list, help_text="The exposed parameters and what they are bound to.")
     output_nodes = models.JSONField(
@@ -184,12 +207,14 @@ class TemplateVersion(models.Model):
         null=True, blank=True, editable=False, help_text="When users could first run it."
     )
 
+    objects = TemplateVersionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-number"]
         constraints = [models.UniqueConstraint(fields=["template", "number"], name="version_number_unique")]
 
     def __str__(self) -> str:
-        return f"{self.template} v{self.number}"
+        return f"{self.template} v{self.number}" if self.template else RAW_TITLE
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write a new version; TypeError for one that exists already."""
@@ -197,6 +222,36 @@ class TemplateVersion(models.Model):
             msg = "A template version is immutable: add a new one"
             raise TypeError(msg)
         super().save(*args, **kwargs)
+
+    @classmethod
+    def raw(cls, *, graph: Graph, created_by: User) -> TemplateVersion:
+        """A graph that belongs to no template, not saved yet. The caller has checked it."""
+        return cls(
+            graph=graph,
+            required_node_classes=sorted(node_classes(graph)),
+            required_choices=sorted(set(constant_texts(graph))),
+            created_by=created_by,
+        )
+
+    @property
+    def title(self) -> str:
+        """The template's, for people."""
+        return self.template.title if self.template else RAW_TITLE
+
+    @property
+    def slug(self) -> str | None:
+        """The template's name in the API; None for a raw one."""
+        return self.template.slug if self.template else None
+
+    @property
+    def time_limit_seconds(self) -> int:
+        """A run that takes longer is stopped."""
+        return self.template.time_limit_seconds if self.template else TIME_LIMIT_SECONDS
+
+    @property
+    def mean_seconds(self) -> float:
+        """How long a run takes, as far as anybody knows."""
+        return self.template.mean_seconds if self.template else MEAN_SECONDS
 
     @property
     def parsed_parameters(self) -> tuple[Parameter, ...]:

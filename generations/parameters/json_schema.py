@@ -7,6 +7,7 @@ from generations.parameters.schema import Parameter
 from generations.parameters.validate import json_values
 from generations.parameters.values import seed_bounds
 
+_UUID = "^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
 _TYPES = {
     "integer": "integer",
     "number": "number",
@@ -17,8 +18,8 @@ _TYPES = {
 
 
 def json_schema(parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The schema of the object that `validate` takes; form strings, which it takes as well, are not
-    described.
+    """The schema of the object that the API takes: as for `validate`, but for files, which it takes as web addresses
+    and data: URLs, too. Form strings, which `validate` takes as well, are not described.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -48,7 +49,10 @@ def _shape(parameter: Parameter) -> dict[str, Any]:
     if parameter.type == "seed":
         return _seed(parameter)
     if parameter.is_media:
-        return {"type": "string", "format": "uuid"}
+        return {
+            "type": "string",
+            "anyOf": [{"format": "uuid", "pattern": _UUID}, {"pattern": "^https://"}, {"pattern": "^data:"}],
+        }
     shape: dict[str, Any] = {"type": _TYPES[parameter.type]}
     if parameter.minimum is not None:
         shape["minimum"] = parameter.minimum

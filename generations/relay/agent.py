@@ -363,7 +363,7 @@ class ServerAgent:
         self._timers.reconcile = 0.0
 
     def _hold(self, generation: Generation, *, client_id: str) -> _Held:
-        limit = float(generation.version.template.time_limit_seconds)
+        limit = float(generation.version.time_limit_seconds)
         held = _Held(generation.pk, client_id, limit)
         if generation.started_at is not None:
             held.stop_at = time.monotonic() + limit - _seconds_since(generation.started_at)

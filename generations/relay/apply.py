@@ -56,7 +56,7 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
         )
         if changed:
             transaction.on_commit(lambda: _ask_to_store(generation.pk))
-            if entry.execution_seconds is not None:
+            if entry.execution_seconds is not None and generation.version.template_id is not None:
                 WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=entry.execution_seconds)
     # 0 rows although it is still ours: its owner asked to cancel it, be it in this very moment.
     return changed or canceled(prompt_id)
@@ -76,7 +76,7 @@ def _ask_to_store(pk: uuid.UUID) -> None:
 
 def _interrupted(generation: Generation) -> bool:
     """Its time was up, or it was stopped by somebody who is not its owner: that is a loss like any other."""
-    limit = generation.version.template.time_limit_seconds
+    limit = generation.version.time_limit_seconds
     if generation.started_at is not None and (timezone.now() - generation.started_at).total_seconds() >= limit:
         message = f"It was stopped because it ran for longer than {limit} seconds."
         return failed(generation, Failure("timed_out", message))

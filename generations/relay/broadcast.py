@@ -153,3 +153,7 @@ async def _preview(generation_id: uuid.UUID, node_id: str | None, content_type: 
         "data_base64": base64.b64encode(image).decode(),
     }
     outbox.put(events.preview_group(generation_id), event)
+    try:
+        await _cache().aset(events.preview_cache_key(generation_id), event, events.WATCHED_SECONDS)
+    except Exception:
+        logger.exception("The newest preview could not be kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any, BinaryIO, cast
 
@@ -11,6 +12,7 @@ from generations import importing, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
 from generations.comfy.graph import Graph, links
+from generations.comfy.references import find_references, replace_references
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
 from generations.relay.upstream import Mark, Upstream
@@ -41,7 +43,15 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
     graph = bind(generation.version.graph, parameters, values, media=media)
     if generation.is_cache_bypassed:
         _bypass_cache(graph, generation)
-    return graph
+    return replace_references(graph, _upload_references(generation, graph, client))
+
+
+def _upload_references(generation: Generation, graph: Graph, client: ComfyClient) -> dict[uuid.UUID, str]:
+    """Whole workflows name their files in place."""
+    if generation.version.template_id is not None:
+        return {}
+    wanted = {each.asset_id for each in find_references(graph) if each.asset_id}
+    return {asset_id: _upload(generation, asset_id, client) for asset_id in wanted}
 
 
 def _bypass_cache(graph: Graph, generation: Generation) -> None:
@@ -64,8 +74,7 @@ def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) ->
         raise InputMissingError(msg)
     # Named by content: the same file is uploaded once and overwrites only itself. ASCII, because servers store
     # other characters as the client's library happened to escape them.
-    extension = asset.content_type.partition("/")[2].removeprefix("x-").replace("quicktime", "mov")
-    name = f"{asset.hash.removeprefix('blake3:')[:32]}.{extension}"
+    name = f"{asset.hash.removeprefix('blake3:')[:32]}.{_extension(asset)}"
     try:
         with storage.open_key(asset.key) as file:
             return client.upload_image(name, cast("BinaryIO", file), subfolder="comfysaas", overwrite=True)
@@ -77,10 +86,18 @@ def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) ->
         raise StorageUnavailableError(msg) from error
 
 
+def _extension(asset: Asset) -> str:
+    """By the bytes' type; where they show none, what its owner called it, if that is a plain word."""
+    if asset.content_type == storage.DEFAULT_CONTENT_TYPE:
+        own = asset.name.rpartition(".")[2].lower()
+        return own if re.fullmatch("[a-z0-9]{1,12}", own) else "bin"
+    return asset.content_type.partition("/")[2].removeprefix("x-").replace("quicktime", "mov")
+
+
 def _file_mark(generation: Generation) -> dict[str, object]:
     """ComfyUI writes this into the files that it makes, so that a result finds back to its template and inputs."""
     version = generation.version
-    origin = {"generation": str(generation.pk), "template": version.template.slug, "version": version.number}
+    origin = {"generation": str(generation.pk), "template": version.slug, "version": version.number}
     return {"extra_pnginfo": {importing.MARK: origin}}
 
 
@@ -96,7 +113,11 @@ def submit_upstream(
         graph,
         client_id=client_id,
         prompt_id=str(generation.prompt_id),
-        extra_data={**Mark(str(generation.pk), generation.attempt).as_extra_data(), **_file_mark(generation)},
+        extra_data={
+            **Mark(str(generation.pk), generation.attempt).as_extra_data(),
+            **_file_mark(generation),
+            **({"api_key_comfy_org": generation.partner_key} if generation.partner_key else {}),
+        },
     )
     if submission.node_errors:
         upstream.stop(submission.prompt_id)

@@ -58,9 +58,10 @@ def open_result(request: HttpRequest) -> HttpResponse:
     if origin is None or origin.user_id != request.user.pk:
         messages.error(request, "This is no result of yours, or it was changed since.")
         return redirect("gallery")
-    if not WorkflowTemplate.objects.visible_to(request.user).filter(pk=origin.version.template_id).exists():
+    template = origin.version.template
+    if template is None or not WorkflowTemplate.objects.visible_to(request.user).filter(pk=template.pk).exists():
         return redirect("generation", pk=origin.pk)
-    return redirect(f"{reverse('template', args=[origin.version.template.slug])}?from={origin.pk}")
+    return redirect(f"{reverse('template', args=[template.slug])}?from={origin.pk}")
 
 
 @login_required

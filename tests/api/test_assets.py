@@ -48,10 +48,20 @@ def test_upload_makes_an_asset_of_mine(api: Client, owner: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("content", [b"", b"<script>alert(1)</script>", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
-def test_upload_of_anything_else_is_refused(api: Client, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n and then nothing"])
+def test_upload_of_nothing_or_of_a_damaged_picture_is_refused(api: Client, content: bytes) -> None:
     error_of(upload(api, content), 422, "invalid_upload")
     assert not Asset.objects.exists()
+
+
+@pytest.mark.parametrize("content", [b"<script>alert(1)</script>", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
+def test_what_a_browser_would_run_is_kept_as_plain_bytes(api: Client, content: bytes) -> None:
+    asset = upload(api, content, name="page.html").json()
+    assert asset["content_type"] == "application/octet-stream"
+    response = api.get(f"/api/v2/assets/{asset['id']}/content")
+    assert response["Content-Type"] == "application/octet-stream"
+    assert response["Content-Disposition"].startswith("attachment")
+    assert "sandbox" in response["Content-Security-Policy"]
 
 
 def test_upload_that_is_too_large_is_refused(api: Client, settings: Any) -> None:

@@ -23,7 +23,6 @@ ADDRESSES = [
     ("GET", f"/api/v2/jobs/{JOB}"),
     ("POST", f"/api/v2/jobs/{JOB}/cancel"),
     ("GET", f"/api/v2/jobs/{JOB}/events"),
-    ("GET", f"/api/v2/jobs/{JOB}/outputs/0/content"),
     ("POST", "/api/v2/assets"),
     ("GET", f"/api/v2/assets/{JOB}"),
     ("GET", f"/api/v2/assets/{JOB}/content"),

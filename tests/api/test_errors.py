@@ -11,7 +11,7 @@ from django.test import Client
 from tests.api.envelope import error_of
 
 
-@pytest.mark.parametrize("path", ["/api/v2/", "/api/v2/nothing", "/api/v2/jobs", "/api/v2/templates/No%00pe"])
+@pytest.mark.parametrize("path", ["/api/v2/", "/api/v2/nothing", "/api/v2/job", "/api/v2/templates/No%00pe"])
 def test_unknown_address_is_not_found(api: Client, path: str) -> None:
     error_of(api.get(path), 404, "not_found")
 

@@ -197,7 +197,7 @@ def test_what_is_kept_long_enough_is_deleted_with_its_files(
     run(generation)
     kept = make_generation(generation.user, status=Status.SUCCEEDED)
     needed, unneeded = make_asset(generation.user), make_asset(generation.user)
-    make_generation(generation.user, inputs={"image": str(needed.pk)})
+    make_generation(generation.user, inputs={"image": str(needed.pk)}, input_assets=[needed])
     long_ago = timezone.now() - timedelta(days=31)
     Generation.objects.filter(pk=generation.pk).update(finished_at=long_ago)
     Asset.objects.filter(pk__in=[needed.pk, unneeded.pk]).update(created_at=long_ago)

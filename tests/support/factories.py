@@ -92,6 +92,7 @@ def make_generation(
     """A generation in any state, with what the database demands of that state."""
     template = template or WorkflowTemplate.objects.first() or make_template()
     now = timezone.now()
+    assets = fields.pop("input_assets", [])
     if status == Status.QUEUED:
         fields.setdefault("tag", 0.0)  # in line
     if status in TERMINAL:
@@ -102,13 +103,15 @@ def make_generation(
     if status == Status.STORING:
         fields.setdefault("store_after", now)
         fields.setdefault("upstream_outputs", {})
-    return Generation.objects.create(
+    generation = Generation.objects.create(
         user=user,
         version=version_of(template),
         status=status,
         inputs=fields.pop("inputs", {"prompt": "a cat"}),
         **fields,
     )
+    generation.input_assets.set(assets)
+    return generation
 
 
 def make_server(name: str = "one", url: str = "http://127.0.0.1:8188", **fields: Any) -> ComfyServer:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.models import ApiKey, User
+from accounts.models import ALL_SCOPES, ApiKey, TooManyKeysError, User
 
 
 class Command(BaseCommand):
@@ -17,6 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")
         parser.add_argument("--name", default="command line", help="What the key is for.")
+        parser.add_argument(
+            "--scopes", default=",".join(ALL_SCOPES), help="Of read, run, raw and manage. Default: all."
+        )
         parser.add_argument("--days", type=int, help="Days until it expires. Default: never.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,5 +29,13 @@ class Command(BaseCommand):
             raise CommandError(msg)
         days = options["days"]
         expires_at = timezone.now() + timedelta(days=days) if days is not None else None
-        _, secret = ApiKey.objects.issue(user=user, name=options["name"], expires_at=expires_at)
+        scopes = {scope.strip() for scope in options["scopes"].split(",")}
+        if unknown := scopes - set(ALL_SCOPES):
+            msg = f"There is no scope {', '.join(sorted(unknown))}. Choose of {', '.join(ALL_SCOPES)}."
+            raise CommandError(msg)
+        try:
+            _, secret = ApiKey.objects.issue(user=user, name=options["name"], scopes=scopes, expires_at=expires_at)
+        except TooManyKeysError as error:
+            msg = f"{user} has too many keys already; revoke some."
+            raise CommandError(msg) from error
         self.stdout.write(secret)

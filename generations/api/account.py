@@ -1,0 +1,169 @@
+"""The caller: who it is, what it used, and its keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from typing import Annotated
+
+from django.conf import settings
+from django.db.models import Count, F, Q, Sum
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from ninja import Path, Query, Router
+from ninja import Status as Answer
+from ninja.errors import HttpError
+
+from accounts.models import ApiKey, Scope
+from generations.api.auth import caller, key_of
+from generations.api.operations import operation
+from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
+from generations.jobs import STATUS
+from generations.models import Asset, Generation, Status
+from generations.services import RAW_PERMISSION
+
+router = Router()
+
+
+@operation(router, "GET", "/me", scope=Scope.READ, name="getMe", summary="Who am I?", returns={200: Me})
+def get_me(request: HttpRequest) -> Me:
+    """Your account, the key that you came with, and what your plan lets you do."""
+    user, key = caller(request), key_of(request)
+    plan = user.limits
+    return Me(
+        email=user.email,
+        name=user.get_full_name(),
+        is_staff=user.is_staff,
+        may_submit_workflows=user.has_perm(RAW_PERMISSION),
+        key=describe_key(key) if key else None,
+        limits=Limits(
+            plan=plan.name or None,
+            max_concurrent=plan.max_concurrent,
+            max_queued=plan.max_queued,
+            max_streams=plan.max_streams,
+            requests_per_minute=plan.requests_per_minute,
+            max_upload_bytes=settings.MAX_UPLOAD_BYTES,
+        ),
+    )
+
+
+@operation(
+    router,
+    "GET",
+    "/usage",
+    scope=Scope.READ,
+    name="getUsage",
+    summary="What did I use?",
+    returns={200: Usage},
+    errors=(422,),
+)
+def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 30) -> Usage:
+    """Jobs and time on the servers in the last `days`, and what is stored."""
+    user = caller(request)
+    since = timezone.now() - timedelta(days=days)
+    rows = Generation.objects.for_user(user).filter(created_at__gte=since).order_by()
+    counted: dict[str, int] = dict.fromkeys(STATUS.values(), 0)
+    for status, number in rows.values_list("status").annotate(number=Count("pk")):
+        counted[STATUS[status]] += number
+    by_day = [
+        DayUsage(
+            date=row["day"].isoformat(),
+            jobs=row["number"],
+            succeeded=row["succeeded"],
+            execution_seconds=row["seconds"].total_seconds() if row["seconds"] else 0.0,
+        )
+        for row in rows.annotate(day=TruncDate("created_at", tzinfo=UTC))
+        .values("day")
+        .annotate(
+            number=Count("pk"),
+            succeeded=Count("pk", filter=Q(status=Status.SUCCEEDED)),
+            seconds=Sum(F("executed_at") - F("started_at"), filter=Q(executed_at__isnull=False)),
+        )
+        .order_by("day")
+    ]
+    files = Asset.objects.for_user(user)
+    stored = files.values("key", "size_bytes").distinct().aggregate(total=Sum("size_bytes"))["total"]
+    return Usage(
+        since=since,
+        jobs=counted,
+        execution_seconds=sum(day.execution_seconds for day in by_day),
+        days=by_day,
+        storage_bytes=stored or 0,
+        files=files.count(),
+    )
+
+
+@operation(
+    router,
+    "GET",
+    "/keys",
+    scope=Scope.MANAGE,
+    name="listKeys",
+    summary="List your API keys",
+    returns={200: KeyList},
+)
+def list_keys(request: HttpRequest) -> KeyList:
+    """Those that were not revoked, the newest first. Secrets are not shown again."""
+    return KeyList(keys=[describe_key(key) for key in ApiKey.objects.for_user(caller(request))])
+
+
+@operation(
+    router,
+    "POST",
+    "/keys",
+    scope=Scope.MANAGE,
+    name="postKey",
+    summary="Make an API key",
+    returns={201: NewKey},
+    errors=(409, 422),
+)
+def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
+    """Its `secret` is in this answer and nowhere else. A key makes only keys that may do no more than itself."""
+    own = key_of(request)
+    beyond = set(payload.scopes) - set(own.scopes) if own else set()
+    if beyond:
+        raise HttpError(403, f"A key cannot give what it lacks: {', '.join(sorted(beyond))}.")
+    expires_at = timezone.now() + timedelta(days=payload.expires_in_days) if payload.expires_in_days else None
+    if own and own.expires_at and (expires_at is None or expires_at > own.expires_at):
+        expires_at = own.expires_at
+    key, secret = ApiKey.objects.issue(
+        user=caller(request),
+        name=payload.name,
+        scopes=payload.scopes,
+        expires_at=expires_at,
+        requests_per_minute=payload.requests_per_minute,
+    )
+    return Answer(201, NewKey(**describe_key(key).model_dump(), secret=secret))
+
+
+@operation(
+    router,
+    "DELETE",
+    "/keys/{id}",
+    scope=Scope.MANAGE,
+    name="deleteKey",
+    summary="Revoke an API key",
+    returns={204: None},
+    errors=(404,),
+)
+def delete_key(request: HttpRequest, id: Annotated[str, Path(pattern="^[0-9a-f]{1,12}$")]) -> Answer[None]:
+    """It stops working at once; what it holds open is closed."""
+    rows = ApiKey.objects.for_user(caller(request))
+    found = get_object_or_404(rows, prefix=id)
+    rows.filter(pk=found.pk).revoke()
+    return Answer(204, None)
+
+
+def describe_key(key: ApiKey) -> KeyOut:
+    """What its owner may see of it."""
+    return KeyOut(
+        id=key.prefix,
+        name=key.name,
+        hint=key.hint,
+        scopes=key.scopes,
+        requests_per_minute=key.requests_per_minute,
+        created_at=key.created_at,
+        last_used_at=key.last_used_at,
+        expires_at=key.expires_at,
+    )

@@ -1,0 +1,59 @@
+"""How an operation is declared: its scope, and the errors that every one of them can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from django.http import HttpRequest
+from ninja import Header, Router
+
+from accounts.models import Scope
+from generations.api.auth import allowed
+from generations.api.schemas import ErrorEnvelope
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+COMMON_ERRORS = (401, 403, 429, 500, 503)
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot compare with it
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{0,255}$",
+        description="Of your choice, such as a UUID; used once. Whatever comes with it again within 24 hours is "
+        "refused, unless the first request made nothing.",
+    ),
+]
+
+
+def operation(
+    router: Router,
+    method: str,
+    path: str,
+    *,
+    scope: Scope,
+    name: str,
+    summary: str,
+    returns: dict[int, Any],
+    errors: tuple[int, ...] = (),
+    extra: dict[str, Any] | None = None,
+    is_listed: bool = True,
+) -> Callable[[Function], Function]:
+    """Declares `method path` on the router; keys need the scope, sessions the CSRF token."""
+    responses = {**returns, **dict.fromkeys((*COMMON_ERRORS, *errors), ErrorEnvelope)}
+    return router.api_operation(
+        [method],
+        path,
+        auth=allowed(scope),
+        response=responses,
+        operation_id=name,
+        summary=summary,
+        url_name=name,
+        openapi_extra={"x-scope": scope.value, **(extra or {})},
+        include_in_schema=is_listed,
+    )
+
+
+def site(request: HttpRequest) -> str:
+    """The address that this request came to: scheme and host."""
+    return request.build_absolute_uri("/")[:-1]

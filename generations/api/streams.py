@@ -1,0 +1,270 @@
+"""Following a job by server-sent events, without a thread for each stream.
+
+Django keeps a thread for a request until its response has ended. So the operation checks everything and leaves a
+`JobStream` in the ASGI scope; `Streams`, around Django's application, serves it once Django is done with the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from ninja.errors import HttpError
+
+from accounts.access import Access
+from accounts.models import User
+from generations import events, jobs
+from generations.api.auth import caller, key_of
+from generations.api.operations import site
+from generations.models import Generation, Status
+from generations.publisher import channel_layer
+
+SCOPE_KEY = "comfysaas.stream"
+HEARTBEAT_SECONDS = 15.0
+QUEUE_POLL_SECONDS = 5.0
+PROGRESS_SECONDS = 0.5
+PREVIEW_SECONDS = 1.0
+PLACE_SECONDS = 60
+LONGEST_SECONDS = 3600.0
+# A client that does not read fills the memory of the web server, which cannot tell: streams end some time.
+LARGEST_BYTES = 16 * 1024 * 1024
+RETRY_AFTER_SECONDS = 10
+
+
+class TooManyStreamsError(Exception):
+    """This user has as many open as the plan lets them."""
+
+
+def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
+    """The answer that `Streams` goes on with. TooManyStreamsError; HttpError 501 where there is no ASGI server."""
+    scope: MutableMapping[str, Any] | None = getattr(request, "scope", None)
+    if scope is None:
+        raise HttpError(501, "Events need an ASGI server. Poll the job instead.")
+    user, key = caller(request), key_of(request)
+    access = Access.by_key(key) if key else Access(user.pk, session_key=request.session.session_key)
+    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(request), _take_place(user))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return HttpResponse(content_type="text/event-stream", headers=headers)
+
+
+def _take_place(user: User) -> str:
+    """One of the user's places for a stream, over all processes. It is lost when nobody renews it."""
+    for number in range(user.limits.max_streams):
+        place = f"stream.{user.pk}.{number}"
+        if cache.add(place, True, PLACE_SECONDS):
+            return place
+    raise TooManyStreamsError
+
+
+class Streams:
+    """ASGI: Django, and the streams that it hands over."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Serve one request."""
+        held: list[dict[str, Any]] = []
+
+        async def hold(message: dict[str, Any]) -> None:
+            if SCOPE_KEY in scope:
+                held.append(message)
+            else:
+                await send(message)
+
+        await self._application(scope, receive, hold)
+        if not held:
+            return
+        if held[0].get("status") == 200:
+            await scope[SCOPE_KEY].serve(held[0], receive, send)
+        else:
+            for message in held:
+                await send(message)
+
+
+@dataclass(slots=True)
+class JobStream:
+    """One client that follows one job."""
+
+    generation_id: uuid.UUID
+    access: Access
+    site: str
+    place: str
+    _send: Any = None
+    _sent_bytes: int = 0
+    _sent_outputs: set[uuid.UUID] = field(default_factory=set)
+    _sent_status: tuple[object, ...] = ()
+    _latest: dict[str, dict[str, Any]] = field(default_factory=dict)  # what waits for its turn, by event
+    _last_sent: dict[str, float] = field(default_factory=dict)
+
+    async def serve(self, start: dict[str, Any], receive: Any, send: Any) -> None:
+        """Everything from the response's head to its end. Returns when the job is finished or the client gone."""
+        self._send = send
+        headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+        await send({**start, "headers": headers})
+        layer = channel_layer()
+        channel = await layer.new_channel()
+        groups = [events.user_group(self.access.user_id), events.preview_group(self.generation_id)]
+        inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        helpers = [asyncio.create_task(_until_gone(receive, inbox)), asyncio.create_task(_hear(layer, channel, inbox))]
+        try:
+            for group in groups:  # joined before the first look, so that nothing falls in between
+                await layer.group_add(group, channel)
+            await self._follow(inbox)
+            with contextlib.suppress(Exception):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            for group in groups:
+                await layer.group_discard(group, channel)
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await _in_thread(cache.delete, self.place)
+
+    async def _follow(self, inbox: asyncio.Queue[dict[str, Any]]) -> None:
+        begin = time.monotonic()
+        look_at = heartbeat_at = begin
+        is_first = True
+        while time.monotonic() - begin < LONGEST_SECONDS and self._sent_bytes < LARGEST_BYTES:
+            now = time.monotonic()
+            if now >= look_at:
+                is_queued = await self._look(is_first=is_first)
+                if is_queued is None:
+                    return
+                look_at = now + (QUEUE_POLL_SECONDS if is_queued else HEARTBEAT_SECONDS)
+                is_first = False
+            if now >= heartbeat_at:
+                heartbeat_at = now + HEARTBEAT_SECONDS
+                await self._write(b": still here\n\n")
+            await self._flush()
+            message = await _next(inbox, min(look_at, heartbeat_at, self._flush_at()) - time.monotonic())
+            if message is None:
+                continue
+            if message["type"] == "gone":
+                return
+            if await self._take(message):
+                look_at = 0.0
+
+    async def _take(self, message: dict[str, Any]) -> bool:
+        """Keep what is new in a message; True when the job, or the right to see it, is to be looked at again."""
+        if message["type"] == "access.changed":
+            return True
+        is_moved = False
+        for event in message.get("events", ()):
+            if event["prompt_id"] != str(self.generation_id):
+                continue
+            match event["type"]:
+                case "progress":
+                    found = jobs.progress_of(event["progress"])
+                    self._latest["progress"] = found.model_dump(mode="json") if found else {}
+                case "preview":
+                    self._latest["preview"] = _preview(event)
+                case _:
+                    is_moved = True
+        return is_moved
+
+    async def _look(self, *, is_first: bool) -> bool | None:
+        """Send what is new of the job. True while it is queued; None when there is nothing more to follow."""
+        job, preview = await _in_thread(self._read, is_first)
+        if job is None:
+            return None
+        is_terminal = job.status in {"succeeded", "failed", "canceled", "expired"}
+        if not is_first:
+            await self._send_outputs(job)
+        status = (job.status, job.queue_position)
+        if status != self._sent_status or is_terminal:
+            self._sent_status = status
+            await self._event("status", _status(job, is_terminal=is_terminal))
+        if is_first and not is_terminal:
+            if job.progress:
+                await self._event("progress", job.progress.model_dump(mode="json"))
+            if preview:
+                await self._event("preview", _preview(preview))
+            await self._send_outputs(job)
+        return None if is_terminal else job.status == "queued"
+
+    def _read(self, is_first: bool) -> tuple[jobs.Job | None, events.PreviewEvent | None]:
+        """In a thread: keep the place, ask for previews, check the right to be here, read the job."""
+        if not is_first and not self.access.holds():
+            return None, None
+        cache.set(self.place, True, PLACE_SECONDS)
+        cache.set(events.watched_cache_key(self.generation_id), True, events.WATCHED_SECONDS)
+        row = Generation.objects.filter(user=self.access.user_id, pk=self.generation_id).with_details().first()
+        if row is None:
+            return None, None
+        wants_preview = is_first and row.status == Status.RUNNING
+        preview = cache.get(events.preview_cache_key(self.generation_id)) if wants_preview else None
+        return jobs.describe(row, self.site), preview
+
+    async def _send_outputs(self, job: jobs.Job) -> None:
+        for output in job.outputs:
+            if output.id not in self._sent_outputs:
+                self._sent_outputs.add(output.id)
+                await self._event("output", output.model_dump(mode="json"))
+
+    async def _flush(self) -> None:
+        now = time.monotonic()
+        for name in [name for name in self._latest if now >= self._due(name)]:
+            self._last_sent[name] = now
+            await self._event(name, self._latest.pop(name))
+
+    def _flush_at(self) -> float:
+        return min((self._due(name) for name in self._latest), default=float("inf"))
+
+    def _due(self, name: str) -> float:
+        return self._last_sent.get(name, 0.0) + (PROGRESS_SECONDS if name == "progress" else PREVIEW_SECONDS)
+
+    async def _event(self, name: str, data: dict[str, Any]) -> None:
+        await self._write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+
+    async def _write(self, body: bytes) -> None:
+        self._sent_bytes += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _status(job: jobs.Job, *, is_terminal: bool) -> dict[str, Any]:
+    """With its end, everything that there is to know of it."""
+    found: dict[str, Any] = {"status": job.status, "queue_position": job.queue_position}
+    if is_terminal:
+        found |= job.model_dump(mode="json", include={"outputs", "error"})
+    return found
+
+
+def _preview(event: Any) -> dict[str, Any]:
+    return {
+        "node_id": event["node_id"] or "",
+        "content_type": event["content_type"],
+        "data_base64": event["data_base64"],
+    }
+
+
+async def _hear(layer: Any, channel: str, inbox: asyncio.Queue[dict[str, Any]]) -> None:
+    while True:
+        inbox.put_nowait(await layer.receive(channel))
+
+
+async def _until_gone(receive: Any, inbox: asyncio.Queue[dict[str, Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    inbox.put_nowait({"type": "gone"})
+
+
+async def _next(inbox: asyncio.Queue[dict[str, Any]], seconds: float) -> dict[str, Any] | None:
+    try:
+        return await asyncio.wait_for(inbox.get(), max(0.0, seconds))
+    except TimeoutError:
+        return None
+
+
+async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+    """In one of a few shared threads: the usual one would be this stream's own."""
+    return await database_sync_to_async(work, thread_sensitive=False)(*arguments)

@@ -1,0 +1,218 @@
+"""One's own webhooks, and what was delivered."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Query, Router
+from ninja import Status as Answer
+
+from accounts.models import Scope
+from generations import webhooks
+from generations.api.auth import caller
+from generations.api.operations import operation
+from generations.api.schemas import (
+    DeliveryList,
+    DeliveryOut,
+    WebhookChange,
+    WebhookList,
+    WebhookOut,
+    WebhookRequest,
+)
+from generations.models import Webhook, WebhookDelivery
+from generations.tasks import deliver_webhooks
+
+router = Router()
+
+
+@operation(
+    router,
+    "GET",
+    "/webhooks",
+    scope=Scope.MANAGE,
+    name="listWebhooks",
+    summary="List your webhooks",
+    returns={200: WebhookList},
+)
+def list_webhooks(request: HttpRequest) -> WebhookList:
+    """The oldest first."""
+    return WebhookList(webhooks=[_describe(hook) for hook in Webhook.objects.for_user(caller(request))])
+
+
+@operation(
+    router,
+    "POST",
+    "/webhooks",
+    scope=Scope.MANAGE,
+    name="postWebhook",
+    summary="Make a webhook",
+    returns={201: WebhookOut},
+    errors=(409, 422),
+)
+def post_webhook(request: HttpRequest, payload: WebhookRequest) -> Answer[WebhookOut]:
+    """We will POST there, signed after Standard Webhooks. 422 `invalid_address` for what is not on the public web."""
+    hook = Webhook(user=caller(request), **payload.model_dump())
+    webhooks.save(hook)
+    return Answer(201, _describe(hook))
+
+
+@operation(
+    router,
+    "GET",
+    "/webhooks/{id}",
+    scope=Scope.MANAGE,
+    name="getWebhook",
+    summary="Read a webhook",
+    returns={200: WebhookOut},
+    errors=(404,),
+)
+def get_webhook(request: HttpRequest, id: uuid.UUID) -> WebhookOut:
+    """With its secret."""
+    return _describe(_mine(request, id))
+
+
+@operation(
+    router,
+    "PATCH",
+    "/webhooks/{id}",
+    scope=Scope.MANAGE,
+    name="changeWebhook",
+    summary="Change a webhook",
+    returns={200: WebhookOut},
+    errors=(404, 422),
+)
+def change_webhook(request: HttpRequest, id: uuid.UUID, payload: WebhookChange) -> WebhookOut:
+    """Switching it on again after it was disabled gives it a fresh start."""
+    hook = _mine(request, id)
+    for name, value in payload.model_dump(exclude_unset=True, exclude_none=True).items():
+        setattr(hook, name, value)
+    webhooks.save(hook)
+    return _describe(hook)
+
+
+@operation(
+    router,
+    "DELETE",
+    "/webhooks/{id}",
+    scope=Scope.MANAGE,
+    name="deleteWebhook",
+    summary="Delete a webhook",
+    returns={204: None},
+    errors=(404,),
+)
+def delete_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
+    """With its log. Nothing more is sent."""
+    _mine(request, id).delete()
+    return Answer(204, None)
+
+
+@operation(
+    router,
+    "POST",
+    "/webhooks/{id}/test",
+    scope=Scope.MANAGE,
+    name="testWebhook",
+    summary="Send a test message",
+    returns={202: DeliveryOut},
+    errors=(404, 409),
+)
+def test_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[DeliveryOut]:
+    """Of type `webhook.test`. Look at the log to see what became of it. 409 while the webhook is disabled."""
+    delivery = webhooks.test(_enabled(_mine(request, id)))
+    deliver_webhooks.delay()
+    return Answer(202, _describe_delivery(delivery))
+
+
+@operation(
+    router,
+    "GET",
+    "/webhooks/{id}/deliveries",
+    scope=Scope.MANAGE,
+    name="listDeliveries",
+    summary="Read the log of a webhook",
+    returns={200: DeliveryList},
+    errors=(404, 422),
+)
+def list_deliveries(
+    request: HttpRequest,
+    id: uuid.UUID,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[uuid.UUID | None, Query()] = None,
+) -> DeliveryList:
+    """The newest first; kept for 30 days."""
+    rows = _mine(request, id).deliveries.all()
+    if cursor is not None:
+        rows = rows.older_than(get_object_or_404(rows, pk=cursor))
+    page = list(rows[: limit + 1])
+    return DeliveryList(
+        deliveries=[_describe_delivery(each) for each in page[:limit]],
+        next_cursor=str(page[limit - 1].pk) if len(page) > limit else None,
+    )
+
+
+@operation(
+    router,
+    "POST",
+    "/webhooks/{id}/deliveries/{delivery_id}/redeliver",
+    scope=Scope.MANAGE,
+    name="redeliver",
+    summary="Send a message again",
+    returns={202: DeliveryOut},
+    errors=(404, 409),
+)
+def redeliver(request: HttpRequest, id: uuid.UUID, delivery_id: uuid.UUID) -> Answer[DeliveryOut]:
+    """The same message under the same id, with all its attempts. 409 while the webhook is disabled."""
+    found = get_object_or_404(_enabled(_mine(request, id)).deliveries, pk=delivery_id)
+    webhooks.redeliver(found)
+    deliver_webhooks.delay()
+    found.refresh_from_db()
+    return Answer(202, _describe_delivery(found))
+
+
+class DisabledError(Exception):
+    """Nothing is sent to a webhook that is switched off."""
+
+
+def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:
+    return get_object_or_404(Webhook.objects.for_user(caller(request)), pk=pk)
+
+
+def _enabled(hook: Webhook) -> Webhook:
+    if not hook.is_enabled:
+        raise DisabledError
+    return hook
+
+
+def _describe(hook: Webhook) -> WebhookOut:
+    return WebhookOut(
+        id=hook.pk,
+        url=hook.url,
+        secret=hook.secret,
+        events=hook.events,
+        is_for_every_job=hook.is_for_every_job,
+        is_enabled=hook.is_enabled,
+        disabled_reason=hook.disabled_reason,
+        failing_since=hook.failing_since,
+        created_at=hook.created_at,
+    )
+
+
+def _describe_delivery(delivery: WebhookDelivery) -> DeliveryOut:
+    state: Any = delivery.state
+    return DeliveryOut(
+        id=delivery.pk,
+        message_id=delivery.message_id,
+        event=delivery.event,
+        job_id=delivery.job_id,
+        state=state,
+        attempts=delivery.attempts,
+        created_at=delivery.created_at,
+        next_attempt_at=delivery.next_attempt_at,
+        delivered_at=delivery.delivered_at,
+        status_code=delivery.status_code,
+        error=delivery.error,
+        payload=delivery.payload,
+    )

@@ -1,0 +1,94 @@
+"""Files for inputs, however they come: as an asset, an upload, a web address or a data: URL."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
+
+from comfysaas import outbound
+from generations import services
+from generations.comfy.references import asset_id_of, is_reference
+from generations.models import Asset
+from generations.parameters.schema import Parameter
+from generations.parameters.validate import InvalidInputs
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+FETCH_SECONDS = 20.0
+_DATA_URL = re.compile(r"data:[^,]*?(;base64)?,", re.IGNORECASE)
+
+
+def gather(
+    user: User,
+    parameters: Iterable[Parameter],
+    inputs: Mapping[str, Any],
+    files: Mapping[str, UploadedFile[Any]],
+) -> dict[str, Any]:
+    """The inputs with the id of an asset in place of every file. InvalidInputs names each one that cannot be used.
+
+    What was uploaded or fetched is the user's from now on.
+    """
+    media = {parameter.name for parameter in parameters if parameter.is_media}
+    gathered: dict[str, Any] = dict(inputs)
+    errors = {name: ["This is no file of the template."] for name in files if name not in media}
+    for name in sorted(media):
+        try:
+            if name in files:
+                gathered[name] = str(services.upload(user=user, file=files[name]).pk)
+            elif name in gathered:
+                gathered[name] = _resolve(user, gathered[name])
+        except (services.InvalidUploadError, outbound.RefusedAddressError, outbound.RequestFailedError) as error:
+            errors[name] = [str(error)]
+    if errors:
+        raise InvalidInputs(errors)
+    return gathered
+
+
+def _resolve(user: User, value: Any) -> Any:
+    """The id of an asset; anything that is no file stays as it is, for the validation to judge."""
+    if isinstance(value, dict) and is_reference(value):
+        found = asset_id_of(value)
+        return str(found) if found else value
+    if isinstance(value, dict) and isinstance(value.get("url"), str):
+        value = value["url"]
+    if not isinstance(value, str):
+        return value
+    if value[:5].lower() == "data:":
+        return str(_keep(user, _decode(value), "upload").pk)
+    if re.match("https?://", value, re.IGNORECASE):
+        answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
+        return str(_keep(user, answer.body, _name_of(value)).pk)
+    return value
+
+
+def _keep(user: User, body: bytes, name: str) -> Asset:
+    return services.upload(user=user, file=SimpleUploadedFile(name, body))
+
+
+def _name_of(url: str) -> str:
+    name = unquote(urlsplit(url).path).rpartition("/")[2].replace("\x00", "").strip()
+    return name[-255:] if name not in {"", ".", ".."} else f"fetched-{uuid.uuid4().hex[:8]}"
+
+
+def _decode(url: str) -> bytes:
+    match = _DATA_URL.match(url)
+    if match is None:
+        msg = "This data: URL cannot be read."
+        raise services.InvalidUploadError(msg)
+    data = url[match.end() :]
+    if not match[1]:
+        return unquote_to_bytes(data)
+    try:
+        return base64.b64decode(unquote(data), validate=True)
+    except (binascii.Error, ValueError) as error:
+        msg = "This data: URL is not valid base64."
+        raise services.InvalidUploadError(msg) from error

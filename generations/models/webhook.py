@@ -1,0 +1,153 @@
+"""Addresses that users want to be told at, and what was told them."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from encrypted_fields.fields import EncryptedTextField
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  (of Standard Webhooks, no secret itself)
+# After the first attempt and after each further one: a little over a day in all.
+RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
+DISABLED_AFTER = timedelta(days=3)
+KEPT = timedelta(days=30)
+
+
+class WebhookEvent(models.TextChoices):
+    """What there is to tell."""
+
+    STARTED = "job.started", "A job started"
+    SUCCEEDED = "job.succeeded", "A job succeeded"
+    FAILED = "job.failed", "A job failed"
+    CANCELED = "job.canceled", "A job was canceled"
+    TEST = "webhook.test", "A test"
+
+
+ENDS = (WebhookEvent.SUCCEEDED, WebhookEvent.FAILED, WebhookEvent.CANCELED)
+
+
+def new_secret() -> str:
+    """Standard Webhooks: whsec_ and 32 random bytes in base64."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def default_events() -> list[str]:
+    """The ends of jobs."""
+    return [event.value for event in ENDS]
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        """This user's own: one outside this set is a 404, for staff too."""
+        return self.filter(user=user) if user.is_authenticated else self.none()
+
+    def concerned(self, user_id: int, *, named: int | uuid.UUID | None) -> Self:
+        """Those to be told of a job: the ones for every job, and the one that it names."""
+        return self.filter(Q(is_for_every_job=True) | Q(pk=named), user_id=user_id, is_enabled=True)
+
+
+class Webhook(models.Model):
+    """One address of one user, with the secret that signs what is sent there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
+    url = models.CharField("URL", max_length=2000)
+    secret = EncryptedTextField(default=new_secret, editable=False)
+    events = models.JSONField(default=default_events)
+    is_for_every_job = models.BooleanField(default=True, help_text="Otherwise only for jobs that name it.")
+    is_enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=300, blank=True, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        """What was told this user's addresses."""
+        return self.filter(webhook__user=user) if user.is_authenticated else self.none()
+
+    def older_than(self, other: WebhookDelivery) -> Self:
+        """Those behind it in the log."""
+        return self.filter(Q(created_at__lt=other.created_at) | Q(created_at=other.created_at, pk__lt=other.pk))
+
+    def due(self) -> Self:
+        """Those whose time has come, the oldest first."""
+        rows = self.filter(next_attempt_at__lte=timezone.now(), webhook__is_enabled=True)
+        return rows.order_by("next_attempt_at")
+
+    def claim(self, pk: uuid.UUID, *, seconds: float) -> int:
+        """Take one for so long; 0 when somebody else is at it."""
+        now = timezone.now()
+        return self.filter(pk=pk, next_attempt_at__lte=now).update(
+            next_attempt_at=now + timedelta(seconds=seconds), attempts=models.F("attempts") + 1
+        )
+
+
+class WebhookDelivery(models.Model):
+    """One message to one address: what is sent, how often it was tried, and what came of it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.CharField(max_length=20, choices=WebhookEvent)
+    job_id = models.UUIDField(null=True, blank=True)
+    payload = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, help_text="Empty: delivered, or given up.")
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    status_code = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Of the last answer.")
+    error = models.CharField(max_length=300, blank=True, help_text="Why the last attempt failed.")
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_log"),
+            models.Index(fields=["next_attempt_at"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.pk}"
+
+    @property
+    def message_id(self) -> str:
+        """The same in every attempt: receivers recognize a repeated message by it."""
+        return f"msg_{self.pk.hex}"
+
+    @property
+    def state(self) -> str:
+        """One word: delivered, waiting (for its next attempt) or failed."""
+        if self.delivered_at is not None:
+            return "delivered"
+        return "waiting" if self.next_attempt_at is not None else "failed"
+
+    def delay_after(self, attempts: int) -> float | None:
+        """Seconds until the next attempt; None when that was the last one."""
+        return RETRY_SECONDS[attempts - 1] if attempts <= len(RETRY_SECONDS) else None
+
+    def retry_at(self, now: datetime) -> Any:
+        """When it is tried next, after an attempt that failed now."""
+        delay = self.delay_after(self.attempts)
+        return None if delay is None else now + timedelta(seconds=delay)
