@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
@@ -111,7 +111,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def labeled(self, labels: Mapping[str, str]) -> Self:
         """Those that carry all these labels. Keys begin with a letter: a number would be read as a list's index."""
         names = {f"label_{number}": key for number, key in enumerate(labels)}
-        rows = self.annotate(**{name: KeyTextTransform(key, "metadata") for name, key in names.items()})
+        rows = self.annotate(**{name: KeyTransform(key, "metadata") for name, key in names.items()})
         return rows.filter(**{name: labels[key] for name, key in names.items()})
 
     def mentioning(self, text: str) -> Self:
