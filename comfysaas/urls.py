@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from comfysaas import health
@@ -19,6 +19,6 @@ urlpatterns = [
     path("api/docs", docs, name="api-docs"),
     path("api/v2/openapi.json", openapi_json, name="api-openapi"),
     path("api/v2/", api.urls),
-    path("api/v2/<path:rest>", not_found),
+    re_path("^api/v2/", not_found),
     path("", include("generations.urls")),
 ]

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.urls import URLPattern
 from django.utils.decorators import decorator_from_middleware
 from django.utils.deprecation import MiddlewareMixin
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
@@ -121,8 +122,9 @@ def _not_found(request: HttpRequest, error: Exception) -> HttpResponse:
     return envelope(request, 404, "not_found", "There is no such thing here, or it is not yours.")
 
 
-def not_found(request: HttpRequest, rest: str) -> HttpResponse:
-    """Whatever else is asked for under /api/v2/."""
+@csrf_exempt
+def not_found(request: HttpRequest) -> HttpResponse:
+    """Whatever else is asked for under /api/v2/: nothing, whoever asks."""
     return _not_found(request, Http404())
 
 

@@ -7,7 +7,7 @@ import uuid
 from typing import Annotated
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from ninja import File, Form, Header, Path, Router
@@ -94,7 +94,9 @@ def head_by_hash(request: HttpRequest, hash: Annotated[str, Path(examples=["blak
     """200 when `from-hash` would work, else 404."""
     digest = hash.lower()
     found = HASH.fullmatch(digest) and Asset.objects.for_user(request.user).with_bytes(digest).exists()
-    return HttpResponse(status=200 if found else 404)
+    if not found:
+        raise Http404
+    return HttpResponse(content_type="application/json")
 
 
 @operation(

@@ -36,6 +36,7 @@ from generations.jobs import Job, JobStatus, describe
 from generations.models import Generation, Status, Webhook
 from generations.models.generation import UPSTREAM
 from generations.parameters.bind import bind
+from generations.parameters.validate import InvalidInputs
 
 router = Router()
 _LABEL = re.compile(r"metadata\[(.*)\]")
@@ -276,10 +277,12 @@ def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
 def extras(
     request: HttpRequest, options: JobOptions, idempotency_key: str, *, partner_key: str = ""
 ) -> services.Extras:
-    """What came along with the request; Http404 for somebody else's webhook."""
+    """What came along with the request; InvalidInputs for a webhook that is not the caller's."""
     webhook = None
     if options.webhook is not None:
-        webhook = get_object_or_404(Webhook.objects.for_user(caller(request)), pk=options.webhook)
+        webhook = Webhook.objects.for_user(caller(request)).filter(pk=options.webhook).first()
+        if webhook is None:
+            raise InvalidInputs({"webhook": ["There is no such webhook of yours."]})
     return services.Extras(
         idempotency_key=idempotency_key, metadata=options.metadata, webhook=webhook, partner_key=partner_key
     )

@@ -13,7 +13,7 @@ from generations.api.auth import allowed
 from generations.api.schemas import ErrorEnvelope
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-COMMON_ERRORS = (401, 403, 429, 500, 503)
+COMMON_ERRORS = (400, 401, 403, 429, 500, 503)
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot compare with it
 IdempotencyKey = Annotated[
     str,

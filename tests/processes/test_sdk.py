@@ -1,4 +1,4 @@
-"""The official SDK of the Comfy API v2 against a running server: as somebody who may send workflows, and who may not."""
+"""The official SDK of the Comfy API v2, as somebody who may send whole workflows and as somebody who may not."""
 
 from __future__ import annotations
 
