@@ -1,0 +1,211 @@
+"""Who may what: every operation of the OpenAPI document, for everybody. A new operation without a row fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from PIL import Image
+
+from accounts.models import ALL_SCOPES, ApiKey, User
+from generations.api.openapi import static_document
+from generations.comfy.errors import Unavailable
+from generations.models import ComfyServer, Status
+from tests.api.envelope import error_of
+from tests.support.factories import make_asset, make_generation, make_template, make_user, txt2img_graph
+from tests.support.workflows import png
+
+CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "stranger", "owner", "staff")
+OURS = {"anonymous": 401, "bad key": 401, "revoked key": 401, "wrong scope": 403}
+
+
+class Row(NamedTuple):
+    """What an operation answers its owner, a stranger and staff (who do not own it); and what is sent."""
+
+    owner: int
+    stranger: int
+    staff: int
+    body: Callable[[], Any] | None = None
+
+
+def collection(status: int, body: Callable[[], Any] | None = None) -> Row:
+    """Everybody has one of their own."""
+    return Row(status, status, status, body)
+
+
+def mine(status: int, body: Callable[[], Any] | None = None) -> Row:
+    """A thing of the owner's: for others, staff included, it is not there."""
+    return Row(status, 404, 404, body)
+
+
+def for_staff(status: int, body: Callable[[], Any] | None = None) -> Row:
+    """Staff alone."""
+    return Row(403, 403, status, body)
+
+
+def form(**fields: Any) -> Callable[[], Any]:
+    return lambda: {name: value() if callable(value) else value for name, value in fields.items()}
+
+
+def workflow_file() -> SimpleUploadedFile:
+    return SimpleUploadedFile("flow.json", json.dumps(txt2img_graph()).encode())
+
+
+SERVER = {"name": "two", "url": "http://10.0.0.9:8188"}
+ROWS: dict[str, Row] = {
+    "listTemplates": collection(200),
+    "importTemplate": for_staff(201, form(file=workflow_file)),
+    "getTemplate": collection(200),
+    "changeTemplate": for_staff(200, lambda: {"title": "New"}),
+    "postTemplateJob": collection(201, lambda: {"inputs": {"prompt": "x"}}),
+    "listJobs": collection(200),
+    "postJobs": Row(201, 403, 201, lambda: {"workflow": txt2img_graph()}),
+    "bulkJobs": collection(200, lambda: {"action": "cancel", "ids": [str(uuid.uuid4())]}),
+    "getJob": mine(200),
+    "deleteJob": mine(204),
+    "getJobWorkflow": mine(403),  # of a template: hidden even from whoever ran it
+    "getJobEvents": mine(501),  # needs an ASGI server; see test_streams
+    "cancelJob": mine(200),
+    "rerunJob": mine(201, lambda: {"new_seed": True}),
+    "postAssets": collection(201, form(file=lambda: SimpleUploadedFile("a.png", png("blue")))),
+    "assetFromHash": Row(200, 404, 404, lambda: {"hash": HASH}),
+    "headAssetByHash": mine(200),
+    "getAsset": mine(200),
+    "deleteAsset": mine(204),
+    "getAssetContent": mine(200),
+    "listWebhooks": collection(200),
+    "postWebhook": collection(201, lambda: {"url": "https://example.com/hook"}),
+    "getWebhook": mine(200),
+    "changeWebhook": mine(200, lambda: {"is_for_every_job": False}),
+    "deleteWebhook": mine(204),
+    "testWebhook": mine(202),
+    "listDeliveries": mine(200),
+    "redeliver": mine(202),
+    "getMe": collection(200),
+    "getUsage": collection(200),
+    "listKeys": collection(200),
+    "postKey": collection(201, lambda: {"name": "one more", "scopes": ["read"]}),
+    "deleteKey": mine(204),
+    "listServers": for_staff(200),
+    "postServer": for_staff(201, lambda: SERVER),
+    "getServer": for_staff(200),
+    "changeServer": for_staff(200, lambda: {"slots": 3}),
+    "deleteServer": for_staff(204),
+    "checkServer": for_staff(200),
+}
+OPERATIONS = {
+    operation["operationId"]: (method.upper(), path, operation)
+    for path, item in static_document()["paths"].items()
+    for method, operation in item.items()
+}
+
+
+def _picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "olive").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURE = _picture()
+HASH = ""
+
+
+@pytest.fixture
+def things(owner: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """One of everything, the owner's."""
+    owner.user_permissions.add(_permission("submit_raw_workflow"))
+    make_template()
+    generation = make_generation(owner, status=Status.SUCCEEDED)
+    asset = make_asset(owner, PICTURE, name="olive.png")
+    monkeypatch.setitem(globals(), "HASH", asset.hash)
+    hook = owner.webhooks.create(url="https://example.com/hook")
+    delivery = hook.deliveries.create(event="job.failed", payload={})
+    server = ComfyServer.objects.create(name="one", url="http://10.0.0.8:8188", is_enabled=False)
+    key, _secret = ApiKey.objects.issue(user=owner, name="to be revoked")
+    return {
+        "slug": "text-to-image",
+        "jobs": str(generation.pk),
+        "assets": str(asset.pk),
+        "webhooks": str(hook.pk),
+        "delivery_id": str(delivery.pk),
+        "servers": str(server.pk),
+        "keys": key.prefix,
+        "hash": asset.hash,
+    }
+
+
+def _permission(name: str) -> Any:
+    from django.contrib.auth.models import Permission
+
+    return Permission.objects.get(codename=name)
+
+
+def test_every_operation_has_a_row() -> None:
+    assert set(ROWS) == set(OPERATIONS)
+    assert all(operation["x-scope"] in ALL_SCOPES for _method, _path, operation in OPERATIONS.values())
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_access(
+    name: str, caller: str, things: dict[str, str], owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generations.servers.ComfyClient.system_stats", _no_network)
+    monkeypatch.setattr("generations.api.webhooks.deliver_webhooks.delay", lambda: None)
+    method, path, operation = OPERATIONS[name]
+    row = ROWS[name]
+    kind = path.split("/")[3]
+    address = path.format(**{"id": things.get(kind, ""), **things})
+    headers = _headers(caller, operation["x-scope"], owner, staff)
+    response = _send(Client(headers=headers), method, address, row)
+
+    expected = OURS.get(caller, getattr(row, caller, None))
+    assert response.status_code == expected, response.content
+    if expected == 404 and method != "HEAD":
+        error_of(response, 404, "blob_not_found" if name == "assetFromHash" else "not_found")
+    if expected == 401 and method != "HEAD":
+        error_of(response, 401, "unauthorized")
+    if expected == 403 and method != "HEAD":
+        error_of(response, 403, "forbidden")
+
+
+def _headers(caller: str, scope: str, owner: User, staff: User) -> dict[str, str]:
+    def key(user: User, scopes: Any = ALL_SCOPES) -> str:
+        return ApiKey.objects.issue(user=user, name="matrix", scopes=scopes)[1]
+
+    match caller:
+        case "anonymous":
+            return {}
+        case "bad key":
+            secret = key(owner)[:-3] + "xyz"
+        case "revoked key":
+            secret = key(owner)
+            ApiKey.objects.filter(name="matrix").revoke()
+        case "wrong scope":
+            secret = key(owner, [each for each in ALL_SCOPES if each != scope])
+        case "stranger":
+            secret = key(make_user("a-stranger@example.com"))
+        case "owner":
+            secret = key(owner)
+        case _:
+            secret = key(staff)
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def _send(client: Client, method: str, address: str, row: Row) -> Any:
+    body = row.body() if row.body else {}
+    if any(hasattr(value, "read") for value in body.values()):
+        return client.post(address, body)
+    return client.generic(method, address, json.dumps(body) if row.body else b"", content_type="application/json")
+
+
+def _no_network(*args: Any, **kwargs: Any) -> Any:
+    msg = "not in a test"
+    raise Unavailable(msg)

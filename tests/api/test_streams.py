@@ -1,0 +1,253 @@
+"""Server-sent events and sockets of programs, through the whole ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.core.cache import cache
+from django.utils import timezone
+
+from accounts.models import ApiKey, Plan
+from comfysaas.asgi import application
+from generations import events, publisher, services
+from generations.api import streams
+from generations.models import Generation, Status
+from generations.transitions import transition
+from tests.api.conftest import issue
+from tests.support.factories import make_generation, make_output, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PROGRESS: events.Progress = {
+    "value": 0.5, "nodes_done": 1, "nodes_total": 2, "node_id": "3", "node_title": "KSampler", "node_class": "KSampler",
+    "step": 1, "steps": 4,
+}  # fmt: skip
+
+
+class Stream:
+    """One GET …/events."""
+
+    def __init__(self, generation: Generation, secret: str = "") -> None:
+        headers = [(b"host", b"testserver")]
+        if secret:
+            headers.append((b"authorization", f"Bearer {secret}".encode()))
+        path = f"/api/v2/jobs/{generation.pk}/events"
+        scope = {
+            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("testserver", 80),
+        }  # fmt: skip
+        self._communicator = ApplicationCommunicator(application, scope)
+        self._buffer = ""
+        self.is_over = False
+
+    async def open(self) -> int:
+        """The status of the answer."""
+        await self._communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
+        start = await self._communicator.receive_output(10)
+        self.headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+        return int(start["status"])
+
+    async def body(self) -> Any:
+        """The JSON of an answer that is no stream."""
+        return json.loads((await self._communicator.receive_output(10))["body"])
+
+    async def next(self) -> tuple[str, Any]:
+        """(event, data); ("", None) for a comment, ("end", None) at the end."""
+        while "\n\n" not in self._buffer:
+            message = await self._communicator.receive_output(10)
+            self._buffer += message["body"].decode()
+            if not message.get("more_body"):
+                self.is_over = True
+                return "end", None
+        frame, self._buffer = self._buffer.split("\n\n", 1)
+        if frame.startswith(":"):
+            return "", None
+        name, data = frame.split("\n")
+        return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+    async def event(self) -> tuple[str, Any]:
+        """The next one that is no comment."""
+        while (found := await self.next())[0] == "":
+            pass
+        return found
+
+    async def leave(self) -> None:
+        """As a client that goes away."""
+        if not self.is_over:
+            await self._communicator.send_input({"type": "http.disconnect"})
+        await self._communicator.wait(10)
+
+
+@pytest.fixture
+async def loop() -> AsyncIterator[None]:
+    """Events travel through this test's loop."""
+    publisher.sender.use(asyncio.get_running_loop())
+    yield
+    publisher.sender.use(None)
+
+
+@database_sync_to_async
+def made(**fields: Any) -> tuple[Any, Generation, str]:
+    user = make_user()
+    return user, make_generation(user, **fields), issue(user)
+
+
+async def test_the_state_comes_first_and_then_what_changes(loop: None) -> None:
+    user, generation, secret = await made(status=Status.RUNNING)
+    await cache.aset(events.progress_cache_key(generation.pk), PROGRESS)
+    preview = {"prompt_id": str(generation.pk), "node_id": "3", "content_type": "image/jpeg", "data_base64": "AA=="}
+    await cache.aset(events.preview_cache_key(generation.pk), {"type": "preview", **preview})
+    stream = Stream(generation, secret)
+    assert await stream.open() == 200
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert "content-length" not in stream.headers
+    assert await stream.event() == ("status", {"status": "running", "queue_position": None})
+    name, data = await stream.event()
+    assert (name, data["value"], data["current_node_class"], data["message"]) == (
+        "progress",
+        0.5,
+        "KSampler",
+        "KSampler 1/4",
+    )
+    assert await stream.event() == (
+        "preview",
+        {key: preview[key] for key in ("node_id", "content_type", "data_base64")},
+    )
+
+    later: events.ProgressEvent = {
+        "type": "progress",
+        "prompt_id": str(generation.pk),
+        "progress": {**PROGRESS, "value": 0.9},
+    }
+    publisher.outbox.put(events.user_group(user.pk), {**later, "prompt_id": "another"})
+    publisher.outbox.put(events.user_group(user.pk), later)
+    name, data = await stream.event()
+    assert (name, data["value"]) == ("progress", 0.9)
+
+    output = await database_sync_to_async(make_output)(generation)
+    await database_sync_to_async(_succeed)(generation)
+    assert (await stream.event())[1]["id"] == str(output.asset_id)
+    name, data = await stream.event()
+    assert (name, data["status"], len(data["outputs"])) == ("status", "succeeded", 1)
+    assert (await stream.next())[0] == "end"
+    await stream.leave()
+
+
+def _succeed(generation: Generation) -> None:
+    def change() -> int:
+        return Generation.objects.filter(pk=generation.pk).update(status=Status.SUCCEEDED, finished_at=timezone.now())
+
+    transition(change, pk=generation.pk)
+
+
+async def test_a_finished_job_ends_the_stream_at_once() -> None:
+    _user, generation, secret = await made(status=Status.FAILED)
+    stream = Stream(generation, secret)
+    assert await stream.open() == 200
+    name, data = await stream.event()
+    assert (name, data["status"], data["error"]["code"]) == ("status", "failed", "node_execution_error")
+    assert (await stream.next())[0] == "end"
+    await stream.leave()
+
+
+async def test_the_place_in_the_queue_is_told(loop: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "QUEUE_POLL_SECONDS", 0.05)
+    user, generation, secret = await made()
+    first = await database_sync_to_async(make_generation)(user, tag=-1.0)
+    stream = Stream(generation, secret)
+    await stream.open()
+    assert await stream.event() == ("status", {"status": "queued", "queue_position": 2})
+    await database_sync_to_async(services.cancel)(first)
+    assert await stream.event() == ("status", {"status": "queued", "queue_position": 1})
+    await stream.leave()
+
+
+async def test_comments_keep_the_connection_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.05)
+    _user, generation, secret = await made(status=Status.RUNNING)
+    stream = Stream(generation, secret)
+    await stream.open()
+    await stream.event()
+    assert [(await stream.next())[0] for _ in range(3)] == ["", "", ""]
+    await stream.leave()
+
+
+@pytest.mark.parametrize("who", ["anonymous", "stranger"])
+async def test_others_hear_nothing(who: str) -> None:
+    _user, generation, _secret = await made(status=Status.RUNNING)
+    secret = await database_sync_to_async(lambda: issue(make_user("other@example.com")))() if who == "stranger" else ""
+    stream = Stream(generation, secret)
+    assert await stream.open() == {"anonymous": 401, "stranger": 404}[who]
+    assert (await stream.body())["error"]["code"] == {"anonymous": "unauthorized", "stranger": "not_found"}[who]
+    await stream.leave()
+
+
+async def test_only_so_many_streams_are_open_and_a_closed_one_makes_room() -> None:
+    user, generation, secret = await made(status=Status.RUNNING)
+
+    @database_sync_to_async
+    def limit() -> None:
+        user.plan = Plan.objects.create(name="two", max_streams=2)
+        user.save()
+
+    await limit()
+    open_ones = [Stream(generation, secret) for _ in range(2)]
+    for each in open_ones:
+        assert await each.open() == 200
+        await each.event()
+    third = Stream(generation, secret)
+    assert await third.open() == 429
+    assert int(third.headers["retry-after"]) > 0
+    assert (await third.body())["error"]["code"] == "too_many_streams"
+    await open_ones[0].leave()
+    fourth = Stream(generation, secret)
+    assert await fourth.open() == 200
+    for each in (open_ones[1], fourth):
+        await each.leave()
+
+
+async def test_a_revoked_key_ends_its_streams_and_sockets_at_once(loop: None) -> None:
+    _user, generation, secret = await made(status=Status.RUNNING)
+    stream = Stream(generation, secret)
+    await stream.open()
+    await stream.event()
+    socket = by_key("/ws/generations/", secret)
+    assert (await socket.connect())[0]
+    assert (await socket.receive_json_from(5))["type"] == "snapshot"
+    await database_sync_to_async(lambda: ApiKey.objects.all().revoke())()
+    assert (await stream.event())[0] == "end"
+    message = await socket.receive_output(5)
+    assert (message["type"], message["code"]) == ("websocket.close", 4401)
+    await stream.leave()
+
+
+def by_key(path: str, secret: str) -> WebsocketCommunicator:
+    """A program's socket: no Origin, as browsers send it."""
+    return WebsocketCommunicator(application, path, headers=[(b"authorization", f"Bearer {secret}".encode())])
+
+
+async def test_a_program_follows_one_of_its_jobs_by_socket() -> None:
+    _user, generation, secret = await made(status=Status.RUNNING)
+    socket = by_key(f"/ws/generations/{generation.pk}/", secret)
+    assert (await socket.connect())[0]
+    assert (await socket.receive_json_from(5))["generation"]["id"] == str(generation.pk)
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(("who", "code"), [("wrong key", 4401), ("no reader", 4401), ("stranger", 4404)])
+async def test_sockets_of_others_are_closed(who: str, code: int) -> None:
+    user, generation, _secret = await made(status=Status.RUNNING)
+    secrets = {
+        "wrong key": lambda: "csk_no_no",
+        "no reader": lambda: issue(user, scopes=["run"]),
+        "stranger": lambda: issue(make_user("other@example.com")),
+    }
+    socket = by_key(f"/ws/generations/{generation.pk}/", await database_sync_to_async(secrets[who])())
+    assert (await socket.connect())[0]
+    assert (await socket.receive_output(5))["code"] == code
