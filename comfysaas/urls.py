@@ -16,6 +16,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True)),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
+    path("account/", include("accounts.urls")),
     path("api/docs", docs, name="api-docs"),
     path("api/v2/openapi.json", openapi_json, name="api-openapi"),
     path("api/v2/", api.urls),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.web import files, pages
+from generations.web import files, pages, webhooks
 
 urlpatterns = [
     path("", pages.gallery, name="gallery"),
@@ -15,6 +15,13 @@ urlpatterns = [
     path("generations/<uuid:pk>/cancel/", pages.cancel, name="generation-cancel"),
     path("generations/<uuid:pk>/rerun/", pages.rerun, name="generation-rerun"),
     path("generations/<uuid:pk>/delete/", pages.delete, name="generation-delete"),
+    path("account/webhooks/", webhooks.index, name="webhooks"),
+    path("account/webhooks/<uuid:pk>/", webhooks.detail, name="webhook"),
+    path("account/webhooks/<uuid:pk>/log/", webhooks.log, name="webhook-log"),
+    path("account/webhooks/<uuid:pk>/switch/", webhooks.switch, name="webhook-switch"),
+    path("account/webhooks/<uuid:pk>/delete/", webhooks.delete, name="webhook-delete"),
+    path("account/webhooks/<uuid:pk>/test/", webhooks.send_test, name="webhook-test"),
+    path("account/webhooks/<uuid:pk>/<uuid:delivery>/again/", webhooks.redeliver, name="webhook-redeliver"),
     path("assets/<uuid:pk>/", files.asset, name="asset"),
     path("assets/<uuid:pk>/thumbnail/", files.thumbnail, name="asset-thumbnail"),
 ]

@@ -48,9 +48,11 @@ def document(user: User | AnonymousUser) -> dict[str, Any]:
         return found
     fleet = fitness.Fleet()
     templates = WorkflowTemplate.objects.visible_to(user).select_related("published_version")
-    for template in templates.order_by("position", "title", "pk"):
-        found["paths"][RUN.replace("{slug}", template.slug)] = {"post": _operation(template, fleet, found)}
-    return found
+    runs = {
+        RUN.replace("{slug}", template.slug): {"post": _operation(template, fleet, found)}
+        for template in templates.order_by("position", "title", "pk")
+    }
+    return {**found, "paths": {**runs, **found["paths"]}}
 
 
 @cache

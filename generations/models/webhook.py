@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import uuid
 from datetime import datetime, timedelta
@@ -135,6 +136,11 @@ class WebhookDelivery(models.Model):
     def message_id(self) -> str:
         """The same in every attempt: receivers recognize a repeated message by it."""
         return f"msg_{self.pk.hex}"
+
+    @property
+    def pretty_payload(self) -> str:
+        """For people."""
+        return json.dumps(self.payload, indent=2, ensure_ascii=False)
 
     @property
     def state(self) -> str:

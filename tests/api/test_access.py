@@ -154,7 +154,7 @@ def test_every_operation_has_a_row() -> None:
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_access(
+def test_access(  # noqa: PLR0917  (fixtures)
     name: str, caller: str, things: dict[str, str], owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("generations.servers.ComfyClient.system_stats", _no_network)

@@ -1,0 +1,63 @@
+"""The account's pages: API keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.forms import KeyForm
+from accounts.models import MAX_KEYS, ApiKey, TooManyKeysError
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def keys(request: HttpRequest) -> HttpResponse:
+    """One's keys, and a form for another one. A new secret is in the answer to the form and nowhere else."""
+    user = cast("User", request.user)
+    form = KeyForm(request.POST if request.method == "POST" else None)
+    secret, status = "", 200
+    if request.method == "POST":
+        secret = _issue(user, form)
+        status = 201 if secret else 422
+        form = KeyForm() if secret else form
+    context = {"keys": ApiKey.objects.for_user(user), "form": form, "secret": secret, "site": _site(request)}
+    return render(request, "account/keys.html", context, status=status)
+
+
+def _issue(user: User, form: KeyForm) -> str:
+    """The new key's secret; empty when the form says why there is none."""
+    if not form.is_valid():
+        return ""
+    data = form.cleaned_data
+    try:
+        return ApiKey.objects.issue(user=user, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at())[
+            1
+        ]
+    except TooManyKeysError:
+        form.add_error(None, f"You have {MAX_KEYS} keys, which is the most. Revoke one first.")
+        return ""
+
+
+def _site(request: HttpRequest) -> str:
+    return request.build_absolute_uri("/")[:-1]
+
+
+@login_required
+@require_POST
+def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
+    """It stops working at once."""
+    mine = ApiKey.objects.for_user(request.user)
+    found = get_object_or_404(mine, prefix=prefix)
+    mine.filter(pk=found.pk).revoke()
+    messages.info(request, f"The key “{found.name}” is revoked. What it held open was closed.")
+    return redirect("api-keys")

@@ -1,0 +1,147 @@
+"""The account's pages about webhooks: addresses, and the log of what was delivered."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from comfysaas.outbound import RefusedAddressError
+from generations import webhooks
+from generations.models import Webhook
+from generations.models.webhook import ENDS, WebhookEvent
+from generations.tasks import deliver_webhooks
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+PAGE_SIZE = 50
+CHOICES = [(event.value, event.label) for event in WebhookEvent if event is not WebhookEvent.TEST]
+
+
+class WebhookForm(forms.Form):
+    """An address, and what is sent there."""
+
+    url = forms.CharField(
+        max_length=2000, label="Address", widget=forms.URLInput(attrs={"placeholder": "https://example.com/hook"})
+    )
+    events = forms.MultipleChoiceField(
+        choices=CHOICES,
+        widget=forms.CheckboxSelectMultiple,
+        initial=[event.value for event in ENDS],
+        label="Tell it when",
+        error_messages={"required": "Choose at least one."},
+    )
+    is_for_every_job = forms.BooleanField(
+        required=False, initial=True, label="For every job", help_text="Otherwise only for jobs that name it."
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def index(request: HttpRequest) -> HttpResponse:
+    """One's webhooks, and a form for another one."""
+    form = WebhookForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST":
+        hook = Webhook(user=_user(request))
+        if _save(hook, form):
+            return redirect("webhook", pk=hook.pk)
+    context = {"webhooks": Webhook.objects.for_user(request.user), "form": form}
+    return render(request, "account/webhooks.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """One of them: its secret, its settings, and the log."""
+    hook = _mine(request, pk)
+    given = {"url": hook.url, "events": hook.events, "is_for_every_job": hook.is_for_every_job}
+    form = WebhookForm(request.POST if request.method == "POST" else None, initial=given)
+    if request.method == "POST" and _save(hook, form):
+        messages.success(request, "Saved.")
+        return redirect("webhook", pk=pk)
+    context = {"webhook": _mine(request, pk), "form": form, "deliveries": hook.deliveries.all()[:PAGE_SIZE]}
+    return render(request, "account/webhook.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def switch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Off, or on again with a fresh start."""
+    hook = _mine(request, pk)
+    hook.is_enabled = not hook.is_enabled
+    try:
+        webhooks.save(hook)
+    except RefusedAddressError as error:
+        messages.error(request, str(error))
+    return redirect("webhook", pk=pk)
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """With its log."""
+    _mine(request, pk).delete()
+    messages.info(request, "The webhook is deleted.")
+    return redirect("webhooks")
+
+
+@login_required
+@require_POST
+def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """A message that says nothing."""
+    webhooks.test(_mine(request, pk))
+    deliver_webhooks.delay()
+    messages.info(request, "A test is on its way; look at the log in a moment.")
+    return redirect("webhook", pk=pk)
+
+
+@login_required
+@require_POST
+def redeliver(request: HttpRequest, pk: uuid.UUID, delivery: uuid.UUID) -> HttpResponse:
+    """The same message again."""
+    webhooks.redeliver(get_object_or_404(_mine(request, pk).deliveries, pk=delivery))
+    deliver_webhooks.delay()
+    messages.info(request, "It is sent again.")
+    return redirect("webhook", pk=pk)
+
+
+@login_required
+@require_GET
+def log(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The log alone, as the page fetches it while something is on its way."""
+    hook = _mine(request, pk)
+    return render(
+        request, "account/_deliveries.html", {"webhook": hook, "deliveries": hook.deliveries.all()[:PAGE_SIZE]}
+    )
+
+
+def _save(hook: Webhook, form: WebhookForm) -> bool:
+    """True when it was written; else the form says what is wrong."""
+    if not form.is_valid():
+        return False
+    for name, value in form.cleaned_data.items():
+        setattr(hook, name, value)
+    try:
+        webhooks.save(hook)
+    except RefusedAddressError as error:
+        form.add_error("url", str(error))
+        return False
+    except webhooks.TooManyWebhooksError:
+        form.add_error(None, f"You have {webhooks.MAX_WEBHOOKS} webhooks, which is the most. Delete one first.")
+        return False
+    return True
+
+
+def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:
+    return get_object_or_404(Webhook.objects.for_user(request.user), pk=pk)
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)

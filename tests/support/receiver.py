@@ -1,0 +1,55 @@
+"""A web server of somebody else: notes what it is sent, and answers as it is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(slots=True)
+class Receiver:
+    """`statuses` are answered one after the other, the last one for ever."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=lambda: [200])
+    headers: dict[str, str] = field(default_factory=dict)  # of its answers
+    body: bytes = b"ok"
+    delay: float = 0.0
+    received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)  # path, headers, body
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """On a port of its own of this machine."""
+    state = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            state.received.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            time.sleep(state.delay)
+            self.send_response(state.statuses.pop(0) if len(state.statuses) > 1 else state.statuses[0])
+            for name, value in {"Content-Length": str(len(state.body)), **state.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(state.body)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quietly."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
