@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import uuid
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from asgiref.sync import sync_to_async
 from blake3 import blake3
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient, Client
+from django.utils import timezone
 from PIL import Image
 
+from generations import tasks
 from generations.models import Asset, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output
@@ -113,3 +117,110 @@ async def test_content_is_the_file_with_ranges(async_api: AsyncClient, owner: An
 
 async def body_of(response: Any) -> bytes:
     return b"".join([chunk async for chunk in response.streaming_content])
+
+
+def test_the_same_bytes_are_stored_once_and_live_as_long_as_anything_needs_them(
+    api: Client, media_root: Path, eager_tasks: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    first, second = upload(api, png(), "a.png"), upload(api, png(), "b.png")
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert (second.json()["created_new"], second.json()["file_path"]) == (False, "b.png")
+    files = {path for path in media_root.rglob("*") if path.is_file()}
+    assert len(files) == 2  # the picture and its thumbnail
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.delete(f"/api/v2/assets/{first.json()['id']}").status_code == 204
+    assert {path for path in media_root.rglob("*") if path.is_file()} == files
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.delete(f"/api/v2/assets/{second.json()['id']}").status_code == 204
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+    error_of(api.delete(f"/api/v2/assets/{second.json()['id']}"), 404, "not_found")
+
+
+def test_what_was_announced_is_checked(api: Client) -> None:
+    content = png()
+    digest = f"blake3:{blake3(content).hexdigest()}"
+    file = {"file": SimpleUploadedFile("a.png", content), "content_type": "image/png", "file_path": "x/y.png"}
+    wrong = api.post("/api/v2/assets", {**file, "expected_hash": digest[:-4] + "0000"})
+    error_of(wrong, 409, "hash_mismatch")
+    assert not Asset.objects.exists()
+    file["file"] = SimpleUploadedFile("a.png", content)
+    right = api.post(
+        "/api/v2/assets", {**file, "expected_hash": digest.upper().replace("BLAKE3", "blake3"), "tags": ["a", "b"]}
+    )
+    assert right.status_code == 201, right.content
+    assert (right.json()["file_path"], right.json()["tags"]) == ("x/y.png", ["a", "b"])
+
+
+def test_from_hash_makes_assets_of_my_bytes_alone(api: Client, owner: Any, stranger: Any) -> None:
+    mine, theirs = make_asset(owner), make_asset(stranger, png())
+    assert api.head(f"/api/v2/assets/by-hash/{mine.hash}").status_code == 200
+    assert api.head(f"/api/v2/assets/by-hash/{theirs.hash}").status_code == 404
+    assert api.head("/api/v2/assets/by-hash/nonsense").status_code == 404
+
+    def mint(digest: str, **fields: Any) -> Any:
+        return api.post("/api/v2/assets/from-hash", {"hash": digest, **fields}, content_type="application/json")
+
+    error_of(mint(theirs.hash), 404, "blob_not_found")
+    error_of(mint("nonsense"), 404, "blob_not_found")
+    made = mint(mine.hash, file_path="twin.png")
+    assert (made.status_code, made.json()["created_new"]) == (201, False)
+    again = mint(mine.hash, file_path="twin.png")
+    assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+    assert mint(mine.hash).json()["id"] == str(mine.pk)
+
+
+def test_a_result_can_become_an_input_and_outlives_its_job(
+    api: Client, owner: Any, media_root: Path, eager_tasks: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    generation = make_generation(owner, status=Status.SUCCEEDED)
+    output = make_output(generation)
+    error_of(api.delete(f"/api/v2/assets/{output.asset_id}"), 409, "asset_in_use")
+    made = api.post(
+        "/api/v2/assets/from-hash",
+        {"hash": output.asset.hash, "file_path": "kept.png"},
+        content_type="application/json",
+    ).json()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.delete(f"/api/v2/jobs/{generation.pk}").status_code == 204
+    kept = Asset.objects.get(pk=made["id"])
+    assert (media_root / kept.key).exists()
+
+
+def test_a_file_is_kept_for_as_long_as_was_asked(
+    api: Client, media_root: Path, eager_tasks: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    file = {"file": SimpleUploadedFile("a.png", png())}
+    error_of(api.post("/api/v2/assets", {**file, "expires_in": 59}), 422, "invalid_request")
+    file = {"file": SimpleUploadedFile("a.png", png())}
+    asset = api.post("/api/v2/assets", {**file, "expires_in": 60}).json()
+    until = datetime.fromisoformat(asset["expires_at"])
+    assert timedelta(seconds=50) < until - timezone.now() <= timedelta(seconds=60)
+    longer = api.post(
+        "/api/v2/assets/from-hash", {"hash": asset["hash"], "expires_in": 3600}, content_type="application/json"
+    ).json()
+    assert (longer["id"], longer["expires_at"] > asset["expires_at"]) == (asset["id"], True)
+    Asset.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    error_of(api.get(f"/api/v2/assets/{asset['id']}"), 404, "not_found")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert tasks.expire() == 1
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+
+
+def test_an_upload_is_made_once_for_each_idempotency_key(api: Client) -> None:
+    def send() -> Any:
+        file = {"file": SimpleUploadedFile("a.png", png())}
+        return api.post("/api/v2/assets", file, headers={"Idempotency-Key": "once"})
+
+    assert send().status_code == 201
+    error_of(send(), 422, "idempotency_key_reuse")
+    assert Asset.objects.count() == 1
+
+
+def test_a_text_of_a_job_is_an_asset_too(api: Client, owner: Any, stranger: Any, api_for: Any) -> None:
+    output = make_output(make_generation(owner, status=Status.SUCCEEDED), value="a poem")
+    found = api.get(f"/api/v2/assets/{output.public_id}").json()
+    assert (found["content_type"], found["size_bytes"], found["hash"]) == ("text/plain; charset=utf-8", 6, None)
+    assert found["job_id"] == str(output.generation_id)
+    error_of(api.delete(f"/api/v2/assets/{output.public_id}"), 409, "asset_in_use")
+    error_of(api_for(stranger).get(f"/api/v2/assets/{output.public_id}"), 404, "not_found")
+    error_of(api_for(stranger).delete(f"/api/v2/assets/{output.public_id}"), 404, "not_found")

@@ -1,0 +1,255 @@
+"""GET /me, GET /usage, keys, rate limits, CORS, and the pages about keys and webhooks."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import MAX_KEYS, ApiKey, Plan, User
+from generations.api import limits
+from generations.models import Status, Webhook, WebhookDelivery
+from tests.api.conftest import issue
+from tests.api.envelope import error_of
+from tests.support.factories import make_asset, make_generation, make_output, make_template
+
+
+def program(secret: str) -> Client:
+    return Client(headers={"Authorization": f"Bearer {secret}"})
+
+
+def test_me_says_who_and_how_much(owner: User) -> None:
+    owner.plan = Plan.objects.create(name="Studio", max_queued=7)
+    owner.save()
+    body = program(issue(owner, scopes=["read"])).get("/api/v2/me").json()
+    assert (body["email"], body["is_staff"], body["may_submit_workflows"]) == ("owner@example.com", False, False)
+    assert (body["limits"]["plan"], body["limits"]["max_queued"]) == ("Studio", 7)
+    assert body["key"]["scopes"] == ["read"]
+    assert "secret" not in body["key"]
+
+
+def test_usage_counts_what_was_made_and_stores_once_what_is_shared(api: Client, owner: User, stranger: User) -> None:
+    now = timezone.now()
+    done = make_generation(
+        owner, status=Status.SUCCEEDED, started_at=now - timedelta(seconds=10), executed_at=now - timedelta(seconds=4)
+    )
+    make_output(done)
+    make_generation(owner, status=Status.FAILED, created_at=now - timedelta(days=40))
+    make_generation(owner)
+    make_generation(stranger)
+    asset = make_asset(owner)
+    twin = make_asset(owner)
+    twin.key = asset.key
+    twin.save()
+    body = api.get("/api/v2/usage").json()
+    assert body["jobs"] == {"queued": 1, "running": 0, "succeeded": 1, "failed": 0, "canceled": 0}
+    assert body["execution_seconds"] == pytest.approx(6)
+    assert [day["jobs"] for day in body["days"]] == [2]
+    assert body["files"] == 3
+    assert body["storage_bytes"] == asset.size_bytes * 2
+    assert api.get("/api/v2/usage?days=60").json()["jobs"]["failed"] == 1
+    error_of(api.get("/api/v2/usage?days=91"), 422, "invalid_request")
+
+
+# ---------------------------------------------------------------------------------------------- keys
+def test_a_key_makes_keys_that_may_do_no_more_than_itself(owner: User) -> None:
+    manager = program(issue(owner, scopes=["read", "manage"]))
+    made = manager.post("/api/v2/keys", json.dumps({"name": "n", "scopes": ["read"]}), content_type="application/json")
+    assert made.status_code == 201
+    secret = made.json()["secret"]
+    assert program(secret).get("/api/v2/jobs").status_code == 200
+    more = manager.post("/api/v2/keys", json.dumps({"name": "n", "scopes": ["run"]}), content_type="application/json")
+    error_of(more, 403, "forbidden")
+    listed = manager.get("/api/v2/keys").json()["keys"]
+    assert len(listed) == 2
+    assert secret not in json.dumps(listed)
+    assert manager.delete(f"/api/v2/keys/{made.json()['id']}").status_code == 204
+    error_of(program(secret).get("/api/v2/jobs"), 401, "unauthorized")
+
+
+def test_a_key_that_expires_makes_none_that_lives_longer(owner: User) -> None:
+    expires_at = timezone.now() + timedelta(days=2)
+    manager = program(issue(owner, scopes=["read", "manage"], expires_at=expires_at))
+    body = json.dumps({"name": "n", "scopes": ["read"], "expires_in_days": 30})
+    made = manager.post("/api/v2/keys", body, content_type="application/json").json()
+    assert ApiKey.objects.get(prefix=made["id"]).expires_at == expires_at
+
+
+def test_keys_are_limited_in_number(api: Client, owner: User) -> None:
+    for _ in range(MAX_KEYS - 1):
+        issue(owner)
+    body = json.dumps({"name": "one more"})
+    error_of(api.post("/api/v2/keys", body, content_type="application/json"), 409, "too_many_keys")
+
+
+def test_only_a_hash_of_the_secret_is_kept(owner: User) -> None:
+    secret = issue(owner)
+    row = ApiKey.objects.filter(user=owner).values().get()
+    assert secret.rsplit("_", 1)[1] not in str(row)
+
+
+# ---------------------------------------------------------------------------------------------- rate limits
+def test_requests_are_counted_over_all_keys_of_a_user(owner: User, stranger: User) -> None:
+    owner.plan = stranger.plan = Plan.objects.create(name="slow", requests_per_minute=3)
+    owner.save()
+    stranger.save()
+    one, two = program(issue(owner)), program(issue(owner))
+    remaining = [client.get("/api/v2/jobs")["RateLimit-Remaining"] for client in (one, two, one)]
+    assert remaining == ["2", "1", "0"]
+    refused = two.get("/api/v2/jobs")
+    error_of(refused, 429, "rate_limited")
+    assert 1 <= int(refused["Retry-After"]) <= 120
+    assert (refused["RateLimit-Limit"], refused["RateLimit-Policy"]) == ("3", "3;w=60")
+    assert program(issue(stranger)).get("/api/v2/jobs").status_code == 200
+
+
+def test_a_key_may_have_a_limit_of_its_own(owner: User) -> None:
+    tight, free = program(issue(owner, requests_per_minute=1)), program(issue(owner))
+    assert tight.get("/api/v2/jobs")["RateLimit-Limit"] == "1"
+    error_of(tight.get("/api/v2/jobs"), 429, "rate_limited")
+    assert free.get("/api/v2/jobs").status_code == 200
+
+
+def test_sessions_are_counted_too(owner: User, client_for: Any) -> None:
+    owner.plan = Plan.objects.create(name="slow", requests_per_minute=1)
+    owner.save()
+    browser = client_for(owner)
+    assert browser.get("/api/v2/jobs").status_code == 200
+    error_of(browser.get("/api/v2/jobs"), 429, "rate_limited")
+
+
+def test_there_is_room_again_when_time_has_passed(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000_020.0]  # a third into a window
+    monkeypatch.setattr(limits.time, "time", lambda: now[0])
+    owner.plan = Plan(requests_per_minute=60)
+    for _ in range(60):
+        limits.count(owner, None)
+    with pytest.raises(limits.RateLimitedError) as caught:
+        limits.count(owner, None)
+    now[0] += caught.value.allowance.reset_seconds
+    assert limits.count(owner, None) is not None
+    now[0] += 120
+    fresh = limits.count(owner, None)
+    assert fresh is not None
+    assert fresh.remaining == 59
+
+
+def test_a_cache_that_is_away_does_not_take_the_api_down(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(cache, "get", away)
+    assert api.get("/api/v2/jobs").status_code == 200
+
+
+# ---------------------------------------------------------------------------------------------- CORS
+def test_other_sites_are_not_let_in_unless_they_are_listed(api: Client, settings: Any) -> None:
+    origin = {"Origin": "https://app.example.com"}
+    assert "Access-Control-Allow-Origin" not in api.get("/api/v2/jobs", headers=origin)
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    allowed = api.get("/api/v2/jobs", headers=origin)
+    assert allowed["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "Access-Control-Allow-Credentials" not in allowed
+    ask = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    preflight = Client().options("/api/v2/jobs", headers=ask)
+    assert preflight.status_code == 200
+    assert "authorization" in preflight["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Origin" not in Client().get("/accounts/login/", headers=origin)
+    assert "Access-Control-Allow-Origin" not in api.get("/api/v2/jobs", headers={"Origin": "https://evil.example.com"})
+
+
+# ---------------------------------------------------------------------------------------------- document
+def test_the_document_has_an_operation_for_each_template_that_one_may_run(owner: User, client_for: Any) -> None:
+    make_template()
+    make_template("hidden", visibility="groups")
+    path = "/api/v2/templates/text-to-image/jobs"
+    assert path not in Client().get("/api/v2/openapi.json").json()["paths"]
+    for client in (client_for(owner), program(issue(owner))):
+        paths = client.get("/api/v2/openapi.json").json()["paths"]
+        assert "/api/v2/templates/hidden/jobs" not in paths
+        operation = paths[path]["post"]
+        assert operation["operationId"] == "run_text_to_image"
+        content = operation["requestBody"]["content"]["application/json"]
+        inputs = content["schema"]["properties"]["inputs"]
+        assert inputs["properties"]["steps"] == {
+            "title": "Steps", "type": "integer", "default": 4, "minimum": 1, "maximum": 50,
+        }  # fmt: skip
+        example = content["examples"]["usual"]["value"]
+        made = program(issue(owner)).post(path, json.dumps(example), content_type="application/json")
+        assert made.status_code == 201
+    error_of(program("csk_wrong_x").get("/api/v2/openapi.json"), 401, "unauthorized")
+
+
+# ---------------------------------------------------------------------------------------------- pages
+def test_the_page_makes_a_key_and_shows_it_once(owner: User, client_for: Any) -> None:
+    browser = client_for(owner)
+    page = browser.post("/account/keys/", {"name": "Phone", "scopes": ["read"], "lifetime": "30"})
+    secret = re.search(r"csk_[0-9a-f]{12}_[\w-]{20,}", page.content.decode())
+    assert page.status_code == 201
+    assert secret is not None
+    assert program(secret[0]).get("/api/v2/me").json()["key"]["scopes"] == ["read"]
+    again = browser.get("/account/keys/").content.decode()
+    assert "Phone" in again
+    assert secret[0] not in again
+    key = ApiKey.objects.get()
+    assert key.expires_at is not None
+    assert browser.post(f"/account/keys/{key.prefix}/revoke/").status_code == 302
+    error_of(program(secret[0]).get("/api/v2/me"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"name": "x"}, {"name": "x", "scopes": ["all"]}, {"name": "", "scopes": ["read"]}]
+)
+def test_a_form_that_is_wrong_makes_no_key(owner: User, client_for: Any, data: dict[str, Any]) -> None:
+    assert client_for(owner).post("/account/keys/", data).status_code == 422
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/account/keys/", "/account/webhooks/"])
+def test_pages_are_for_people_who_are_signed_in(db: None, path: str) -> None:
+    assert Client().get(path).status_code == 302
+
+
+def test_things_of_others_are_not_found(owner: User, stranger: User, client_for: Any) -> None:
+    key, _ = ApiKey.objects.issue(user=stranger, name="theirs")
+    hook = Webhook.objects.create(user=stranger, url="https://example.com/")
+    delivery = WebhookDelivery.objects.create(webhook=hook, event="webhook.test", payload={})
+    browser = client_for(owner)
+    assert browser.get(f"/account/webhooks/{hook.pk}/").status_code == 404
+    assert browser.get(f"/account/webhooks/{hook.pk}/log/").status_code == 404
+    paths = [f"webhooks/{hook.pk}/{rest}/" for rest in ("switch", "delete", "test", f"{delivery.pk}/again")]
+    for path in (f"keys/{key.prefix}/revoke/", *paths):
+        assert browser.post(f"/account/{path}").status_code == 404, path
+    key.refresh_from_db()
+    assert key.revoked_at is None
+
+
+def test_the_pages_of_webhooks(owner: User, client_for: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generations.web.webhooks.deliver_webhooks.delay", lambda: None)
+    browser = client_for(owner)
+    data = {"url": "https://example.com/hook", "events": ["job.failed"], "is_for_every_job": "on"}
+    refused = browser.post("/account/webhooks/", {**data, "url": "https://10.0.0.1/"})
+    assert refused.status_code == 422
+    assert "private address" in refused.content.decode()
+    made = browser.post("/account/webhooks/", data)
+    hook = Webhook.objects.get()
+    assert made["Location"] == f"/account/webhooks/{hook.pk}/"
+    browser.post(f"{made['Location']}test/")
+    delivery = hook.deliveries.get()
+    assert "webhook.test" in browser.get(made["Location"]).content.decode()
+    WebhookDelivery.objects.update(next_attempt_at=None, error="The answer was 500.")
+    assert "The answer was 500." in browser.get(f"{made['Location']}log/").content.decode()
+    browser.post(f"{made['Location']}{delivery.pk}/again/")
+    delivery.refresh_from_db()
+    assert delivery.state == "waiting"
+    browser.post(f"{made['Location']}switch/")
+    hook.refresh_from_db()
+    assert not hook.is_enabled
+    browser.post(f"{made['Location']}delete/")
+    assert not Webhook.objects.exists()
