@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types check bench chaos format lock docs clean
+.PHONY: help install run test test-sdk-js lint types check bench chaos format lock docs clean
 
 help: ## This list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.base ## Install what the product needs into .venv
 
@@ -24,6 +24,10 @@ test: install $(VENV)/.dev ## Run the whole suite
 	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/accounts tests/api tests/generations; \
 	fi
 
+# Needs Node 20 or newer with npm.
+test-sdk-js: $(VENV)/.dev ## The official TypeScript SDK, and the documentation's TypeScript, against a server of its own
+	$(BIN)/python -m tests.sdk_js
+
 lint: $(VENV)/.dev ## Style, imports, templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +40,7 @@ types: $(VENV)/.dev ## mypy, strict
 check: lint types ## Everything CI checks besides the tests
 	$(ALONE) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(ALONE) $(BIN)/python manage.py configuration --check
+	$(ALONE) $(BIN)/python manage.py openapi --check
 
 bench: $(VENV)/.dev ## Measure; prints tables and writes build/bench.json
 	$(BIN)/python -m tests.benchmarks
@@ -48,8 +53,9 @@ format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## Regenerate docs/configuration.md
+docs: $(VENV)/.dev ## Regenerate docs/configuration.md and docs/openapi.json
 	$(ALONE) $(BIN)/python manage.py configuration
+	$(ALONE) $(BIN)/python manage.py openapi
 
 lock: $(VENV)/.dev ## Pin the newest fitting versions, with hashes (needs uv)
 	for name in base dev; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from ninja import Query, Router, Schema
 from ninja import Status as Answer
 from ninja.errors import HttpError
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from accounts.models import Scope
 from generations import jobs, services
@@ -50,14 +50,26 @@ class InvalidLabelsError(Exception):
     """`metadata[…]` of the query cannot be a label."""
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """PostgreSQL knows no time zones that are further off than any on Earth."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        msg = "there is no such time"
+        raise ValueError(msg) from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class JobFilter(Schema):
     """Which jobs are wanted."""
 
     status: list[JobStatus] = Field([], description="One or several.")
     template: str = Field("", pattern=NO_NUL, description="A template's slug.")
     q: str = Field("", pattern=NO_NUL, max_length=500, description="Words in its texts, such as the prompt.")
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     limit: int = Field(50, ge=1, le=200)
     cursor: str = Field("", pattern=NO_NUL, max_length=200, description="`next_cursor` of the page before.")
 
@@ -333,7 +345,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
         created_at = parse_datetime(moment)
         if created_at is None or created_at.tzinfo is None:
             raise ValueError
-        return created_at, uuid.UUID(pk)
+        return _in_utc(created_at), uuid.UUID(pk)
     except ValueError:
         raise InvalidCursorError from None
 

@@ -132,7 +132,7 @@ class JobStream:
 
     async def _follow(self, inbox: asyncio.Queue[dict[str, Any]]) -> None:
         begin = time.monotonic()
-        look_at = heartbeat_at = begin
+        look_at, heartbeat_at = begin, begin + HEARTBEAT_SECONDS
         is_first = True
         while time.monotonic() - begin < LONGEST_SECONDS and self._sent_bytes < LARGEST_BYTES:
             now = time.monotonic()

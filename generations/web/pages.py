@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from django.contrib import messages
@@ -130,8 +130,8 @@ def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
         created_at = parse_datetime(moment)
         if created_at is None or created_at.tzinfo is None:
             raise ValueError
-        return created_at, uuid.UUID(pk)
-    except ValueError:
+        return created_at.astimezone(UTC), uuid.UUID(pk)
+    except (ValueError, OverflowError):
         msg = "This is no place in your history."
         raise BadRequest(msg) from None
 

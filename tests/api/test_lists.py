@@ -74,6 +74,7 @@ def test_filters(api: Client, owner: User) -> None:
         ("status=done", "invalid_request"), ("limit=0", "invalid_request"), ("limit=201", "invalid_request"),
         ("cursor=nonsense", "invalid_cursor"), ("cursor=%F0%9F", "invalid_cursor"),
         ("created_after=yesterday", "invalid_request"), ("created_after=2026-01-01T00:00:00", "invalid_request"),
+        ("created_before=0001-01-01T00:00:00%2B16:34", "invalid_request"),
         ("metadata[0]=x", "invalid_metadata_filter"), ("metadata[]=x", "invalid_metadata_filter"),
         ("q=%00", "invalid_request"), ("template=%00", "invalid_request"),
     ],

@@ -22,7 +22,8 @@ from tests.support.processes import ROOT, Cluster, running_cluster
 INPUTS = {"prompt": "a fox", "width": 64, "height": 64, "steps": 1, "count": 1}
 MAKE_USERS = """
 from accounts.models import ApiKey, Plan, User
-plan, _ = Plan.objects.get_or_create(name="bench", defaults={{"max_queued": 1000000, "max_concurrent": 100}})
+plan, _ = Plan.objects.get_or_create(name="bench", defaults={{
+    "max_queued": 1000000, "max_concurrent": 100, "requests_per_minute": 0, "max_streams": 1000}})
 for email in {emails!r}:
     user = User.objects.create_user(email, None, plan=plan)
     print(ApiKey.objects.issue(user=user, name="bench")[1])
