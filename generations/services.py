@@ -118,6 +118,7 @@ def current_version(template: WorkflowTemplate) -> TemplateVersion:
     if template.published_version is None:
         msg = f"{template} is not published"
         raise ValueError(msg)
+    template.published_version.template = template  # known already
     return template.published_version
 
 

@@ -1,5 +1,5 @@
-"""The admin of generations: servers, templates, generations."""
+"""The admin of generations: servers, templates, generations, webhooks."""
 
-from generations.admin import generations, servers, templates
+from generations.admin import generations, servers, templates, webhooks
 
-__all__ = ["generations", "servers", "templates"]
+__all__ = ["generations", "servers", "templates", "webhooks"]

@@ -38,7 +38,7 @@ R = TypeVar("R")
 MAKE_USERS = """
 import json
 from accounts.models import ApiKey, Plan, User
-plan, _ = Plan.objects.get_or_create(name="chaos", defaults={{"max_queued": 1000}})
+plan, _ = Plan.objects.get_or_create(name="chaos", defaults={{"max_queued": 1000, "requests_per_minute": 0}})
 accounts = []
 for number in range({number}):
     user = User.objects.create_user(f"chaos{{number}}@example.com", None, plan=plan)
