@@ -13,11 +13,14 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
+import httpx
 from django.conf import settings
+from django.utils.encoding import iri_to_uri
 
 from comfysaas import __version__
 
@@ -101,12 +104,13 @@ def fetch(url: str, *, max_bytes: int, seconds: float) -> Answer:
 async def _exchange(
     method: str, url: str, headers: dict[str, str], body: bytes, *, max_bytes: int, redirects: int
 ) -> Answer:
+    url = _ascii(url)
     check_url(url)
     sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
     if body:
         sent["Content-Length"] = str(len(body))
     async with httpcore.AsyncConnectionPool(
-        ssl_context=ssl.create_default_context(), network_backend=_GuardedBackend(urlsplit(url).scheme)
+        ssl_context=_ssl_context(), network_backend=_GuardedBackend(urlsplit(url).scheme)
     ) as pool:
         try:
             async with pool.stream(method, url, headers=_with_host(url, sent), content=body or None) as response:
@@ -118,16 +122,30 @@ async def _exchange(
                     return Answer(response.status, got, await _read(response, max_bytes))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, ssl.SSLError) as error:
             raise RequestFailedError(_reason(error)) from error
-        except UnicodeError as error:
-            raise RefusedAddressError("This is no address of the web.") from error
     return await _exchange(method, target, headers, body, max_bytes=max_bytes, redirects=redirects - 1)
 
 
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _ascii(url: str) -> str:
+    """As it is sent: other letters in the name and in the path are written as the web writes them."""
+    if url.isascii():
+        return url
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise RefusedAddressError("This is no address of the web.") from error
+    return iri_to_uri(parts._replace(netloc=host + port).geturl())
+
+
 def _with_host(url: str, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    return [(b"Host", host.encode("idna" if not host.isascii() else "ascii"))] + [
-        (name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()
-    ]
+    host = urlsplit(url).netloc.encode("ascii")
+    return [(b"Host", host), *((name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items())]
 
 
 async def _read(response: httpcore.Response, max_bytes: int) -> bytes:

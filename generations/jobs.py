@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from generations import events, queue, snapshot
 from generations.models import Generation, Output, Status
-from generations.models.generation import ACTIVE, UPSTREAM
+from generations.models.generation import UPSTREAM
 
 JobStatus = Literal["queued", "running", "succeeded", "canceling", "canceled", "failed", "expired"]
 OutputType = Literal["image", "video", "audio", "text", "file", "latent"]
@@ -28,9 +28,6 @@ STATUS: dict[str, JobStatus] = {
     Status.FAILED: "failed",
     Status.CANCELED: "canceled",
 }
-STATES: dict[JobStatus, tuple[str, ...]] = {
-    word: tuple(state for state, other in STATUS.items() if other == word) for word in STATUS.values()
-} | {"canceling": tuple(ACTIVE), "expired": ()}
 
 
 class Progress(BaseModel):
@@ -118,8 +115,11 @@ class Job(BaseModel):
     metadata: dict[str, str]
 
 
-def describe(generation: Generation, site: str) -> Job:
-    """The job of a generation. `site` is the address that links to files begin with, such as https://example.com."""
+def describe(generation: Generation, site: str, *, has_progress: bool = True) -> Job:
+    """The job of a generation. `site` is the address that links to files begin with, such as https://example.com.
+
+    Without `has_progress`, only the database is asked: progress is kept in the cache.
+    """
     place = queue.place(generation) if generation.status == Status.QUEUED else None
     return Job(
         id=generation.pk,
@@ -129,7 +129,7 @@ def describe(generation: Generation, site: str) -> Job:
         completed_at=generation.finished_at,
         expires_at=expiry(generation.finished_at or timezone.now()),
         queue_position=place.position if place else None,
-        progress=progress_of(snapshot.progress(generation)),
+        progress=progress_of(snapshot.progress(generation)) if has_progress else None,
         outputs=outputs_of(generation, site),
         error=error_of(generation),
         metrics={

@@ -54,7 +54,8 @@ def announce(generation: Generation) -> bool:
     wanted = [hook for hook in hooks if event in hook.events]
     if not wanted:
         return False
-    _note(wanted, event, jobs.describe(generation, settings.PUBLIC_URL).model_dump(mode="json"), job_id=generation.pk)
+    job = jobs.describe(generation, settings.PUBLIC_URL, has_progress=False)
+    _note(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
     return True
 
 

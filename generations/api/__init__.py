@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelError
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http.multipartparser import MultiPartParserError
 from django.urls import URLPattern
 from django.utils.decorators import decorator_from_middleware
 from django.utils.deprecation import MiddlewareMixin
@@ -44,6 +46,16 @@ class _Enveloped(MiddlewareMixin):
     """Gives every answer a number to be quoted, and what is left of the caller's requests; and the envelope to what
     django-ninja answers before it comes to an operation.
     """
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """A body that would not be read to its end is refused at its beginning."""
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        is_form = (request.content_type or "").startswith("multipart/")
+        if is_form or not length.isdecimal() or int(length) <= limit:
+            return None
+        message = f"The body is larger than {limit // 2**20} MB. Send files as a form, or upload them as assets."
+        return envelope(request, 413, "too_large", message)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Its root address is a plain 404."""
@@ -280,6 +292,14 @@ def _database_away(request: HttpRequest, error: OperationalError) -> HttpRespons
     logger.error("The database did not answer %s %s: %s", request.method, request.path, error)
     message = "The service is interrupted for a moment. Please try again."
     return envelope(request, 503, "unavailable", message, headers={"Retry-After": "5"})
+
+
+@api.exception_handler(SuspiciousOperation)
+@api.exception_handler(MultiPartParserError)
+def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+    return envelope(
+        request, 400, "invalid_request", "The request cannot be read: it is damaged, or has too many parts."
+    )
 
 
 @api.exception_handler(HttpError)

@@ -33,12 +33,20 @@ class StrictParser(Parser):
 def read_json(request: HttpRequest) -> Any:
     """The value of the request's body. HttpError 400 when it cannot be read."""
     try:
-        text = request.body.decode()
-        value = json.loads(text, parse_constant=_refuse)
-        if _NUL_OR_HALF.search(text):
-            _check(value)
-    except (ValueError, RecursionError) as error:
+        return parse_json(request.body.decode())
+    except ValueError as error:
         raise HttpError(400, "The request's body is not valid JSON.") from error
+
+
+def parse_json(text: str) -> Any:
+    """Its value; ValueError for what is no JSON, or none that the database can keep."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError as error:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from error
+    if "\x00" in text or _NUL_OR_HALF.search(text):
+        _check(value)
     return value
 
 

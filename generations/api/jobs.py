@@ -8,6 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.dateparse import parse_datetime
@@ -308,12 +309,10 @@ def _made(request: HttpRequest, generation: Generation, response: HttpResponse) 
 
 def _filtered(rows: Any, wanted: JobFilter) -> Any:
     if wanted.status:
-        states = {state for word in wanted.status for state in jobs.STATES[word]}
-        rows = rows.filter(status__in=states)
-        if "canceling" not in wanted.status:
-            rows = rows.exclude(cancel_requested_at__isnull=False, status__in=UPSTREAM)
-        elif set(wanted.status) == {"canceling"}:
-            rows = rows.filter(cancel_requested_at__isnull=False, status__in=UPSTREAM)
+        is_canceling = Q(cancel_requested_at__isnull=False, status__in=UPSTREAM)
+        states = {state for state, word in jobs.STATUS.items() if word in wanted.status}
+        chosen = Q(status__in=states) & ~is_canceling
+        rows = rows.filter(chosen | is_canceling if "canceling" in wanted.status else chosen)
     if wanted.template:
         rows = rows.filter(version__template__slug=wanted.template)
     if wanted.created_after:

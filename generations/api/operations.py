@@ -13,13 +13,13 @@ from generations.api.auth import allowed
 from generations.api.schemas import ErrorEnvelope
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-COMMON_ERRORS = (400, 401, 403, 429, 500, 503)
+COMMON_ERRORS = (400, 401, 403, 413, 429, 500, 503)
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot compare with it
 IdempotencyKey = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{0,255}$",
+        pattern=r"^[\x20-\x7e]{0,255}$",
         description="Of your choice, such as a UUID; used once. Whatever comes with it again within 24 hours is "
         "refused, unless the first request made nothing.",
     ),

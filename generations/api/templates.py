@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from django.core.files.uploadedfile import UploadedFile as DjangoFile
@@ -20,7 +19,7 @@ from accounts.models import Scope
 from generations import fitness, importing, media, services, studio
 from generations.api import jobs
 from generations.api.auth import caller, staff
-from generations.api.body import InvalidBodyError, read_json
+from generations.api.body import InvalidBodyError, parse_json, read_json
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import (
     ImportedTemplate,
@@ -242,7 +241,7 @@ def _parsed(name: str, text: str) -> Any:
     if name == "webhook":
         return text
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise HttpError(400, f"The field “{name}” is not valid JSON.") from error
 

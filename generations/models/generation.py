@@ -216,10 +216,12 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         )
 
     def fail(self, pk: uuid.UUID, failure: Failure, *, prompt_id: uuid.UUID | None = None) -> int:
-        """Any active status -> FAILED. With `prompt_id`, only while that attempt is the current one."""
+        """Any active status -> FAILED. With `prompt_id`, only while that attempt is the current one: not once it was
+        released, whatever is still heard of it.
+        """
         rows = self.filter(pk=pk, status__in=ACTIVE)
         if prompt_id is not None:
-            rows = rows.filter(prompt_id=prompt_id)
+            rows = rows.filter(prompt_id=prompt_id).exclude(status=Status.QUEUED)
         return rows.update(
             status=Status.FAILED,
             finished_at=timezone.now(),

@@ -9,11 +9,35 @@ from django.db import OperationalError
 from django.test import Client
 
 from tests.api.envelope import error_of
+from tests.support.factories import make_template
 
 
 @pytest.mark.parametrize("path", ["/api/v2/", "/api/v2/nothing", "/api/v2/job", "/api/v2/templates/No%00pe"])
 def test_unknown_address_is_not_found(api: Client, path: str) -> None:
     error_of(api.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/api/v2/assets", "/api/v2/templates/text-to-image/jobs", "/api/v2/templates"])
+def test_a_damaged_form_is_refused(staff: Any, api_for: Any, path: str) -> None:
+    make_template()
+    response = api_for(staff).generic("POST", path, b"--x\r\nnonsense", content_type="multipart/form-data")
+    error_of(response, 400, "invalid_request")
+
+
+def test_too_large_a_body_is_refused_at_its_beginning(api: Client, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    for path in ("/api/v2/jobs", "/api/v2/templates/text-to-image/jobs"):
+        response = api.post(path, "{" + " " * 200 + "}", content_type="application/json")
+        error_of(response, 413, "too_large")
+
+
+def test_a_form_cannot_smuggle_what_the_database_cannot_keep(api: Client) -> None:
+    make_template()
+    path = "/api/v2/templates/text-to-image/jobs"
+    for name in ("inputs", "metadata"):
+        for text in ('{"prompt": "a\\u0000b"}', '{"prompt": "\\ud800"}', '{"prompt": NaN}'):
+            error_of(api.post(path, {name: text}), 400, "invalid_request")
+    error_of(api.post(path, {"prompt": "a\x00b"}), 400, "invalid_request")
 
 
 def test_wrong_method_says_which_are_right(api: Client) -> None:

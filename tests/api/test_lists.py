@@ -60,6 +60,7 @@ def test_filters(api: Client, owner: User) -> None:
     assert ids(api, status="running") == [str(running.pk)]
     assert ids(api, status="canceling") == [str(stopping.pk)]
     assert set(ids(api, status=["failed", "running"])) == {str(old.pk), str(running.pk)}
+    assert set(ids(api, status=["canceling", "running"])) == {str(stopping.pk), str(running.pk)}
     assert ids(api, template="other") == [str(there.pk)]
     assert len(ids(api, template="text-to-image")) == 3
     assert ids(api, q="GRÜN fox") == [str(old.pk)]

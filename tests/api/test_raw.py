@@ -212,7 +212,7 @@ def test_a_full_queue_gives_the_key_back(raw: Client, owner: User) -> None:
     assert post(raw, txt2img_graph(), headers={"Idempotency-Key": "b"}).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["x" * 256, "with space", "ümlaut"])
+@pytest.mark.parametrize("key", ["x" * 256, "ümlaut"])
 def test_a_key_that_is_none_is_refused(raw: Client, key: str) -> None:
     error_of(post(raw, txt2img_graph(), headers={"Idempotency-Key": key}), 422, "invalid_request")
 

@@ -82,6 +82,16 @@ def test_an_allowed_network_is_reached_by_the_address_that_was_looked_at(
     assert looked_up == ["inside.example.com"]  # once: the connection goes to what was checked
 
 
+def test_other_letters_are_written_as_the_web_writes_them(
+    other: Receiver, may_reach_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = _resolve_to(monkeypatch, "127.0.0.1")
+    port = other.url.rsplit(":", 1)[1]
+    assert get(f"http://bücher.example:{port}/schön.png").status == 200
+    assert looked_up == ["xn--bcher-kva.example"]
+    assert other.received[0][0] == "/sch%C3%B6n.png"
+
+
 def test_a_redirect_is_checked_like_a_new_request(other: Receiver, may_reach_here: None) -> None:
     other.statuses, other.headers = [302], {"Location": "https://10.0.0.1/secret"}
     with pytest.raises(RefusedAddressError):
