@@ -223,12 +223,18 @@ def get_workflow(request: HttpRequest, id: uuid.UUID) -> JobWorkflow:
     returns={200: None},
     errors=(404, 501),
     extra={
+        "x-sse-events": {
+            "status": "Where it stands: on connecting, and whenever that changes; with outputs and error at its end.",
+            "progress": "A complete snapshot, about two a second.",
+            "preview": "The unfinished picture, in base64, about one a second.",
+            "output": "A result that is stored now; those that were there before come after the first status.",
+        },
         "responses": {
             200: {
                 "description": "Server-sent events `status`, `progress`, `preview`, `output`.",
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
             }
-        }
+        },
     },
 )
 def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:

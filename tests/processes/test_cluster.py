@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 import websocket
+from comfy_sdk import Comfy
 
-from tests.benchmarks.common import sessions
+from tests.benchmarks.common import graph, sessions
 from tests.support import s3
 from tests.support.processes import Cluster, Process, add_server, answers, free_port, running_cluster
 from tests.support.simulator import RunningSimulator
@@ -150,3 +151,51 @@ def test_a_browser_that_does_not_answer_is_dropped_and_others_are_not(cluster: C
                 alive.recv()
     finally:
         web.stop()
+
+
+def test_streams_webhooks_and_the_sdk_work_over_processes(
+    cluster: Cluster, api: Callable[[str], httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events come over Redis, files from S3; a key revoked elsewhere closes its stream; a worker tells the webhook."""
+    program = api("sdk@example.com")
+    grant = (
+        "from django.contrib.auth.models import Permission; from accounts.models import User;"
+        "User.objects.get(email='sdk@example.com').user_permissions.add("
+        "Permission.objects.get(codename='submit_raw_workflow'))"
+    )
+    cluster.manage("shell", "--verbosity", "0", "-c", grant)
+    monkeypatch.setenv("COMFY_BASE_URL", cluster.url)
+    key = program.headers["Authorization"].removeprefix("Bearer ")
+    refused = program.post("webhooks", json={"url": "https://127.0.0.1/"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_address")
+    hook = program.post("webhooks", json={"url": "https://hook.invalid/"}).json()
+    with Comfy(api_key=key) as client:
+        job = client.submit(client.workflows.from_json(graph(77)))
+        kinds = [type(event).__name__ for event in job.events()]
+        assert "Progress" in kinds
+        assert kinds[-1] == "StatusChange"
+        (output,) = job.result().outputs
+        whole = output.to_bytes()
+        assert len(whole) == output.size_bytes
+        assert output.to_bytes(range=(2, 9)) == whole[2:10]
+        assert output.get_download_url().url.startswith(cluster.env["S3_ENDPOINT_URL"])
+        asset = client.assets.from_bytes(whole, filename="again.png", content_type="image/png")
+        asset.commit()
+        assert asset.created_new is False
+
+        def tried() -> list[Any]:
+            rows: list[Any] = program.get(f"webhooks/{hook['id']}/deliveries").json()["deliveries"]
+            return [row for row in rows if row["error"]]
+
+        (delivery,) = eventually(tried, seconds=30, what="an attempt to tell the webhook")
+        assert (delivery["event"], delivery["state"]) == ("job.succeeded", "waiting")
+        assert "no server called" in delivery["error"]
+
+    long = run(program, steps=50)
+    with program.stream("GET", f"jobs/{long}/events") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "event: status"
+        revoke = "from accounts.models import ApiKey; ApiKey.objects.filter(user__email='sdk@example.com').revoke()"
+        cluster.manage("shell", "--verbosity", "0", "-c", revoke)
+        assert not [line for line in lines if "succeeded" in line]
+    assert program.get("me").status_code == 401
