@@ -317,7 +317,7 @@ def expire() -> int:
     Files that something unfinished needs stay until it is finished.
     """
     IdempotencyKey.objects.expired().delete()
-    WebhookDelivery.objects.filter(next_attempt_at=None, created_at__lt=timezone.now() - LOG_KEPT).delete()
+    WebhookDelivery.objects.filter(created_at__lt=timezone.now() - LOG_KEPT).delete()
     TemplateVersion.objects.unused_raw().filter(created_at__lt=timezone.now() - ORPHAN_AGE).delete()
     number = _expire_assets(Asset.objects.filter(expires_at__lt=timezone.now()))
     return number + _expire_old() if settings.RETENTION_DAYS else number

@@ -31,6 +31,7 @@ from generations.publisher import channel_layer
 SCOPE_KEY = "comfysaas.stream"
 HEARTBEAT_SECONDS = 15.0
 QUEUE_POLL_SECONDS = 5.0
+NEAR_PLACE = 10
 PROGRESS_SECONDS = 0.5
 PREVIEW_SECONDS = 1.0
 PLACE_SECONDS = 60
@@ -137,11 +138,10 @@ class JobStream:
         while time.monotonic() - begin < LONGEST_SECONDS and self._sent_bytes < LARGEST_BYTES:
             now = time.monotonic()
             if now >= look_at:
-                is_queued = await self._look(is_first=is_first)
-                if is_queued is None:
+                pause = await self._look(is_first=is_first)
+                if pause is None:
                     return
-                look_at = now + (QUEUE_POLL_SECONDS if is_queued else HEARTBEAT_SECONDS)
-                is_first = False
+                look_at, is_first = now + pause, False
             if now >= heartbeat_at:
                 heartbeat_at = now + HEARTBEAT_SECONDS
                 await self._write(b": still here\n\n")
@@ -172,8 +172,11 @@ class JobStream:
                     is_moved = True
         return is_moved
 
-    async def _look(self, *, is_first: bool) -> bool | None:
-        """Send what is new of the job. True while it is queued; None when there is nothing more to follow."""
+    async def _look(self, *, is_first: bool) -> float | None:
+        """Send what is new of the job. Seconds until the next look, if nothing is heard; None when it is over.
+
+        What moves is heard of; only the place in the queue has to be looked at, and far back it matters little.
+        """
         job, preview = await _in_thread(self._read, is_first)
         if job is None:
             return None
@@ -190,7 +193,10 @@ class JobStream:
             if preview:
                 await self._event("preview", _preview(preview))
             await self._send_outputs(job)
-        return None if is_terminal else job.status == "queued"
+        if is_terminal:
+            return None
+        is_near = job.queue_position is not None and job.queue_position <= NEAR_PLACE
+        return QUEUE_POLL_SECONDS if is_near else HEARTBEAT_SECONDS
 
     def _read(self, is_first: bool) -> tuple[jobs.Job | None, events.PreviewEvent | None]:
         """In a thread: keep the place, ask for previews, check the right to be here, read the job."""
