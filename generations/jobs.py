@@ -76,6 +76,8 @@ class JobOutput(BaseModel):
     url: str
     url_expires_at: datetime
     job_id: uuid.UUID
+    width: int | None = Field(description="In pixels, of a picture.")
+    height: int | None
 
 
 class JobSummary(BaseModel):
@@ -111,6 +113,7 @@ class Job(BaseModel):
     metrics: dict[str, int | None]
     urls: JobUrls
     template: str | None = Field(description="Its template's slug; null for a whole workflow.")
+    template_version: int | None
     inputs: dict[str, Any] = Field(description="As they were used; seeds are texts.")
     metadata: dict[str, str]
 
@@ -138,6 +141,7 @@ def describe(generation: Generation, site: str, *, has_progress: bool = True) ->
         },
         urls=_urls(generation),
         template=generation.version.slug,
+        template_version=generation.version.number if generation.version.template_id else None,
         inputs=generation.inputs,
         metadata=generation.metadata,
     )
@@ -262,4 +266,6 @@ def _output(output: Output, site: str) -> JobOutput:
         url=site + reverse("api:getAssetContent", args=[asset_id]),
         url_expires_at=url_expiry(),
         job_id=output.generation_id,
+        width=asset.width if asset else None,
+        height=asset.height if asset else None,
     )

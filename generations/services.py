@@ -68,7 +68,10 @@ class AssetInUseError(Exception):
 
 
 class RawNotAllowedError(Exception):
-    """This user may not submit whole workflows."""
+    """This user may not submit whole workflows; `str()` says so."""
+
+    def __init__(self) -> None:
+        super().__init__("Your account may not submit whole workflows. Run a template.")
 
 
 class EditorFormatError(Exception):

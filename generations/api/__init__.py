@@ -217,6 +217,11 @@ def _missing_asset(request: HttpRequest, error: services.MissingAssetError) -> H
     return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
 
 
+@api.exception_handler(services.RawNotAllowedError)
+def _raw_not_allowed(request: HttpRequest, error: services.RawNotAllowedError) -> HttpResponse:
+    return envelope(request, 403, "forbidden", str(error))
+
+
 @api.exception_handler(RateLimitedError)
 def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse:
     headers = {**error.allowance.headers, "Retry-After": str(error.allowance.reset_seconds)}
@@ -252,7 +257,6 @@ _PLAIN: dict[type[Exception], tuple[int, str, str]] = {
         "The bytes that arrived do not have the hash that you expected.",
     ),
     services.AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
-    services.RawNotAllowedError: (403, "forbidden", "Your account may not submit whole workflows. Run a template."),
     services.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
     services.NotFinishedError: (409, "job_not_finished", "This job is still under way. Cancel it first."),
     jobs.InvalidCursorError: (422, "invalid_cursor", "This cursor was not made here. Begin without one."),

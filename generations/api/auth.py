@@ -36,8 +36,7 @@ class ApiKeyAuth(HttpBearer):
         request.user = key.user
         remember(request, key)
         _count(request, key.user, key)
-        if self.scope not in key.scopes:
-            raise HttpError(403, f"This key may not do that: it lacks the scope “{self.scope.value}”.")
+        need(request, self.scope)
         return key.user
 
 
@@ -71,6 +70,13 @@ def allowed(scope: Scope) -> list[AuthBase]:
 def caller(request: HttpRequest) -> User:
     """The authenticated user."""
     return cast("User", request.user)
+
+
+def need(request: HttpRequest, scope: Scope) -> None:
+    """HttpError 403 when the request came with a key that lacks this scope."""
+    key = key_of(request)
+    if key is not None and scope.value not in key.scopes:
+        raise HttpError(403, f"This key may not do that: it lacks the scope “{scope.value}”.")
 
 
 def remember(request: HttpRequest, key: ApiKey) -> None:

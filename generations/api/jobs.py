@@ -19,7 +19,7 @@ from pydantic import AfterValidator, AwareDatetime, Field
 
 from accounts.models import Scope
 from generations import jobs, services
-from generations.api.auth import caller
+from generations.api.auth import caller, need
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import (
     LABEL_KEY,
@@ -279,8 +279,11 @@ def rerun_job(
     idempotency_key: IdempotencyKey = "",
 ) -> Answer[Job]:
     """A new job of the same version with the same inputs; with fresh seeds or changed inputs, if you like."""
+    found = mine(request, id)
+    if found.version.template_id is None:
+        need(request, Scope.RAW)
     generation = services.rerun(
-        mine(request, id),
+        found,
         is_new_seed=payload.new_seed,
         changes=payload.inputs,
         extras=extras(request, payload, idempotency_key),

@@ -203,7 +203,13 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         sentences = " ".join(sentence for each in invalid.errors.values() for sentence in each)
         messages.error(request, f"It cannot be run again as it was. {sentences}")
         return redirect("generation", pk=pk)
-    except (services.CannotRunError, QueueFullError) as refusal:
+    except (
+        services.CannotRunError,
+        services.InvalidWorkflowError,
+        services.MissingAssetError,
+        services.RawNotAllowedError,
+        QueueFullError,
+    ) as refusal:
         messages.error(request, str(refusal))
         return redirect("generation", pk=pk)
     return redirect("generation", pk=new.pk)

@@ -19,6 +19,7 @@ from generations.comfy.references import TYPE
 from generations.models import Generation, IdempotencyKey, Status, TemplateVersion
 from generations.models.idempotency import KEPT
 from generations.relay.submit import build_graph
+from tests.api.conftest import issue
 from tests.api.envelope import error_of
 from tests.support.factories import CHECKPOINT, make_asset, make_server, make_template, txt2img_graph
 from tests.support.workflows import editor_workflow, with_models
@@ -175,6 +176,17 @@ def test_rerun_draws_new_seeds_or_keeps_them(raw: Client) -> None:
     assert seeds[0] == seeds[1] != seeds[2]
     changed = raw.post(f"{URL}/{job['id']}/rerun", {"inputs": {"x": 1}}, content_type="application/json")
     error_of(changed, 422, "invalid_inputs")
+
+
+def test_rerun_needs_what_submitting_needs(raw: Client, owner: User, client_for: Any) -> None:
+    job = post(raw, txt2img_graph()).json()
+    runner = Client(headers={"Authorization": f"Bearer {issue(owner, scopes=['read', 'run'])}"})
+    error_of(runner.post(job["urls"]["rerun"], {}, content_type="application/json"), 403, "forbidden")
+    owner.user_permissions.clear()
+    error_of(raw.post(job["urls"]["rerun"], {}, content_type="application/json"), 403, "forbidden")
+    page = client_for(owner).post(f"/generations/{job['id']}/rerun/", follow=True)
+    assert "may not submit whole workflows" in page.content.decode()
+    assert Generation.objects.count() == 1
 
 
 def test_deleting_it_deletes_its_workflow(raw: Client, eager_tasks: None) -> None:
