@@ -8,6 +8,7 @@ from django.urls import reverse
 from generations import events, fitness, queue
 from generations.comfy.graph import node_title
 from generations.models import ComfyServer, Generation, Output, Status
+from generations.models.generation import UPSTREAM
 from generations.models.server import ServerState
 
 
@@ -27,8 +28,10 @@ def state(generation: Generation) -> events.State:
 
 
 def shown_outputs(generation: Generation) -> list[Output]:
-    """What counts as its result. A canceled one has none, whatever had been copied by then."""
-    if generation.status == Status.CANCELED:
+    """What counts as its result. A canceled one has none, whatever had been copied by then; before it was executed,
+    there is none yet.
+    """
+    if generation.status in (Status.CANCELED, Status.QUEUED, *UPSTREAM):
         return []
     return list(generation.outputs.all())
 
