@@ -28,6 +28,7 @@ from generations.models import (
     Webhook,
     WorkflowTemplate,
 )
+from generations.models.asset import file_name
 from generations.models.idempotency import KeyReuseError
 from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 TYPE_PREFIXES = {"image": "image/", "mask": "image/", "video": "video/", "audio": "audio/"}
 RAW_PERMISSION = "generations.submit_raw_workflow"
 TEXT_LENGTH = 4000
-__all__ = ["KeyReuseError"]
 
 
 class NotFinishedError(Exception):
@@ -298,7 +298,7 @@ class Placement:
     def apply(self, asset: Asset) -> None:
         """Write it into a new asset."""
         if self.name:
-            asset.name = self.name[-255:]
+            asset.name = file_name(self.name)
         asset.tags = list(self.tags)
         if self.expires_in is not None:
             asset.expires_at = timezone.now() + timedelta(seconds=self.expires_in)
@@ -365,7 +365,7 @@ def _minted(user: User, digest: str, name: str) -> Asset | None:
         return None
     return Asset(
         user=user,
-        name=name[-255:],
+        name=file_name(name),
         key=source.key,
         thumbnail_key=source.thumbnail_key,
         content_type=source.content_type,
@@ -383,7 +383,7 @@ def asset_from_hash(*, user: User, digest: str, placement: Placement) -> tuple[A
     """
     with transaction.atomic():
         same = Asset.objects.for_user(user).with_bytes(digest).filter(output=None).select_for_update(of=("self",))
-        found = (same.filter(name=placement.name[-255:]) if placement.name else same).order_by("created_at").first()
+        found = (same.filter(name=file_name(placement.name)) if placement.name else same).order_by("created_at").first()
         if found is not None and (not placement.tags or list(placement.tags) == found.tags):
             _keep_longer(found, placement)
             return found, False

@@ -25,6 +25,7 @@ from django.utils.http import content_disposition_header
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from generations.models import Asset
+from generations.models.asset import file_name
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -192,7 +193,7 @@ def keep(spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.
     return Asset(
         id=asset_id or uuid.uuid4(),
         user_id=user_id,
-        name=name[-255:],
+        name=file_name(name),
         key=key,
         thumbnail_key=write_thumbnail(key, spooled),
         content_type=spooled.content_type,

@@ -16,8 +16,6 @@ from generations.api import limits
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
 
-BEARER = "bearer "
-
 
 class ApiKeyAuth(HttpBearer):
     """`Authorization: Bearer csk_…`, with a key that has this scope."""

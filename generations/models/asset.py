@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 ACTIVE_STATUSES = ("queued", "submitted", "running", "storing")
 
 
+def file_name(text: str) -> str:
+    """A name to offer on download: without control characters, which would end a header, and not too long."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()[-255:] or "file"
+
+
 class AssetQuerySet(models.QuerySet["Asset"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         """This user's own files that are still kept: an asset outside this set is a 404, for staff too."""

@@ -83,10 +83,6 @@ class Webhook(models.Model):
 
 
 class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
-    def for_user(self, user: User | AnonymousUser) -> Self:
-        """What was told this user's addresses."""
-        return self.filter(webhook__user=user) if user.is_authenticated else self.none()
-
     def older_than(self, other: WebhookDelivery) -> Self:
         """Those behind it in the log."""
         return self.filter(Q(created_at__lt=other.created_at) | Q(created_at=other.created_at, pk__lt=other.pk))

@@ -151,6 +151,18 @@ def test_what_was_announced_is_checked(api: Client) -> None:
     assert (right.json()["file_path"], right.json()["tags"]) == ("x/y.png", ["a", "b"])
 
 
+@pytest.mark.parametrize(
+    "name", ["a\nb: c\r\n.png", "../../etc/passwd", 'a"b\\c.png', "sch\u00f6n \u202e.png", "\t", "x" * 255]
+)
+def test_whatever_a_file_is_called_it_can_be_downloaded(api: Client, name: str) -> None:
+    file = {"file": SimpleUploadedFile("a.png", png()), "file_path": name}
+    asset = api.post("/api/v2/assets", file).json()
+    response = api.get(f"/api/v2/assets/{asset['id']}/content")
+    assert response.status_code == 200
+    assert response["Content-Disposition"].startswith("attachment")
+    assert asset["file_path"].isprintable()
+
+
 def test_from_hash_makes_assets_of_my_bytes_alone(api: Client, owner: Any, stranger: Any) -> None:
     mine, theirs = make_asset(owner), make_asset(stranger, png())
     assert api.head(f"/api/v2/assets/by-hash/{mine.hash}").status_code == 200

@@ -17,7 +17,7 @@ from accounts.models import Plan, User
 from generations import services, tasks
 from generations.comfy.references import TYPE
 from generations.models import Generation, IdempotencyKey, Status, TemplateVersion
-from generations.models.idempotency import KEPT
+from generations.models.idempotency import KEPT, KeyReuseError
 from generations.relay.submit import build_graph
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
@@ -241,7 +241,7 @@ def test_the_same_key_at_the_same_time_makes_one_job(owner: User) -> None:
             extras = services.Extras(idempotency_key="at once")
             services.submit(user=owner, version=version, inputs={"prompt": "x"}, extras=extras)
             outcomes.append("made")
-        except services.KeyReuseError:
+        except KeyReuseError:
             outcomes.append("refused")
         finally:
             connection.close()
