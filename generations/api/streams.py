@@ -137,6 +137,7 @@ class JobStream:
         is_first = True
         while time.monotonic() - begin < LONGEST_SECONDS and self._sent_bytes < LARGEST_BYTES:
             now = time.monotonic()
+            await self._flush()
             if now >= look_at:
                 pause = await self._look(is_first=is_first)
                 if pause is None:
@@ -145,7 +146,6 @@ class JobStream:
             if now >= heartbeat_at:
                 heartbeat_at = now + HEARTBEAT_SECONDS
                 await self._write(b": still here\n\n")
-            await self._flush()
             message = await _next(inbox, min(look_at, heartbeat_at, self._flush_at()) - time.monotonic())
             if message is None:
                 continue

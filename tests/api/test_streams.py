@@ -146,6 +146,22 @@ def _succeed(generation: Generation) -> None:
     transition(change, pk=generation.pk)
 
 
+async def test_progress_that_came_along_with_the_end_is_told_before_it() -> None:
+    user, generation, secret = await made(status=Status.RUNNING)
+    stream = Stream(generation, secret)
+    await stream.open()
+    assert (await stream.event())[0] == "status"
+    about = {"prompt_id": str(generation.pk)}
+    together = [{"type": "progress", "progress": PROGRESS, **about}, {"type": "status", **about}]
+    done = {"status": Status.SUCCEEDED, "finished_at": timezone.now()}
+    await Generation.objects.filter(pk=generation.pk).aupdate(**done)
+    message = {"type": "generation.events", "events": together}
+    await publisher.channel_layer().group_send(events.user_group(user.pk), message)
+    found = [await stream.event() for _ in range(3)]
+    assert [name for name, _data in found] == ["progress", "status", "end"]
+    await stream.leave()
+
+
 async def test_a_finished_job_ends_the_stream_at_once() -> None:
     _user, generation, secret = await made(status=Status.FAILED)
     stream = Stream(generation, secret)

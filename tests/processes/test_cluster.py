@@ -170,7 +170,9 @@ def test_streams_webhooks_and_the_sdk_work_over_processes(
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_address")
     hook = program.post("webhooks", json={"url": "https://hook.invalid/"}).json()
     with Comfy(api_key=key) as client:
-        job = client.submit(client.workflows.from_json(graph(77)))
+        workflow = client.workflows.from_json(graph(77))
+        workflow.set_input("3", "steps", 40)
+        job = client.submit(workflow)
         kinds = [type(event).__name__ for event in job.events()]
         assert "Progress" in kinds
         assert kinds[-1] == "StatusChange"
