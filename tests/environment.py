@@ -7,6 +7,8 @@ import tempfile
 
 import pytest
 
+from tests.support.waiting import patient
+
 # DATABASE_URL and REDIS_URL of the caller name the servers that some tests use; the suite itself runs on SQLite and
 # in memory, or with TEST_BACKEND=postgres on that PostgreSQL.
 # Under names of our own they also reach the processes of pytest-xdist, which inherit a cleaned environment.
@@ -18,6 +20,8 @@ for _name in list(os.environ):
         "ADMIN_PASSWORD", "DEMO_PASSWORD", "PUBLIC_URL", "PORT", "DEBUG", "SIGNUP_OPEN", "REDIS_URL", "DATABASE_URL",
     }:  # fmt: skip
         del os.environ[_name]
+# pytest-timeout's own variable: a test that hangs ends some time, but not because the machine is busy.
+os.environ.setdefault("PYTEST_TIMEOUT", str(patient(120)))
 os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="comfysaas-tests-")
 if os.environ.get("TEST_BACKEND") == "postgres":

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -79,6 +80,11 @@ class Process:
 
         return eventually(look, seconds=60, what=f"output {pattern!r}")
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     def signal(self, signum: int) -> int:
         """Send a signal and wait for the end; the exit code."""
         self._process.send_signal(signum)
@@ -121,15 +127,52 @@ def answers(url: str) -> bool:
         return False
 
 
+# Verified, because a user with an address that nobody confirmed gets no key. The plan's limits are its defaults.
+MAKE_KEY = """
+from accounts.models import ALL_SCOPES, ApiKey, Plan, User
+from allauth.account.models import EmailAddress
+user = User.objects.filter(email={email!r}).first() or User.objects.create_user({email!r}, {password!r}, **{user!r})
+EmailAddress.objects.update_or_create(user=user, email=user.email, defaults=dict(verified=True, primary=True))
+if {plan!r}:
+    user.plan, _ = Plan.objects.update_or_create(name=user.email, defaults={plan!r})
+    user.save(update_fields=["plan"])
+print(ApiKey.objects.issue(user=user, name="test", scopes={scopes!r} or ALL_SCOPES, **{key!r})[1])
+"""
+PASSWORD = "the password of a test"
+
+
 class Standalone:
     """`manage.py standalone` on a port of its own."""
 
     def __init__(self, data_dir: Path, **env: str) -> None:
+        self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = {"DATA_DIR": str(data_dir), "PORT": str(self.port), **env}
         self.process = Process("manage.py", "standalone", env=self.env)
         self.process.said(r"ready at")
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server; the simulator and what it starts are its children."""
+        return self.process.pid
+
+    def make_key(
+        self,
+        email: str,
+        *,
+        scopes: tuple[str, ...] = (),
+        plan: dict[str, Any] | None = None,
+        user: dict[str, Any] | None = None,
+        **key: Any,
+    ) -> str:
+        """A new API key of this user, who is made (password: `PASSWORD`) unless there is one.
+
+        `scopes`: all unless given. `plan`, `user` and `key` are fields of the rows, such as
+        `plan={"requests_per_minute": 5}`, `user={"is_staff": True}` or `requests_per_minute=5`.
+        """
+        code = MAKE_KEY.format(email=email, password=PASSWORD, scopes=scopes, plan=plan or {}, user=user or {}, key=key)
+        return self.manage("shell", "--verbosity", "0", "-c", code)
 
     def manage(self, *command: str) -> str:
         """The output of another management command on the same data."""
