@@ -56,7 +56,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for field, sentences in invalid.errors.items():
             form.add_error(field if field in form.fields else None, sentences)
         return None
-    except (services.CannotRunError, QueueFullError) as refusal:
+    except (services.CannotRunError, services.NotAllowedError, QueueFullError) as refusal:
         form.add_error(None, str(refusal))
         return None
 

@@ -51,6 +51,16 @@ class CannotRunError(Exception):
     """No server has what this needs; `str()` says what is missing."""
 
 
+class NotAllowedError(Exception):
+    """This user may not run this template, or not any more; `str()` says so."""
+
+    def __init__(self, version: TemplateVersion) -> None:
+        super().__init__(
+            f"You cannot run “{version.title}” any more: it was withdrawn, or it is for other groups now. "
+            "Choose another template, or ask the operator for access."
+        )
+
+
 class InvalidUploadError(Exception):
     """The uploaded file cannot be used; `str()` says why."""
 
@@ -130,9 +140,8 @@ def submit(
 ) -> Generation:
     """A durable, queued generation.
 
-    InvalidInputs names every field that is wrong; CannotRunError: no server has its nodes or models;
-    queue.QueueFullError: the user's plan lets no more wait; KeyReuseError. The caller has made sure that the user may
-    see the template.
+    NotAllowedError: the user may not run this version; InvalidInputs names every field that is wrong; CannotRunError:
+    no server has its nodes or models; queue.QueueFullError: the user's plan lets no more wait; KeyReuseError.
     """
     return submit_variations(user=user, version=version, inputs=inputs, count=1, extras=extras)[0]
 
@@ -144,6 +153,8 @@ def submit_variations(
 
     Errors as of `submit`; InvalidInputs also for several of a template that has no seed: they would be all alike.
     """
+    if not version.may_be_run_by(user):
+        raise NotAllowedError(version)
     IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)

@@ -193,6 +193,11 @@ def _cannot_run(request: HttpRequest, error: CannotRunError) -> HttpResponse:
     return envelope(request, 409, "template_unavailable", str(error))
 
 
+@api.exception_handler(services.NotAllowedError)
+def _not_allowed(request: HttpRequest, error: services.NotAllowedError) -> HttpResponse:
+    return envelope(request, 403, "template_not_allowed", str(error))
+
+
 @api.exception_handler(GraphError)
 def _invalid_workflow(request: HttpRequest, error: GraphError) -> HttpResponse:
     problems = error.problems if isinstance(error, ConversionError) else []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 RAW_TITLE = "Own workflow"
+STUDIO_PERMISSION = "generations.change_workflowtemplate"
 TIME_LIMIT_SECONDS = 3600
 MEAN_SECONDS = 10.0
 
@@ -232,6 +233,20 @@ class TemplateVersion(models.Model):
             required_choices=sorted(set(constant_texts(graph))),
             created_by=created_by,
         )
+
+    def may_be_run_by(self, user: User) -> bool:
+        """Whether this user may run it now: whatever runs a template asks this.
+
+        Users run what was published once, while its template is published and visible to them; so a rerun of an older
+        version works for as long as there is a current one. Whoever makes templates also tries those versions that
+        nobody else has seen yet.
+        """
+        if user.is_staff and user.has_perm(STUDIO_PERMISSION):
+            return True
+        visible = WorkflowTemplate.objects.visible_to(user).filter(
+            versions__pk=self.pk, versions__published_at__isnull=False
+        )
+        return visible.exists()
 
     @property
     def title(self) -> str:

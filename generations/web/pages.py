@@ -207,6 +207,7 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         services.CannotRunError,
         services.InvalidWorkflowError,
         services.MissingAssetError,
+        services.NotAllowedError,
         services.RawNotAllowedError,
         QueueFullError,
     ) as refusal:
