@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import filetype
 from asgiref.sync import sync_to_async
@@ -24,6 +24,7 @@ from django.core.files.storage import default_storage, storages
 from django.utils.http import content_disposition_header
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from generations.comfy.containers import HEAD_BYTES, demuxer_of, opened
 from generations.models import Asset
 from generations.models.asset import file_name
 
@@ -213,12 +214,11 @@ def _poster(spooled: Spooled) -> Image.Image | None:
             image.draft("RGB", THUMBNAIL_PIXELS)
             upright = ImageOps.exif_transpose(image)
             return upright.convert("RGBA" if "A" in upright.getbands() else "RGB")
-    if spooled.content_type.startswith("video/"):
-        import av  # slow to load, and only workers that meet a video need it
-
-        with av.open(spooled.file, mode="r") as container:
+    demuxer = demuxer_of(spooled.file.read(HEAD_BYTES))
+    if spooled.content_type.startswith("video/") and demuxer is not None:
+        with opened(cast("BinaryIO", spooled.file), demuxer) as container:
             for frame in container.decode(video=0):
-                return _picture(frame) if frame.width * frame.height <= MAX_IMAGE_PIXELS else None
+                return _picture(frame)
     return None
 
 

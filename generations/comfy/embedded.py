@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
+from generations.comfy.containers import HEAD_BYTES, demuxer_of, opened
 from generations.comfy.errors import ProtocolError
 from generations.comfy.wire import decode
 
@@ -46,7 +47,7 @@ class NoWorkflowError(ValueError):
 def read_embedded(file: BinaryIO) -> Embedded:
     """What the file carries, by its bytes alone. NoWorkflowError for anything else, damaged files included."""
     file.seek(0)
-    head = file.read(64)
+    head = file.read(HEAD_BYTES)
     kind, texts = _reader(head, file)
     file.seek(0)
     try:
@@ -80,7 +81,7 @@ def _reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
         return "a PNG", _png_texts(file)
     if is_picture:
         return "a picture", _exif_texts(file)
-    if (stream := _stream_format(head)) is not None:
+    if (stream := demuxer_of(head)) is not None:
         kind = next(kind for kind, formats in _STREAM_FORMATS.items() if stream in formats)
         return kind, _stream_texts(file, stream)
     return _other_reader(head, file)
@@ -94,17 +95,6 @@ def _other_reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<svg", b"<?xml")):
         return "an SVG", _svg_texts(file)
     return "", iter(())
-
-
-def _stream_format(head: bytes) -> str | None:
-    """The demuxer for a video or sound: named, because a library that guesses follows playlists to other files."""
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return "mov"
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return "wav"
-    is_mp3 = head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
-    starts = {b"\x1a\x45\xdf\xa3": "matroska", b"fLaC": "flac", b"OggS": "ogg"}
-    return starts.get(head[:4]) or ("mp3" if is_mp3 else None)
 
 
 def _parsed(texts: Texts) -> Iterator[tuple[str, object]]:
@@ -185,9 +175,7 @@ def _exif_text(value: object) -> str:
 
 
 def _stream_texts(file: BinaryIO, stream_format: str) -> Texts:
-    import av  # slow to load, and only needed for these
-
-    with av.open(file, mode="r", format=stream_format, metadata_errors="replace") as container:
+    with opened(file, stream_format) as container:
         tags = [container.metadata, *(stream.metadata for stream in container.streams)]
     for each in tags:
         for key, text in each.items():
