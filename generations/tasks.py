@@ -237,8 +237,11 @@ def _run_anew(generation: Generation, error: NotFound) -> None:
 
 
 def _forget_upstream(generation: Generation) -> None:
-    """ComfyUI keeps histories in memory: ours is no longer needed. Failing to tell it does no harm."""
-    if generation.server is None:
+    """Delete it from ComfyUI's history, which lies in memory, unless its admin wants to look at it there.
+
+    Failing to do so does no harm.
+    """
+    if generation.server is None or generation.server.is_history_kept:
         return
     try:
         clients.of(generation.server).delete_history(str(generation.prompt_id))

@@ -12,6 +12,7 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminImageFieldWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
 )
 
 from generations.models import WorkflowTemplate
@@ -42,13 +43,19 @@ class CoverWidget(UnfoldAdminImageFieldWidget):  # type: ignore[misc]  # unfold 
 
 
 class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
-    """How a template presents itself, and to whom."""
+    """How a template presents itself, and to whom: `groups` alone says so."""
 
     tags = forms.CharField(
         required=False,
         max_length=300,
         widget=UnfoldAdminTextInputWidget(),
         help_text="Words to sort by, separated by commas.",
+    )
+    is_opened = forms.BooleanField(
+        required=False,
+        label="Show it to everyone",
+        widget=UnfoldBooleanWidget(),
+        help_text="The groups that could see it were deleted, so only staff can. Choose groups, or tick this.",
     )
 
     class Meta:
@@ -60,8 +67,8 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             "cover",
             "category",
             "tags",
-            "visibility",
             "groups",
+            "is_opened",
             "position",
             "credits_cost",
             "time_limit_seconds",
@@ -106,8 +113,11 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
         return cover
 
     def clean(self) -> dict[str, Any]:
-        """Groups, where they decide."""
+        """Ticked groups restrict it to them; a template that lost its groups is never opened by accident."""
         data: dict[str, Any] = super().clean() or {}
-        if data.get("visibility") == Visibility.GROUPS and not data.get("groups"):
-            self.add_error("groups", "Choose at least one group, or let everyone see it.")
+        if "groups" not in self.fields:
+            return data
+        if self.instance.is_orphaned and not data.get("groups") and not data.get("is_opened"):
+            self.add_error("groups", "Choose at least one group, or show it to everyone.")
+        self.instance.visibility = Visibility.GROUPS if data.get("groups") else Visibility.EVERYONE
         return data

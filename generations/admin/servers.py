@@ -35,7 +35,10 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
 
     class Meta:
         model = ComfyServer
-        fields = ("name", "url", "auth_header_name", "auth_header_value", "slots", "is_enabled", "is_draining")
+        fields = (
+            "name", "url", "auth_header_name", "auth_header_value", "slots", "is_enabled", "is_draining",
+            "is_history_kept",
+        )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
         """Keep, replace or remove the header."""
@@ -61,7 +64,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     actions = ("check_now",)
     change_form_outer_before_template = "admin/buttons.html"
     fieldsets = (
-        (None, {"fields": ("name", "url", "slots", "is_enabled", "is_draining")}),
+        (None, {"fields": ("name", "url", "slots", "is_enabled", "is_draining", "is_history_kept")}),
         ("Access", {"fields": ("auth_header_name", "auth_header_value", "clear_auth_header")}),
         ("State", {"fields": readonly_fields}),
     )

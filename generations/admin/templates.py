@@ -39,6 +39,11 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     fields = TemplateForm.Meta.fields
     change_form_outer_after_template = "admin/generations/versions.html"
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The way out for a template that lost its groups is there for those alone."""
+        is_offered = obj is not None and self.has_change_permission(request, obj) and obj.is_orphaned
+        return [name for name in self.fields if name != "is_opened" or is_offered]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowTemplate]:
         """Without the graphs, which may be large."""
         rows = super().get_queryset(request).defer("published_version__graph")

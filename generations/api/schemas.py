@@ -386,6 +386,7 @@ class ServerOut(Schema):
     slots: int
     is_enabled: bool
     is_draining: bool
+    is_history_kept: bool
     state: str
     state_message: str
     is_online: bool
@@ -404,6 +405,7 @@ class ServerRequest(Schema):
     slots: Annotated[int, Field(ge=1, le=100)] = 2
     is_enabled: bool = True
     is_draining: bool = False
+    is_history_kept: bool = False
     auth_header_name: Annotated[str, StringConstraints(max_length=80)] = ""
     auth_header_value: Annotated[str, StringConstraints(max_length=2000)] = ""
 
@@ -418,6 +420,7 @@ class ServerChange(Schema):
     slots: Annotated[int, Field(ge=1, le=100)] | None = None
     is_enabled: bool | None = None
     is_draining: bool | None = None
+    is_history_kept: bool | None = None
     auth_header_name: Annotated[str, StringConstraints(max_length=80)] | None = None
     auth_header_value: Annotated[str, StringConstraints(max_length=2000)] | None = None
 

@@ -141,6 +141,7 @@ def _describe(server: ComfyServer) -> ServerOut:
         slots=server.slots,
         is_enabled=server.is_enabled,
         is_draining=server.is_draining,
+        is_history_kept=server.is_history_kept,
         state=server.state,
         state_message=server.state_message,
         is_online=server.is_online,

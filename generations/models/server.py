@@ -14,6 +14,7 @@ from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
 LEASE_SECONDS = 10
+SEEN_SECONDS = 10  # how exact "seen at" is: relays ask busy servers every second
 
 
 def validate_server_url(value: str) -> None:
@@ -73,6 +74,12 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
             state=ServerState.ONLINE, state_message="", comfyui_version=version[:40], seen_at=timezone.now()
         )
 
+    def saw_answer(self, server_id: int) -> int:
+        """The server answered once more. 0 when that was noted less than SEEN_SECONDS ago."""
+        now = timezone.now()
+        is_old = Q(seen_at=None) | Q(seen_at__lt=now - timedelta(seconds=SEEN_SECONDS))
+        return self.filter(is_old, pk=server_id).update(seen_at=now)
+
     def saw_wedged(self, server_id: int, *, message: str) -> int:
         """The server answers, but nothing that it is given runs."""
         return self.filter(pk=server_id).update(state=ServerState.WEDGED, state_message=message[:500])
@@ -115,6 +122,12 @@ class ComfyServer(models.Model):
     )
     is_draining = models.BooleanField(
         default=False, help_text="Give it nothing new, but let it finish what it has: before maintenance."
+    )
+    is_history_kept = models.BooleanField(
+        "keep history",
+        default=False,
+        db_default=False,
+        help_text="Leave finished jobs in ComfyUI's history. Off: each is deleted there once its results are stored.",
     )
     state = models.CharField(max_length=16, choices=ServerState, default=ServerState.UNKNOWN, editable=False)
     state_message = models.CharField(max_length=500, blank=True, editable=False)

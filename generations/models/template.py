@@ -84,7 +84,12 @@ class WorkflowTemplate(models.Model):
     category = models.CharField(max_length=60, blank=True, help_text="Heading in the gallery, such as Portraits.")
     tags = models.JSONField(default=list, blank=True, help_text='A list of words, such as ["portrait", "fast"].')
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.EVERYONE)
-    groups = models.ManyToManyField(Group, blank=True, help_text="Who sees it, when not everyone does.")
+    groups = models.ManyToManyField(
+        Group,
+        blank=True,
+        verbose_name="who sees it",
+        help_text="Only members of the ticked groups see it. Tick none, and everyone who is signed in does.",
+    )
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
     credits_cost = models.PositiveIntegerField(default=1, help_text="Credits that one run costs.")
     time_limit_seconds = models.PositiveIntegerField(
@@ -120,6 +125,11 @@ class WorkflowTemplate(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def is_orphaned(self) -> bool:
+        """True when it is for groups and none of them is left, so that only staff sees it."""
+        return self.pk is not None and self.visibility == Visibility.GROUPS and not self.groups.exists()
 
     def add_version(
         self,

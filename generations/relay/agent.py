@@ -460,6 +460,7 @@ class ServerAgent:
 
     def _compare(self, rows: dict[str, Generation]) -> None:
         found, state = self._upstream.look(rows)
+        ComfyServer.objects.saw_answer(self.server.pk)
         missed = []
         for prompt_id, sighting in found.items():
             row = rows[prompt_id]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from channels.layers import get_channel_layer
+from django.utils import timezone
 from PIL import Image
 
 from generations import events, services, storage
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.publisher import sender
+from generations.relay import agent as agent_module
 from generations.relay.supervisor import Supervisor
 from tests.generations.conftest import running_relay
 from tests.support.factories import (
@@ -63,6 +66,24 @@ def test_the_upstream_history_entry_is_removed_once_everything_is_stored(
 ) -> None:
     generation = reaches(submit(), Status.SUCCEEDED)
     eventually(lambda: not simulator.simulator.queue.history(str(generation.pk)))
+
+
+def test_seen_at_is_renewed_while_the_server_answers(
+    simulator: RunningSimulator, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.05)
+    ComfyServer.objects.create(name="one", url=simulator.url)
+    long_ago = timezone.now() - timedelta(days=1)
+    with running_relay():
+        eventually(lambda: ComfyServer.objects.filter(state="online").exists(), what="connecting")
+        ComfyServer.objects.update(seen_at=long_ago)
+        eventually(lambda: not ComfyServer.objects.filter(seen_at=long_ago).exists(), what="an answer that is noted")
+
+
+def test_an_answer_is_noted_at_most_every_few_seconds(db: None) -> None:
+    server = make_server()
+    assert ComfyServer.objects.saw_answer(server.pk) == 1
+    assert ComfyServer.objects.saw_answer(server.pk) == 0
 
 
 def test_watchers_hear_the_whole_story_in_order(relay: Supervisor, reaches: Reaches) -> None:

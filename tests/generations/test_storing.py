@@ -14,6 +14,7 @@ import pytest
 from django.utils import timezone
 
 from generations import storage, tasks
+from generations.comfy.client import ComfyClient
 from generations.models import Asset, ComfyServer, Generation, Status
 from tests.support.factories import make_asset, make_generation, make_server, make_user
 from tests.support.simulator import RunningSimulator
@@ -228,3 +229,14 @@ def test_files_that_belong_to_nothing_are_deleted_after_a_day(
     assert tasks.tidy_storage() == 2
     files = {str(path.relative_to(media_root)) for path in media_root.rglob("*") if path.is_file()}
     assert files == {fresh, *keys}
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_finished_jobs_stay_in_comfyuis_history_where_its_admin_wants_them(
+    generation: Generation, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    deleted: list[str] = []
+    monkeypatch.setattr(ComfyClient, "delete_history", lambda _client, prompt_id: deleted.append(prompt_id))
+    ComfyServer.objects.update(is_history_kept=is_kept)
+    assert run(generation).status == Status.SUCCEEDED
+    assert deleted == ([] if is_kept else [str(generation.prompt_id)])

@@ -129,9 +129,16 @@ def test_a_server_is_drained_in_the_admin(admin: Client) -> None:
     assert server.is_draining
 
 
+def test_keeping_its_history_is_a_setting_of_a_server(admin: Client) -> None:
+    server = make_server()
+    assert change(admin, server, is_history_kept="on").status_code == 302
+    assert server.is_history_kept
+
+
 def test_asking_a_stuck_server_does_not_make_it_well(admin: Client, simulator: RunningSimulator) -> None:
     server = make_server(url=simulator.url, state="wedged", state_message="Restart it.")
     response = admin.post(f"{LIST}{server.pk}/check/", follow=True)
     assert "it is stuck" in response.content.decode()
     server.refresh_from_db()
     assert server.state == "wedged"
+    assert server.seen_at is not None

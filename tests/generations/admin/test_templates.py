@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from PIL import Image
 
+from accounts.models import User
 from generations.models import WorkflowTemplate
 from tests.support.factories import make_template, txt2img_graph
 
@@ -25,7 +26,7 @@ def picture(picture_format: str = "PNG") -> bytes:
 
 
 def change(admin: Client, template: WorkflowTemplate, **fields: Any) -> Any:
-    data = {"title": template.title, "slug": template.slug, "visibility": "everyone", "position": 0, **fields}
+    data = {"title": template.title, "slug": template.slug, "position": 0, **fields}
     return admin.post(f"{LIST}{template.pk}/change/", data)
 
 
@@ -112,12 +113,33 @@ def test_cover_must_be_a_picture_that_browsers_show(admin: Client, content: byte
     assert list(page.context["adminform"].form.errors) == ["cover"]
 
 
-def test_template_for_groups_needs_one(admin: Client) -> None:
-    template = make_template()
-    page = change(admin, template, visibility="groups")
+def test_ticked_groups_are_the_only_ones_who_see_it(admin: Client, owner: User, stranger: User) -> None:
+    template, group = make_template(), Group.objects.create(name="VIP")
+    owner.groups.add(group)
+    assert "visibility" not in admin.get(f"{LIST}{template.pk}/change/").context["adminform"].form.fields
+    assert change(admin, template, groups=[group.pk]).status_code == 302
+    assert WorkflowTemplate.objects.visible_to(owner).exists()
+    assert not WorkflowTemplate.objects.visible_to(stranger).exists()
+    assert change(admin, template).status_code == 302
+    assert WorkflowTemplate.objects.visible_to(stranger).exists()
+
+
+def test_template_whose_groups_were_deleted_is_opened_on_purpose_only(admin: Client, stranger: User) -> None:
+    template, group = make_template(), Group.objects.create(name="VIP")
+    assert "is_opened" not in admin.get(f"{LIST}{template.pk}/change/").content.decode()
+    change(admin, template, groups=[group.pk])
+    group.delete()
+    assert "is_opened" in admin.get(f"{LIST}{template.pk}/change/").content.decode()
+    page = change(admin, template, title="Another title")
     assert list(page.context["adminform"].form.errors) == ["groups"]
-    group = Group.objects.create(name="VIP")
-    assert change(admin, template, visibility="groups", groups=[group.pk]).status_code == 302
+    assert not WorkflowTemplate.objects.visible_to(stranger).exists()
+    assert change(admin, template, is_opened="on").status_code == 302
+    assert WorkflowTemplate.objects.visible_to(stranger).exists()
+
+
+def test_template_that_lost_its_groups_can_be_looked_at(helper: Any) -> None:
+    template = make_template(visibility="groups")
+    assert helper("view_workflowtemplate").get(f"{LIST}{template.pk}/change/").status_code == 200
 
 
 def test_tags_are_words_with_commas(admin: Client) -> None:
