@@ -2,7 +2,7 @@
 
 Output nodes return `{key: [item, …]}` with free keys and free items; nothing of it is dropped here except
 flags that only describe their neighbours. Sources: comfy_api/latest/_ui.py, nodes.py and comfy_extras of
-ComfyUI.
+ComfyUI; VHS_VideoCombine of VideoHelperSuite.
 """
 
 import re
@@ -16,6 +16,9 @@ from generations.comfy.wire import sanitise
 __all__ = ["FileRef", "Kind", "OutputItem", "collect", "sanitise"]
 
 Kind: TypeAlias = Literal["image", "video", "audio", "latent", "file", "text", "data"]
+
+MAX_VALUES = 100  # texts and values of one node's list that are outputs of their own; more become one
+_FLAGS = frozenset({"animated", "unfinished_batch"})
 
 _MEDIA: tuple[Kind, ...] = ("image", "video", "audio")
 _EXTENSIONS: dict[Kind, frozenset[str]] = {
@@ -76,13 +79,14 @@ class OutputItem:
 def collect(outputs: Mapping[str, object]) -> list[OutputItem]:
     """The items of a history entry's `outputs` (node id -> result), ordered by node, key and position.
 
-    Lists of lists are flattened; nulls carry nothing and are left out, as are `animated` flags.
+    Lists of lists are flattened; nulls carry nothing and are left out, as are flags (`animated`). Of a list with more
+    than MAX_VALUES texts and values, these become one item of kind data, a list; its files stay as they are.
     """
     return [
         _item(node_id, key, index, item)
         for node_id in sorted(outputs, key=_natural)
         for key, value in _sections(outputs[node_id])
-        for index, item in enumerate(map(sanitise, _flatten(value)))
+        for index, item in enumerate(_gathered([sanitise(each) for each in _flatten(_rejoined(value))]))
         if item is not None
     ]
 
@@ -94,7 +98,27 @@ def _sections(result: object) -> list[tuple[str, object]]:
 
 
 def _is_flag(key: object, value: object) -> bool:
-    return key == "animated" and all(isinstance(item, bool) for item in _flatten(value))
+    return key in _FLAGS and all(isinstance(item, bool) for item in _flatten(value))
+
+
+def _rejoined(value: object) -> object:
+    """A text whose node forgot the list around it: ComfyUI merges results by iterating over them, so the text arrives
+    as its characters (execution.py, get_output_from_returns).
+
+    A list that really consisted of single characters looks the same. Such a list is rare, and joining it keeps every
+    character, whereas splitting makes any text unreadable.
+    """
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(item, str) and len(item) == 1 for item in value):
+        return "".join(value)
+    return value
+
+
+def _gathered(items: list[object]) -> list[object]:
+    """The same items; too many texts and values become one list behind the files."""
+    values = [item for item in items if item is not None and not _is_file(item)]
+    if len(values) <= MAX_VALUES:
+        return items
+    return [*(item for item in items if _is_file(item)), values]
 
 
 def _flatten(value: object) -> Iterator[object]:
@@ -111,12 +135,16 @@ def _flatten(value: object) -> Iterator[object]:
 
 
 def _item(node_id: str, key: str, index: int, value: object) -> OutputItem:
-    if isinstance(value, dict) and isinstance(value.get("filename"), str) and value["filename"]:
+    if isinstance(value, dict) and _is_file(value):
         return _file_item(node_id, key, index, value)
     # Preview3D puts the name of a model file under "result": it is a reference, not a text to show.
     if isinstance(value, str) and key != "result":
         return OutputItem("text", node_id, key, index, value=value)
     return OutputItem("data", node_id, key, index, value=value)
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("filename"), str) and bool(value["filename"])
 
 
 def _file_item(node_id: str, key: str, index: int, value: dict[str, object]) -> OutputItem:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generations.comfy.outputs import FileRef, collect, sanitise
+from generations.comfy.outputs import MAX_VALUES, FileRef, collect, sanitise
 from tests.comfy.recorded import recording
 
 
@@ -95,6 +95,34 @@ def test_nothing_is_dropped_whatever_its_key() -> None:
 def test_animated_is_dropped_only_as_a_flag() -> None:
     assert collect({"1": {"animated": [True, False]}}) == []
     assert [item.kind for item in collect({"1": {"animated": [file("a.webp")]}})] == ["image"]
+
+
+@pytest.mark.parametrize("text", ["The mood of this picture is calm. " * 120, "größe 🎨 x", "ok", "42"])
+def test_a_text_that_arrives_as_its_characters_is_one_text(text: str) -> None:
+    flattened = list(text)  # as ComfyUI does to a node that returns {"text": text}
+    assert [(item.kind, item.index, item.value) for item in collect({"2": {"text": flattened}})] == [("text", 0, text)]
+
+
+@pytest.mark.parametrize("texts", [["x"], ["a", "words"], ["ab", "cd"], ["a", 1], [["a"], ["b"]]])
+def test_other_lists_of_texts_stay_lists(texts: list[Any]) -> None:
+    assert len(collect({"2": {"text": texts}})) == len(texts)
+
+
+def test_the_name_of_a_model_file_is_rejoined_too_and_stays_data() -> None:
+    assert [(item.kind, item.value) for item in collect({"2": {"result": list("mesh.glb")}})] == [("data", "mesh.glb")]
+
+
+def test_too_many_texts_and_values_become_one_list_and_nothing_is_lost() -> None:
+    values: list[Any] = [f"line {number}" for number in range(MAX_VALUES + 1)]
+    items = collect({"2": {"text": [file("a.png"), *values, file("b.png"), None]}})
+    assert [(item.kind, item.index) for item in items] == [("image", 0), ("image", 1), ("data", 2)]
+    assert items[2].value == values
+    assert len(collect({"2": {"text": values[:MAX_VALUES]}})) == MAX_VALUES
+
+
+@pytest.mark.parametrize("key", ["animated", "unfinished_batch"])
+def test_flags_that_describe_their_neighbours_are_no_outputs(key: str) -> None:
+    assert collect({"1": {key: [True]}}) == []
 
 
 def test_a_null_result_is_no_output() -> None:
