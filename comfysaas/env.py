@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -73,6 +73,11 @@ class Env(BaseSettings):
         None, description="S3 credentials. Default: boto3's own search (instance role, files)."
     )
     s3_secret_access_key: SecretStr | None = Field(None, description="See S3_ACCESS_KEY_ID.")
+    s3_checksums: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether uploads to S3 carry checksums. `auto`: until the server refuses them. Without them, "
+        "each upload is read back and compared.",
+    )
     signed_url_seconds: int = Field(900, ge=30, description="How long a link to a result works, in seconds.")
 
     # -- ComfyUI

@@ -231,6 +231,7 @@ if S3_BUCKET:
         "file_overwrite": True,
         "signature_version": "s3v4",
         "addressing_style": "path" if ENV.s3_endpoint_url else None,
+        "checksums": ENV.s3_checksums,
     }
     _MEDIA_STORAGE = {"BACKEND": "generations.backends.BucketStorage", "OPTIONS": _S3_OPTIONS}
     # Signs links for browsers, which may reach the S3 server under another address than we do.

@@ -136,20 +136,33 @@ def write(key: str, spooled: Spooled) -> None:
 
     DamagedCopyError when the storage then holds something else.
     """
+    _put(key, spooled)
+    try:
+        _verify(key, spooled)
+    except DamagedCopyError as error:
+        # Some servers keep the frame around an upload with a checksum (aws-chunked) as if it were part of the file.
+        backend: Any = default_storage
+        if not is_remote() or not backend.do_without_checksums(str(error)):
+            raise
+        _put(key, spooled)
+        _verify(key, spooled)
+
+
+def _put(key: str, spooled: Spooled) -> None:
     spooled.file.seek(0)
     content: File[bytes] = File(spooled.file, name=key)
     content.content_type = spooled.content_type  # type: ignore[attr-defined]  # django-storages reads it
     _save_exactly(key, content)
-    _verify(key, spooled)
 
 
 def _verify(key: str, spooled: Spooled) -> None:
-    """Compare length, and on disk the hash. S3 has checked the bytes as they came in (see `BucketStorage`)."""
+    """Compare the length, and the hash unless the server has checked the bytes as they came in (`BucketStorage`)."""
     size = default_storage.size(key)
     if size != spooled.size_bytes:
         msg = f"The storage holds {size} bytes under {key} where {spooled.size_bytes} were written"
         raise DamagedCopyError(msg)
-    if not is_remote() and _stored_hash(key) != spooled.hash:
+    backend: Any = default_storage
+    if not backend.checks_uploads and _stored_hash(key) != spooled.hash:
         msg = f"The storage holds other bytes under {key} than were written"
         raise DamagedCopyError(msg)
 
