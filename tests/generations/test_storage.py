@@ -144,8 +144,12 @@ def test_what_s3_holds_is_verified_and_left_overs_are_removed(settings: Any) -> 
 
 
 REFUSALS: list[Answer | None] = [
-    (400, "InvalidArgument"), (501, "NotImplemented"), (403, "SignatureDoesNotMatch"), (411, "MissingContentLength"), None,
-]  # fmt: skip
+    (400, "InvalidArgument"),
+    (501, "NotImplemented"),
+    (403, "SignatureDoesNotMatch"),
+    (411, "MissingContentLength"),
+    None,
+]
 
 
 @pytest.fixture
