@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser, BaseUserManager
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.dispatch import Signal
 from django.utils import timezone
@@ -115,6 +115,11 @@ class User(AbstractUser):
     def __str__(self) -> str:
         return self.email
 
+    def lock(self) -> None:
+        """Until the transaction ends, nobody else counts or adds what this user may have only so many of."""
+        # Without the key: rows that merely refer to this user go on being written.
+        User.objects.select_for_update(no_key=True).filter(pk=self.pk).first()
+
     @property
     def limits(self) -> Plan:
         """The plan, or the usual one."""
@@ -143,6 +148,10 @@ class TooManyKeysError(Exception):
     """This user has MAX_KEYS keys that work."""
 
 
+class BeyondKeyError(Exception):
+    """A key was to make one that could do more than itself; `str()` says what."""
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> ApiKeyQuerySet:
         """Keys that are neither revoked nor expired, of users who may still sign in."""
@@ -164,21 +173,31 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         scopes: Iterable[str] = ALL_SCOPES,
         expires_at: datetime | None = None,
         requests_per_minute: int = 0,
+        by: ApiKey | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError."""
-        if self.filter(user=user).usable().count() >= MAX_KEYS:
-            raise TooManyKeysError
+        """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError.
+
+        `by`: the key that asks for it; BeyondKeyError. The new key never outlives that one.
+        """
+        chosen = set(scopes)
+        if by is not None:
+            by.check_heir(chosen)
+            expires_at = min((each for each in (expires_at, by.expires_at) if each), default=None)
         prefix = secrets.token_hex(6)
         secret = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
-        key = self.create(
-            user=user,
-            name=name,
-            prefix=prefix,
-            secret_hash=_hash(secret),
-            scopes=[scope for scope in ALL_SCOPES if scope in set(scopes)],
-            expires_at=expires_at,
-            requests_per_minute=requests_per_minute,
-        )
+        with transaction.atomic():
+            user.lock()
+            if self.filter(user=user).usable().count() >= MAX_KEYS:
+                raise TooManyKeysError
+            key = self.create(
+                user=user,
+                name=name,
+                prefix=prefix,
+                secret_hash=_hash(secret),
+                scopes=[scope for scope in ALL_SCOPES if scope in chosen],
+                expires_at=expires_at,
+                requests_per_minute=requests_per_minute,
+            )
         return key, secret
 
     def revoke(self) -> int:
@@ -232,6 +251,16 @@ class ApiKey(models.Model):
     def hint(self) -> str:
         """What of it may be shown, to tell it from others."""
         return f"{KEY_PREFIX}{self.prefix}_…"
+
+    def check_heir(self, scopes: set[str]) -> None:
+        """BeyondKeyError when this key must not make one with these scopes."""
+        if self.requests_per_minute:
+            # However small their limits, enough keys add up to more than this one has.
+            msg = "A key with a request limit of its own cannot make keys: use one without, or your account's page."
+            raise BeyondKeyError(msg)
+        if beyond := scopes - set(self.scopes):
+            msg = f"A key cannot give what it lacks: {', '.join(sorted(beyond))}."
+            raise BeyondKeyError(msg)
 
     @property
     def is_expired(self) -> bool:

@@ -76,12 +76,13 @@ def save(webhook: Webhook) -> None:
     TooManyWebhooksError. What is switched on again gets a fresh start.
     """
     outbound.check_url(webhook.url)
-    is_new = webhook._state.adding
-    if is_new and Webhook.objects.filter(user=webhook.user).count() >= MAX_WEBHOOKS:
-        raise TooManyWebhooksError
     if webhook.is_enabled:
         webhook.disabled_reason, webhook.failing_since = "", None
-    webhook.save()
+    with transaction.atomic():
+        webhook.user.lock()
+        if webhook._state.adding and Webhook.objects.filter(user=webhook.user).count() >= MAX_WEBHOOKS:
+            raise TooManyWebhooksError
+        webhook.save()
 
 
 def _note(

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from accounts.models import MAX_KEYS, Scope, TooManyKeysError
+from accounts.models import MAX_KEYS, BeyondKeyError, Scope, TooManyKeysError
 from comfysaas import __version__
 from comfysaas.outbound import RefusedAddressError
 from generations import services
@@ -222,8 +222,9 @@ def _missing_asset(request: HttpRequest, error: services.MissingAssetError) -> H
     return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
 
 
+@api.exception_handler(BeyondKeyError)
 @api.exception_handler(services.RawNotAllowedError)
-def _raw_not_allowed(request: HttpRequest, error: services.RawNotAllowedError) -> HttpResponse:
+def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
     return envelope(request, 403, "forbidden", str(error))
 
 

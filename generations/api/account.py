@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Path, Query, Router
 from ninja import Status as Answer
-from ninja.errors import HttpError
 
 from accounts.models import ApiKey, Scope
 from generations.api.auth import caller, key_of
@@ -119,20 +118,18 @@ def list_keys(request: HttpRequest) -> KeyList:
     errors=(409, 422),
 )
 def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
-    """Its `secret` is in this answer and nowhere else. A key makes only keys that may do no more than itself."""
-    own = key_of(request)
-    beyond = set(payload.scopes) - set(own.scopes) if own else set()
-    if beyond:
-        raise HttpError(403, f"A key cannot give what it lacks: {', '.join(sorted(beyond))}.")
+    """Its `secret` is in this answer and nowhere else.
+
+    A key makes only keys that may do no more than itself and expire no later; one with a limit of its own makes none.
+    """
     expires_at = timezone.now() + timedelta(days=payload.expires_in_days) if payload.expires_in_days else None
-    if own and own.expires_at and (expires_at is None or expires_at > own.expires_at):
-        expires_at = own.expires_at
     key, secret = ApiKey.objects.issue(
         user=caller(request),
         name=payload.name,
         scopes=payload.scopes,
         expires_at=expires_at,
         requests_per_minute=payload.requests_per_minute,
+        by=key_of(request),
     )
     return Answer(201, NewKey(**describe_key(key).model_dump(), secret=secret))
 
