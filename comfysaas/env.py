@@ -10,7 +10,7 @@ import secrets
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -60,7 +60,10 @@ class Env(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, description="PostgreSQL connections per process, at most.")
     redis_url: SecretStr | None = Field(
-        None, description="`redis://host:6379/0`: channel layer, cache and Celery broker. Default: in memory."
+        None,
+        description="`redis://host:6379/0`: channel layer, cache and Celery broker. Default: in memory. `rediss://` is "
+        "TLS, and all three verify the server's certificate and its name: `?ssl_ca_certs=/path/to/ca.pem` names your "
+        "own authority, `?ssl_cert_reqs=none` trusts whoever answers.",
     )
     s3_bucket: str | None = Field(None, description="Bucket for results. Default: files in DATA_DIR/media.")
     s3_endpoint_url: str | None = Field(None, description="Address of an S3-compatible server. Default: AWS.")
@@ -133,6 +136,28 @@ class Env(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _says_whether_certificates_count(cls, value: SecretStr | None) -> SecretStr | None:
+        """An address that does not say so is verified by the cache and the channel layer, but not by Celery (kombu's
+        `Connection`, which takes no options for CERT_NONE).
+        """
+        if value is None:
+            return None
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+            msg = "must be an address such as redis://host:6379/0, or rediss://host:6379/0 for TLS"
+            raise ValueError(msg)
+        if parts.scheme == "redis":
+            return value
+        query = dict(parse_qsl(parts.query))
+        # Celery reads CERT_NONE, too, which the other two do not know.
+        wanted = query.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+        if wanted not in {"required", "optional", "none"}:
+            msg = "ssl_cert_reqs must be required, optional or none"
+            raise ValueError(msg)
+        return SecretStr(urlunsplit(parts._replace(query=urlencode({**query, "ssl_cert_reqs": wanted}))))
 
     @field_validator("outbound_allowed_networks")
     @classmethod

@@ -171,6 +171,8 @@ if REDIS_URL:
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"comfysaas-{_INSTALLATION}",
+            "VERSION": 2,  # apart from the pickled values of releases before, which may run beside this one
+            "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer"},
         }
     }
 else:
@@ -183,6 +185,8 @@ else:
     }
 
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
