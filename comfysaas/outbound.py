@@ -22,7 +22,7 @@ import httpx
 from django.conf import settings
 from django.utils.encoding import iri_to_uri
 
-from comfysaas import __version__
+from comfysaas import __version__, database
 
 MAX_REDIRECTS = 3
 USER_AGENT = f"comfysaas/{__version__}"
@@ -95,6 +95,7 @@ async def request(
 
 def fetch(url: str, *, max_bytes: int, seconds: float) -> Answer:
     """GET from a thread; the answer is a 200. RefusedAddressError, RequestFailedError."""
+    database.release()
     answer = asyncio.run(request("GET", url, max_bytes=max_bytes, seconds=seconds, is_followed=True))
     if answer.status != 200:
         raise RequestFailedError(f"The answer was {answer.status}.")

@@ -283,7 +283,9 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
 SIGNUP_OPEN = ENV.signup_open
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if ENV.email_host else 'console'}.EmailBackend"
+EMAIL_BACKEND = (
+    "comfysaas.mail.ReleasingBackend" if ENV.email_host else "django.core.mail.backends.console.EmailBackend"
+)
 EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = ENV.email_host, ENV.email_port, True
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.email_host_user, _reveal(ENV.email_host_password) or ""
 EMAIL_TIMEOUT = 10

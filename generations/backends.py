@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -22,6 +22,8 @@ from botocore.exceptions import ClientError
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 from storages.backends.s3 import S3Storage
+
+from comfysaas import database
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,26 @@ WITHOUT_CHECKSUMS = Config(
 )
 
 
-class DiskStorage(FileSystemStorage):
+class ReleasesConnections:
+    """Reading and writing files is slow: the thread that does it keeps no database connection meanwhile."""
+
+    def open(self, name: Any, mode: str = "rb") -> Any:
+        """The file."""
+        database.release()
+        return super().open(name, mode)  # type: ignore[misc]  # of Django's Storage, beside which this stands
+
+    def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:
+        """The name that it has now."""
+        database.release()
+        return str(super().save(name, content, max_length))  # type: ignore[misc]
+
+    def delete(self, name: str) -> None:
+        """It need not be there."""
+        database.release()
+        super().delete(name)  # type: ignore[misc]
+
+
+class DiskStorage(ReleasesConnections, FileSystemStorage):
     """Files appear under their name whole or not at all, also when the process is killed or the power fails."""
 
     checks_uploads = False
@@ -105,7 +126,7 @@ def _sync(path: str) -> None:
         os.close(handle)
 
 
-class BucketStorage(S3Storage):  # type: ignore[misc]  # django-storages ships no types
+class BucketStorage(ReleasesConnections, S3Storage):  # type: ignore[misc]  # django-storages ships no types
     """S3: each upload carries a SHA-256 that the server compares, and memory stays small however large a file is.
 
     `checksums`: "on"; "off" for servers that refuse uploads with checksums; "auto" finds out at the first refusal, and

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
 from comfysaas import outbound
+from comfysaas.concurrency import AtOnce
 from generations import services
 from generations.comfy.references import asset_id_of, is_reference
 from generations.models import Asset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 FETCH_SECONDS = 20.0
+fetches = AtOnce("files being fetched", per_user=4, in_all=32)
 _DATA_URL = re.compile(r"data:[^,]*?(;base64)?,", re.IGNORECASE)
 
 
@@ -35,7 +37,7 @@ def gather(
 ) -> dict[str, Any]:
     """The inputs with the id of an asset in place of every file. InvalidInputs names each one that cannot be used.
 
-    What was uploaded or fetched is the user's from now on.
+    What was uploaded or fetched is the user's from now on. TooBusyError when they have too many of either under way.
     """
     media = {parameter.name for parameter in parameters if parameter.is_media}
     gathered: dict[str, Any] = dict(inputs)
@@ -65,7 +67,8 @@ def _resolve(user: User, value: Any) -> Any:
     if value[:5].lower() == "data:":
         return str(_keep(user, _decode(value), "upload").pk)
     if re.match("https?://", value, re.IGNORECASE):
-        answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
+        with fetches.one_more(user.pk):
+            answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
         return str(_keep(user, answer.body, _name_of(value)).pk)
     return value
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import reswap, retarget
 
+from comfysaas.concurrency import TooBusyError
 from generations import services, snapshot
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.form import ParametersForm
@@ -47,7 +48,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
             if name in inputs:
                 inputs[name] = str(services.upload(user=user, file=file).pk)
-    except services.InvalidUploadError as error:
+    except (services.InvalidUploadError, TooBusyError) as error:
         form.add_error(name, str(error))
         return None
     try:

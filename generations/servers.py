@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from comfysaas import database
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError
 from generations.models import ComfyServer
@@ -15,6 +16,7 @@ TIMEOUT = httpx.Timeout(25, connect=5)
 
 def check(server: ComfyServer) -> tuple[bool, str]:
     """(does it answer, a sentence that says so). Notes its state and its node classes on the way."""
+    database.release()
     try:
         with ComfyClient(server.url, headers=server.headers, timeout=TIMEOUT) as client:
             stats = client.system_stats()

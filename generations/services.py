@@ -15,6 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
 
+from comfysaas.concurrency import AtOnce
 from generations import fitness, importing, publisher, queue, snapshot, storage, tasks, transitions
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 TYPE_PREFIXES = {"image": "image/", "mask": "image/", "video": "video/", "audio": "audio/"}
 RAW_PERMISSION = "generations.submit_raw_workflow"
 TEXT_LENGTH = 4000
+uploads = AtOnce("uploads", per_user=8, in_all=64)
 
 
 class NotFinishedError(Exception):
@@ -334,13 +336,14 @@ def add_asset(
 ) -> tuple[Asset, bool]:
     """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
 
-    InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError.
+    InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
+    user has too many uploads under way.
     """
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
         raise InvalidUploadError(msg)
-    with closing(storage.spool(file.chunks())) as spooled:
+    with uploads.one_more(user.pk), closing(storage.spool(file.chunks())) as spooled:
         _check_upload(spooled, is_medium=is_medium)
         if expected_hash and expected_hash.lower() != spooled.hash:
             raise HashMismatchError

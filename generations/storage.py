@@ -24,6 +24,7 @@ from django.core.files.storage import default_storage, storages
 from django.utils.http import content_disposition_header
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from comfysaas import database
 from generations.comfy.containers import HEAD_BYTES, demuxer_of, opened
 from generations.models import Asset
 from generations.models.asset import file_name
@@ -95,6 +96,7 @@ def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spoo
 
     IncompleteCopyError when `expected_bytes` is known and not met.
     """
+    database.release()
     file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
     try:
         hasher, size = blake3(), 0
@@ -186,6 +188,7 @@ def write_thumbnail(key: str, spooled: Spooled) -> str:
 
     Only a thumbnail is lost when decoding fails: that is logged, and the output itself is kept.
     """
+    database.release()
     try:
         image = _poster(spooled)
     except Exception:
@@ -291,6 +294,8 @@ def signed_url(key: str, *, content_type: str, download_name: str | None) -> str
 
 async def read_range(key: str, *, start: int, length: int) -> AsyncIterator[bytes]:
     """The bytes [start, start + length) in chunks, read in threads so that the event loop never waits."""
+    # In the request's own thread, whose connection would otherwise be kept for as long as the client takes to read.
+    await sync_to_async(database.release)()
     file = await sync_to_async(open_key, thread_sensitive=False)(key)
     try:
         await sync_to_async(file.seek, thread_sensitive=False)(start)

@@ -342,9 +342,11 @@ def create(
         details.pop("time_limit_seconds", None)
     with transaction.atomic():
         template = WorkflowTemplate.objects.create(title=title, slug=free_slug(title), **details)
-        if cover is not None:
-            set_cover(template, cover)
         _draft, notes = put(template, user, imported, object_info=object_info, source=source)
+        if cover is not None:
+            # Storing is slow: not inside of a transaction, which may be the caller's. A template without its picture
+            # is better than none.
+            transaction.on_commit(lambda: set_cover(template, cover), robust=True)
     return template, notes
 
 
@@ -371,9 +373,6 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
         copy.slug, copy.published_version, copy.cover = free_slug(copy.title), None, ""
         copy.save()
         copy.groups.set(template.groups.all())
-        if template.cover:
-            with template.cover.open("rb") as file:
-                set_cover(copy, File(file, name=template.cover.name))
         TemplateDraft.objects.create(
             template=copy,
             graph=draft.graph,
@@ -382,6 +381,9 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
             source=f"Copy of {template.title}",
             changed_by=user,
         )
+    if template.cover:
+        with template.cover.open("rb") as file:
+            set_cover(copy, File(file, name=template.cover.name))
     return copy
 
 
@@ -389,7 +391,8 @@ def set_cover(template: WorkflowTemplate, picture: File[Any]) -> None:
     """Store the picture under a name of ours; the one before goes."""
     old = template.cover.name if template.cover else ""
     extension = (picture.name or "").rsplit(".", 1)[-1].lower()
-    template.cover.save(f"{uuid.uuid4().hex}.{extension}", picture, save=True)
+    template.cover.save(f"{uuid.uuid4().hex}.{extension}", picture, save=False)
+    template.save(update_fields=["cover"])
     if old:
         transaction.on_commit(lambda: template.cover.storage.delete(old))
 

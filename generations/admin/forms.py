@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from django import forms
@@ -102,14 +101,14 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
         return list(dict.fromkeys(word for word in words if word))
 
     def clean_cover(self) -> Any:
-        """A picture under a name of ours: two templates may well be given a cover.png."""
+        """A picture that browsers show, with the ending that says which kind it is."""
         cover = self.cleaned_data["cover"]
         if isinstance(cover, UploadedFile):
             picture_format = getattr(cover, "image").format  # noqa: B009  (set by forms.ImageField)
             if picture_format not in COVER_FORMATS:
                 msg = f"Use a PNG, JPEG, WebP or GIF picture; this is {picture_format}."
                 raise forms.ValidationError(msg)
-            cover.name = f"{uuid.uuid4().hex}.{picture_format.lower()}"
+            cover.name = f"cover.{picture_format.lower()}"
         return cover
 
     def clean(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -69,11 +70,14 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return bool(super().has_delete_permission(request, obj)) and is_unused
 
     def save_model(self, request: HttpRequest, obj: WorkflowTemplate, form: TemplateForm, change: bool) -> None:
-        """A cover that was replaced goes."""
-        old = form.initial.get("cover")
-        super().save_model(request, obj, form, change)
-        if old and "cover" in form.changed_data:
+        """A new cover is stored after the commit, because the admin saves in a transaction; the one before goes."""
+        old, new = form.initial.get("cover"), form.cleaned_data["cover"]
+        if isinstance(new, UploadedFile):
+            obj.cover = old.name if old else ""
+            transaction.on_commit(partial(studio.set_cover, obj, new))
+        elif old and not new:
             transaction.on_commit(partial(default_storage.delete, old.name))
+        super().save_model(request, obj, form, change)
 
     def get_urls(self) -> list[URLPattern]:
         """The pages for versions, beside the model's own."""

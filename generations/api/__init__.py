@@ -22,6 +22,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from accounts.models import MAX_KEYS, BeyondKeyError, Scope, TooManyKeysError
 from comfysaas import __version__
+from comfysaas.concurrency import TooBusyError
 from comfysaas.outbound import RefusedAddressError
 from generations import services
 from generations.api import account, assets, jobs, servers, templates, webhooks
@@ -232,6 +233,11 @@ def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
 def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse:
     headers = {**error.allowance.headers, "Retry-After": str(error.allowance.reset_seconds)}
     return envelope(request, 429, "rate_limited", str(error), headers=headers)
+
+
+@api.exception_handler(TooBusyError)
+def _too_busy(request: HttpRequest, error: TooBusyError) -> HttpResponse:
+    return envelope(request, 429, "too_busy", str(error), headers={"Retry-After": str(error.retry_after)})
 
 
 @api.exception_handler(TooManyStreamsError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 from PIL import Image
 
-from generations import tasks
+from generations import services, tasks
 from generations.models import Asset, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output
@@ -236,3 +237,13 @@ def test_a_text_of_a_job_is_an_asset_too(api: Client, owner: Any, stranger: Any,
     error_of(api.delete(f"/api/v2/assets/{output.public_id}"), 409, "asset_in_use")
     error_of(api_for(stranger).get(f"/api/v2/assets/{output.public_id}"), 404, "not_found")
     error_of(api_for(stranger).delete(f"/api/v2/assets/{output.public_id}"), 404, "not_found")
+
+
+def test_only_so_many_uploads_of_one_user_are_stored_at_a_time(api: Client, owner: Any, stranger: Any) -> None:
+    with ExitStack() as stack:
+        for _ in range(services.uploads.per_user):
+            stack.enter_context(services.uploads.one_more(owner.pk))
+        response = upload(api, png())
+        error_of(response, 429, "too_busy")
+        assert int(response["Retry-After"]) > 0
+    assert upload(api, png()).status_code == 201

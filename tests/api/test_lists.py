@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
+from generations import media
 from generations.models import Asset, Generation, Status, WorkflowTemplate
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter, txt2img_graph
@@ -214,6 +216,17 @@ def test_a_picture_is_fetched(api: Client, invert: str, settings: Any) -> None:
         assert asset.name == "navy.png"
         other.statuses = [404]
         error_of(send(api, invert, {"inputs": {"photo": f"{other.url}/gone.png"}}), 422, "invalid_inputs")
+
+
+def test_only_so_many_files_of_one_user_are_fetched_at_a_time(api: Client, owner: User, invert: str) -> None:
+    body = {"inputs": {"photo": "https://127.0.0.1/a.png"}}
+    with ExitStack() as stack:
+        for _ in range(media.fetches.per_user):
+            stack.enter_context(media.fetches.one_more(owner.pk))
+        response = send(api, invert, body)
+        error_of(response, 429, "too_busy")
+        assert int(response["Retry-After"]) > 0
+    error_of(send(api, invert, body), 422, "invalid_inputs")
 
 
 @pytest.mark.parametrize(

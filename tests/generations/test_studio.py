@@ -241,7 +241,9 @@ def test_cover_must_be_a_picture(staff: Any) -> None:
         studio.set_cover_from(template, make_asset(staff, content_type="video/mp4"))
 
 
-def test_package_carries_a_template_to_another_installation(staff: Any) -> None:
+def test_package_carries_a_template_to_another_installation(
+    staff: Any, django_capture_on_commit_callbacks: Any
+) -> None:
     template = make_template(category="People", tags=["x"], description="**Bold**", credits_cost=3)
     template.output_nodes = []
     studio.set_cover_from(template, make_asset(staff))
@@ -251,7 +253,8 @@ def test_package_carries_a_template_to_another_installation(staff: Any) -> None:
     TemplateVersion.objects.all().delete()
     WorkflowTemplate.objects.all().delete()
     imported = importing.read(json.dumps(package).encode(), None)
-    made, _notes = studio.create(staff, imported, object_info=None)
+    with django_capture_on_commit_callbacks(execute=True):
+        made, _notes = studio.create(staff, imported, object_info=None)
     assert (made.title, made.category, made.tags, made.description, made.credits_cost) == (
         "Text to image", "People", ["x"], "**Bold**", 3
     )  # fmt: skip

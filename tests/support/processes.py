@@ -225,14 +225,16 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(postgres_url: str, redis_url: str, *, folder: Path | None = None) -> Iterator[Cluster]:
+def running_cluster(
+    postgres_url: str, redis_url: str, *, folder: Path | None = None, **settings: str
+) -> Iterator[Cluster]:
     """A cluster with a database of its own, web answering; results go to a bucket of its own, or into `folder`."""
     name = f"comfysaas_test_{uuid.uuid4().hex[:10]}"
     with ExitStack() as stack:
         with psycopg.connect(postgres_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         stack.callback(_drop, postgres_url, name)
-        env = {"DATABASE_URL": postgres_url.rsplit("/", 1)[0] + f"/{name}", "REDIS_URL": redis_url}
+        env = {"DATABASE_URL": postgres_url.rsplit("/", 1)[0] + f"/{name}", "REDIS_URL": redis_url, **settings}
         if folder is not None:
             env["DATA_DIR"] = str(folder)
         else:

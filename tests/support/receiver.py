@@ -9,6 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+GATE_SECONDS = 60
+
+
+def _open() -> threading.Event:
+    gate = threading.Event()
+    gate.set()
+    return gate
+
 
 @dataclass(slots=True)
 class Receiver:
@@ -19,6 +27,7 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)  # of its answers
     body: bytes = b"ok"
     delay: float = 0.0
+    gate: threading.Event = field(default_factory=_open)  # nothing is answered while it is not set
     received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)  # path, headers, body
 
 
@@ -32,6 +41,7 @@ def receiver() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             state.received.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
             time.sleep(state.delay)
+            state.gate.wait(GATE_SECONDS)
             self.send_response(state.statuses.pop(0) if len(state.statuses) > 1 else state.statuses[0])
             for name, value in {"Content-Length": str(len(state.body)), **state.headers}.items():
                 self.send_header(name, value)
@@ -50,6 +60,7 @@ def receiver() -> Iterator[Receiver]:
     try:
         yield state
     finally:
+        state.gate.set()
         server.shutdown()
         server.server_close()
         thread.join(5)

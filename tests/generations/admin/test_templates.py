@@ -77,6 +77,7 @@ def test_workflow_of_a_version_can_be_downloaded(admin: Client) -> None:
     assert admin.get(f"{LIST}{template.pk}/versions/2.json").status_code == 404
 
 
+@pytest.mark.django_db(transaction=True)
 def test_cover_gets_a_name_of_ours_and_is_shown_for_drafts_too(admin: Client) -> None:
     template = make_template(publish=False)
     assert admin.get(f"{LIST}{template.pk}/cover/").status_code == 404
@@ -90,18 +91,17 @@ def test_cover_gets_a_name_of_ours_and_is_shown_for_drafts_too(admin: Client) ->
         assert f"{LIST}{template.pk}/cover/" in admin.get(page).content.decode()
 
 
-def test_replaced_cover_is_removed(admin: Client, django_capture_on_commit_callbacks: Any) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_replaced_cover_is_removed(admin: Client) -> None:
     template = make_template()
     change(admin, template, cover=SimpleUploadedFile("a.png", picture()))
     template.refresh_from_db()
     old = template.cover.name
-    with django_capture_on_commit_callbacks(execute=True):
-        change(admin, template, cover=SimpleUploadedFile("b.jpg", picture("JPEG")))
+    change(admin, template, cover=SimpleUploadedFile("b.jpg", picture("JPEG")))
     template.refresh_from_db()
     assert default_storage.exists(template.cover.name)
     assert not default_storage.exists(old)
-    with django_capture_on_commit_callbacks(execute=True):
-        change(admin, template, title="Another title")  # leaves it alone
+    change(admin, template, title="Another title")  # leaves it alone
     template.refresh_from_db()
     assert default_storage.exists(template.cover.name)
 

@@ -1,0 +1,19 @@
+"""How mails leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.smtp import EmailBackend
+
+from comfysaas import database
+
+
+class ReleasingBackend(EmailBackend):
+    """SMTP that keeps no database connection while it talks to the mail server."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        """The number of messages that the server took."""
+        database.release()
+        return super().send_messages(email_messages)
