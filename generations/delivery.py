@@ -19,7 +19,8 @@ from django.utils.http import content_disposition_header
 from generations import storage
 from generations.models import Asset
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_FAR_BEYOND = 10**18  # no file is that long
 _CACHE_SECONDS = 3600
 PICTURE_LIMIT = 16 * 1024 * 1024
 
@@ -95,12 +96,17 @@ def _parse_range(header: str, size: int) -> tuple[int, int] | None:
         return 0, size
     first, last = match.groups()
     if not first:
-        start, end = max(0, size - int(last)), size - 1
+        start, end = max(0, size - _offset(last)), size - 1
     else:
-        start, end = int(first), min(int(last), size - 1) if last else size - 1
+        start, end = _offset(first), min(_offset(last), size - 1) if last else size - 1
     if start >= size or end < start:
         return None
     return start, end - start + 1
+
+
+def _offset(digits: str) -> int:
+    """The number; int() refuses more than 4,300 digits, and any number beyond the file means the same."""
+    return int(digits) if len(digits) <= 18 else min(_FAR_BEYOND, int(digits.lstrip("0")[:19] or "0"))
 
 
 def _private(response: HttpResponseBase, *, seconds: int = _CACHE_SECONDS) -> HttpResponseBase:

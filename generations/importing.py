@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import io
 import uuid
@@ -17,12 +18,13 @@ from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.references import find_references, replace_references
-from generations.comfy.wire import decode
+from generations.comfy.wire import MAX_VALUES, decode
 from generations.models import ComfyServer, Generation
 from generations.packages import Definition
 from generations.parameters.bind import bind
 
 MAX_BYTES = 256 * 1024 * 1024
+MAX_JSON_BYTES = 32 * 1024 * 1024
 MARK = "comfysaas"  # our entry in the metadata of files, which the relay asks ComfyUI to write
 MERGED_AT_ONCE = 3
 NO_SERVER = (
@@ -72,7 +74,7 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
     """
     if len(data) > MAX_BYTES:
         raise GraphError(f"This file is larger than {MAX_BYTES // 2**20} MB.")
-    if not data.strip():
+    if not data or data.isspace():
         raise GraphError("This is empty. Choose a workflow, or a picture made with ComfyUI.")
     text = _as_text(data)
     if text is not None:
@@ -88,19 +90,25 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
 
 
 def _as_text(data: bytes) -> str | None:
-    """The text of what may be JSON; None for files of other kinds."""
+    """The text of what may be JSON; None for files of other kinds. GraphError when it is too long to be read."""
+    if data[:4096].removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in (b"{", b"[", b'"'):
+        return None
+    if len(data) > MAX_JSON_BYTES:
+        raise GraphError(f"This JSON file is larger than {MAX_JSON_BYTES // 2**20} MB.")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
-    return text if text.lstrip()[:1] in ("{", "[", '"') else None
 
 
 def _decode(text: str) -> object:
     try:
-        return decode(text)
+        return decode(text, max_values=MAX_VALUES)
     except ProtocolError as error:
-        raise GraphError("This begins like a JSON file, but it cannot be read as one. It may be cut off.") from error
+        reason = f" ({error.__cause__})" if error.__cause__ else ""
+        raise GraphError(
+            f"This begins like a JSON file, but it cannot be read as one{reason}. It may be cut off."
+        ) from error
 
 
 def _read_json(value: object, object_info: ObjectInfo | None) -> Imported:
@@ -137,9 +145,13 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     if origin is not None:
         return _read_own(origin)
     notes = [NOT_OURS] if MARK in embedded.extra else []
-    if embedded.prompt is not None:
+    try:
         # What ran, to the letter: the editor's workflow beside it would have to be converted.
         return Imported(load_api_graph(embedded.prompt), notes=notes)
+    except GraphError:
+        # Some nodes and tools write an empty prompt, or another thing under its name, beside a workflow that is whole.
+        if embedded.workflow is None:
+            raise
     imported = _convert(embedded.workflow, object_info)
     return Imported(imported.graph, notes=[*notes, *imported.notes])
 

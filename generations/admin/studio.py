@@ -35,6 +35,11 @@ COVERS = 12
 PREVIEW_POLICY = {"script-src": [SELF], "style-src": [SELF], "frame-ancestors": [SELF]}
 
 
+def is_number(text: str) -> bool:
+    """True for what int() and the database take: isdecimal() alone lets 5,000 digits through."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9
+
+
 class ImportForm(forms.Form):
     """A workflow as a file or pasted, and the server whose node classes it is read with."""
 
@@ -207,7 +212,7 @@ class StudioPages:
         """A parameter to another place in the form."""
         self._template(request, pk)
         to = request.POST.get("to", "")
-        if not to.isdecimal():
+        if not is_number(to):
             raise Http404
         return self._change(request, pk, lambda draft: studio.move(draft, position, int(to)))
 
@@ -254,7 +259,7 @@ class StudioPages:
                 template,
                 _user(request),
                 object_info=importing.known_nodes(),
-                revision=int(revision) if revision.isdecimal() else None,
+                revision=int(revision) if is_number(revision) else None,
                 note=request.POST.get("note", "").strip()[:200],
                 is_confirmed=bool(request.POST.get("confirmed")),
             )
@@ -280,7 +285,7 @@ class StudioPages:
         """An old version becomes the draft."""
         template = self._template(request, pk)
         number = request.POST.get("number", "")
-        version = get_object_or_404(template.versions, number=number if number.isdecimal() else 0)
+        version = get_object_or_404(template.versions, number=number if is_number(number) else 0)
         studio.restore(template, _user(request), version)
         return self._to_studio(request, template, [f"The draft is version {version.number} now."])
 

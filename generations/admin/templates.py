@@ -23,7 +23,7 @@ from unfold.decorators import display
 
 from generations import delivery, fitness, packages, studio
 from generations.admin.forms import TemplateForm
-from generations.admin.studio import StudioPages
+from generations.admin.studio import StudioPages, is_number
 from generations.comparing import compare
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 
@@ -107,7 +107,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Its versions are listed below the form."""
-        pk = int(object_id) if object_id.isdigit() else 0
+        pk = int(object_id) if is_number(object_id) else 0
         versions = list(TemplateVersion.objects.filter(template_id=pk).select_related("created_by"))
         fleet = fitness.Fleet()
         listed = [
@@ -120,7 +120,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """Make the version in `number` the published one; without it, take the template out of the gallery."""
         template = self.look_up(request, pk)
         number = request.POST.get("number", "")
-        if number and not number.isdecimal():
+        if number and not is_number(number):
             raise Http404
         version = get_object_or_404(template.versions, number=number) if number else None
         reason = fitness.why_unavailable(version) if version else ""

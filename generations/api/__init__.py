@@ -53,7 +53,8 @@ class _Enveloped(MiddlewareMixin):
         length = request.META.get("CONTENT_LENGTH") or "0"
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         is_form = (request.content_type or "").startswith("multipart/")
-        if is_form or not length.isdecimal() or int(length) <= limit:
+        is_within = length.isdecimal() and len(length) <= 18 and int(length) <= limit
+        if is_form or not length.isdecimal() or is_within:
             return None
         message = f"The body is larger than {limit // 2**20} MB. Send files as a form, or upload them as assets."
         return envelope(request, 413, "too_large", message)
@@ -320,6 +321,9 @@ def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    cause = error.__cause__
+    if isinstance(cause, HttpError):  # django-ninja says only that it cannot parse; our parser said why
+        error = cause
     codes = {400: "invalid_request", 403: "forbidden", 501: "not_implemented"}
     return envelope(request, error.status_code, codes.get(error.status_code, "error"), str(error))
 

@@ -243,7 +243,7 @@ def _parsed(name: str, text: str) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
-        raise HttpError(400, f"The field “{name}” is not valid JSON.") from error
+        raise HttpError(400, f"The field “{name}” is not valid JSON: {error}.") from error
 
 
 def _checked(data: Any) -> TemplateJobRequest:

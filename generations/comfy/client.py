@@ -266,7 +266,7 @@ class ComfyClient:
             self._check_view(response, file)
             length = response.headers.get("content-length", "")
             yield ViewStream(
-                content_length=int(length) if length.isascii() and length.isdigit() else None,
+                content_length=int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else None,
                 content_type=response.headers.get("content-type", "application/octet-stream"),
                 iter_bytes=lambda chunk: self._chunks(response, chunk),
             )

@@ -28,6 +28,7 @@ from generations.comfy.wire import decode
 
 MAX_NODES = 20_000
 MAX_DEPTH = 20
+MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")
 _GET_AND_SET = frozenset({"GetNode", "SetNode"})
@@ -98,6 +99,7 @@ class _Converter:
         self.skips_insides = workflow.frontend_version > (1, 27)
         self.captured: list[tuple[_Scope, EditorNode, str]] = []
         self.count = 0
+        self.steps = 0
 
     def run(self) -> Graph:
         if self.workflow.is_blank:
@@ -114,11 +116,19 @@ class _Converter:
                 for name, value in node["inputs"].items()
                 if not isinstance(value, _Source) or value.node_id in emitted
             }
-        plain = sorted((node_id for node_id in emitted if node_id.isdecimal()), key=int)
-        return {node_id: emitted[node_id] for node_id in [*plain, *(each for each in emitted if not each.isdecimal())]}
+        # As JavaScript orders the keys of an object; int() refuses more than 4,300 digits.
+        plain = sorted((node_id for node_id in emitted if node_id.isdecimal() and len(node_id) <= 18), key=int)
+        return {node_id: emitted[node_id] for node_id in dict.fromkeys([*plain, *emitted])}
+
+    def _spend(self, steps: int) -> None:
+        """ConversionError when following links and sub-graphs takes too long: nested instances grow exponentially."""
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise ConversionError([GraphProblem("", "", "Its nodes are connected in too many ways to be followed.")])
 
     # ------------------------------------------------------------------------------------------ nodes
     def _emit(self, scope: _Scope) -> Iterator[tuple[str, dict[str, Any]]]:
+        self._spend(1 + len(scope.definition.nodes))
         for node in scope.definition.nodes.values():
             if node.type in editor.DECORATION or node.type in editor.PASS_THROUGH or node.type == PRIMITIVE:
                 continue
@@ -209,6 +219,7 @@ class _Converter:
         """What the link into that slot brings; None if there is none, or it comes to nothing."""
         if slot.link is None:
             return None
+        self._spend(1 + len(seen))
         link = scope.definition.links.get(slot.link)
         if link is None:
             self._refuse(scope, node, f'its input "{slot.name}" is connected by link {slot.link}, which is missing.')
@@ -251,6 +262,7 @@ class _Converter:
         if parent is None or instance is None or number >= len(scope.definition.inputs):
             return None
         name = scope.definition.inputs[number].name
+        self._spend(len(instance.inputs))
         outer = next((slot for slot in instance.inputs if slot.name == name), None)
         if outer is not None and outer.link is not None:
             return self._resolve(parent, instance, outer, wanted, seen)
@@ -261,6 +273,7 @@ class _Converter:
     ) -> _Source | _Constant | None:
         """What leaves an instance through its output."""
         links = child.definition.links
+        self._spend(len(links))
         for link_id, link in links.items():
             if link.target_id == OUTPUT_NODE and link.target_slot == number:
                 instance = child.instance or EditorNode("", "")
@@ -274,6 +287,8 @@ class _Converter:
         if path in self.children:
             return self.children[path]
         group = self.workflow.group_of(node)
+        if group is not None:
+            self._spend(editor.size_of_group(self.workflow.groups[group]))
         definition = self.workflow.subgraphs.get(node.type)
         if group is not None:
             definition = editor.read_group(self.workflow.groups[group], node)
@@ -311,6 +326,7 @@ class _Converter:
 
     def _is_widget(self, definition: Definition, number: int, depth: int = 0) -> bool:
         """True when that input of a sub-graph leads to a widget, over any number of levels."""
+        self._spend(len(definition.links))
         for link_id, link in definition.links.items():
             if link.origin_id != INPUT_NODE or link.origin_slot != number or depth > MAX_DEPTH:
                 continue
@@ -367,6 +383,7 @@ class _Converter:
 
         def value_of(found: re.Match[str]) -> str:
             name, widget = found[1].split(".", 1)
+            self._spend(len(self.workflow.root.nodes))
             for node in self.workflow.root.nodes.values():
                 if name in (node.properties.get("Node name for S&R"), node.title):
                     class_type, spec = editor.class_of(node, self.object_info)
@@ -375,13 +392,16 @@ class _Converter:
             return found[0]
 
         text = re.sub(r"%([^%.]+\.[^%]+)%", value_of, text)
-        while (shorter := re.sub(r"\{([^{}|]*)(\|[^{}]*)?\}", r"\1", text)) != text:
+        while True:  # from the inside out: one round for each level of nesting
+            self._spend(1 + len(text))
+            shorter = re.sub(r"\{([^{}|]*)(\|[^{}]*)?\}", r"\1", text)
+            if shorter == text:
+                return text
             text = shorter
-        return text
 
 
 def _has_output(node: EditorNode, number: int) -> bool:
-    return not node.outputs or number < len(node.outputs) or node.type in editor.PASS_THROUGH
+    return not node.outputs or 0 <= number < len(node.outputs) or node.type in editor.PASS_THROUGH
 
 
 def _bypass(node: EditorNode, number: int, wanted: str) -> Slot | None:

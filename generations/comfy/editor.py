@@ -17,6 +17,7 @@ NodeId: TypeAlias = str
 
 INPUT_NODE, OUTPUT_NODE = "-10", "-20"
 MUTED, BYPASSED = 2, 4
+NO_SLOT = 2**31
 PASS_THROUGH = frozenset({"Reroute", "Reroute (rgthree)"})
 PRIMITIVE = "PrimitiveNode"
 # Nodes that exist in the editor alone and change nothing that runs.
@@ -104,7 +105,7 @@ def read_workflow(value: Mapping[str, Any]) -> Workflow:
     is_blank = isinstance(links, list) and any(link is None for link in links)
     subgraphs: dict[str, Definition] = {}
     _read_definitions(value, subgraphs)
-    version = re.match(r"(\d+)\.(\d+)", str(extra.get("frontendVersion", "")))
+    version = re.match(r"([0-9]{1,9})\.([0-9]{1,9})", str(extra.get("frontendVersion", "")))
     return Workflow(
         root=_read_definition(value),
         subgraphs=subgraphs,
@@ -187,10 +188,17 @@ def _read_link(entry: object) -> tuple[str, Link] | None:
 
 
 def _slot_number(value: object) -> int:
+    """The slot's position; one that no node has for a negative number."""
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]  # old files have texts
-    except (TypeError, ValueError):
+        number = int(value)  # type: ignore[call-overload]  # old files have texts
+        return number if number >= 0 else NO_SLOT
+    except (TypeError, ValueError, OverflowError):
         return 0
+
+
+def size_of_group(group: Mapping[str, Any]) -> int:
+    """What reading it costs, in nodes and links."""
+    return 1 + sum(len(_list(group.get(key))) for key in ("nodes", "links", "external"))
 
 
 def read_group(group: Mapping[str, Any], instance: EditorNode) -> Definition:
@@ -229,11 +237,12 @@ def read_group(group: Mapping[str, Any], instance: EditorNode) -> Definition:
 
 def _group_links(group: Mapping[str, Any], nodes: list[EditorNode]) -> dict[str, Link]:
     links: dict[str, Link] = {}
+    by_id = {node.id: node for node in nodes}
     for position, row in enumerate(_list(group.get("links"))):
         if not isinstance(row, list) or len(row) < 4 or row[0] is None or row[2] is None:
             continue
         link = Link(str(row[0]), _slot_number(row[1]), str(row[2]), _slot_number(row[3]))
-        target = next((node for node in nodes if node.id == link.target_id), None)
+        target = by_id.get(link.target_id)
         if target is None or link.target_slot >= len(target.inputs):
             continue
         slot = target.inputs[link.target_slot]

@@ -24,7 +24,6 @@ from generations.comfy.wire import decode
 MAX_TEXT_BYTES = 32 * 1024 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PREFIXED = re.compile(r"\s*(\w{1,40}):\s*(?=[{\[])", re.ASCII)
-_SVG_METADATA = re.compile(r"<metadata[^>]{0,500}>\s*(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?\s*</metadata>", re.DOTALL)
 _USER_COMMENT_ENCODINGS = {b"UNICODE\x00": "utf-16-be", b"ASCII\x00\x00\x00": "ascii", b"\x00" * 8: "utf-8"}
 _STREAM_FORMATS = {"a video": ("mov", "matroska"), "a sound": ("flac", "mp3", "ogg", "wav")}
 
@@ -207,5 +206,10 @@ def _glb_texts(file: BinaryIO) -> Texts:
 def _svg_texts(file: BinaryIO) -> Texts:
     """No XML parser: entities of a hostile file must not be expanded."""
     text = file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
-    for found in _SVG_METADATA.finditer(text):
-        yield "comment", found[1]
+    end = 0
+    while (begin := text.find("<metadata", end)) >= 0:
+        begin = text.find(">", begin) + 1
+        end = text.find("</metadata>", begin)
+        if not begin or end < 0:
+            return
+        yield "comment", text[begin:end].strip().removeprefix("<![CDATA[").removesuffix("]]>")

@@ -1,29 +1,87 @@
-"""JSON as ComfyUI writes it, made safe for everything behind us.
+"""JSON from outside, made safe for everything behind us: ComfyUI's, and that of files and requests.
 
 The server emits bare NaN and Infinity (json.dumps defaults in server.py), which browsers and databases
-refuse; a NUL or half a surrogate pair in a text is legal JSON, but PostgreSQL and UTF-8 refuse those.
+refuse; a NUL or half a surrogate pair in a text is legal JSON, but PostgreSQL and UTF-8 refuse those. So is 1e400,
+which becomes infinity, and nesting that no recursive function behind us would survive.
 """
 
 import json
 import math
 import re
+from collections.abc import Callable
+from typing import NoReturn
 
 from generations.comfy.errors import ProtocolError
 
+MAX_DEPTH = 100  # the deepest real workflows have about 20 levels
+MAX_VALUES = 1_000_000  # what one person sends; each costs up to 70 bytes of memory
+MAX_SERVER_VALUES = 10_000_000
+MAX_DIGITS = 40  # seeds have 20; beyond 4,300 Python itself refuses to convert, and float() beyond 308
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_SUSPICIOUS = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_SUSPICIOUS = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\x00\ud800-\udfff]")
+# Possessive, and it takes texts without an end, too: a pattern that fails would begin again at every quote.
+_TEXTS = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 
 
-def decode(text: str) -> object:
-    """Parses JSON text; non-finite numbers become None, integers stay exact.
+def decode(text: str, *, max_values: int = MAX_SERVER_VALUES) -> object:
+    """Parses JSON text; numbers that are not finite, or have more than MAX_DIGITS digits, become None.
 
-    Raises ProtocolError for anything that is not JSON.
+    Raises ProtocolError for anything that is not JSON, is nested deeper than MAX_DEPTH, or has more values than that.
     """
     try:
-        value: object = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        value = _load(text, max_values, _no_number, _finite, _integer)
         return sanitise(value) if _SUSPICIOUS.search(text) else value
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"ComfyUI sent something that is not JSON: {text[:80]!r}.") from error
+    except ValueError as error:
+        raise ProtocolError(f"This is not JSON that can be read ({error}): {text[:80]!r}.") from error
+
+
+def decode_strictly(text: str) -> object:
+    """Parses JSON text that the database can keep as it is. ValueError says what is wrong with it."""
+    value = _load(text, MAX_VALUES, _refuse, _refuse_infinite, _refuse_long)
+    if _SUSPICIOUS.search(text) and sanitise(value) != value:
+        msg = "a text in it has a NUL character or half of a surrogate pair"
+        raise ValueError(msg)
+    return value
+
+
+def values_in(text: str) -> int:
+    """How many values the JSON text has at the most: what it costs to parse it, known before."""
+    found = _separators(text)
+    return found if found <= MAX_VALUES else _separators(_TEXTS.sub("", text))
+
+
+def _separators(text: str) -> int:
+    return 1 + sum(text.count(mark) for mark in ",:[{")
+
+
+def _load(
+    text: str,
+    max_values: int,
+    constant: Callable[[str], object],
+    number: Callable[[str], object],
+    integer: Callable[[str], object],
+) -> object:
+    if values_in(text) > max_values:
+        msg = f"it has more than {max_values:,} values"
+        raise ValueError(msg)
+    too_deep = f"it is nested deeper than {MAX_DEPTH} levels"
+    try:
+        value: object = json.loads(text, parse_constant=constant, parse_float=number, parse_int=integer)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        raise ValueError(too_deep)
+    return value
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [each for values in inner for each in values if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def sanitise(value: object) -> object:
@@ -49,3 +107,21 @@ def _no_number(_name: str) -> None:
 def _finite(text: str) -> float | None:
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if len(text) <= MAX_DIGITS else None
+
+
+def _refuse(text: str) -> NoReturn:
+    msg = f"{text[:20]} is no number that can be kept"
+    raise ValueError(msg)
+
+
+def _refuse_infinite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _refuse_long(text: str) -> int:
+    return int(text) if len(text) <= MAX_DIGITS else _refuse(text)

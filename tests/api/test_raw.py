@@ -116,7 +116,7 @@ def test_nesting_and_strange_values_are_refused_by_name(raw: Client) -> None:
         deep = [deep]
     graph = txt2img_graph()
     graph["6"]["inputs"]["text"] = deep
-    error_of(post(raw, graph), 422, "invalid_workflow")
+    assert "nested deeper than 100 levels" in error_of(post(raw, graph), 400, "invalid_request")["message"]
     body = json.dumps({"workflow": txt2img_graph()}).replace('"text"', '"te\\u0000xt"', 1)
     error_of(raw.post(URL, body, content_type="application/json"), 400, "invalid_request")
     error_of(raw.post(URL, '{"workflow": NaN}', content_type="application/json"), 400, "invalid_request")

@@ -164,3 +164,26 @@ def test_node_types_of_all_enabled_servers_count() -> None:
     make_server("off", "http://127.0.0.1:3", object_info={"C": {}}, is_enabled=False)
     assert set(importing.known_nodes() or {}) == {"A", "B"}
     assert set(importing.known_nodes(one) or {}) == {"A"}
+
+
+@pytest.mark.parametrize("prompt", [{}, [], "a castle", None, {"1": {"no": "node"}}, {"6": 7}])
+def test_workflow_beside_a_prompt_that_is_none_is_imported(prompt: Any) -> None:
+    assert read(png(prompt=prompt, workflow=editor_workflow())).graph["3"]["class_type"] == "KSampler"
+
+
+def test_empty_prompt_alone_is_no_workflow() -> None:
+    with pytest.raises(GraphError, match="no workflow"):
+        read(png(prompt={}))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[" * 100_000, "nested deeper than 100 levels"),
+        (b"[" + b"[]," * 1_000_000 + b"[]]", "more than 1,000,000 values"),
+        (b"[" + b" " * importing.MAX_JSON_BYTES, "larger than 32 MB"),
+    ],
+)
+def test_json_beyond_the_limits_is_refused_by_name(content: bytes, words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        read(content)
