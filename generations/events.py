@@ -79,6 +79,15 @@ class ErrorItem(TypedDict):
     class_type: str
 
 
+class WarningItem(TypedDict):
+    """What is missing from a result that is good otherwise."""
+
+    code: str
+    message: str
+    node_id: str
+    name: str  # of the file, as ComfyUI called it
+
+
 class Waiting(TypedDict):
     """What somebody who waits wants to know."""
 
@@ -103,6 +112,7 @@ class State(Standing):
     id: str
     progress: Progress | None
     outputs: list[OutputItem]
+    warnings: list[WarningItem]
     template: str | None  # None: a whole workflow
     created_at: str
     started_at: str | None

@@ -53,6 +53,15 @@ class JobError(BaseModel):
     traceback: str | None = None
 
 
+class JobWarning(BaseModel):
+    """What is missing from the result of a job that succeeded."""
+
+    code: str = Field(examples=["output_missing"])
+    message: str
+    node_id: str | None = None
+    name: str | None = Field(None, description="Of the missing file, as ComfyUI called it.")
+
+
 class JobUrls(BaseModel):
     """Links to follow; resolve them against this server's address."""
 
@@ -91,6 +100,7 @@ class JobSummary(BaseModel):
     completed_at: datetime | None
     outputs: list[JobOutput]
     error: JobError | None
+    warnings: list[JobWarning] = Field(description="Missing results; empty when it is complete.")
     metadata: dict[str, str]
     urls: JobUrls
     create_time: datetime = Field(description="created_at, as the official SDKs look for it.")
@@ -110,6 +120,7 @@ class Job(BaseModel):
     progress: Progress | None
     outputs: list[JobOutput]
     error: JobError | None
+    warnings: list[JobWarning] = Field(description="Missing results; empty when it is complete.")
     metrics: dict[str, int | None]
     urls: JobUrls
     template: str | None = Field(description="Its template's slug; null for a whole workflow.")
@@ -135,6 +146,7 @@ def describe(generation: Generation, site: str, *, has_progress: bool = True) ->
         progress=progress_of(snapshot.progress(generation)) if has_progress else None,
         outputs=outputs_of(generation, site),
         error=error_of(generation),
+        warnings=warnings_of(generation),
         metrics={
             "queue_ms": _milliseconds(generation.queue_seconds),
             "execution_ms": _milliseconds(generation.execution_seconds),
@@ -159,6 +171,7 @@ def summarize(generation: Generation, site: str) -> JobSummary:
         completed_at=generation.finished_at,
         outputs=outputs_of(generation, site),
         error=error_of(generation),
+        warnings=warnings_of(generation),
         metadata=generation.metadata,
         urls=_urls(generation),
         create_time=generation.created_at,
@@ -217,6 +230,19 @@ def error_of(generation: Generation) -> JobError | None:
         node_id=found["node_id"] or None,
         class_type=found["class_type"] or None,
     )
+
+
+def warnings_of(generation: Generation) -> list[JobWarning]:
+    """What is missing from its result."""
+    return [
+        JobWarning(
+            code=each["code"],
+            message=each["message"],
+            node_id=each["node_id"] or None,
+            name=each["name"] or None,
+        )
+        for each in snapshot.warning_items(generation)
+    ]
 
 
 def inline(output: Output) -> tuple[bytes, str]:

@@ -20,6 +20,7 @@ def state(generation: Generation) -> events.State:
         "id": str(generation.pk),
         "progress": progress(generation),
         "outputs": [output_item(output, graph) for output in shown_outputs(generation)],
+        "warnings": warning_items(generation),
         "template": generation.version.slug,
         "created_at": generation.created_at.isoformat(),
         "started_at": generation.started_at.isoformat() if generation.started_at else None,
@@ -98,6 +99,11 @@ def error_item(generation: Generation) -> events.ErrorItem | None:
         "node_title": generation.error_node_title,
         "class_type": generation.error_class_type,
     }
+
+
+def warning_items(generation: Generation) -> list[events.WarningItem]:
+    """What is missing from its result; empty unless SUCCEEDED."""
+    return list(generation.warnings or ()) if generation.status == Status.SUCCEEDED else []
 
 
 def progress(generation: Generation) -> events.Progress | None:

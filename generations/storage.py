@@ -81,6 +81,11 @@ def output_key(generation_id: uuid.UUID, attempt: int, position: int) -> str:
     return f"outputs/{generation_id}/{attempt}.{position}"
 
 
+def frame_key(generation_id: uuid.UUID, attempt: int, number: int) -> str:
+    """Where a picture waits that came over the socket, until a worker has stored it like any other output."""
+    return f"outputs/{generation_id}/{attempt}.frame.{number}"
+
+
 def upload_key(asset_id: uuid.UUID) -> str:
     """Where an uploaded input lies."""
     return f"uploads/{asset_id}"

@@ -9,9 +9,11 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
 from celery import shared_task
@@ -21,10 +23,11 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import publisher, queue, snapshot, storage, webhooks
-from generations.comfy.client import ComfyClient, ViewStream
+from generations import copying, publisher, queue, snapshot, storage, webhooks
+from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
-from generations.comfy.outputs import FileRef, OutputItem, collect
+from generations.comfy.outputs import FileRef, OutputItem
+from generations.events import WarningItem
 from generations.models import (
     Asset,
     ComfyServer,
@@ -55,8 +58,8 @@ ORPHANS_AT_ONCE = 500
 def store_outputs(generation_id: str) -> None:
     """Copy every output of a STORING generation, then SUCCEEDED. Repeating it is harmless.
 
-    Fails for good only when ComfyUI no longer has a file; anything else is tried again, with back-off, for as
-    long as it takes.
+    Files that ComfyUI no longer has are run for once more, then left out and named; anything else is tried again, with
+    back-off, for as long as it takes.
     """
     pk = uuid.UUID(generation_id)
     if not Generation.objects.claim_storing(pk, seconds=STORING_LEASE_SECONDS):
@@ -65,9 +68,8 @@ def store_outputs(generation_id: str) -> None:
     rows = Generation.objects.select_related("version__template", "server").defer("server__object_info")
     generation = rows.get(pk=pk)
     try:
-        _copy_all(generation)
-    except NotFound as error:
-        _run_anew(generation, error)
+        items, dropped = copying.items_of(generation)
+        missing = _store_each(generation, items)
     except _TurnIsOverError:
         return
     except Exception as error:
@@ -79,7 +81,8 @@ def store_outputs(generation_id: str) -> None:
         Generation.objects.postpone_storing(pk, turn=generation.store_attempts, seconds=delay)
         publisher.publish(generation, snapshot.status_event(generation))
     else:
-        _succeed(generation)
+        if not (copying.is_grave(items, missing) and _run_anew(generation, missing)):
+            _conclude(generation, copying.warnings(generation, missing, dropped))
 
 
 class _TurnIsOverError(Exception):
@@ -112,45 +115,33 @@ class _Clients:
 clients = _Clients()
 
 
-def _copy_all(generation: Generation) -> None:
-    items = [item for item in collect(generation.upstream_outputs or {}) if _is_kept(generation, item)]
+def _store_each(generation: Generation, items: Iterable[OutputItem]) -> list[OutputItem]:
+    """Store what is not stored yet. Returns the files that are gone for good: they keep nothing else from its place."""
     done = set(generation.outputs.values_list("position", flat=True))
-    if all(item.file is None for item in items):
-        _store_each(generation, items, done, client=None)
-        return
-    if generation.server is None:
-        msg = "its ComfyUI server was deleted"
-        raise NotFound(msg)
-    _store_each(generation, items, done, client=clients.of(generation.server))
-
-
-def _is_kept(generation: Generation, item: OutputItem) -> bool:
-    """The template says which nodes' results count; nodes that others expand into have their ids behind a dot."""
-    kept = generation.version.output_nodes
-    return not kept or item.node_id in kept or item.node_id.partition(".")[0] in kept
-
-
-def _store_each(
-    generation: Generation, items: Iterable[OutputItem], done: set[int], *, client: ComfyClient | None
-) -> None:
+    client = clients.of(generation.server) if generation.server else None
     todo = [(position, item) for position, item in enumerate(items) if position not in done]
+    missing = []
     for number, (position, item) in enumerate(todo):
         # For the first one, claiming did it.
         if number and not _prolong(generation):
             raise _TurnIsOverError
-        if item.file is None:
-            _record(generation, position, item, asset=None)
-        elif client is not None:
-            _copy(generation, position, item, item.file, client)
+        try:
+            asset = _copy(generation, position, item, item.file, client) if item.file else None
+        except NotFound as error:
+            logger.warning("Generation %s: %s", generation.pk, error)
+            missing.append(item)
+        else:
+            _record(generation, position, item, asset=asset)
+    return missing
 
 
-def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient) -> None:
-    with client.view(file) as stream:
-        spooled = storage.spool(_keeping_lease(generation, stream), expected_bytes=stream.content_length)
+def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient | None) -> Asset:
+    with copying.opened(generation, item, client) as source:
+        spooled = storage.spool(_keeping_lease(generation, source.chunks), expected_bytes=source.length)
     with closing(spooled):
         key = storage.output_key(generation.pk, generation.attempt, position)
-        asset = storage.keep(spooled, key=key, user_id=generation.user_id, name=file.filename)
-    _record(generation, position, item, asset=asset)
+        told = replace(spooled, content_type=source.content_type) if source.content_type else spooled
+        return storage.keep(told, key=key, user_id=generation.user_id, name=file.filename)
 
 
 def _prolong(generation: Generation) -> bool:
@@ -159,10 +150,10 @@ def _prolong(generation: Generation) -> bool:
     return bool(Generation.objects.postpone_storing(generation.pk, turn=turn, seconds=STORING_LEASE_SECONDS))
 
 
-def _keeping_lease(generation: Generation, stream: ViewStream) -> Iterator[bytes]:
-    """The stream's bytes; while they flow, no other worker starts on the same generation."""
+def _keeping_lease(generation: Generation, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes; while they flow, no other worker starts on the same generation."""
     renewed = time.monotonic()
-    for chunk in stream.iter_bytes(storage.CHUNK_BYTES):
+    for chunk in chunks:
         if time.monotonic() - renewed > STORING_LEASE_SECONDS / 3:
             if not _prolong(generation):
                 raise _TurnIsOverError
@@ -198,42 +189,34 @@ def _write_output(generation: Generation, position: int, item: OutputItem, asset
         kind=item.kind,
         is_temporary=item.file is not None and item.file.type == "temp",
         asset=asset,
-        value=item.value,
+        value=None if asset else item.value,
     )
     described = snapshot.output_item(output, generation.version.graph)
     publisher.publish(generation, {"type": "output", "prompt_id": str(generation.pk), "output": described})
 
 
-def _succeed(generation: Generation) -> None:
+def _conclude(generation: Generation, warnings: list[WarningItem]) -> None:
+    """It succeeds with what there is. Only if nothing is left of its result, it fails."""
     turn = generation.store_attempts
-    if transition(lambda: Generation.objects.succeed(generation.pk, turn=turn), pk=generation.pk):
+    if warnings and not generation.outputs.exists():
+        failure = Failure("output_missing", "ComfyUI no longer has the files it reported. Run it again.")
+        change = partial(Generation.objects.fail, generation.pk, failure, prompt_id=generation.prompt_id)
+    else:
+        change = partial(Generation.objects.succeed, generation.pk, turn=turn, warnings=warnings)
+    if Generation.objects.stored_by(generation.pk, turn=turn).exists() and transition(change, pk=generation.pk):
         _forget_upstream(generation)
 
 
-def _fail(generation: Generation, failure: Failure) -> None:
-    transition(
-        lambda: Generation.objects.fail(generation.pk, failure, prompt_id=generation.prompt_id), pk=generation.pk
-    )
+def _run_anew(generation: Generation, missing: Sequence[OutputItem]) -> bool:
+    """ComfyUI named files that it does not have: its cache remembers what somebody deleted. Once, run past it.
 
-
-def _run_anew(generation: Generation, error: NotFound) -> None:
-    """ComfyUI named a file that it does not have: its cache remembers what somebody deleted. Once, run past it."""
-    if not Generation.objects.stored_by(generation.pk, turn=generation.store_attempts).exists():
-        return
-    if generation.is_cache_bypassed or generation.server is None:
-        logger.error("Generation %s: %s", generation.pk, error)
-        _fail(generation, Failure("output_missing", "ComfyUI no longer has the file it reported. Run it again."))
-        return
-    logger.warning("Generation %s is run once more, past ComfyUI's cache: %s", generation.pk, error)
-
-    def change() -> int:
-        changed = Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE)
-        if changed:
-            # What was stored of the first run goes: the second reports all of it again.
-            _remove_outputs(generation)
-        return changed
-
-    transition(change, pk=generation.pk)
+    What was stored of the first run stays until the second has ended, in case that one fails. False: not once more.
+    """
+    mine = Generation.objects.stored_by(generation.pk, turn=generation.store_attempts)
+    if generation.is_cache_bypassed or generation.server is None or not mine.exists():
+        return False
+    logger.warning("Generation %s lacks %d files; it is run past ComfyUI's cache", generation.pk, len(missing))
+    return transition(lambda: Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE), pk=generation.pk)
 
 
 def _forget_upstream(generation: Generation) -> None:
@@ -249,7 +232,8 @@ def _forget_upstream(generation: Generation) -> None:
         logger.info("History of %s stays on %s: %s", generation.prompt_id, generation.server, error)
 
 
-def _remove_outputs(generation: Generation) -> None:
+def remove_outputs(generation: Generation) -> None:
+    """Delete its results, inside a transaction."""
     discard(Asset.objects.filter(output__generation=generation))
     generation.outputs.all().delete()
 
@@ -272,7 +256,7 @@ def discard(assets: QuerySet[Asset]) -> int:
 def remove(generation: Generation) -> None:
     """Delete it for good, with its outputs and their files, and the workflow that was sent for it alone."""
     with transaction.atomic():
-        _remove_outputs(generation)
+        remove_outputs(generation)
         version_id = generation.version_id
         generation.delete()
         TemplateVersion.objects.unused_raw().filter(pk=version_id).delete()

@@ -44,7 +44,9 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         ("Times", {"fields": (
             "created_at", "submitted_at", "started_at", "executed_at", "finished_at", "cancel_requested_at",
         )}),
-        ("ComfyUI", {"fields": ("server", "attempt", "prompt_id", "store_attempts", "shown_upstream")}),
+        ("ComfyUI", {"fields": (
+            "server", "attempt", "prompt_id", "store_attempts", "shown_upstream", "shown_warnings",
+        )}),
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Generation]:
@@ -133,6 +135,11 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     def shown_upstream(self, generation: Generation) -> str:
         """The outputs to be copied."""
         return _json(generation.upstream_outputs)
+
+    @admin.display(description="Missing from its result")
+    def shown_warnings(self, generation: Generation) -> str:
+        """What its owner is told."""
+        return _json(generation.warnings)
 
 
 def _json(value: object) -> str:

@@ -241,7 +241,7 @@ def _status(job: jobs.Job, *, is_terminal: bool) -> dict[str, Any]:
     """With its end, everything that there is to know of it."""
     found: dict[str, Any] = {"status": job.status, "queue_position": job.queue_position}
     if is_terminal:
-        found |= job.model_dump(mode="json", include={"outputs", "error"})
+        found |= job.model_dump(mode="json", include={"outputs", "error", "warnings"})
     return found
 
 

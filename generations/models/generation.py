@@ -10,7 +10,7 @@ concerned, and returns the number of rows it changed. 0 means that somebody else
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -23,6 +23,7 @@ from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from generations.events import WarningItem
 from generations.models.asset import Asset
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
@@ -209,10 +210,14 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Copying goes on (or is tried again) for as long; nobody else starts before. 0: somebody else has."""
         return self.stored_by(pk, turn=turn).update(store_after=timezone.now() + timedelta(seconds=seconds))
 
-    def succeed(self, pk: uuid.UUID, *, turn: int) -> int:
-        """STORING -> SUCCEEDED: every output is in the storage."""
+    def succeed(self, pk: uuid.UUID, *, turn: int, warnings: Sequence[WarningItem] = ()) -> int:
+        """STORING -> SUCCEEDED: every output is in the storage but for those that `warnings` name."""
         return self.stored_by(pk, turn=turn).update(
-            status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None, partner_key=None
+            status=Status.SUCCEEDED,
+            finished_at=timezone.now(),
+            store_after=None,
+            partner_key=None,
+            warnings=list(warnings) or None,
         )
 
     def fail(self, pk: uuid.UUID, failure: Failure, *, prompt_id: uuid.UUID | None = None) -> int:
@@ -297,6 +302,10 @@ class Generation(models.Model):
     is_cache_bypassed = models.BooleanField(default=False, help_text="Runs past ComfyUI's cache.")
     prompt_id = models.UUIDField(unique=True, help_text="ComfyUI's id of the current attempt.")
     upstream_outputs = models.JSONField(null=True, blank=True, help_text="What ComfyUI reported, to be copied.")
+    earlier_outputs = models.JSONField(
+        null=True, blank=True, help_text="What earlier parts reported, of a batch that ComfyUI goes on with."
+    )
+    warnings = models.JSONField(null=True, blank=True, help_text="What is missing from its result.")
     store_after = models.DateTimeField(null=True, blank=True)
     store_attempts = models.PositiveIntegerField(default=0)
 

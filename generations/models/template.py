@@ -203,6 +203,9 @@ class TemplateVersion(models.Model):
     output_nodes = models.JSONField(
         default=list, blank=True, help_text="Nodes whose results are kept. Empty: every node's."
     )
+    editor = models.JSONField(
+        null=True, blank=True, help_text="What ComfyUI's editor keeps of the nodes, for those that look it up."
+    )
     required_node_classes = models.JSONField(default=list)
     required_choices = models.JSONField(
         default=list,
@@ -294,6 +297,7 @@ class TemplateDraft(models.Model):
     graph = models.JSONField(default=dict)
     parameters = models.JSONField(default=list)
     output_nodes = models.JSONField(default=list)
+    editor = models.JSONField(null=True, blank=True, help_text="What ComfyUI's editor keeps of the nodes.")
     source = models.CharField(max_length=200, blank=True, help_text="The file that the workflow came from.")
     revision = models.PositiveIntegerField(default=0)
     changed_by = models.ForeignKey(

@@ -16,7 +16,7 @@ from generations.comfy.messages import ExecutionError
 from generations.comfy.state import HistoryEntry
 from generations.models import Generation, WorkflowTemplate
 from generations.models.generation import Failure, Retry
-from generations.tasks import store_outputs
+from generations.tasks import remove_outputs, store_outputs
 from generations.transitions import announce, transition
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
             lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs), prompt_id=prompt_id
         )
         if changed:
+            if generation.is_cache_bypassed:
+                remove_outputs(generation)  # of the run before: this one reports all of them again
             transaction.on_commit(lambda: _ask_to_store(generation.pk))
             if entry.execution_seconds is not None and generation.version.template_id is not None:
                 WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=entry.execution_seconds)

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
-from generations import storage, tasks
+from generations import copying, jobs, storage, tasks
 from generations.comfy.client import ComfyClient
+from generations.comfy.state import HistoryEntry
 from generations.models import Asset, ComfyServer, Generation, Status
+from generations.models.generation import Failure
+from generations.relay import apply
 from tests.support.factories import make_asset, make_generation, make_server, make_user
 from tests.support.simulator import RunningSimulator
 
@@ -38,7 +42,9 @@ def generation(simulator: RunningSimulator) -> Generation:
         names.append({"filename": name, "subfolder": "", "type": "output"})
     outputs = {"9": {"files": names, "text": ["done"]}}
     server = make_server(url=simulator.url)
-    return make_generation(make_user(), status=Status.STORING, upstream_outputs=outputs, server=server, attempt=1)
+    return make_generation(
+        make_user(), status=Status.STORING, upstream_outputs=outputs, server=server, attempt=1, tag=3.0
+    )
 
 
 def make_due(generation: Generation) -> None:
@@ -110,19 +116,113 @@ def test_the_next_try_waits_longer(generation: Generation, simulator: RunningSim
 def test_a_file_that_comfyui_no_longer_has_is_made_anew_once(
     generation: Generation, simulator: RunningSimulator
 ) -> None:
-    assert Generation.objects.filter(pk=generation.pk).update(tag=3.0)
-    simulator.faults.set(view_404=2)
+    simulator.faults.set(view_404=1)
     first_prompt_id = generation.prompt_id
     assert run(generation).status == Status.QUEUED
-    assert (generation.is_cache_bypassed, generation.tag, generation.outputs.count()) == (True, 3.0, 0)
+    assert (generation.is_cache_bypassed, generation.tag) == (True, 3.0)
     assert generation.prompt_id != first_prompt_id
-    # As the relay does with the second run:
-    server = simulator_row(simulator)
-    assert Generation.objects.claim(generation.pk, server=server)
+    run_again(generation, simulator)
+    assert run(generation).status == Status.SUCCEEDED
+    assert (generation.outputs.count(), generation.warnings) == (3, None)
+    assert {asset.key.rsplit("/", 1)[-1] for asset in Asset.objects.all()} == {"2.0", "2.1"}
+
+
+def run_again(generation: Generation, simulator: RunningSimulator) -> None:
+    """As the relay does, with the same result."""
+    assert Generation.objects.claim(generation.pk, server=simulator_row(simulator))
     generation.refresh_from_db()
-    assert Generation.objects.finish_upstream(generation.prompt_id, outputs=generation.upstream_outputs or {})
+    entry = HistoryEntry(str(generation.prompt_id), generation.upstream_outputs or {}, "success", True, ())
+    assert apply.ended(generation, entry)
+
+
+def report(generation: Generation, **files: str) -> None:
+    """ComfyUI says that it has these files, of these types (output, temp), besides those that it has."""
+    outputs = generation.upstream_outputs or {}
+    outputs["9"]["files"] += [
+        {"filename": f"{name}.png", "subfolder": "", "type": kind} for name, kind in files.items()
+    ]
+    Generation.objects.filter(pk=generation.pk).update(upstream_outputs=outputs)
+
+
+def test_what_is_missing_after_the_second_run_is_named_and_the_rest_is_kept(
+    generation: Generation, simulator: RunningSimulator, client_for: Any
+) -> None:
+    report(generation, ghost="output")
+    assert run(generation).status == Status.QUEUED
+    assert generation.outputs.count() == 3  # in case that the second run fails
+    run_again(generation, simulator)
+    assert run(generation).status == Status.SUCCEEDED
+    assert [output.position for output in generation.outputs.all()] == [0, 1, 3]
+    (warning,) = generation.warnings
+    assert (warning["code"], warning["node_id"], warning["name"]) == ("output_missing", "9", "ghost.png")
+    assert "“ghost.png”" in warning["message"]
+    page = client_for(generation.user).get(reverse("generation", args=[generation.pk])).content.decode()
+    assert "Something is missing" in page
+    assert "ghost.png" in page
+    job = client_for(generation.user).get(reverse("api:getJob", args=[generation.pk])).json()
+    assert [each["name"] for each in job["warnings"]] == ["ghost.png"]
+    assert jobs.describe(generation, "").warnings[0].name == "ghost.png"  # as webhooks tell it
+
+
+def test_a_missing_preview_beside_results_is_named_and_nothing_is_run_again(generation: Generation) -> None:
+    report(generation, preview="temp")
+    assert run(generation).status == Status.SUCCEEDED
+    assert [each["name"] for each in generation.warnings] == ["preview.png"]
+    assert (generation.attempt, generation.outputs.count()) == (1, 3)
+
+
+def test_previews_count_where_there_is_nothing_else(generation: Generation) -> None:
+    outputs = {"9": {"images": [{"filename": "gone.png", "subfolder": "", "type": "temp"}], "text": ["x"]}}
+    Generation.objects.filter(pk=generation.pk).update(upstream_outputs=outputs)
+    assert run(generation).status == Status.QUEUED
+
+
+def test_nothing_left_of_a_result_is_a_failure(generation: Generation) -> None:
+    outputs = {"9": {"images": [{"filename": "gone.png", "subfolder": "", "type": "output"}]}}
+    Generation.objects.filter(pk=generation.pk).update(upstream_outputs=outputs, is_cache_bypassed=True)
     assert run(generation).status == Status.FAILED
-    assert generation.error_code == "output_missing"
+    assert (generation.error_code, generation.warnings) == ("output_missing", None)
+
+
+def test_a_deleted_server_costs_the_files_and_not_the_texts(generation: Generation) -> None:
+    ComfyServer.objects.all().delete()
+    assert run(generation).status == Status.SUCCEEDED
+    assert [output.value for output in generation.outputs.all()] == ["done"]
+    assert len(generation.warnings) == 2
+
+
+def test_a_second_run_that_fails_leaves_what_the_first_one_made(
+    generation: Generation, simulator: RunningSimulator
+) -> None:
+    report(generation, ghost="output")
+    run(generation)
+    assert Generation.objects.claim(generation.pk, server=simulator_row(simulator))
+    generation.refresh_from_db()
+    assert apply.failed(generation, Failure("node_execution_error", "It broke."))
+    generation.refresh_from_db()
+    assert generation.status == Status.FAILED
+    assert len(jobs.describe(generation, "").outputs) == 3
+
+
+def test_a_huge_text_is_a_file(generation: Generation) -> None:
+    text = "größe " * 50_000
+    Generation.objects.filter(pk=generation.pk).update(upstream_outputs={"9": {"text": [text], "n": [[text]]}})
+    assert run(generation).status == Status.SUCCEEDED
+    first, second = generation.outputs.select_related("asset").order_by("key")
+    for output in (first, second):
+        assert (output.kind, output.value) == ("file", None)
+        assert output.asset is not None
+        assert (output.asset.name, output.asset.content_type) == (f"{output.key}.txt", "text/plain; charset=utf-8")
+        with storage.open_key(output.asset.key) as file:
+            assert file.read().decode() == text
+
+
+def test_more_results_than_fit_are_counted_and_told(generation: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "MAX_OUTPUTS", 2)
+    assert run(generation).status == Status.SUCCEEDED
+    assert generation.outputs.count() == 2
+    assert generation.warnings[0]["code"] == "too_many_outputs"
+    assert "3 results" in generation.warnings[0]["message"]
 
 
 def simulator_row(simulator: RunningSimulator) -> ComfyServer:

@@ -1,0 +1,105 @@
+"""What a generation's outputs are, where their bytes come from, and what it means when some are not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from generations import storage
+from generations.comfy.client import ComfyClient
+from generations.comfy.errors import NotFound
+from generations.comfy.graph import node_title
+from generations.comfy.outputs import FileRef, OutputItem, collect
+from generations.events import WarningItem
+from generations.models import Generation
+from generations.models.asset import file_name
+
+MAX_OUTPUTS = 5_000
+MAX_INLINE_BYTES = 256 * 1024  # a larger text or value becomes a file: rows and events stay small
+OVER_SOCKET = "socket"  # FileRef.type of a picture that the relay kept; its subfolder is the picture's number
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes to copy. `length` is None when nobody announced it; `content_type` None means: look at the bytes."""
+
+    chunks: Iterator[bytes]
+    length: int | None = None
+    content_type: str | None = None
+
+
+def items_of(generation: Generation) -> tuple[list[OutputItem], int]:
+    """The outputs to store, in their order, and how many there are beyond MAX_OUTPUTS."""
+    items = [item for item in collect(generation.upstream_outputs or {}) if is_kept(generation, item.node_id)]
+    return [_as_file_if_large(item) for item in items[:MAX_OUTPUTS]], max(0, len(items) - MAX_OUTPUTS)
+
+
+def is_kept(generation: Generation, node_id: str) -> bool:
+    """The template says which nodes' results count; nodes that others expand into have their ids behind a dot."""
+    kept = generation.version.output_nodes
+    return not kept or node_id in kept or node_id.partition(".")[0] in kept
+
+
+def _as_file_if_large(item: OutputItem) -> OutputItem:
+    if item.file is not None or len(_text(item)) <= MAX_INLINE_BYTES / 4 or len(_bytes(item)) <= MAX_INLINE_BYTES:
+        return item
+    name = f"{item.key or 'value'}.{'txt' if item.kind == 'text' else 'json'}"
+    return replace(item, kind="file", file=FileRef(name, type="text"))
+
+
+def _text(item: OutputItem) -> str:
+    return item.value if isinstance(item.value, str) else json.dumps(item.value)
+
+
+def _bytes(item: OutputItem) -> bytes:
+    return _text(item).encode()
+
+
+@contextmanager
+def opened(generation: Generation, item: OutputItem, client: ComfyClient | None) -> Iterator[Source]:
+    """The bytes of a file, for as long as the context lasts. NotFound when they are gone for good.
+
+    `client` is None when the server that had them was deleted.
+    """
+    file = item.file
+    if file is None or item.value is not None:
+        is_text = isinstance(item.value, str)
+        yield Source(iter([_bytes(item)]), content_type="text/plain; charset=utf-8" if is_text else "application/json")
+    elif file.type == OVER_SOCKET:
+        key = storage.frame_key(generation.pk, generation.attempt, int(file.subfolder))
+        try:
+            kept = storage.open_key(key)
+        except FileNotFoundError as error:
+            raise NotFound(f"{key} is not in the storage") from error
+        with kept:
+            yield Source(kept.chunks(storage.CHUNK_BYTES), kept.size)
+    elif client is None:
+        raise NotFound("its ComfyUI server was deleted")
+    else:
+        with client.view(file) as stream:
+            yield Source(stream.iter_bytes(storage.CHUNK_BYTES), stream.content_length)
+
+
+def is_grave(items: Sequence[OutputItem], missing: Sequence[OutputItem]) -> bool:
+    """True when something that counts is missing: not for a mere preview beside saved files."""
+    has_saved = any(item.file and item.file.type != "temp" for item in items)
+    return any(item.file and (item.file.type != "temp" or not has_saved) for item in missing)
+
+
+def warnings(generation: Generation, missing: Iterable[OutputItem], dropped: int) -> list[WarningItem]:
+    """What the owner should know of a result that is not complete."""
+    found = [_missing(generation, item) for item in missing]
+    if dropped:
+        message = f"It made {MAX_OUTPUTS + dropped} results. The first {MAX_OUTPUTS} are kept."
+        found.append({"code": "too_many_outputs", "message": message, "node_id": "", "name": ""})
+    return found
+
+
+def _missing(generation: Generation, item: OutputItem) -> WarningItem:
+    name = file_name(item.file.filename) if item.file else ""
+    what = "The preview" if item.file and item.file.type == "temp" else "The file"
+    title = node_title(generation.version.graph, item.node_id)
+    message = f"{what} “{name}” of “{title}” is missing: ComfyUI reported it but does not have it."
+    return {"code": "output_missing", "message": message, "node_id": item.node_id, "name": name}
