@@ -27,7 +27,8 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
     auth_header_value = forms.CharField(
         required=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Such as “Bearer …”. Stored encrypted and never shown; leave it empty to keep the present one.",
+        help_text="Such as “Bearer …”. Stored encrypted and never shown; leave it empty to keep the present one. "
+        "A new URL forgets it: it was meant for the old address, so enter it again.",
     )
     clear_auth_header = forms.BooleanField(
         required=False, widget=UnfoldBooleanWidget(), help_text="Forget the header's name and value."
@@ -45,7 +46,9 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
         data: dict[str, Any] = super().clean() or {}
         if data.get("clear_auth_header"):
             data["auth_header_name"], data["auth_header_value"] = "", None
-        elif not data.get("auth_header_value"):
+        elif data.get("auth_header_value"):
+            self.instance.give_header(data.get("auth_header_name", ""), data["auth_header_value"])
+        else:
             data["auth_header_value"] = self.instance.auth_header_value
         return data
 
@@ -77,6 +80,12 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """A server that is only being added has no state."""
         found = super().get_fieldsets(request, obj)
         return found if obj else found[:-1]
+
+    def save_model(self, request: HttpRequest, obj: ComfyServer, form: ServerForm, change: bool) -> None:
+        """Says when a header was forgotten with the address that it was for."""
+        super().save_model(request, obj, form, change)
+        if form.initial.get("auth_header_name") and not obj.headers and "url" in form.changed_data:
+            self.message_user(request, "The header went with the old URL. Enter it again if the new one needs it.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not while it has work: what it runs would never be heard of again. Disable it and wait."""

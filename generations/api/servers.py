@@ -78,7 +78,10 @@ def get_server(request: HttpRequest, id: ServerId) -> ServerOut:
     errors=(404, 422),
 )
 def change_server(request: HttpRequest, id: ServerId, payload: ServerChange) -> ServerOut:
-    """`is_draining` lets it finish what it has; `is_enabled: false` takes that away from it."""
+    """`is_draining` lets it finish what it has; `is_enabled: false` takes that away from it.
+
+    A new `url` without an `auth_header_value` forgets the stored header, which was meant for the old address.
+    """
     staff(request, "generations.change_comfyserver")
     return _save(_find(id), payload.model_dump(exclude_unset=True, exclude_none=True))
 
@@ -125,11 +128,12 @@ def _find(pk: int) -> ComfyServer:
 def _save(server: ComfyServer, changes: dict[str, Any]) -> ServerOut:
     """Written, if it makes sense; django's ValidationError."""
     if "auth_header_value" in changes:
-        changes["auth_header_value"] = changes["auth_header_value"] or None
+        server.give_header(changes.get("auth_header_name", server.auth_header_name), changes.pop("auth_header_value"))
+        changes |= {"auth_header_name": server.auth_header_name, "auth_header_value": server.auth_header_value}
     for name, value in changes.items():
         setattr(server, name, value)
     server.full_clean(exclude=["object_info"])
-    server.save() if server._state.adding else server.save(update_fields=[*changes, "url"])
+    server.save(update_fields=None if server._state.adding else changes)
     return _describe(server)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -140,6 +141,8 @@ class ComfyServer(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ComfyServerQuerySet.as_manager()
+    # The address that the stored header was given for; None: it came with the present one.
+    _header_belongs_to: str | None = None
 
     class Meta:
         verbose_name = "ComfyUI server"
@@ -149,9 +152,41 @@ class ComfyServer(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        """A header that was given for another address is forgotten: whoever moves a server must not be sent it."""
+        if self._forget_header_of_another_address() and update_fields is not None:
+            update_fields = {*update_fields, "auth_header_name", "auth_header_value"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+        self._header_belongs_to = self.url
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers which address the header belongs to."""
+        server = super().from_db(*args, **kwargs)
+        server._header_belongs_to = server.__dict__.get("url")
+        return server
+
+    def refresh_from_db(self, using: str | None = None, fields: Any = None, from_queryset: Any = None) -> None:
+        """As `from_db`."""
+        super().refresh_from_db(using, fields, from_queryset)
+        if fields is None or "url" in fields:
+            self._header_belongs_to = self.url
+
+    def give_header(self, name: str, value: str | None) -> None:
+        """Send this header from now on, also to an address that is set in the same change."""
+        self.auth_header_name, self.auth_header_value = name, value or None
+        self._header_belongs_to = None
+
+    def _forget_header_of_another_address(self) -> bool:
+        is_moved = self._header_belongs_to not in {None, self.url.rstrip("/")}
+        if is_moved:
+            self.auth_header_name, self.auth_header_value = "", None
+        return is_moved
+
     def clean(self) -> None:
         """One address is written one way, and a header has both halves."""
         self.url = self.url.rstrip("/")
+        self._forget_header_of_another_address()
         if bool(self.auth_header_name) != bool(self.auth_header_value):
             msg = "Give both the header's name and its value, or neither."
             raise ValidationError(msg)

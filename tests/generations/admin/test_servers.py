@@ -142,3 +142,24 @@ def test_asking_a_stuck_server_does_not_make_it_well(admin: Client, simulator: R
     server.refresh_from_db()
     assert server.state == "wedged"
     assert server.seen_at is not None
+
+
+def test_header_stays_with_the_address_that_it_was_given_for(admin: Client) -> None:
+    server = make_server(auth_header_name="Authorization", auth_header_value=SECRET)
+    page = change(admin, server, url="http://evil.example:8188")
+    assert page.status_code == 302
+    assert (server.url, server.headers, server.auth_header_value) == ("http://evil.example:8188", {}, None)
+    assert "Enter it again" in admin.get(f"{LIST}{server.pk}/change/").content.decode()
+
+
+@pytest.mark.parametrize("value", [SECRET, "Bearer another"])
+def test_header_that_comes_with_the_new_address_is_sent_there(admin: Client, value: str) -> None:
+    server = make_server(auth_header_name="Authorization", auth_header_value=SECRET)
+    change(admin, server, url="http://moved:8188", auth_header_value=value)
+    assert (server.url, server.headers) == ("http://moved:8188", {"Authorization": value})
+
+
+def test_the_same_address_written_otherwise_keeps_the_header(admin: Client) -> None:
+    server = make_server(auth_header_name="Authorization", auth_header_value=SECRET)
+    change(admin, server, url=f"{server.url}/")
+    assert server.headers == {"Authorization": SECRET}
