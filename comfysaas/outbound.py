@@ -3,18 +3,23 @@
 Whoever may name an address could otherwise reach what only this server reaches (server-side request forgery). So each
 connection goes to an address that was looked at after the name was resolved, and to no other; a redirect is a new
 request with all checks. Private networks are refused but for those in OUTBOUND_ALLOWED_NETWORKS.
+
+Nor may anybody map the network from our answers: whatever keeps a connection from coming about, the user reads the same
+sentence after the same time, and the log has the reason.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
@@ -26,17 +31,26 @@ from comfysaas import __version__, database
 
 MAX_REDIRECTS = 3
 USER_AGENT = f"comfysaas/{__version__}"
+UNREACHABLE = "The address could not be reached. It must lead to a server on the public internet that speaks https."
+# Nobody learns from the time, either: refusing what a name leads to is quicker than not finding the name.
+UNREACHABLE_SECONDS = 2.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+logger = logging.getLogger(__name__)
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class RefusedAddressError(Exception):
-    """The address is none that may be asked; `str()` says why."""
+    """The text of the address shows that it may not be asked; `str()` says why."""
 
 
 class RequestFailedError(Exception):
-    """No usable answer came; `str()` says why."""
+    """No usable answer came; `str()` says why, to the user who named the address."""
+
+
+class _UnreachableError(Exception):
+    """No connection came about; `str()` says why, for the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +77,7 @@ def check_url(url: str) -> None:
         raise RefusedAddressError("An address has no spaces or control characters.")
     literal = _literal(host)
     if literal is not None and not _may_reach(literal):
-        raise RefusedAddressError(f"{host} is a private address.")
+        raise RefusedAddressError("An address in a private network cannot be used.")
     if parts.scheme == "http" and not (
         settings.OUTBOUND_ALLOWED_NETWORKS and (literal is None or _is_allowed(literal))
     ):
@@ -84,13 +98,27 @@ async def request(
 
     RefusedAddressError, RequestFailedError. Of a redirect that is not followed, the answer is the redirect.
     """
+    begin, is_sent = time.monotonic(), asyncio.Event()
     try:
         async with asyncio.timeout(seconds):
             return await _exchange(
-                method, url, dict(headers or {}), body, max_bytes=max_bytes, redirects=MAX_REDIRECTS * is_followed
-            )
+                method, url, dict(headers or {}), body,
+                max_bytes=max_bytes, redirects=MAX_REDIRECTS * is_followed, is_sent=is_sent,
+            )  # fmt: skip
     except TimeoutError as error:
-        raise RequestFailedError(f"No answer within {seconds:.0f} seconds.") from error
+        if is_sent.is_set():
+            raise RequestFailedError(f"No answer within {seconds:.0f} seconds.") from error
+        logger.info("No connection to %s within %.0f seconds", _shown(url), seconds)
+    except _UnreachableError as error:
+        logger.info("No connection to %s: %s", _shown(url), error)
+    await asyncio.sleep(begin + UNREACHABLE_SECONDS - time.monotonic())
+    raise RequestFailedError(UNREACHABLE)
+
+
+def _shown(url: str) -> str:
+    """For the log: without the path and query, in which webhooks' addresses carry secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def fetch(url: str, *, max_bytes: int, seconds: float) -> Answer:
@@ -103,18 +131,35 @@ def fetch(url: str, *, max_bytes: int, seconds: float) -> Answer:
 
 
 async def _exchange(
-    method: str, url: str, headers: dict[str, str], body: bytes, *, max_bytes: int, redirects: int
+    method: str,
+    url: str,
+    headers: dict[str, str],
+    body: bytes,
+    *,
+    max_bytes: int,
+    redirects: int,
+    is_sent: asyncio.Event,
 ) -> Answer:
+    """`is_sent` tells whether the request has reached a server."""
     url = _ascii(url)
     check_url(url)
+    is_sent.clear()
     sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
     if body:
         sent["Content-Length"] = str(len(body))
-    async with httpcore.AsyncConnectionPool(
-        ssl_context=_ssl_context(), network_backend=_GuardedBackend(urlsplit(url).scheme)
-    ) as pool:
+
+    async def trace(event: str, _info: Mapping[str, Any]) -> None:
+        if event.endswith(".send_request_headers.complete"):
+            is_sent.set()
+
+    async with (
+        _GuardedBackend(urlsplit(url).scheme) as backend,
+        httpcore.AsyncConnectionPool(ssl_context=_ssl_context(), network_backend=backend) as pool,
+    ):
         try:
-            async with pool.stream(method, url, headers=_with_host(url, sent), content=body or None) as response:
+            async with pool.stream(
+                method, url, headers=_with_host(url, sent), content=body or None, extensions={"trace": trace}
+            ) as response:
                 got = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
                 target = got.get("location")
                 if response.status in {301, 302, 303, 307, 308} and target and redirects:
@@ -122,8 +167,12 @@ async def _exchange(
                 else:
                     return Answer(response.status, got, await _read(response, max_bytes))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, ssl.SSLError) as error:
-            raise RequestFailedError(_reason(error)) from error
-    return await _exchange(method, target, headers, body, max_bytes=max_bytes, redirects=redirects - 1)
+            raise _UnreachableError(f"{_shown(url)}: {error!r}") from error
+    try:
+        check_url(_ascii(target))
+    except RefusedAddressError as error:
+        raise RequestFailedError("The answer was a redirect to an address that cannot be used.") from error
+    return await _exchange(method, target, headers, body, max_bytes=max_bytes, redirects=redirects - 1, is_sent=is_sent)
 
 
 @cache
@@ -150,18 +199,15 @@ def _with_host(url: str, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]
 
 
 async def _read(response: httpcore.Response, max_bytes: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise RequestFailedError(f"The answer is larger than {max_bytes} bytes.")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _reason(error: Exception) -> str:
-    return f"The connection failed: {error}" if str(error) else "The connection failed."
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise RequestFailedError(f"The answer is larger than {max_bytes} bytes.")
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, ssl.SSLError) as error:
+        raise RequestFailedError("The connection broke in the middle of the answer.") from error
+    return bytes(body)
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -170,6 +216,15 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, scheme: str) -> None:
         self._backend = httpcore.AnyIOBackend()
         self._scheme = scheme
+        self._opened: list[httpcore.AsyncNetworkStream] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """The pool forgets connections whose TLS handshake did not end."""
+        for stream in self._opened:
+            await stream.aclose()
 
     async def connect_tcp(
         self,
@@ -183,14 +238,17 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         addresses = await _resolve(host, port)
         for address in addresses:
             if not _may_reach(address) or (self._scheme == "http" and not _is_allowed(address)):
-                msg = f"{host} leads to {address}, which may not be reached."
-                raise RefusedAddressError(msg)
+                msg = f"{host} leads to {address}, which may not be reached"
+                raise _UnreachableError(msg)
         problem: Exception | None = None
         for address in addresses:
             try:
-                return await self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                stream = await self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 problem = error
+            else:
+                self._opened.append(stream)
+                return stream
         raise problem or httpcore.ConnectError(f"{host} has no address.")
 
     async def connect_unix_socket(
@@ -208,7 +266,7 @@ async def _resolve(host: str, port: int) -> list[IPAddress]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise RequestFailedError(f"There is no server called {host}.") from error
+        raise _UnreachableError(f"{host} has no address: {error}") from error
     return list(dict.fromkeys(ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found))
 
 

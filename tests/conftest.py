@@ -103,6 +103,12 @@ def quick_passwords(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses that cannot be reached take no longer than others of their kind."""
+    monkeypatch.setattr("comfysaas.outbound.UNREACHABLE_SECONDS", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def clean_cache() -> Iterator[None]:
     """Nothing of one test's cache is seen by the next."""
     from django.core.cache import cache

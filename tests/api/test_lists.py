@@ -233,7 +233,7 @@ def test_only_so_many_files_of_one_user_are_fetched_at_a_time(api: Client, owner
     ("value", "sentence"),
     [
         ("http://example.com/a.png", "https://"), ("https://127.0.0.1/a.png", "private"),
-        ("https://localhost/a.png", "may not be reached"), ("data:image/png;base64,%%%", "base64"),
+        ("https://localhost/a.png", "could not be reached"), ("data:image/png;base64,%%%", "base64"),
         ("data:nonsense", "cannot be read"), ("data:,", "empty"), ("data:text/plain,hello", "no picture"),
         ({"url": "https://10.0.0.1/"}, "private"), (str(uuid.UUID(int=5)), "no such file"), (7, ""), ({"x": 1}, ""),
     ],

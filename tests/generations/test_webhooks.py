@@ -14,6 +14,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from accounts.models import User
+from comfysaas import outbound
 from generations import services, tasks, webhooks
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.generation import Failure
@@ -171,7 +172,7 @@ def test_a_private_address_gets_nothing(owner: User) -> None:
     tasks.deliver_webhooks()
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.status_code) == ("waiting", None)
-    assert "may not be reached" in delivery.error
+    assert delivery.error == outbound.UNREACHABLE
 
 
 def test_a_slow_server_holds_up_nobody(hook: Webhook, owner: User, other: Receiver, monkeypatch: Any) -> None:

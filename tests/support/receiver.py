@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -46,7 +46,8 @@ def receiver() -> Iterator[Receiver]:
             for name, value in {"Content-Length": str(len(state.body)), **state.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(state.body)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(state.body)
 
         do_GET = do_POST
 
