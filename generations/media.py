@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
 from comfysaas import outbound
 from comfysaas.concurrency import AtOnce
-from generations import services
+from generations import accepting, services
 from generations.comfy.references import asset_id_of, is_reference
 from generations.models import Asset
 from generations.parameters.schema import Parameter
@@ -48,7 +48,7 @@ def gather(
                 gathered[name] = str(services.upload(user=user, file=files[name]).pk)
             elif name in gathered:
                 gathered[name] = _resolve(user, gathered[name])
-        except (services.InvalidUploadError, outbound.RefusedAddressError, outbound.RequestFailedError) as error:
+        except (accepting.InvalidUploadError, outbound.RefusedAddressError, outbound.RequestFailedError) as error:
             errors[name] = [str(error)]
     if errors:
         raise InvalidInputs(errors)
@@ -86,7 +86,7 @@ def _decode(url: str) -> bytes:
     match = _DATA_URL.match(url)
     if match is None:
         msg = "This data: URL cannot be read."
-        raise services.InvalidUploadError(msg)
+        raise accepting.InvalidUploadError(msg)
     data = url[match.end() :]
     if not match[1]:
         return unquote_to_bytes(data)
@@ -94,4 +94,4 @@ def _decode(url: str) -> bytes:
         return base64.b64decode(unquote(data), validate=True)
     except (binascii.Error, ValueError) as error:
         msg = "This data: URL is not valid base64."
-        raise services.InvalidUploadError(msg) from error
+        raise accepting.InvalidUploadError(msg) from error

@@ -10,7 +10,8 @@ from django.shortcuts import redirect, render
 from django_htmx.http import reswap, retarget
 
 from comfysaas.concurrency import TooBusyError
-from generations import services, snapshot
+from generations import accepting, services, snapshot
+from generations.comfy.decoders import BusyError
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.form import ParametersForm
 from generations.parameters.validate import InvalidInputs
@@ -48,7 +49,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
             if name in inputs:
                 inputs[name] = str(services.upload(user=user, file=file).pk)
-    except (services.InvalidUploadError, TooBusyError) as error:
+    except (accepting.InvalidUploadError, TooBusyError, BusyError) as error:
         form.add_error(name, str(error))
         return None
     try:

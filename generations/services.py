@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from comfysaas.concurrency import AtOnce
-from generations import fitness, importing, publisher, queue, snapshot, storage, tasks, transitions
+from generations import accepting, fitness, importing, publisher, queue, snapshot, storage, tasks, transitions
+from generations.accepting import InvalidUploadError
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
@@ -39,7 +40,6 @@ from generations.parameters.values import seed_bounds
 if TYPE_CHECKING:
     from accounts.models import User
 
-TYPE_PREFIXES = {"image": "image/", "mask": "image/", "video": "video/", "audio": "audio/"}
 RAW_PERMISSION = "generations.submit_raw_workflow"
 TEXT_LENGTH = 4000
 uploads = AtOnce("uploads", per_user=8, in_all=64)
@@ -61,10 +61,6 @@ class NotAllowedError(Exception):
             f"You cannot run “{version.title}” any more: it was withdrawn, or it is for other groups now. "
             "Choose another template, or ask the operator for access."
         )
-
-
-class InvalidUploadError(Exception):
-    """The uploaded file cannot be used; `str()` says why."""
 
 
 class HashMismatchError(Exception):
@@ -227,18 +223,18 @@ def _model_files(
 
 def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> list[uuid.UUID]:
     """The ids of the files among the values; InvalidInputs when one is not there or of the wrong kind."""
-    wanted = {p.name: TYPE_PREFIXES[p.type] for p in parameters if p.is_media and values.get(p.name)}
+    wanted = {p.name: p.type for p in parameters if p.is_media and values.get(p.name)}
     if not wanted:
         return []
     ids = {name: uuid.UUID(str(values[name])) for name in wanted}
     found = Asset.objects.for_user(user).in_bulk(list(ids.values()))
     errors = {}
-    for name, prefix in wanted.items():
+    for name, kind in wanted.items():
         asset = found.get(ids[name])
         if asset is None:
             errors[name] = ["There is no such file of yours."]
-        elif not asset.content_type.startswith(prefix):
-            errors[name] = [f"This needs {prefix.rstrip('/')} data, but the file is {asset.content_type}."]
+        elif reason := accepting.why_not(asset, kind):
+            errors[name] = [reason]
     if errors:
         raise InvalidInputs(errors)
     return list(ids.values())
@@ -337,24 +333,29 @@ def add_asset(
     """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
 
     InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
-    user has too many uploads under way.
+    user has too many uploads under way; decoders.BusyError.
     """
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
         raise InvalidUploadError(msg)
-    with uploads.one_more(user.pk), closing(storage.spool(file.chunks())) as spooled:
-        _check_upload(spooled, is_medium=is_medium)
+    with ExitStack() as stack:
+        stack.enter_context(uploads.one_more(user.pk))
+        spooled, name = stack.enter_context(closing(storage.spool(file.chunks()))), file.name or "upload"
+        accepting.check(spooled, is_medium=is_medium)
+        if is_medium and spooled.content_type in accepting.CONVERTED:
+            spooled = stack.enter_context(closing(accepting.as_png(spooled)))
+            name = f"{name.rpartition('.')[0] or name}.png"
         if expected_hash and expected_hash.lower() != spooled.hash:
             raise HashMismatchError
         with transaction.atomic():
-            again = _minted(user, spooled.hash, file.name or "upload")
+            again = _minted(user, spooled.hash, name)
             if again is not None:
                 IdempotencyKey.objects.claim(user, idempotency_key)
                 placement.apply(again)
                 again.save()
                 return again, False
-        return _stored(user, spooled, file.name or "upload", placement, idempotency_key), True
+        return _stored(user, spooled, name, placement, idempotency_key), True
 
 
 def _stored(user: User, spooled: storage.Spooled, name: str, placement: Placement, idempotency_key: str) -> Asset:
@@ -387,6 +388,7 @@ def _minted(user: User, digest: str, name: str) -> Asset | None:
         hash=source.hash,
         width=source.width,
         height=source.height,
+        has_audio=source.has_audio,
     )
 
 
@@ -427,22 +429,6 @@ def delete_asset(asset: Asset) -> None:
         if rows.in_use().exists():
             raise AssetInUseError
         tasks.discard(rows)
-
-
-def _check_upload(spooled: storage.Spooled, *, is_medium: bool) -> None:
-    if spooled.size_bytes == 0:
-        msg = "The file is empty."
-        raise InvalidUploadError(msg)
-    if is_medium and spooled.content_type not in storage.INLINE_TYPES:
-        msg = "This is no picture, video or sound that can be used."
-        raise InvalidUploadError(msg)
-    if spooled.content_type.startswith("image/"):
-        if spooled.width is None or spooled.height is None:
-            msg = "This picture is damaged."
-            raise InvalidUploadError(msg)
-        if spooled.width * spooled.height > storage.MAX_IMAGE_PIXELS:
-            msg = f"This picture has more than {storage.MAX_IMAGE_PIXELS // 10**6} megapixels."
-            raise InvalidUploadError(msg)
 
 
 # ---------------------------------------------------------------------------------------------- afterwards

@@ -5,14 +5,13 @@ Keys are ours: nothing that ComfyUI or a user named ever becomes part of a path.
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, Any
 
 import filetype
 from asgiref.sync import sync_to_async
@@ -22,24 +21,18 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage, storages
 from django.utils.http import content_disposition_header
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from comfysaas import database
-from generations.comfy.containers import HEAD_BYTES, demuxer_of, opened
+from generations.comfy import containers, decoders, pictures
 from generations.models import Asset
 from generations.models.asset import file_name
-
-if TYPE_CHECKING:
-    from av import VideoFrame
 
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 SNIFF_BYTES = 8192
 SPOOL_BYTES = 8 * 1024 * 1024
-THUMBNAIL_PIXELS = (512, 512)
 THUMBNAIL_SUFFIX = ".thumb"
-MAX_IMAGE_PIXELS = 64_000_000
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 # Types that a browser may show in a page of ours. Everything else (SVG, HTML, PDF, unknown) is a download.
 INLINE_TYPES = frozenset(
@@ -47,6 +40,7 @@ INLINE_TYPES = frozenset(
         "image/png", "image/jpeg", "image/webp", "image/gif", "image/apng", "image/avif",
         "video/mp4", "video/webm", "video/quicktime", "video/x-matroska",
         "audio/mpeg", "audio/ogg", "audio/x-flac", "audio/flac", "audio/x-wav", "audio/wav", "audio/mp4", "audio/aac",
+        "audio/webm", "audio/x-matroska",
     }
 )  # fmt: skip
 _ALIASES = {"image/apng": "image/png", "audio/x-flac": "audio/flac", "audio/x-wav": "audio/wav"}
@@ -61,6 +55,16 @@ class DamagedCopyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What is in a file, besides bytes: None where that was not looked for, or does not apply."""
+
+    is_readable: bool | None = None
+    width: int | None = None
+    height: int | None = None
+    has_audio: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spooled:
     """Bytes that arrived whole, on local disk, measured and sniffed; close it when done."""
 
@@ -68,8 +72,7 @@ class Spooled:
     size_bytes: int
     hash: str
     content_type: str
-    width: int | None
-    height: int | None
+    look: Look
 
     def close(self) -> None:
         """Give the disk space back."""
@@ -99,7 +102,7 @@ def thumbnail_key(key: str) -> str:
 def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spooled:
     """Read a stream to disk in constant memory, hashing and counting on the way.
 
-    IncompleteCopyError when `expected_bytes` is known and not met.
+    IncompleteCopyError when `expected_bytes` is known and not met; decoders.BusyError.
     """
     database.release()
     file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
@@ -111,31 +114,56 @@ def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spoo
         if expected_bytes is not None and size != expected_bytes:
             msg = f"{size} bytes arrived where {expected_bytes} were announced"
             raise IncompleteCopyError(msg)
-        content_type = sniff(file)
-        width, height = measure(file, content_type)
+        content_type, look = _look_into(file, sniff(file))
     except BaseException:
         file.close()
         raise
-    return Spooled(file, size, f"blake3:{hasher.hexdigest()}", content_type, width, height)
+    return Spooled(file, size, f"blake3:{hasher.hexdigest()}", content_type, look)
 
 
 def sniff(file: IO[bytes]) -> str:
-    """The content type that the bytes themselves show; application/octet-stream when they show none."""
+    """The content type that the first bytes show; application/octet-stream when they show none."""
     file.seek(0)
-    found = filetype.guess_mime(file.read(SNIFF_BYTES))
+    head = file.read(SNIFF_BYTES)
+    found = _still_type(head) or filetype.guess_mime(head)
     return _ALIASES.get(found, found) if found else DEFAULT_CONTENT_TYPE
 
 
-def measure(file: IO[bytes], content_type: str) -> tuple[int | None, int | None]:
-    """Width and height in pixels from the header, without decoding; (None, None) if it is no picture."""
-    if not content_type.startswith("image/"):
-        return None, None
-    file.seek(0)
+def _still_type(head: bytes) -> str | None:
+    """HEIC and AVIF begin like a video; their brands tell (ISO/IEC 23008-12, 10.2; AVIF specification, 6)."""
+    if head[4:8] != b"ftyp":
+        return None
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
+    if brands & {b"avif", b"avis"}:
+        return "image/avif"
+    return "image/heic" if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"} else None
+
+
+def _look_into(file: IO[bytes], content_type: str) -> tuple[str, Look]:
+    """The content type, corrected by what is in a container of videos, and the rest that a decoder process finds.
+
+    What it cannot read keeps its type, with nothing known of it. decoders.BusyError.
+    """
     try:
-        with Image.open(file) as image:
-            return image.width, image.height
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        return None, None
+        if (kind := pictures.FORMATS.get(content_type)) is not None:
+            width, height = decoders.ask("measure", kind, file)
+            return content_type, Look(is_readable=True, width=width, height=height)
+        if content_type in containers.VIDEO_TYPES:
+            demuxer, type_of_sound = containers.VIDEO_TYPES[content_type]
+            kinds = decoders.ask("streams", demuxer, file)
+            found = Look(is_readable=True, has_audio="audio" in kinds)
+            return (type_of_sound if kinds == ["audio"] else content_type), found
+    except decoders.UndecodableError as error:
+        logger.info("A file that begins like %s cannot be read: %s", content_type, error)
+        return content_type, Look(is_readable=False)
+    return content_type, Look()
+
+
+def as_png(spooled: Spooled) -> Spooled:
+    """The same picture as a PNG. decoders.UnusableError says why that cannot be; UndecodableError, BusyError."""
+    with tempfile.TemporaryFile() as file:
+        decoders.ask("as_png", pictures.FORMATS[spooled.content_type], spooled.file, file)
+        return spool(iter(lambda: file.read(CHUNK_BYTES), b""))
 
 
 def write(key: str, spooled: Spooled) -> None:
@@ -194,17 +222,17 @@ def write_thumbnail(key: str, spooled: Spooled) -> str:
     Only a thumbnail is lost when decoding fails: that is logged, and the output itself is kept.
     """
     database.release()
-    try:
-        image = _poster(spooled)
-    except Exception:
-        logger.warning("No thumbnail for %s (%s)", key, spooled.content_type, exc_info=True)
+    demuxer, _type_of_sound = containers.VIDEO_TYPES.get(spooled.content_type, (None, ""))
+    kind = pictures.FORMATS.get(spooled.content_type) or demuxer
+    if kind is None or not spooled.look.is_readable:
         return ""
-    if image is None:
-        return ""
-    image.thumbnail(THUMBNAIL_PIXELS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80)
-    content = ContentFile(buffer.getvalue(), name=thumbnail_key(key))
+    with tempfile.TemporaryFile() as file:
+        try:
+            decoders.ask("thumbnail", kind, spooled.file, file)
+        except (decoders.UndecodableError, decoders.UnusableError, decoders.BusyError) as error:
+            logger.warning("No thumbnail for %s (%s): %s", key, spooled.content_type, error)
+            return ""
+        content = ContentFile(file.read(), name=thumbnail_key(key))
     content.content_type = "image/webp"  # type: ignore[attr-defined]  # django-storages reads it
     return _save_exactly(thumbnail_key(key), content)
 
@@ -221,31 +249,10 @@ def keep(spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.
         content_type=spooled.content_type,
         size_bytes=spooled.size_bytes,
         hash=spooled.hash,
-        width=spooled.width,
-        height=spooled.height,
+        width=spooled.look.width,
+        height=spooled.look.height,
+        has_audio=spooled.look.has_audio,
     )
-
-
-def _poster(spooled: Spooled) -> Image.Image | None:
-    spooled.file.seek(0)
-    if spooled.content_type.startswith("image/"):
-        if spooled.width is None or spooled.height is None or spooled.width * spooled.height > MAX_IMAGE_PIXELS:
-            return None
-        with Image.open(spooled.file) as image:
-            image.draft("RGB", THUMBNAIL_PIXELS)
-            upright = ImageOps.exif_transpose(image)
-            return upright.convert("RGBA" if "A" in upright.getbands() else "RGB")
-    demuxer = demuxer_of(spooled.file.read(HEAD_BYTES))
-    if spooled.content_type.startswith("video/") and demuxer is not None:
-        with opened(cast("BinaryIO", spooled.file), demuxer) as container:
-            for frame in container.decode(video=0):
-                return _picture(frame)
-    return None
-
-
-def _picture(frame: VideoFrame) -> Image.Image:
-    picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it without types
-    return picture
 
 
 def _save_exactly(key: str, content: File[bytes]) -> str:

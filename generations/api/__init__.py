@@ -25,6 +25,7 @@ from comfysaas import __version__
 from comfysaas.concurrency import TooBusyError
 from comfysaas.outbound import RefusedAddressError
 from generations import services
+from generations.accepting import InvalidUploadError
 from generations.api import account, assets, jobs, servers, templates, webhooks
 from generations.api.auth import allowed
 from generations.api.body import InvalidBodyError, StrictParser
@@ -32,11 +33,12 @@ from generations.api.limits import RateLimitedError
 from generations.api.schemas import ErrorEnvelope
 from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
 from generations.comfy.convert import ConversionError
+from generations.comfy.decoders import BusyError
 from generations.comfy.graph import GraphError
 from generations.models.idempotency import KeyReuseError
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
-from generations.services import CannotRunError, InvalidUploadError
+from generations.services import CannotRunError
 from generations.studio import DraftError, UnfitError
 from generations.webhooks import MAX_WEBHOOKS, TooManyWebhooksError
 
@@ -188,6 +190,11 @@ def _invalid_inputs(request: HttpRequest, error: InvalidInputs) -> HttpResponse:
 @api.exception_handler(InvalidUploadError)
 def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResponse:
     return envelope(request, 422, "invalid_upload", str(error))
+
+
+@api.exception_handler(BusyError)
+def _busy(request: HttpRequest, error: BusyError) -> HttpResponse:
+    return envelope(request, 503, "busy", str(error), headers={"Retry-After": "30"})
 
 
 @api.exception_handler(CannotRunError)

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from PIL import Image
 
 HEAD_BYTES = 64
 MAX_FRAME_PIXELS = 8192 * 4608  # 8K
+POSTER_PIXELS = 512
 TIMEOUT_SECONDS = 10.0
 DEMUXERS = frozenset({"mov", "matroska", "flac", "mp3", "ogg", "wav"})
+# Content types of containers that hold videos, or nothing but sound: then it is the second type.
+VIDEO_TYPES = {
+    "video/mp4": ("mov", "audio/mp4"),
+    "video/quicktime": ("mov", "audio/mp4"),
+    "video/webm": ("matroska", "audio/webm"),
+    "video/x-matroska": ("matroska", "audio/x-matroska"),
+}
 # What ComfyUI, its video nodes, cameras, phones and browsers write. FFmpeg has hundreds more, made for other times.
 _DECODERS = (
     "h264", "hevc", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mpeg4", "prores", "ffv1", "mjpeg", "png",
@@ -64,6 +73,27 @@ def opened(file: BinaryIO, demuxer: str) -> Iterator[InputContainer]:
             if stream.codec_context is not None:
                 stream.codec_context.options = limits
         yield container
+
+
+def stream_kinds(file: BinaryIO, demuxer: str) -> list[str]:
+    """Which of "video" and "audio" are in it. A cover picture of a sound is no video. av.FFmpegError."""
+    import av
+
+    with opened(file, demuxer) as container:
+        cover = av.stream.Disposition.attached_pic
+        return sorted({each.type for each in container.streams if not each.disposition & cover} & {"video", "audio"})
+
+
+def poster(file: BinaryIO, demuxer: str) -> Image.Image:
+    """The first frame, upright, at most POSTER_PIXELS wide and high. av.FFmpegError; EOFError when there is none."""
+    with opened(file, demuxer) as container:
+        for frame in container.decode(video=0):
+            scale = min(1.0, POSTER_PIXELS / frame.width, POSTER_PIXELS / frame.height)
+            width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
+            small = frame.reformat(width=width, height=height, format="rgb24")
+            picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it without types
+            return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
+    raise EOFError("There is no frame in it")
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:

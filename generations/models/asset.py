@@ -57,6 +57,9 @@ class Asset(models.Model):
     hash = models.CharField(max_length=71, help_text="blake3:<hex> of the bytes.")
     width = models.PositiveIntegerField(null=True, blank=True)
     height = models.PositiveIntegerField(null=True, blank=True)
+    has_audio = models.BooleanField(
+        null=True, blank=True, help_text="Whether a video has sound. Empty: no video, or nobody looked."
+    )
     tags = models.JSONField(default=list, blank=True, help_text="Words that its owner gave it.")
     expires_at = models.DateTimeField(
         null=True, blank=True, db_index=True, help_text="Deleted then. Empty: kept as long as everything else."

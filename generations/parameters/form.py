@@ -15,7 +15,7 @@ _ACCEPT: dict[ParameterType, str] = {
     "image": "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/tiff,image/avif",
     "mask": "image/png,image/webp,image/jpeg",
     "video": "video/*",
-    "audio": "audio/*",
+    "audio": "audio/*,video/mp4,video/quicktime,video/webm,video/x-matroska",
 }
 # Stands for a file that came with the form and has no asset id yet.
 _NEW_FILE = str(uuid.UUID(int=0))

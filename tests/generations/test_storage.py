@@ -57,7 +57,7 @@ def test_what_was_written_is_read_back_with_its_hash_and_size(backend: str) -> N
     with closing(storage.spool([content[:10], content[10:]], expected_bytes=len(content))) as spooled:
         storage.write("uploads/a", spooled)
         assert (spooled.size_bytes, spooled.content_type) == (len(content), "image/png")
-        assert (spooled.width, spooled.height) == (64, 48)
+        assert (spooled.look.width, spooled.look.height) == (64, 48)
         assert spooled.hash.startswith("blake3:")
     assert stored("uploads/a") == content
 

@@ -148,8 +148,8 @@ def make_asset(
             content_type=content_type,
             size_bytes=spooled.size_bytes,
             hash=spooled.hash,
-            width=spooled.width,
-            height=spooled.height,
+            width=spooled.look.width,
+            height=spooled.look.height,
             **fields,
         )
 
