@@ -1,15 +1,21 @@
-"""On whose behalf, and by what right, a connection that stays open was opened; and whether that still holds."""
+"""On whose behalf, and by what right, a connection was opened; whether that still holds, and how many there may be."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import cast
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.http import HttpRequest
+from django.core.cache import cache
+from django.http import HttpRequest, parse_cookie
 
-from accounts.models import ApiKey, Scope
+from accounts.models import ApiKey, Scope, User
+
+PLACE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +35,50 @@ class Access:
         """False once the key is revoked or expired, the session ended, the password changed or the user deactivated."""
         if self.key_id is not None:
             return ApiKey.objects.usable().filter(pk=self.key_id, user=self.user_id).exists()
-        if self.session_key is None:
-            return False
-        request = HttpRequest()
-        request.session = import_module(settings.SESSION_ENGINE).SessionStore(self.session_key)
-        user = get_user(request)
-        return user.is_authenticated and user.is_active and user.pk == self.user_id
+        user = _user_of_session(self.session_key)
+        return user is not None and user.pk == self.user_id
 
 
 def key_for_reading(authorization: str) -> ApiKey | None:
     """The key of an Authorization header, if it is one that may read."""
-    kind, _, secret = authorization.partition(" ")
-    key = ApiKey.objects.authenticate(secret.strip()) if kind.lower() == "bearer" else None
+    key = _key_of(authorization)
     return key if key is not None and Scope.READ.value in key.scopes else None
+
+
+def sender_of(headers: Mapping[bytes, bytes]) -> User | None:
+    """Who sends a request with these headers (names in small letters), before anything else of it is read.
+
+    A request that brings a key is judged by its key alone, as the API does.
+    """
+    if authorization := headers.get(b"authorization", b"").decode("latin-1"):
+        key = _key_of(authorization)
+        return key.user if key is not None else None
+    cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
+    return _user_of_session(cookies.get(settings.SESSION_COOKIE_NAME))
+
+
+def _key_of(authorization: str) -> ApiKey | None:
+    kind, _, secret = authorization.partition(" ")
+    return ApiKey.objects.authenticate(secret.strip()) if kind.lower() == "bearer" else None
+
+
+def _user_of_session(session_key: str | None) -> User | None:
+    if not session_key:
+        return None
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return cast("User", user) if user.is_authenticated and user.is_active else None
+
+
+def take_place(kind: str, user: User, *, most: int) -> str | None:
+    """One of the user's places for an open connection of this kind, counted over all processes; None when all are taken.
+
+    It is lost after PLACE_SECONDS unless `cache.touch` renews it; `cache.delete` gives it back.
+    """
+    # In any order: whoever has few connections open finds a free place at the first try.
+    for number in random.sample(range(most), most):
+        place = f"{kind}.{user.pk}.{number}"
+        if cache.add(place, True, PLACE_SECONDS):
+            return place
+    return None

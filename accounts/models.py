@@ -76,6 +76,12 @@ class Plan(models.Model):
     max_streams = models.PositiveIntegerField(
         default=20, validators=[MinValueValidator(1)], help_text="Event streams of the API that may be open at a time."
     )
+    max_sockets = models.PositiveIntegerField(
+        default=100,
+        db_default=100,
+        validators=[MinValueValidator(1)],
+        help_text="Websockets that may be open at a time: one for each running generation on a page.",
+    )
 
     class Meta:
         ordering = ["name"]

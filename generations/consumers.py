@@ -12,7 +12,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 
-from accounts.access import Access, key_for_reading
+from accounts.access import PLACE_SECONDS, Access, key_for_reading, take_place
 from generations import events, snapshot
 from generations.models import Generation, Status
 
@@ -25,6 +25,7 @@ QUEUE_POLL_SECONDS = 2.0
 ACTIVE_AT_MOST = 50
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_NOT_FOUND = 4404
+CLOSE_TOO_MANY = 4429
 
 
 class _EventConsumer(AsyncJsonWebsocketConsumer):
@@ -33,9 +34,13 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
     user: User
 
     async def connect(self) -> None:
-        """Accept, then close with a code that tells a browser why; a refused handshake would not."""
+        """Accept, then close with a code that tells a browser why; a refused handshake would not.
+
+        4401: not signed in. 4404: no such generation. 4429: the plan allows no more sockets at a time.
+        """
         self._guard: asyncio.Task[None] | None = None
         self._joined: list[str] = []
+        self._place: str | None = None
         await self.accept()
         user = self.scope.get("user")
         if user is None or not user.is_authenticated or not user.is_active:
@@ -44,6 +49,10 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         self.user = cast("User", user)
         by_key = cast("Access | None", self.scope.get("access"))
         self.access = by_key or Access(self.user.pk, session_key=self.scope["session"].session_key)
+        self._place = await self._take_place()
+        if self._place is None:
+            await self.close(CLOSE_TOO_MANY)
+            return
         await self.enter()
 
     async def enter(self) -> None:
@@ -63,6 +72,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             self._guard.cancel()
         for group in self._joined:
             await self.channel_layer.group_discard(group, self.channel_name)
+        if self._place is not None:
+            await cache.adelete(self._place)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Browsers have nothing to say here."""
@@ -89,6 +100,11 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
                 await asyncio.sleep(AUTHORISE_SECONDS)
                 if not await self._check_access():
                     return
+                await cache.aset(self._place, True, PLACE_SECONDS)
+
+    @database_sync_to_async
+    def _take_place(self) -> str | None:
+        return take_place("socket", self.user, most=self.user.limits.max_sockets)
 
     async def _check_access(self) -> bool:
         holds: bool = await database_sync_to_async(self.access.holds)()

@@ -20,8 +20,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from ninja.errors import HttpError
 
-from accounts.access import Access
-from accounts.models import User
+from accounts.access import PLACE_SECONDS, Access, take_place
 from generations import events, jobs
 from generations.api.auth import caller, key_of
 from generations.api.operations import site
@@ -34,10 +33,8 @@ QUEUE_POLL_SECONDS = 5.0
 NEAR_PLACE = 10
 PROGRESS_SECONDS = 0.5
 PREVIEW_SECONDS = 1.0
-PLACE_SECONDS = 60
 LONGEST_SECONDS = 3600.0
-# A client that does not read fills the memory of the web server, which cannot tell: streams end some time.
-LARGEST_BYTES = 16 * 1024 * 1024
+WAITING_EVENTS = 16  # for a client that reads slowly; further ones wait, and are lost, in the channel layer
 RETRY_AFTER_SECONDS = 10
 
 
@@ -52,18 +49,12 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
         raise HttpError(501, "Events need an ASGI server. Poll the job instead.")
     user, key = caller(request), key_of(request)
     access = Access.by_key(key) if key else Access(user.pk, session_key=request.session.session_key)
-    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(request), _take_place(user))
+    place = take_place("stream", user, most=user.limits.max_streams)
+    if place is None:
+        raise TooManyStreamsError
+    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(request), place)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return HttpResponse(content_type="text/event-stream", headers=headers)
-
-
-def _take_place(user: User) -> str:
-    """One of the user's places for a stream, over all processes. It is lost when nobody renews it."""
-    for number in range(user.limits.max_streams):
-        place = f"stream.{user.pk}.{number}"
-        if cache.add(place, True, PLACE_SECONDS):
-            return place
-    raise TooManyStreamsError
 
 
 class Streams:
@@ -101,7 +92,6 @@ class JobStream:
     site: str
     place: str
     _send: Any = None
-    _sent_bytes: int = 0
     _sent_outputs: set[uuid.UUID] = field(default_factory=set)
     _sent_status: tuple[object, ...] = ()
     _latest: dict[str, dict[str, Any]] = field(default_factory=dict)  # what waits for its turn, by event
@@ -115,7 +105,7 @@ class JobStream:
         layer = channel_layer()
         channel = await layer.new_channel()
         groups = [events.user_group(self.access.user_id), events.preview_group(self.generation_id)]
-        inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING_EVENTS)
         helpers = [asyncio.create_task(_until_gone(receive, inbox)), asyncio.create_task(_hear(layer, channel, inbox))]
         try:
             for group in groups:  # joined before the first look, so that nothing falls in between
@@ -135,7 +125,7 @@ class JobStream:
         begin = time.monotonic()
         look_at, heartbeat_at = begin, begin + HEARTBEAT_SECONDS
         is_first = True
-        while time.monotonic() - begin < LONGEST_SECONDS and self._sent_bytes < LARGEST_BYTES:
+        while time.monotonic() - begin < LONGEST_SECONDS:
             now = time.monotonic()
             await self._flush()
             if now >= look_at:
@@ -233,7 +223,6 @@ class JobStream:
         await self._write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
 
     async def _write(self, body: bytes) -> None:
-        self._sent_bytes += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
 
@@ -255,13 +244,13 @@ def _preview(event: Any) -> dict[str, Any]:
 
 async def _hear(layer: Any, channel: str, inbox: asyncio.Queue[dict[str, Any]]) -> None:
     while True:
-        inbox.put_nowait(await layer.receive(channel))
+        await inbox.put(await layer.receive(channel))
 
 
 async def _until_gone(receive: Any, inbox: asyncio.Queue[dict[str, Any]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    inbox.put_nowait({"type": "gone"})
+    await inbox.put({"type": "gone"})
 
 
 async def _next(inbox: asyncio.Queue[dict[str, Any]], seconds: float) -> dict[str, Any] | None:

@@ -1,0 +1,183 @@
+"""What a client may send, decided before it is read: size by path, then who is sending.
+
+Sits around Django (ASGI). A body that is refused never reaches a view: Django gets the request without its body and with
+the `Refusal` in the scope, which `comfysaas.middleware.Refusals` turns into the answer. What passes is spooled to disk
+by Django's own handler, 64 KiB at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.core.handlers.asgi import get_script_prefix
+from django.utils.http import parse_header_parameters
+
+from accounts.access import sender_of
+from comfysaas.http_server import EXTENSION
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+SCOPE_KEY = "comfysaas.refusal"
+ANONYMOUS_BYTES = 256 * 1024  # a form to sign in, or JSON of an ordinary size
+PAGE_BYTES = 2 * 1024 * 1024
+FORM_OVERHEAD_BYTES = 1024 * 1024  # texts and boundaries around files
+FILES_PER_FORM = 4  # of the largest size; more of smaller ones
+# Where files come in: one at a time, or several in one form.
+_ONE_FILE = re.compile(r"/api/v2/(assets|templates)/?|/open/")
+_SEVERAL_FILES = re.compile(r"/api/v2/templates/[^/]+/jobs/?|/templates/[^/]+/|/admin/.*")
+_BODILESS = {"GET", "HEAD", "OPTIONS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a body is not read."""
+
+    status: int
+    code: str
+    message: str
+
+
+UNAUTHORIZED = Refusal(
+    401, "unauthorized", "Sign in, or send a valid API key as “Authorization: Bearer csk_…”, before you send this much."
+)
+CUT_OFF = Refusal(400, "invalid_request", "The form is cut off: its last boundary is missing. Send it again.")
+
+
+def too_large(limit: int) -> Refusal:
+    """For a body of more than so many bytes."""
+    return Refusal(413, "too_large", f"The request is larger than the {limit // 2**20} MB that this address takes.")
+
+
+def limit_of(path: str, *, is_multipart: bool) -> int:
+    """The largest body that this address takes, in bytes, from somebody we know."""
+    if is_multipart and _ONE_FILE.fullmatch(path):
+        return int(settings.MAX_UPLOAD_BYTES) + FORM_OVERHEAD_BYTES
+    if is_multipart and _SEVERAL_FILES.fullmatch(path):
+        return FILES_PER_FORM * int(settings.MAX_UPLOAD_BYTES) + FORM_OVERHEAD_BYTES
+    if path.startswith(("/api/", "/admin/")):
+        return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    return PAGE_BYTES
+
+
+class BoundedBodies:
+    """ASGI: Django, and bodies that are counted as they arrive; responses wait for clients that read slowly."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        connection = scope.get("extensions", {}).get(EXTENSION)
+        if scope["type"] != "http":
+            await self._application(scope, receive, _in_step(send, connection))
+            return
+        headers = dict(scope["headers"])
+        body = _Body(scope, headers, receive, connection)
+        refusal = await _refusal(scope, headers, body)
+        if refusal is None:
+            await self._application(scope, body.receive, _in_step(send, connection))
+            refusal = body.refusal
+        if refusal is not None:
+            bodiless = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
+            refused = {**scope, "headers": bodiless, SCOPE_KEY: refusal}
+            await self._application(refused, _nothing(receive), send)
+
+
+async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Refusal | None:
+    """What the head alone shows to be too much. Sets how much of the body may be read, and what is said beyond that."""
+    announced = headers.get(b"content-length", b"")
+    length = int(announced) if announced.isdigit() else None
+    if b"transfer-encoding" not in headers and not length:
+        body.limit = 0
+        return CUT_OFF if body.boundary and scope["method"] not in _BODILESS else None
+    path = scope["path"].removeprefix(get_script_prefix(scope))
+    limit = limit_of(path, is_multipart=bool(body.boundary))
+    if length is not None and length > limit:
+        return too_large(limit)
+    body.limit, body.beyond = ANONYMOUS_BYTES, UNAUTHORIZED
+    if length is not None and length <= ANONYMOUS_BYTES:
+        return None
+    if await database_sync_to_async(sender_of)(headers) is not None:
+        body.limit, body.beyond = limit, too_large(limit)
+        return None
+    return UNAUTHORIZED if length is not None else None
+
+
+class _Body:
+    """The body of one request on its way to Django."""
+
+    def __init__(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, connection: Any) -> None:
+        self._scope, self._receive, self._connection = scope, receive, connection
+        self._is_announced = b"content-length" in headers
+        content_type, parameters = parse_header_parameters(headers.get(b"content-type", b"").decode("latin-1"))
+        is_form = content_type.lower() == "multipart/form-data"
+        self.boundary = parameters.get("boundary", "").encode("latin-1") if is_form else b""
+        self.limit, self.beyond = 0, UNAUTHORIZED
+        self.refusal: Refusal | None = None
+        self._size = 0
+        self._end = b""
+        self._is_over = False
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message. A body that breaks the rules ends as if the client had left: Django lets go of it."""
+        if self._connection is not None and not self._is_over:
+            self._connection.invite()
+        message = await self._receive()
+        if message["type"] != "http.request":
+            return message
+        chunk = message.get("body", b"")
+        if self._connection is not None and message.get("more_body"):
+            self._connection.taken(len(chunk))
+        self._size += len(chunk)
+        if self.boundary and chunk:
+            self._end = (self._end + chunk)[-(len(self.boundary) + 1024) :]
+        self._is_over = not message.get("more_body", False)
+        self.refusal = self._judge()
+        if self.refusal is not None:
+            return {"type": "http.disconnect"}
+        if self._is_over and self._size and not self._is_announced:
+            # Django reads no form whose length it does not know.
+            self._scope["headers"] = [*self._scope["headers"], (b"content-length", str(self._size).encode())]
+        return message
+
+    def _judge(self) -> Refusal | None:
+        if self._size > self.limit:
+            return self.beyond
+        if self._is_over and self.boundary and self._size and b"--" + self.boundary + b"--" not in self._end:
+            return CUT_OFF
+        return None
+
+
+def _in_step(send: Send, connection: Any) -> Send:
+    """`send` that returns when the client has room for more."""
+    if connection is None:
+        return send
+
+    async def wait(message: dict[str, Any]) -> None:
+        await send(message)
+        await connection.drained()
+
+    return wait
+
+
+def _nothing(receive: Receive) -> Receive:
+    """An empty body, then nothing until the client leaves."""
+    is_told = False
+
+    async def next_message() -> dict[str, Any]:
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        while (message := await receive())["type"] != "http.disconnect":
+            pass
+        return message
+
+    return next_message

@@ -1,0 +1,311 @@
+"""daphne with limits: bodies stream into the application, and clients that send or read too slowly are cut off.
+
+As it comes, daphne 4.2 waits for the last byte of a body before the application hears of the request, has Twisted parse
+every form inside the event loop (`twisted.web.http.Request.requestReceived`), and never waits for a client that does not
+read. `install()` exchanges its two protocol factories, so that it makes no difference whether daphne is started by its
+own command, by `runserver` or by `manage.py standalone`.
+
+The application finds the connection in `scope["extensions"][EXTENSION]` (see `comfysaas.bodies`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from typing import Any
+
+import daphne.server
+from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet import reactor
+from twisted.protocols.basic import LineReceiver
+from twisted.web import http
+
+EXTENSION = "comfysaas.connection"
+
+UNREAD_BYTES = 256 * 1024  # of a body that may wait for the application before the client has to
+MESSAGE_BYTES = 512  # what one message weighs besides its bytes
+BODY_SECONDS = 60.0  # a body may take so long,
+BODY_BYTES_PER_SECOND = 8 * 1024  # and longer if it keeps coming at this rate
+WRITE_SECONDS = 30.0  # a client that takes nothing for so long is gone
+LINGER_SECONDS = 10.0  # a client that is still sending may read its refusal for so long
+RESPONSE_SECONDS = 2 * 3600.0
+SOCKET_SECONDS = 4 * 3600.0  # browsers come back by themselves
+
+
+def install() -> None:
+    """Have every daphne of this process use the protocols below."""
+    daphne.server.HTTPFactory = _Factory
+    daphne.server.WebSocketFactory = _SocketFactory
+
+
+class _Outlet:
+    """What of a connection's response the client has not taken yet. A push producer of its transport.
+
+    Twisted calls `pauseProducing` when 64 KiB wait in its buffer, and `resumeProducing` when they are gone.
+    """
+
+    def __init__(self) -> None:
+        self._is_free = asyncio.Event()
+        self._is_free.set()
+
+    def pauseProducing(self) -> None:  # noqa: N802  (Twisted's name)
+        """The buffer is full."""
+        self._is_free.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802  (Twisted's name)
+        """The buffer is empty again."""
+        self._is_free.set()
+
+    stopProducing = resumeProducing  # noqa: N815  the connection is gone: nobody has to wait for it
+
+    async def drained(self) -> bool:
+        """Wait until there is room. False when there was none for WRITE_SECONDS."""
+        if self._is_free.is_set():
+            return True
+        try:
+            await asyncio.wait_for(self._is_free.wait(), WRITE_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Inbox:
+    """The queue that the application receives from, without daphne's own account of a body that still streams in."""
+
+    def __init__(self, queue: asyncio.Queue[dict[str, Any]]) -> None:
+        self.queue = queue
+
+    def put_nowait(self, message: dict[str, Any]) -> None:
+        """Daphne's `process` reads the body from a file, which is empty here: only other messages pass."""
+        if message["type"] != "http.request":
+            self.queue.put_nowait(message)
+
+
+class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
+    """One request, whose application starts when the head is there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
+        self._outlet = _Outlet()
+        self._began_at = time.monotonic()
+        self._is_streamed = self._is_complete = self._is_paused = self._expects_continue = False
+        self._received = self._unread = 0
+        self._inbox: asyncio.Queue[dict[str, Any]] | None = None
+
+    # -- the body, from the client
+    def gotLength(self, length: int | None) -> None:  # noqa: N802  (Twisted's name)
+        """The head is there. With a body behind it, the application begins now and not when that has arrived."""
+        self.content = io.BytesIO()
+        if length == 0:
+            return
+        self._is_streamed = True
+        channel = self.channel
+        channel.resetTimeout()
+        # The channel would invite the body at once; it is invited when somebody wants to read it.
+        expected = self.requestHeaders.getRawHeaders(b"Expect") or [b""]
+        self._expects_continue = expected[0].lower() == b"100-continue"
+        self.requestHeaders.removeHeader(b"Expect")
+        self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
+        self.path = self.uri.partition(b"?")[0]
+        self.args = {}
+        if self.requestHeaders.hasHeader(b"Upgrade"):
+            self.basic_error(400, b"Bad Request", "A request to upgrade the connection has no body.")
+            return
+        self.process()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  (Twisted's name)
+        """Pass bytes on, and have the client wait while too many of them are unread."""
+        self._received += len(data)
+        if self.finished or self._inbox is None:
+            return
+        self._unread += len(data) + MESSAGE_BYTES
+        self._inbox.put_nowait({"type": "http.request", "body": data, "more_body": True})
+        if self._unread > UNREAD_BYTES and not self._is_paused:
+            self._is_paused = True
+            self.channel.setTimeout(None)  # this wait is not the client's
+            self.channel.transport.pauseProducing()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802  (Twisted's name)
+        """The body is there; without one, the application begins now."""
+        self._is_complete = True
+        if not self._is_streamed:
+            super().requestReceived(command, path, version)
+        elif self.finished:
+            self.channel.loseConnection()  # refused before its end; nothing sensible can follow
+        elif self._inbox is not None:
+            self._inbox.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
+    # -- what the application may ask of the connection
+    def start(self, queue: asyncio.Queue[dict[str, Any]]) -> _Inbox | asyncio.Queue[dict[str, Any]]:
+        """Called with the application's queue; what daphne is to put its messages into."""
+        self.registerProducer(self._outlet, True)
+        if not self._is_streamed:
+            return queue
+        self._inbox = queue
+        return _Inbox(queue)
+
+    def invite(self) -> None:
+        """The application wants the body: a client that waits for our word (Expect: 100-continue) gets it."""
+        if self._expects_continue and not self._response_started and self.channel is not None:
+            self._expects_continue = False
+            self.channel.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def taken(self, size: int) -> None:
+        """The application has read a message with so many bytes."""
+        self._unread -= size + MESSAGE_BYTES
+        if self._is_paused and self._unread < UNREAD_BYTES // 2 and self.channel is not None:
+            self._resume()
+
+    async def drained(self) -> None:
+        """Wait until the client has taken what was sent, or cut it off when it does not."""
+        if not await self._outlet.drained():
+            self._abort()
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self.channel.setTimeout(self.channel.timeOut)
+        self.channel.transport.resumeProducing()
+
+    # -- the response
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """As daphne does it; a response that comes before the body's end also ends the connection."""
+        if message.get("type") == "http.response.start" and self._is_streamed and not self._is_complete:
+            message = {**message, "headers": [*message.get("headers", ()), (b"Connection", b"close")]}
+        super().handle_reply(message)
+
+    def finish(self) -> None:
+        """The response is whole. A client that is still sending its body gets the time to read it."""
+        self.unregisterProducer()
+        if not self._is_streamed or self._is_complete or self.channel is None:
+            super().finish()
+            return
+        if not self.startedWriting:
+            self.write(b"")
+        if self.chunked:
+            self.channel.write(b"0\r\n\r\n")
+        self.finished = 1
+        if self.application_queue:
+            self.send_disconnect()
+        self.server.protocol_disconnected(self)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing follows, then read on without keeping anything.
+
+        Closing at once would reset the connection while bytes are on their way, and the client might never see the
+        response (RFC 9112, section 9.6).
+        """
+        transport = self.channel.transport
+        if self._is_paused:
+            self._resume()
+        if hasattr(transport, "loseWriteConnection"):  # not with TLS
+            transport.loseWriteConnection()
+        reactor.callLater(LINGER_SECONDS, self._abort)  # type: ignore[attr-defined]  # the reactor is a module to mypy
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802  (Twisted's name)
+        """The client is gone."""
+        self._outlet.stopProducing()
+        if self.finished:
+            http.Request.connectionLost(self, reason)  # daphne knows already
+        else:
+            super().connectionLost(reason)
+
+    def check_timeouts(self) -> None:
+        """Called every two seconds: bodies and responses that take too long end here."""
+        super().check_timeouts()
+        if self.finished or self.channel is None:
+            return
+        age = time.monotonic() - self._began_at
+        is_waiting = self._is_streamed and not self._is_complete
+        if is_waiting and not self._is_paused and age > BODY_SECONDS + self._received / BODY_BYTES_PER_SECOND:
+            if self._response_started:
+                self._abort()
+            else:
+                self.basic_error(408, b"Request Timeout", "The body came too slowly. Send it again.")
+        elif age > RESPONSE_SECONDS:
+            self._abort()
+
+    def _abort(self) -> None:
+        if self.channel is not None:
+            self.channel.transport.abortConnection()
+
+
+class _Channel(http.HTTPChannel):
+    """One connection. Its time-out (60 s) is for a whole head, not for the next byte of it."""
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802  (Twisted's name)
+        """Only a body extends the deadline as it arrives."""
+        if self.line_mode:
+            LineReceiver.dataReceived(self, data)
+        else:
+            super().dataReceived(data)
+
+
+class _Factory(HTTPFactory):  # type: ignore[misc]  # daphne ships no types
+    """Connections with limits, for daphne's server."""
+
+    protocol = _Channel
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self._create_application = server.create_application
+        server.create_application = self._start
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  (Twisted's name)
+        """As daphne's, with our requests."""
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = _Request
+        return protocol
+
+    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802  (Twisted's name)
+        """HTTP/1.1 only: these limits are not made for anything else."""
+        return [b"http/1.1"]
+
+    def _start(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        queue = self._create_application(protocol, {**scope, "extensions": {EXTENSION: protocol}})
+        return protocol.start(queue) if queue is not None and isinstance(protocol, _Request) else queue
+
+
+class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne ships no types
+    """One websocket. A client that does not read is cut off, whatever else it sends."""
+
+    def onOpen(self) -> None:  # noqa: N802  (autobahn's name)
+        """The transport has had the HTTP channel for its producer until now."""
+        self._outlet = _Outlet()
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self._outlet, True)
+        super().onOpen()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803  (autobahn's names)
+        """Daphne takes a message for a sign of life. Only the answer to a ping shows that a client reads."""
+        last_ping = self.last_ping
+        super().onMessage(payload, isBinary)
+        self.last_ping = last_ping
+
+    async def drained(self) -> None:
+        """Wait until the client has taken what was sent, or cut it off when it does not."""
+        outlet = getattr(self, "_outlet", None)
+        if outlet is not None and not await outlet.drained():
+            self.transport.abortConnection()
+
+    def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803  (autobahn's names)
+        """The client is gone."""
+        if hasattr(self, "_outlet"):
+            self._outlet.stopProducing()
+        super().onClose(wasClean, code, reason)
+
+
+class _SocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne ships no types
+    """Websockets with limits, for daphne's server."""
+
+    protocol = _Socket
+
+    def __init__(self, daphne_server: Any, **options: Any) -> None:
+        super().__init__(daphne_server, **options)
+        daphne_server.websocket_timeout = min(daphne_server.websocket_timeout, SOCKET_SECONDS)
+
+    def setProtocolOptions(self, **options: Any) -> None:  # noqa: N802  (autobahn's name)
+        """A ping is answered by its pong and by nothing else."""
+        super().setProtocolOptions(**options, autoPingRestartOnAnyTraffic=False)
