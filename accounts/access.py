@@ -6,7 +6,6 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import cast
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -68,13 +67,14 @@ def _user_of_session(session_key: str | None) -> User | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return cast("User", user) if user.is_authenticated and user.is_active else None
+    return user if user.is_authenticated and user.is_active else None
 
 
 def take_place(kind: str, user: User, *, most: int) -> str | None:
-    """One of the user's places for an open connection of this kind, counted over all processes; None when all are taken.
+    """The cache key of one of the user's places for open connections of this kind; None when all are taken.
 
-    It is lost after PLACE_SECONDS unless `cache.touch` renews it; `cache.delete` gives it back.
+    Places are counted over all processes. One is lost after PLACE_SECONDS unless it is written again, and given back by
+    deleting it.
     """
     # In any order: whoever has few connections open finds a free place at the first try.
     for number in random.sample(range(most), most):

@@ -1,8 +1,8 @@
 """What a client may send, decided before it is read: size by path, then who is sending.
 
-Sits around Django (ASGI). A body that is refused never reaches a view: Django gets the request without its body and with
-the `Refusal` in the scope, which `comfysaas.middleware.Refusals` turns into the answer. What passes is spooled to disk
-by Django's own handler, 64 KiB at a time.
+This layer sits around Django (ASGI). A refused body never reaches a view: Django gets the request without it, and with
+the `Refusal` in the scope, which `comfysaas.middleware.Refusals` turns into the answer. Django's own handler spools
+what passes to disk as it arrives.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """daphne with limits: bodies stream into the application, and clients that send or read too slowly are cut off.
 
-As it comes, daphne 4.2 waits for the last byte of a body before the application hears of the request, has Twisted parse
-every form inside the event loop (`twisted.web.http.Request.requestReceived`), and never waits for a client that does not
-read. `install()` exchanges its two protocol factories, so that it makes no difference whether daphne is started by its
+Without this module, daphne 4.2 waits for the last byte of a body before it starts the application, lets Twisted parse
+every form inside the event loop (`twisted.web.http.Request.requestReceived`), and never waits for a client that does
+not read. `install()` exchanges its two protocol factories, so it makes no difference whether daphne is started by its
 own command, by `runserver` or by `manage.py standalone`.
 
 The application finds the connection in `scope["extensions"][EXTENSION]` (see `comfysaas.bodies`).
@@ -18,7 +18,6 @@ from typing import Any
 import daphne.server
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
-from twisted.internet import reactor
 from twisted.protocols.basic import LineReceiver
 from twisted.web import http
 
@@ -26,6 +25,7 @@ EXTENSION = "comfysaas.connection"
 
 UNREAD_BYTES = 256 * 1024  # of a body that may wait for the application before the client has to
 MESSAGE_BYTES = 512  # what one message weighs besides its bytes
+HEAD_SECONDS = 60.0  # a head may take so long, counted from the connection's begin or the response before
 BODY_SECONDS = 60.0  # a body may take so long,
 BODY_BYTES_PER_SECOND = 8 * 1024  # and longer if it keeps coming at this rate
 WRITE_SECONDS = 30.0  # a client that takes nothing for so long is gone
@@ -50,15 +50,15 @@ class _Outlet:
         self._is_free = asyncio.Event()
         self._is_free.set()
 
-    def pauseProducing(self) -> None:  # noqa: N802  (Twisted's name)
+    def pauseProducing(self) -> None:
         """The buffer is full."""
         self._is_free.clear()
 
-    def resumeProducing(self) -> None:  # noqa: N802  (Twisted's name)
+    def resumeProducing(self) -> None:
         """The buffer is empty again."""
         self._is_free.set()
 
-    stopProducing = resumeProducing  # noqa: N815  the connection is gone: nobody has to wait for it
+    stopProducing = resumeProducing
 
     async def drained(self) -> bool:
         """Wait until there is room. False when there was none for WRITE_SECONDS."""
@@ -95,7 +95,7 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
         self._inbox: asyncio.Queue[dict[str, Any]] | None = None
 
     # -- the body, from the client
-    def gotLength(self, length: int | None) -> None:  # noqa: N802  (Twisted's name)
+    def gotLength(self, length: int | None) -> None:
         """The head is there. With a body behind it, the application begins now and not when that has arrived."""
         self.content = io.BytesIO()
         if length == 0:
@@ -109,13 +109,13 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
         self.requestHeaders.removeHeader(b"Expect")
         self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
         self.path = self.uri.partition(b"?")[0]
-        self.args = {}
+        self.args: dict[bytes, list[bytes]] = {}
         if self.requestHeaders.hasHeader(b"Upgrade"):
             self.basic_error(400, b"Bad Request", "A request to upgrade the connection has no body.")
             return
         self.process()
 
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  (Twisted's name)
+    def handleContentChunk(self, data: bytes) -> None:
         """Pass bytes on, and have the client wait while too many of them are unread."""
         self._received += len(data)
         if self.finished or self._inbox is None:
@@ -127,7 +127,7 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
             self.channel.setTimeout(None)  # this wait is not the client's
             self.channel.transport.pauseProducing()
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802  (Twisted's name)
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The body is there; without one, the application begins now."""
         self._is_complete = True
         if not self._is_streamed:
@@ -202,13 +202,13 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
             self._resume()
         if hasattr(transport, "loseWriteConnection"):  # not with TLS
             transport.loseWriteConnection()
-        reactor.callLater(LINGER_SECONDS, self._abort)  # type: ignore[attr-defined]  # the reactor is a module to mypy
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._abort)
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: N802  (Twisted's name)
+    def connectionLost(self, reason: Any) -> None:
         """The client is gone."""
         self._outlet.stopProducing()
         if self.finished:
-            http.Request.connectionLost(self, reason)  # daphne knows already
+            http.Request.connectionLost(self, reason)  # type: ignore[no-untyped-call]  # daphne knows already
         else:
             super().connectionLost(reason)
 
@@ -233,14 +233,14 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
 
 
 class _Channel(http.HTTPChannel):
-    """One connection. Its time-out (60 s) is for a whole head, not for the next byte of it."""
+    """One connection. Its time-out is for a whole head, not for the next byte of it."""
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802  (Twisted's name)
+    def dataReceived(self, data: bytes) -> None:
         """Only a body extends the deadline as it arrives."""
         if self.line_mode:
-            LineReceiver.dataReceived(self, data)
+            LineReceiver.dataReceived(self, data)  # type: ignore[no-untyped-call]
         else:
-            super().dataReceived(data)
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
 
 
 class _Factory(HTTPFactory):  # type: ignore[misc]  # daphne ships no types
@@ -250,16 +250,17 @@ class _Factory(HTTPFactory):  # type: ignore[misc]  # daphne ships no types
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
+        self.timeOut = HEAD_SECONDS
         self._create_application = server.create_application
         server.create_application = self._start
 
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  (Twisted's name)
+    def buildProtocol(self, addr: Any) -> Any:
         """As daphne's, with our requests."""
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = _Request
         return protocol
 
-    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802  (Twisted's name)
+    def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only: these limits are not made for anything else."""
         return [b"http/1.1"]
 
@@ -271,16 +272,16 @@ class _Factory(HTTPFactory):  # type: ignore[misc]  # daphne ships no types
 class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne ships no types
     """One websocket. A client that does not read is cut off, whatever else it sends."""
 
-    def onOpen(self) -> None:  # noqa: N802  (autobahn's name)
+    def onOpen(self) -> None:
         """The transport has had the HTTP channel for its producer until now."""
         self._outlet = _Outlet()
         self.transport.unregisterProducer()
         self.transport.registerProducer(self._outlet, True)
         super().onOpen()
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803  (autobahn's names)
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Daphne takes a message for a sign of life. Only the answer to a ping shows that a client reads."""
-        last_ping = self.last_ping
+        last_ping = vars(self)["last_ping"]
         super().onMessage(payload, isBinary)
         self.last_ping = last_ping
 
@@ -290,7 +291,7 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne ships no types
         if outlet is not None and not await outlet.drained():
             self.transport.abortConnection()
 
-    def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803  (autobahn's names)
+    def onClose(self, wasClean: bool, code: int, reason: str) -> None:
         """The client is gone."""
         if hasattr(self, "_outlet"):
             self._outlet.stopProducing()
@@ -306,6 +307,6 @@ class _SocketFactory(WebSocketFactory):  # type: ignore[misc]  # daphne ships no
         super().__init__(daphne_server, **options)
         daphne_server.websocket_timeout = min(daphne_server.websocket_timeout, SOCKET_SECONDS)
 
-    def setProtocolOptions(self, **options: Any) -> None:  # noqa: N802  (autobahn's name)
+    def setProtocolOptions(self, **options: Any) -> None:
         """A ping is answered by its pong and by nothing else."""
         super().setProtocolOptions(**options, autoPingRestartOnAnyTraffic=False)

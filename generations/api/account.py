@@ -41,6 +41,7 @@ def get_me(request: HttpRequest) -> Me:
             max_concurrent=plan.max_concurrent,
             max_queued=plan.max_queued,
             max_streams=plan.max_streams,
+            max_sockets=plan.max_sockets,
             requests_per_minute=plan.requests_per_minute,
             max_upload_bytes=settings.MAX_UPLOAD_BYTES,
         ),

@@ -230,6 +230,7 @@ class Limits(Schema):
     max_concurrent: int
     max_queued: int
     max_streams: int
+    max_sockets: int
     requests_per_minute: int = Field(description="0: as many as you like.")
     max_upload_bytes: int
 

@@ -11,6 +11,7 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.test import Client
 
+from accounts.models import Plan, User
 from comfysaas.asgi import application
 from generations import consumers, publisher, services, snapshot
 from generations.models import Generation, Status
@@ -138,3 +139,23 @@ def test_a_snapshot_never_shows_what_is_for_staff() -> None:
     detail = {"traceback": ["/srv/secret/path"]}
     generation = make_generation(make_user(), status=Status.FAILED, error_detail=detail)
     assert "/srv/secret" not in str(snapshot.state(generation))
+
+
+async def test_no_more_sockets_than_the_plan_allows_and_a_closed_one_makes_room() -> None:
+    user, _ = await made()
+    plan = await Plan.objects.acreate(name="two", max_sockets=2)
+    await User.objects.filter(pk=user.pk).aupdate(plan=plan)
+    client = await signed_in(user)
+    first, second = await socket("/ws/generations/", client), await socket("/ws/generations/", client)
+    assert (await first.connect())[0]
+    assert (await second.connect())[0]
+    third = await socket("/ws/generations/", client)
+    assert (await third.connect())[0]
+    assert await close_code(third) == consumers.CLOSE_TOO_MANY
+    await third.disconnect()
+    await first.disconnect()
+    fourth = await socket("/ws/generations/", client)
+    assert (await fourth.connect())[0]
+    assert (await fourth.receive_json_from(5))["type"] == "snapshot"
+    await fourth.disconnect()
+    await second.disconnect()
