@@ -161,6 +161,7 @@ def _look_into(file: IO[bytes], content_type: str) -> tuple[str, Look]:
 
 def as_png(spooled: Spooled) -> Spooled:
     """The same picture as a PNG. decoders.UnusableError says why that cannot be; UndecodableError, BusyError."""
+    database.release()
     with tempfile.TemporaryFile() as file:
         decoders.ask("as_png", pictures.FORMATS[spooled.content_type], spooled.file, file)
         return spool(iter(lambda: file.read(CHUNK_BYTES), b""))

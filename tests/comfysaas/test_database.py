@@ -16,7 +16,9 @@ from django.db import connection, transaction
 
 from comfysaas import database, mail, outbound
 from generations import servers, storage, studio
+from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
+from tests.support import bombs
 from tests.support.factories import make_asset, make_server, make_template
 from tests.support.receiver import receiver
 
@@ -38,8 +40,7 @@ def has_connection(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         monkeypatch.setattr(owner, name, watched)
 
     watch(outbound, "_exchange")
-    watch(storage, "measure")
-    watch(storage, "_poster")
+    watch(decoders, "ask")
     watch(EmailBackend, "open")
     for name in ("_save", "_open", "delete"):
         watch(FileSystemStorage, name)
@@ -60,13 +61,13 @@ def _fetch(settings: Any) -> None:
 
 
 def _keep(_settings: Any) -> None:
-    with closing(storage.spool([b"\x89PNG\r\n\x1a\n"])) as spooled:
+    with closing(storage.spool([bombs.png(8, 8)])) as spooled:
         use_a_connection()
         storage.keep(spooled, key=f"uploads/{uuid.uuid4()}", user_id=1, name="a.png")
 
 
 def _thumbnail(_settings: Any) -> None:
-    with closing(storage.spool([b"\x89PNG\r\n\x1a\n"])) as spooled:
+    with closing(storage.spool([bombs.png(8, 8)])) as spooled:
         use_a_connection()
         storage.write_thumbnail("uploads/x", spooled)
 

@@ -1,0 +1,161 @@
+"""Which files are accepted for which inputs, and what is said of the others."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
+
+from generations import accepting, services, storage
+from generations.comfy import decoders
+from generations.models import Asset
+from tests.support import bombs
+from tests.support.factories import make_asset
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FILES = Path(__file__).parents[1] / "comfy" / "media"
+
+
+def upload(user: Any, name: str, content: bytes) -> Asset:
+    return services.upload(user=user, file=SimpleUploadedFile(name, content))
+
+
+def picture(kind: str, mode: str = "RGB", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (40, 30)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def video(*, is_silent: bool) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        pictures = container.add_stream("mpeg4", rate=4)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound: Any = None if is_silent else container.add_stream("aac", rate=48000, layout="mono")
+        for packet in [*pictures.encode(av.VideoFrame(64, 48, "yuv420p")), *pictures.encode()]:
+            container.mux(packet)
+        if sound is not None:
+            silence = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+            silence.planes[0].update(bytes(silence.planes[0].buffer_size))
+            silence.sample_rate = 48000
+            for packet in [*sound.encode(silence), *sound.encode()]:
+                container.mux(packet)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("voice_isom.m4a", "audio/mp4"),
+        ("voice_M4A_brand.m4a", "audio/mp4"),
+        ("recorded_in_browser.webm", "audio/webm"),
+        ("voice.mka", "audio/x-matroska"),
+        ("voice.opus", "audio/ogg"),
+        ("voice.aac", "audio/aac"),
+    ],
+)
+def test_sound_is_sound_whatever_container_it_comes_in(owner: Any, name: str, content_type: str) -> None:
+    asset = upload(owner, name, (FILES / name).read_bytes())
+    assert asset.content_type == content_type
+    assert asset.content_type in storage.INLINE_TYPES
+    assert accepting.why_not(asset, "audio") == ""
+    assert accepting.why_not(asset, "video") == f"This needs video data, but the file is {content_type}."
+
+
+def test_a_video_with_sound_serves_as_sound_and_a_silent_one_does_not(owner: Any) -> None:
+    speaking = upload(owner, "a.mp4", video(is_silent=False))
+    silent = upload(owner, "b.mp4", video(is_silent=True))
+    assert (speaking.content_type, speaking.has_audio) == ("video/mp4", True)
+    assert (silent.content_type, silent.has_audio) == ("video/mp4", False)
+    assert accepting.why_not(speaking, "audio") == ""
+    assert accepting.why_not(silent, "audio") == "This video has no sound."
+    assert [accepting.why_not(each, "video") for each in (speaking, silent)] == ["", ""]
+    assert speaking.thumbnail_key
+
+
+def test_a_video_of_before_may_have_sound(owner: Any) -> None:
+    assert accepting.why_not(make_asset(owner, content_type="video/mp4", has_audio=None), "audio") == ""
+
+
+def test_the_same_bytes_again_have_the_same_sound(owner: Any) -> None:
+    content = video(is_silent=True)
+    upload(owner, "a.mp4", content)
+    again = upload(owner, "b.mp4", content)
+    assert again.has_audio is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("BMP", "RGB"), ("TIFF", "RGB"), ("TIFF", "I;16"), ("TIFF", "CMYK"), ("BMP", "1")]
+)
+def test_bmp_and_tiff_become_pngs(owner: Any, kind: str, mode: str) -> None:
+    asset = upload(owner, f"my.photo.{kind.lower()}", picture(kind, mode))
+    assert (asset.name, asset.content_type, asset.width, asset.height) == ("my.photo.png", "image/png", 40, 30)
+    with storage.open_key(asset.key) as file, Image.open(file) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB" if mode == "CMYK" else mode)
+    assert accepting.why_not(asset, "image") == ""
+
+
+def heic(brand: bytes) -> bytes:
+    return (28).to_bytes(4) + b"ftyp" + brand + bytes(4) + b"mif1heicmiaf"[:12] + b"rest of the file" * 20
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (heic(b"heic"), "HEIC file, which ComfyUI does not read. Save it as JPEG or PNG"),
+        (heic(b"heix"), "HEIC"),
+        (heic(b"mif1"), "HEIC"),
+        (bombs.icon(bombs.png(16, 16)), r"image/x-icon\) cannot be used. Use PNG, JPEG"),
+        (picture("TIFF", "F"), "32 bits for each value"),
+        (picture("TIFF", save_all=True, append_images=[Image.new("RGB", (40, 30))]), "2 pictures in it"),
+        (picture("PNG")[:40], "This picture is damaged or cut off"),
+        (video(is_silent=True)[:60], "This video is damaged or cut off"),
+        (bombs.session_as_flv(45678), r"video/x-flv\) cannot be used. Use MP4, MOV, WebM or MKV"),
+        (bombs.png(20_000, 4_000, colors=1), "more than 64 megapixels"),
+        (b"just text", "not a picture, video or sound"),
+        (b"", "empty"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason(owner: Any, content: bytes, words: str) -> None:
+    with pytest.raises(accepting.InvalidUploadError, match=words):
+        upload(owner, "file", content)
+    assert not Asset.objects.exists()
+
+
+def test_an_avif_with_the_brand_of_heic_is_an_avif(owner: Any) -> None:
+    content = picture("AVIF")
+    assert upload(owner, "a.avif", content[:8] + b"mif1" + content[12:]).content_type == "image/avif"
+
+
+def test_files_kept_as_they_are_serve_only_the_inputs_that_can_read_them(owner: Any) -> None:
+    """Programs keep any file as an asset; what a picture's input takes is decided when it is used."""
+
+    def kept(content: bytes) -> Asset:
+        return services.add_asset(user=owner, file=SimpleUploadedFile("a", content))[0]
+
+    assert accepting.why_not(kept(picture("TIFF")), "image") == ""
+    assert accepting.why_not(kept(picture("BMP")), "mask") == ""
+    icon = kept(bombs.icon(bombs.png(8000, 9000, colors=1)))
+    assert (icon.width, icon.thumbnail_key) == (None, "")
+    assert "cannot be used" in accepting.why_not(icon, "image")
+    assert "HEIC" in accepting.why_not(kept(heic(b"heic")), "image")
+
+
+def test_while_the_decoders_are_busy_an_upload_is_put_off_and_a_result_waits(
+    owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_args: Any) -> None:
+        raise decoders.BusyError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoders, "ask", busy)
+        with pytest.raises(decoders.BusyError):
+            upload(owner, "a.png", picture("PNG"))
+    assert not Asset.objects.exists()
+    assert upload(owner, "a.png", picture("PNG")).thumbnail_key
