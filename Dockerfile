@@ -10,8 +10,7 @@ COPY comfysaas comfysaas
 COPY accounts accounts
 COPY generations generations
 COPY static static
-# The key is only for this command, and DATA_DIR is left behind in this stage.
-RUN SECRET_KEY=collectstatic-only-collectstatic-only-0000 DATA_DIR=/tmp/data /venv/bin/python manage.py collectstatic --noinput \
+RUN /venv/bin/python manage.py collectstatic --noinput \
  && /venv/bin/python -m compileall -q comfysaas accounts generations
 
 FROM python:3.13-slim

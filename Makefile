@@ -17,11 +17,12 @@ run: install ## Start everything in one process on http://127.0.0.1:8000 (PORT, 
 	@$(BIN)/python manage.py standalone
 
 # DATABASE_URL (PostgreSQL), REDIS_URL and a Chromium let the tests that need them run; CI requires them.
-test: install $(VENV)/.dev ## Run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: install $(VENV)/.dev ## Run the whole suite (or a part: ARGS="-k webhook")
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 	@if [ -n "$$DATABASE_URL" ]; then \
 	  echo "Once more, on PostgreSQL:"; \
-	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/accounts tests/api tests/generations; \
+	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/accounts tests/api tests/generations $(ARGS) \
+	    || [ -n "$(ARGS)" -a $$? = 5 ]; `# none of these was chosen` \
 	fi
 
 # Needs Node 20 or newer with npm.
@@ -38,7 +39,7 @@ types: $(VENV)/.dev ## mypy, strict
 	$(ALONE) $(BIN)/mypy
 
 check: lint types ## Everything CI checks besides the tests
-	$(ALONE) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(ALONE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run  # no database is fine
 	$(ALONE) $(BIN)/python manage.py configuration --check
 	$(ALONE) $(BIN)/python manage.py openapi --check
 
@@ -64,14 +65,11 @@ lock: $(VENV)/.dev ## Pin the newest fitting versions, with hashes (needs uv)
 clean: ## Remove what was built; keeps your data in var/
 	rm -rf $(VENV) build staticfiles .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.base: requirements/base.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+# Python 3.11 compiles install.py; an older one should say so itself.
+$(VENV)/.base $(VENV)/.dev: $(VENV)/.%: requirements/%.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11 or newer, or set PYTHON=/path/to/it." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ". Set PYTHON=/path/to/a/newer/one.")'
+	@$(PYTHON) requirements/install.py $(VENV) $<
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@touch $@
+$(VENV)/.dev: | $(VENV)/.base

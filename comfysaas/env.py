@@ -176,6 +176,14 @@ class Env(BaseSettings):
                 raise ValueError(msg)
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            msg = "must be an address such as postgresql://user:password@host:5432/name"
+            raise ValueError(msg)
+        return value
+
     @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
@@ -208,13 +216,43 @@ class Env(BaseSettings):
         """Host name of PUBLIC_URL, without the port."""
         return urlsplit(self.public_url).hostname or "127.0.0.1"
 
+    @property
+    def database_file(self) -> Path:
+        """The SQLite database that is used without DATABASE_URL."""
+        return self.data_dir.resolve() / "comfysaas.sqlite3"
+
     def read_secret_key(self) -> str:
-        """SECRET_KEY, or the one kept in DATA_DIR, made on the first start with mode 0600."""
+        """SECRET_KEY, or the one kept in DATA_DIR. OSError when that cannot be read.
+
+        Before there is a database, a new one that is not kept: what only reads leaves nothing behind.
+        """
         if self.secret_key is not None:
             return self.secret_key.get_secret_value()
-        path = self.data_dir / "secret_key"
-        if not path.exists():
+        kept = self._secret_key_file.read_text().strip() if self._secret_key_file.exists() else ""
+        if kept:
+            return kept
+        new = secrets.token_urlsafe(50)
+        return self._keep(new) if self.database_file.exists() else new
+
+    def prepare_data_dir(self, secret_key: str) -> None:
+        """Make DATA_DIR with an empty database and this secret key, as far as they are missing. OSError.
+
+        Nothing to do with DATABASE_URL: then the data lies elsewhere.
+        """
+        if self.database_url is None:
             self.data_dir.mkdir(parents=True, exist_ok=True)
+            if self.secret_key is None:
+                self._keep(secret_key)
+            self.database_file.touch()
+
+    @property
+    def _secret_key_file(self) -> Path:
+        return self.data_dir / "secret_key"
+
+    def _keep(self, secret_key: str) -> str:
+        """The kept key: this one, unless there is one already. Mode 0600; half-written by a crash is not kept."""
+        path = self._secret_key_file
+        if not path.exists() or not path.stat().st_size:
             path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(50))
+            path.write_text(secret_key)
         return path.read_text().strip()

@@ -42,7 +42,11 @@ IS_HTTPS = ENV.public_url.startswith("https://")
 PUBLIC_URL = ENV.public_url
 
 # ---------------------------------------------------------------------------------------------- security
-SECRET_KEY = ENV.read_secret_key()
+try:
+    SECRET_KEY = ENV.read_secret_key()
+except OSError as error:
+    msg = f"Cannot start: DATA_DIR={DATA_DIR} cannot be used ({error.strerror})"
+    raise ImproperlyConfigured(msg) from None
 SECRET_KEY_FALLBACKS = list(ENV.secret_key_fallbacks)
 SALT_KEY = "comfysaas.encrypted-fields"
 DEBUG = ENV.debug
@@ -140,11 +144,11 @@ if ENV.database_url:
             "pool": {"min_size": 0, "max_size": ENV.database_pool_size, "timeout": 15},
         }
 else:
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": str(DATA_DIR / "comfysaas.sqlite3"),
+            # Opened only if it is there: `migrate` makes it, and a command in the wrong folder makes nothing.
+            "NAME": f"{ENV.database_file.as_uri()}?mode=rw",
             "TEST": {"NAME": str(DATA_DIR / "test.sqlite3")},  # a file: threads lock each other out in memory
             "OPTIONS": {
                 # One writer at a time, and it says so when its transaction begins: without this, a read that

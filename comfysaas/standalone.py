@@ -8,9 +8,9 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery.worker import WorkController
 from django.conf import settings
@@ -39,29 +39,37 @@ class CannotStartError(Exception):
     """Something that the process needs is not there; `str()` says what."""
 
 
-def prepare() -> dict[str, str]:
-    """Bring the database up to date and fill a new one. Returns the passwords that were generated, by address."""
+class Account(NamedTuple):
+    """One of the accounts that a new server starts with."""
+
+    email: str
+    variable: str
+    """The setting that its password comes from when it is made."""
+    is_given: bool
+    """Whether that setting is there."""
+    is_new: bool
+    generated: str | None
+    """The password, if it was made up just now."""
+
+
+def prepare() -> list[Account]:
+    """Bring the database up to date and fill a new one. CommandError when the data cannot be written."""
     call_command("migrate", verbosity=0, interactive=False)
     starters.install()
-    generated = {}
-    for email, given, is_admin in (
-        (ADMIN_EMAIL, settings.ENV.admin_password, True),
-        (DEMO_EMAIL, settings.ENV.demo_password, False),
-    ):
-        password = _make_user(email, given, is_admin=is_admin)
-        if password:
-            generated[email] = password
-    return generated
+    return [
+        _account(ADMIN_EMAIL, "admin_password", User.objects.create_superuser),
+        _account(DEMO_EMAIL, "demo_password", User.objects.create_user),
+    ]
 
 
-def _make_user(email: str, given: SecretStr | None, *, is_admin: bool) -> str | None:
-    """Make the user unless it is there. Returns the password if it had to be generated."""
-    if User.objects.filter(email=email).exists():
-        return None
-    password = given.get_secret_value() if given else secrets.token_urlsafe(9)
-    make = User.objects.create_superuser if is_admin else User.objects.create_user
-    make(email, password)
-    return None if given else password
+def _account(email: str, setting: str, make: Callable[[str, str], User]) -> Account:
+    """The account, made unless it is there."""
+    is_new = not User.objects.filter(email=email).exists()
+    given: SecretStr | None = getattr(settings.ENV, setting)
+    generated = secrets.token_urlsafe(9) if is_new and given is None else None
+    if is_new:
+        make(email, given.get_secret_value() if given else generated or "")
+    return Account(email, setting.upper(), given is not None, is_new, generated)
 
 
 def register_servers(urls: tuple[str, ...]) -> None:

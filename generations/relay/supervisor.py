@@ -45,7 +45,7 @@ class Supervisor:
                 try:
                     self._balance()
                 except DatabaseError as error:
-                    logger.warning("The database does not answer; trying again: %s", error)
+                    logger.warning("The database cannot be used; trying again: %s", error)
                 finally:
                     close_old_connections()
                 self._stopping.wait(RENEW_SECONDS)

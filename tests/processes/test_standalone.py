@@ -75,6 +75,9 @@ def test_the_first_start_says_what_one_has_to_know(tmp_path: Path) -> None:
 
 def test_kill_9_in_the_middle_and_a_second_start_goes_on(tmp_path: Path) -> None:
     server = Standalone(tmp_path, ADMIN_PASSWORD=ADMIN, DEMO_PASSWORD=DEMO)
+    assert re.search(r"demo@example.com\s+with the password that DEMO_PASSWORD gives", server.process.output)
+    assert DEMO not in server.process.output
+    assert ADMIN not in server.process.output
     with client_of(server) as client:
         before = job(client)
         eventually(lambda: status(client, before) == "succeeded")
@@ -85,7 +88,10 @@ def test_kill_9_in_the_middle_and_a_second_start_goes_on(tmp_path: Path) -> None
     server.process = Process("manage.py", "standalone", env=server.env)
     try:
         server.process.said("ready at")
-        assert "passwords" not in server.process.output
+        assert "Accounts: admin@example.com, demo@example.com" in server.process.output
+        assert "manage.py changepassword admin@example.com" in server.process.output
+        assert "DEMO_PASSWORD changes nothing" in server.process.output
+        assert "Accounts made" not in server.process.output
         with client_of(server) as client:
             assert status(client, before) == "succeeded"
             for pk in (running, *waiting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -10,17 +11,34 @@ from django.utils import timezone
 
 from accounts.models import ALL_SCOPES, ApiKey, TooManyKeysError, User
 
+MAX_DAYS = 36_500
+
+
+def _days(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text[:9]) <= MAX_DAYS):
+        msg = f"must be a number of days from 1 to {MAX_DAYS}"
+        raise ArgumentTypeError(msg)
+    return int(text)
+
+
+def _name(text: str) -> str:
+    longest = ApiKey._meta.get_field("name").max_length or 0
+    if not 1 <= len(text) <= longest:
+        msg = f"must have 1 to {longest} characters"
+        raise ArgumentTypeError(msg)
+    return text
+
 
 class Command(BaseCommand):
     help = "Make an API key for a user and print it. It cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")
-        parser.add_argument("--name", default="command line", help="What the key is for.")
+        parser.add_argument("--name", type=_name, default="command line", help="What the key is for.")
         parser.add_argument(
             "--scopes", default=",".join(ALL_SCOPES), help="Of read, run, raw and manage. Default: all."
         )
-        parser.add_argument("--days", type=int, help="Days until it expires. Default: never.")
+        parser.add_argument("--days", type=_days, help="Days until it expires. Default: never.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(email__iexact=options["email"], is_active=True).first()
@@ -31,7 +49,7 @@ class Command(BaseCommand):
         expires_at = timezone.now() + timedelta(days=days) if days is not None else None
         scopes = {scope.strip() for scope in options["scopes"].split(",")}
         if unknown := scopes - set(ALL_SCOPES):
-            msg = f"There is no scope {', '.join(sorted(unknown))}. Choose of {', '.join(ALL_SCOPES)}."
+            msg = f"There is no scope “{', '.join(sorted(unknown))}”. Choose from {', '.join(ALL_SCOPES)}."
             raise CommandError(msg)
         try:
             _, secret = ApiKey.objects.issue(user=user, name=options["name"], scopes=scopes, expires_at=expires_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand, CommandError
@@ -17,13 +17,19 @@ class Command(BaseCommand):
         if not settings.S3_BUCKET:
             msg = "S3_BUCKET is not set: results are kept on disk and need no bucket."
             raise CommandError(msg)
+        try:
+            self._make()
+        except (BotoCoreError, ClientError) as error:
+            msg = f"The bucket {settings.S3_BUCKET} could not be made or looked at: {error} Check the S3_… settings."
+            raise CommandError(msg) from error
+
+    def _make(self) -> None:
         client = default_storage.connection.meta.client  # type: ignore[attr-defined]  # S3Storage's boto3 resource
         try:
             client.head_bucket(Bucket=settings.S3_BUCKET)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                msg = f"The bucket {settings.S3_BUCKET} cannot be looked at: {error}"
-                raise CommandError(msg) from error
+                raise
             client.create_bucket(Bucket=settings.S3_BUCKET)
             self.stdout.write(f"Made the bucket {settings.S3_BUCKET}.")
         else:

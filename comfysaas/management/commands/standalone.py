@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import sys
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from comfysaas import standalone
+
+
+def _manage() -> str:
+    """How to run a management command on the same data, from the folder of manage.py."""
+    python = Path(sys.prefix) / "bin" / "python"
+    short = python.relative_to(settings.BASE_DIR) if python.is_relative_to(settings.BASE_DIR) else "python"
+    is_usual = settings.ENV.database_url or settings.BASE_DIR / "var" == settings.DATA_DIR
+    return f"{'' if is_usual else f'DATA_DIR={shlex.quote(str(settings.DATA_DIR))} '}{short} manage.py"
 
 
 class Command(BaseCommand):
@@ -21,8 +32,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
         self._check_port(host, port)
-        # At once, not when the site answers: whatever happens until then, nobody sees them a second time.
-        self._announce_passwords(standalone.prepare())
+        if not settings.ENV.database_url and not settings.ENV.database_file.exists():
+            self._print(f"  Preparing a new database in {settings.DATA_DIR} …")
+        # At once, not when the site answers: whatever happens until then, nobody sees the passwords a second time.
+        self._announce_accounts(standalone.prepare())
         url = f"http://{host}:{port}"
         try:
             standalone.serve(host=host, port=port, announce=lambda simulator: self._announce(url, simulator))
@@ -35,14 +48,29 @@ class Command(BaseCommand):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError as error:
-                msg = f"Cannot listen on {host}:{port} ({error.strerror}). Set PORT to another one."
+            except (OSError, OverflowError) as error:
+                msg = f"Cannot listen on {host}:{port} ({getattr(error, 'strerror', error)}). Set PORT to another one."
                 raise CommandError(msg) from error
 
-    def _announce_passwords(self, passwords: dict[str, str]) -> None:
-        if passwords:
-            rows = [f"    {email:<20} {password}" for email, password in passwords.items()]
-            self._print("  Accounts made for you (passwords are shown only now):", *rows)
+    def _announce_accounts(self, accounts: list[standalone.Account]) -> None:
+        new = [account for account in accounts if account.is_new]
+        if new:
+            rows = [
+                f"    {account.email:<20} {account.generated or f'with the password that {account.variable} gives'}"
+                for account in new
+            ]
+            only_now = " (passwords are shown only now)" if any(account.generated for account in new) else ""
+            self._print(f"  Accounts made for you{only_now}:", *rows)
+        if old := [account for account in accounts if not account.is_new]:
+            self._print(
+                f"  Accounts: {', '.join(account.email for account in old)}",
+                f"  To set a new password: {_manage()} changepassword {old[0].email}",
+                *[
+                    f"  {account.variable} changes nothing: it counts when the account is made."
+                    for account in old
+                    if account.is_given
+                ],
+            )
 
     def _announce(self, url: str, simulator_url: str | None) -> None:
         if simulator_url:

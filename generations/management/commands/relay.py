@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from comfysaas.database import commit_lazily
 from generations.relay.supervisor import Supervisor
@@ -20,6 +21,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         commit_lazily()
+        if connection.vendor == "sqlite":
+            connection.ensure_connection()  # a missing file does not come by waiting, as a restarting PostgreSQL does
         sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor()
         for signum in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,41 @@
+"""`manage.py create_api_key`: a key that works, and a sentence for what cannot be."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import ApiKey, User
+
+
+def create(*arguments: str) -> str:
+    out = StringIO()
+    call_command("create_api_key", *arguments, stdout=out)
+    return out.getvalue().strip()
+
+
+def test_the_key_works_whatever_the_case_of_the_address(owner: User) -> None:
+    key = ApiKey.objects.authenticate(create("OWNER@example.com", "--scopes", "read, run", "--days", "3"))
+    assert key is not None
+    assert key.user == owner
+    assert key.scopes == ["read", "run"]
+    assert key.expires_at is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nobody@example.com"], "no active user with the address nobody@example.com"),
+        (["owner@example.com", "--days", "0"], "from 1 to 36500"),
+        (["owner@example.com", "--days", "-5"], "from 1 to 36500"),
+        (["owner@example.com", "--days", "9" * 30], "from 1 to 36500"),
+        (["owner@example.com", "--name", "x" * 101], "1 to 100 characters"),
+        (["owner@example.com", "--scopes", ""], "no scope “”. Choose from read, run, raw, manage"),
+    ],
+)
+def test_odd_arguments_are_refused_with_what_is_right(arguments: list[str], says: str, owner: User) -> None:
+    with pytest.raises(CommandError, match=says):
+        create(*arguments)
+    assert not ApiKey.objects.exists()
