@@ -17,7 +17,7 @@ from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
 from generations.comfy.object_info import ObjectInfo
-from generations.comfy.references import find_references, replace_references
+from generations.comfy.references import replace_references
 from generations.comfy.wire import MAX_VALUES, decode
 from generations.models import ComfyServer, Generation
 from generations.packages import Definition
@@ -186,8 +186,8 @@ def _read_own(origin: Generation) -> Imported:
     """The version that made it, with the inputs of that run as defaults; seeds and files stay open."""
     version = origin.version
     if version.template_id is None:
-        blank = {each.asset_id: "" for each in find_references(version.graph) if each.asset_id}
-        return Imported(replace_references(version.graph, blank), notes=["This is a result of a workflow sent whole."])
+        blank = replace_references(version.graph, lambda _asset_id, _known: "")
+        return Imported(blank, notes=["This is a result of a workflow sent whole."])
     parameters = version.parsed_parameters
     values = {each.name: origin.inputs.get(each.name) for each in parameters if not each.is_media}
     definitions = copy.deepcopy(version.parameters)

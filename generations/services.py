@@ -16,12 +16,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from comfysaas.concurrency import AtOnce
-from generations import accepting, fitness, importing, publisher, queue, snapshot, storage, tasks, transitions
+from generations import accepting, fitness, importing, naming, publisher, queue, snapshot, storage, tasks, transitions
 from generations.accepting import InvalidUploadError
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
-from generations.comfy.references import find_references
 from generations.models import (
     Asset,
     Generation,
@@ -99,18 +98,6 @@ class InvalidWorkflowError(Exception):
         return (f"Node {first.node_id} ({first.title}): " if first.node_id else "") + first.message + more
 
 
-class MissingAssetError(Exception):
-    """A whole workflow names a file that is not there, or not its sender's. `places`: (node id, input name)."""
-
-    def __init__(self, places: Sequence[tuple[str, str]]) -> None:
-        super().__init__(places)
-        self.places = list(places)
-
-    def __str__(self) -> str:
-        node_id, name = self.places[0]
-        return f'Node {node_id}: the file of its input "{name}" does not exist, or it is not yours.'
-
-
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What may come along with a job. An idempotency key is used up if, and only if, the job is made."""
@@ -156,6 +143,7 @@ def submit_variations(
     IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
+    naming.refuse_names(version.graph, version.parsed_parameters, values, importing.known_nodes())
     seeds = [parameter for parameter in parameters if parameter.type == "seed"]
     if count > 1 and not seeds:
         raise InvalidInputs({"count": ["This template has no seed: its results would be all alike."]})
@@ -245,7 +233,7 @@ def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Gen
     """A durable, queued generation of a whole graph in the API format, which runs as it is.
 
     RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
-    MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
+    naming.MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
     """
     if not user.has_perm(RAW_PERMISSION):
         raise RawNotAllowedError
@@ -253,10 +241,10 @@ def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Gen
     if is_editor_format(workflow):
         raise EditorFormatError
     graph = load_api_graph(workflow)
-    assets = _check_references(user, graph)
     object_info = importing.known_nodes()
     if object_info is not None and (problems := check_graph(graph, object_info)):
         raise InvalidWorkflowError(problems)
+    graph, assets = naming.resolve(user, graph, object_info)
     version = TemplateVersion.raw(graph=graph, created_by=user)
     if missing := fitness.lacking(version, version.required_choices):
         message = f"No server has all that it needs; the best one lacks {', '.join(missing[:5])}."
@@ -266,16 +254,6 @@ def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Gen
     generation = Generation(user=user, version=version, inputs={}, model_files=files, text=_searchable(texts))
     _enqueue(user, [generation], assets, extras)
     return generation
-
-
-def _check_references(user: User, graph: Graph) -> set[uuid.UUID]:
-    found = list(find_references(graph))
-    ids = {each.asset_id for each in found if each.asset_id}
-    known = set(Asset.objects.for_user(user).filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
-    missing = [(each.node_id, each.input_name) for each in found if each.asset_id not in known]
-    if missing:
-        raise MissingAssetError(missing)
-    return known
 
 
 def _reseeded(graph: Graph) -> Graph:

@@ -12,7 +12,7 @@ from django.utils.text import slugify
 
 from generations import fitness, packages, storage
 from generations.comfy.graph import Graph, GraphProblem, check_graph, constant_texts, node_classes, own_title
-from generations.comfy.object_info import ObjectInfo, node_spec
+from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.importing import Imported
 from generations.models import Asset, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition
@@ -156,7 +156,7 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
         node_id,
         input_name,
         node["inputs"][input_name],
-        spec.input(input_name) if spec else None,
+        input_spec(object_info, node["class_type"], input_name),
         title=own_title(draft.graph, node_id, spec),
         taken=taken,
     )
@@ -231,8 +231,7 @@ def faults(draft: TemplateDraft, object_info: ObjectInfo | None) -> dict[str, li
     try:
         parameters = parse_parameters(draft.parameters)
         check_bindings(parameters, draft.graph)
-        if object_info is not None:
-            check_limits(parameters, draft.graph, object_info)
+        check_limits(parameters, draft.graph, object_info or {})
     except DefinitionError as error:
         return error.errors
     return {}

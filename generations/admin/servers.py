@@ -38,7 +38,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
         model = ComfyServer
         fields = (
             "name", "url", "auth_header_name", "auth_header_value", "slots", "is_enabled", "is_draining",
-            "is_history_kept",
+            "is_history_kept", "are_files_offered",
         )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
@@ -67,7 +67,8 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     actions = ("check_now",)
     change_form_outer_before_template = "admin/buttons.html"
     fieldsets = (
-        (None, {"fields": ("name", "url", "slots", "is_enabled", "is_draining", "is_history_kept")}),
+        (None, {"fields": ("name", "url", "slots", "is_enabled", "is_draining")}),
+        ("ComfyUI's own", {"fields": ("is_history_kept", "are_files_offered")}),
         ("Access", {"fields": ("auth_header_name", "auth_header_value", "clear_auth_header")}),
         ("State", {"fields": readonly_fields}),
     )

@@ -24,7 +24,7 @@ from accounts.models import MAX_KEYS, BeyondKeyError, Scope, TooManyKeysError
 from comfysaas import __version__
 from comfysaas.concurrency import TooBusyError
 from comfysaas.outbound import RefusedAddressError
-from generations import services
+from generations import naming, services
 from generations.accepting import InvalidUploadError
 from generations.api import account, assets, jobs, servers, templates, webhooks
 from generations.api.auth import allowed
@@ -223,8 +223,8 @@ def _wrong_workflow(request: HttpRequest, error: services.InvalidWorkflowError) 
     return envelope(request, 422, "invalid_workflow", str(error), details={"node_errors": nodes})
 
 
-@api.exception_handler(services.MissingAssetError)
-def _missing_asset(request: HttpRequest, error: services.MissingAssetError) -> HttpResponse:
+@api.exception_handler(naming.MissingAssetError)
+def _missing_asset(request: HttpRequest, error: naming.MissingAssetError) -> HttpResponse:
     nodes: dict[str, list[dict[str, str]]] = {}
     for node_id, name in error.places:
         nodes.setdefault(node_id, []).append({"field": name, "reason": "missing_asset"})

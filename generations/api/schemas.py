@@ -388,6 +388,7 @@ class ServerOut(Schema):
     is_enabled: bool
     is_draining: bool
     is_history_kept: bool
+    are_files_offered: bool
     state: str
     state_message: str
     is_online: bool
@@ -407,6 +408,7 @@ class ServerRequest(Schema):
     is_enabled: bool = True
     is_draining: bool = False
     is_history_kept: bool = False
+    are_files_offered: bool = False
     auth_header_name: Annotated[str, StringConstraints(max_length=80)] = ""
     auth_header_value: Annotated[str, StringConstraints(max_length=2000)] = ""
 
@@ -422,6 +424,7 @@ class ServerChange(Schema):
     is_enabled: bool | None = None
     is_draining: bool | None = None
     is_history_kept: bool | None = None
+    are_files_offered: bool | None = None
     auth_header_name: Annotated[str, StringConstraints(max_length=80)] | None = None
     auth_header_value: Annotated[str, StringConstraints(max_length=2000)] | None = None
 

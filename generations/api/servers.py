@@ -146,6 +146,7 @@ def _describe(server: ComfyServer) -> ServerOut:
         is_enabled=server.is_enabled,
         is_draining=server.is_draining,
         is_history_kept=server.is_history_kept,
+        are_files_offered=server.are_files_offered,
         state=server.state,
         state_message=server.state_message,
         is_online=server.is_online,

@@ -4,21 +4,14 @@ Tolerates what custom nodes make of the format: missing or non-object options, i
 Source: server.py (node_info), comfy/comfy_types/node_typing.py and comfy_api/latest/_io.py of ComfyUI.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
+
+from generations.comfy.files import FileInput, Upload, known_file, read_file_input
 
 ObjectInfo: TypeAlias = Mapping[str, object]
 Choice: TypeAlias = str | int | float | bool
-Upload: TypeAlias = Literal["", "image", "video", "audio", "file"]
-
-_UPLOAD_FLAGS: tuple[tuple[str, Upload], ...] = (
-    ("image_upload", "image"),
-    ("animated_image_upload", "image"),
-    ("video_upload", "video"),
-    ("audio_upload", "audio"),
-    ("file_upload", "file"),
-)
 _CONSTANT_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 # What the editor shows a widget for, extensions of its core included; the position of their values counts.
 _WIDGET_TYPES = _CONSTANT_TYPES | {
@@ -33,8 +26,8 @@ _CAPTURE_TYPES = frozenset({"WEBCAM", "AUDIO_RECORD", "LOAD_3D", "LOAD_3D_ANIMAT
 class InputSpec:
     """One input of a node class. `type` is INT, FLOAT, STRING, BOOLEAN, COMBO, or the name of a link type.
 
-    `choices` is None when the input is no combo, or one whose options the server does not tell. `upload` says
-    that the value is an uploaded file, and of which kind.
+    `choices` is None when the input is no combo, or one whose options the server does not tell. `file` says that the
+    value names a file on the server.
     """
 
     name: str
@@ -48,7 +41,7 @@ class InputSpec:
     multiline: bool = False
     tooltip: str = ""
     display_name: str = ""
-    upload: Upload = ""
+    file: FileInput | None = None
     is_seed: bool = False
     is_advanced: bool = False
     is_forced_link: bool = False
@@ -58,8 +51,9 @@ class InputSpec:
     sub_inputs: Mapping[str, tuple["InputSpec", ...]] = field(default_factory=dict)  # by option of a dynamic combo
 
     @property
-    def is_image_upload(self) -> bool:
-        return self.upload == "image"
+    def upload(self) -> Upload:
+        """Which kind of file users upload there; "" for all that is not made for uploads."""
+        return self.file.kind if self.file is not None and not self.file.is_path else ""
 
     @property
     def is_constant(self) -> bool:
@@ -87,7 +81,16 @@ class NodeSpec:
     description: str = ""
 
     def input(self, name: str) -> InputSpec | None:
-        return next((spec for spec in self.inputs if spec.name == name), None)
+        """Its input of that name; dotted names are those that an option of a dynamic combo brings along."""
+        return next((spec for spec in _with_sub_inputs(self.inputs, name) if spec.name == name), None)
+
+
+def _with_sub_inputs(specs: Iterable[InputSpec], name: str) -> Iterator[InputSpec]:
+    for spec in specs:
+        yield spec
+        if name.startswith(f"{spec.name}."):
+            for each in spec.sub_inputs.values():
+                yield from _with_sub_inputs(each, name)
 
 
 def node_spec(object_info: ObjectInfo | None, class_type: str) -> NodeSpec | None:
@@ -98,28 +101,36 @@ def node_spec(object_info: ObjectInfo | None, class_type: str) -> NodeSpec | Non
     return None if info is None else read_node_spec(class_type, info)
 
 
+def input_spec(object_info: ObjectInfo | None, class_type: str, name: str) -> InputSpec | None:
+    """One input as `node_spec` has it; of well-known loaders, what is known while no server has told their class."""
+    node = node_spec(object_info, class_type)
+    found = node.input(name) if node else None
+    known = known_file(class_type, name) if node is None else None
+    return InputSpec(name=name, type="COMBO", file=known) if known else found
+
+
 def read_node_spec(class_type: str, info: object) -> NodeSpec:
     """The description of one class; whatever is malformed in it is left out. Never raises."""
     data = info if isinstance(info, dict) else {}
     return NodeSpec(
         class_type=class_type,
         display_name=_text(data.get("display_name")) or class_type,
-        inputs=tuple(_read_inputs(data)),
+        inputs=tuple(_read_inputs(class_type, data)),
         is_output_node=data.get("output_node") is True,
         category=_text(data.get("category")),
         description=_text(data.get("description")),
     )
 
 
-def _read_inputs(info: Mapping[str, object]) -> Iterator[InputSpec]:
-    return _read_groups(_mapping(info.get("input")), _mapping(info.get("input_order")))
+def _read_inputs(class_type: str, info: Mapping[str, object]) -> Iterator[InputSpec]:
+    return _read_groups(class_type, _mapping(info.get("input")), _mapping(info.get("input_order")))
 
 
-def _read_groups(groups: Mapping[str, object], order: Mapping[str, object]) -> Iterator[InputSpec]:
+def _read_groups(class_type: str, groups: Mapping[str, object], order: Mapping[str, object]) -> Iterator[InputSpec]:
     for group in ("required", "optional"):
         specs = _mapping(groups.get(group))
         for name in _in_order(specs, order.get(group)):
-            yield _read_input(name, specs[name], required=group == "required")
+            yield _read_input(class_type, name, specs[name], required=group == "required")
 
 
 def _in_order(specs: Mapping[str, object], order: object) -> list[str]:
@@ -128,13 +139,14 @@ def _in_order(specs: Mapping[str, object], order: object) -> list[str]:
     return list(dict.fromkeys([*first, *specs]))
 
 
-def _read_input(name: str, spec: object, *, required: bool) -> InputSpec:
+def _read_input(class_type: str, name: str, spec: object, *, required: bool) -> InputSpec:
     parts = spec if isinstance(spec, list | tuple) else [spec]
     kind = parts[0] if parts else "*"
     options = _mapping(parts[1]) if len(parts) > 1 else {}
     # The older form of a combo has the list of options in the place of the type.
     raw_choices = kind if isinstance(kind, list | tuple) else options.get("options")
     type_name = "COMBO" if isinstance(kind, list | tuple) else _text(kind) or "*"
+    choices = _choices(raw_choices) if type_name == "COMBO" else None
     return InputSpec(
         name=name,
         type=type_name,
@@ -143,18 +155,18 @@ def _read_input(name: str, spec: object, *, required: bool) -> InputSpec:
         min=_number(options.get("min")),
         max=_number(options.get("max")),
         step=_number(options.get("step")),
-        choices=_choices(raw_choices) if type_name == "COMBO" else None,
+        choices=choices,
         multiline=options.get("multiline") is True,
         tooltip=_text(options.get("tooltip")),
         display_name=_text(options.get("display_name")),
-        upload=next((kind for flag, kind in _UPLOAD_FLAGS if options.get(flag)), ""),
+        file=read_file_input(class_type, name, type_name, options, choices),
         is_seed=type_name == "INT" and _is_seed(name, options),
         is_advanced=options.get("advanced") is True,
         is_forced_link=options.get("forceInput") is True,
         widget_type=_text(options.get("widgetType")),
         has_refresh_button=_mapping(options.get("remote")).get("refresh_button") is True,
         control_values=_control_values(name, type_name, options.get("control_after_generate")),
-        sub_inputs=_sub_inputs(name, options) if type_name == "COMFY_DYNAMICCOMBO_V3" else {},
+        sub_inputs=_sub_inputs(class_type, name, options) if type_name == "COMFY_DYNAMICCOMBO_V3" else {},
     )
 
 
@@ -165,14 +177,14 @@ def _control_values(name: str, type_name: str, control: object) -> int:
     return 2 if type_name == "COMBO" and control else 0
 
 
-def _sub_inputs(name: str, options: Mapping[str, object]) -> dict[str, tuple[InputSpec, ...]]:
+def _sub_inputs(class_type: str, name: str, options: Mapping[str, object]) -> dict[str, tuple[InputSpec, ...]]:
     """The inputs that each option of a dynamic combo brings along; their names are dotted (comfy_api, _io.py)."""
     found: dict[str, tuple[InputSpec, ...]] = {}
     rows = options.get("options")
     for row in rows if isinstance(rows, list) else ():
         inputs = _mapping(_mapping(row).get("inputs"))
         found[_text(_mapping(row).get("key"))] = tuple(
-            replace(spec, name=f"{name}.{spec.name}") for spec in _read_groups(inputs, {})
+            replace(spec, name=f"{name}.{spec.name}") for spec in _read_groups(class_type, inputs, {})
         )
     return found
 

@@ -2,10 +2,11 @@
 
 import copy
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from generations.comfy.files import FileInput, known_file
 from generations.comfy.graph import Graph, GraphError
 
 TYPE = "core/ASSET"
@@ -29,12 +30,19 @@ def find_references(graph: Graph) -> Iterator[Reference]:
                 yield Reference(node_id, name, asset_id_of(found))
 
 
-def replace_references(graph: Graph, names: Mapping[uuid.UUID, str]) -> Graph:
-    """A copy of the graph with the file names in their place. KeyError for an asset without a name."""
+def replace_references(graph: Graph, name_of: Callable[[uuid.UUID, FileInput | None], str]) -> Graph:
+    """A copy of the graph with file names in their place: `name_of` makes them of an asset and what its input is."""
     replaced = copy.deepcopy(graph)
     for node in replaced.values():
-        node["inputs"] = {name: _replace(value, names) for name, value in node["inputs"].items()}
+        for name, value in node["inputs"].items():
+            known = known_file(node["class_type"], name)
+            node["inputs"][name] = _replace(value, lambda asset_id, known=known: name_of(asset_id, known))  # type: ignore[misc]
     return replaced
+
+
+def reference_to(asset_id: uuid.UUID) -> dict[str, Any]:
+    """What stands in a graph for that asset."""
+    return {"__type": TYPE, "info": {"id": str(asset_id)}}
 
 
 def is_reference(value: object) -> bool:
@@ -66,13 +74,13 @@ def _within(value: object, depth: int = 0) -> Iterator[dict[str, Any]]:
             yield from _within(each, depth + 1)
 
 
-def _replace(value: Any, names: Mapping[uuid.UUID, str]) -> Any:
+def _replace(value: Any, name_of: Callable[[uuid.UUID], str]) -> Any:
     if isinstance(value, list):
-        return [_replace(each, names) for each in value]
+        return [_replace(each, name_of) for each in value]
     if not isinstance(value, dict):
         return value
     if is_reference(value):
         asset_id = asset_id_of(value)
         assert asset_id is not None  # noqa: S101  (checked when it was submitted)
-        return names[asset_id]
-    return {name: _replace(each, names) for name, each in value.items()}
+        return name_of(asset_id)
+    return {name: _replace(each, name_of) for name, each in value.items()}

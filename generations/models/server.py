@@ -130,6 +130,15 @@ class ComfyServer(models.Model):
         db_default=False,
         help_text="Leave finished jobs in ComfyUI's history. Off: each is deleted there once its results are stored.",
     )
+    are_files_offered = models.BooleanField(
+        "offer its files",
+        default=False,
+        db_default=False,
+        help_text=(
+            "Whole workflows may name the files that this server lists itself, such as those in its input folder, but "
+            "no results and no uploads of users. Off: users name files of their own only."
+        ),
+    )
     state = models.CharField(max_length=16, choices=ServerState, default=ServerState.UNKNOWN, editable=False)
     state_message = models.CharField(max_length=500, blank=True, editable=False)
     comfyui_version = models.CharField("ComfyUI version", max_length=40, blank=True, editable=False)

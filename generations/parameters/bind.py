@@ -13,28 +13,28 @@ def bind(
     parameters: Sequence[Parameter],
     values: Mapping[str, Value],
     *,
-    media: Mapping[str, str] | None = None,
+    media: Mapping[str, object] | None = None,
 ) -> Graph:
     """A deep copy of the graph with the bound inputs replaced, and nothing else changed.
 
-    `media` maps the names of media parameters to the uploaded file's input value. A value of None leaves the
+    `media` maps the names of media parameters to what stands for the file in the graph. A value of None leaves the
     graph's own; seeds may be in their JSON form (text). ValueError: a file is missing in `media`.
     """
     bound = copy.deepcopy(graph)
     for parameter in parameters:
-        value = values.get(parameter.name)
+        value: object = values.get(parameter.name)
         if value is None:
             continue
         if parameter.is_media:
             value = _uploaded(parameter, media or {})
         elif parameter.type == "seed":
-            value = int(value)
+            value = int(str(value))
         for binding in parameter.bindings:
             bound[binding.node_id]["inputs"][binding.input_name] = as_constant(value)
     return bound
 
 
-def _uploaded(parameter: Parameter, media: Mapping[str, str]) -> str:
+def _uploaded(parameter: Parameter, media: Mapping[str, object]) -> object:
     if not media.get(parameter.name):
         raise ValueError(f"The file of the parameter {parameter.name} was not uploaded to the server.")
     return media[parameter.name]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from generations.comfy.graph import Graph, is_link, is_model_file, links, node_title, own_title
-from generations.comfy.object_info import InputSpec, ObjectInfo, node_spec
+from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.schema import Choice, Parameter, ParameterType
 
 _LABELS = {
@@ -51,6 +51,8 @@ _CONSTANTS: dict[str, ParameterType] = {
 # known.
 _FRACTIONS = frozenset({"cfg", "denoise", "guidance", "strength", "strength_model", "strength_clip"})
 _LONG_TEXT = 80
+# What uploads are called by what they are, not by these.
+_FILES = frozenset({"file", "directory", "folder", "audio_file"})
 # Names that say nothing: the title that somebody gave the node says more.
 _GENERIC = frozenset({"value", "text", "string"})
 
@@ -108,7 +110,7 @@ def suggest_parameter(
     kind = _kind(input_name, value, spec)
     role = role if kind in {"string", "text"} else None
     name, label = _ROLES[role] if role else (_name(input_name), _label(input_name, spec))
-    if input_name == "file" and kind in _UPLOADS.values():
+    if input_name in _FILES and kind in _UPLOADS.values():
         name, label = kind, kind.capitalize()
     if title and not role and input_name in _GENERIC:
         name, label = _slug(title), title
@@ -148,7 +150,7 @@ def _describe_inputs(
                 node_id,
                 name,
                 value,
-                description.input(name) if description else None,
+                input_spec(object_info, node["class_type"], name),
                 title=own_title(graph, node_id, description),
                 role=role,
                 taken=taken,

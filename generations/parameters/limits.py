@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from generations.comfy.graph import Graph, node_title
-from generations.comfy.object_info import InputSpec, ObjectInfo, node_spec
+from generations.comfy.naming import is_read_as_file
+from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec
 from generations.parameters.schema import DefinitionError, Parameter
 from generations.parameters.values import MAX_SEED
 
@@ -20,8 +21,8 @@ _FITTING = {
 def check_limits(parameters: Sequence[Parameter], graph: Graph, object_info: ObjectInfo) -> None:
     """Raises DefinitionError for parameters that let through what one of their inputs would refuse.
 
-    Inputs of unknown classes, and choices that are files to upload, are not checked. The bindings must be sound
-    (see `schema.check_bindings`).
+    Of inputs that name files, see `_file_faults`; other inputs of unknown classes are not checked. The bindings must be
+    sound (see `schema.check_bindings`).
     """
     errors: dict[str, list[str]] = {}
     for parameter in parameters:
@@ -34,16 +35,31 @@ def check_limits(parameters: Sequence[Parameter], graph: Graph, object_info: Obj
 
 def _faults(parameter: Parameter, graph: Graph, object_info: ObjectInfo) -> Iterator[str]:
     for binding in parameter.bindings:
-        node = node_spec(object_info, graph[binding.node_id]["class_type"])
-        spec = node.input(binding.input_name) if node else None
-        if spec is None or spec.upload:
+        class_type, title = graph[binding.node_id]["class_type"], node_title(graph, binding.node_id)
+        spec = input_spec(object_info, class_type, binding.input_name)
+        place = f'"{binding.input_name}" of {title}'
+        if is_read_as_file(graph, (binding.node_id, binding.input_name), object_info):
+            yield from _file_faults(parameter, spec, place)
+        elif spec is None:
             continue
-        place = f'"{binding.input_name}" of {node_title(graph, binding.node_id)}'
-        if fault := _type_fault(parameter, spec, place):
+        elif fault := _type_fault(parameter, spec, place):
             yield fault
         else:
             yield from _bound_faults(parameter, spec, place)
             yield from _choice_faults(parameter, spec, place)
+
+
+def _file_faults(parameter: Parameter, spec: InputSpec | None, place: str) -> Iterator[str]:
+    """Only uploads, and files that the admin lists: any other name could be that of somebody else's file."""
+    if parameter.is_media:
+        return
+    if parameter.type != "choice":
+        what = "Make it a picture, mask, video or sound for users to upload, or a choice among files that you list."
+        yield f"The type {parameter.type} does not fit {place}, which names a file on the server. {what}"
+    elif parameter.is_live:
+        yield f"is_live: {place} names files on the server, which include those of other users. List the choices."
+    elif spec is not None and not spec.upload:
+        yield from _choice_faults(parameter, spec, place)
 
 
 def _type_fault(parameter: Parameter, spec: InputSpec, place: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from generations.comfy.graph import Graph, is_link, needed_nodes, output_nodes, own_title
-from generations.comfy.object_info import InputSpec, ObjectInfo, node_spec
+from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.schema import Binding, Parameter
 
@@ -22,13 +22,13 @@ _TEXTS = frozenset(
     {"text", "prompt", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "bert", "mt5xl", "text_positive"}
 )
 _POSITIVE = ("conditioning", "cond1")  # what guiders call it
-_OWN = frozenset({"image", "audio", "video", "file", "lora_name", "strength_model"})  # never set together
+# Never set together.
+_OWN = frozenset({"image", "images", "audio", "video", "file", "directory", "folder", "lora_name", "strength_model"})
 _NO_PROMPT = frozenset({"ConditioningZeroOut"})
 _SIZED = re.compile(r"^Empty.*(Latent|Image|Video)|ToVideo$|^ImageScale$|^EmptyImage$")
 _MODELS = ("ckpt_name", "unet_name", "lora_name", "vae_name", "control_net_name", "model_name", "style_model_name")
 _SAMPLING = ("steps", "cfg", "guidance", "sampler_name", "scheduler", "denoise", "strength_model")
 _AMOUNTS = ("batch_size", "amount", "length", "fps")
-_MEDIA = {"LoadImage": "image", "LoadImageMask": "image", "LoadAudio": "audio", "LoadVideo": "file"}
 _MASK_LOADER = "LoadImageMask"
 _NO_NOISE = ("disable", False)
 
@@ -52,6 +52,8 @@ def propose(graph: Graph, object_info: ObjectInfo | None = None) -> list[Paramet
 class _Proposer:
     def __init__(self, graph: Graph, object_info: ObjectInfo | None) -> None:
         self.graph = graph
+        self.object_info = object_info
+        self.inputs: dict[tuple[str, str], InputSpec | None] = {}
         self.specs = {node["class_type"]: node_spec(object_info, node["class_type"]) for node in graph.values()}
         outputs = output_nodes(graph, object_info or {}) or [
             node_id for node_id, node in graph.items() if _SAVING.match(node["class_type"])
@@ -163,8 +165,7 @@ class _Proposer:
             node = self.graph[node_id]
             for name, value in node["inputs"].items():
                 spec = self._spec(node_id, name)
-                is_upload = spec.upload not in {"", "file"} if spec else _MEDIA.get(node["class_type"]) == name
-                if isinstance(value, str) and is_upload:
+                if isinstance(value, str) and spec is not None and spec.upload not in {"", "file"}:
                     yield _Place(node_id, name)
 
     def _sizes(self) -> Iterator[Parameter]:
@@ -211,8 +212,10 @@ class _Proposer:
 
     # ------------------------------------------------------------------------------------------------- tools
     def _spec(self, node_id: str, name: str) -> InputSpec | None:
-        spec = self.specs[self.graph[node_id]["class_type"]]
-        return spec.input(name) if spec else None
+        key = self.graph[node_id]["class_type"], name
+        if key not in self.inputs:
+            self.inputs[key] = input_spec(self.object_info, *key)
+        return self.inputs[key]
 
     def _value(self, place: _Place) -> object:
         return self.graph[place.node_id]["inputs"][place.input_name]

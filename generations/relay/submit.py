@@ -11,8 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from generations import importing, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
+from generations.comfy.files import FileInput, input_value, upload_folder
 from generations.comfy.graph import Graph, links
-from generations.comfy.references import find_references, replace_references
+from generations.comfy.references import reference_to, replace_references
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
 from generations.relay.upstream import Mark, Upstream
@@ -36,22 +37,22 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
     parameters = generation.version.parsed_parameters
     values: dict[str, Any] = generation.inputs  # validated when it was submitted
     media = {
-        parameter.name: _upload(generation, uuid.UUID(str(values[parameter.name])), client)
+        parameter.name: reference_to(uuid.UUID(str(values[parameter.name])))
         for parameter in parameters
         if parameter.is_media and values.get(parameter.name)
     }
     graph = bind(generation.version.graph, parameters, values, media=media)
     if generation.is_cache_bypassed:
         _bypass_cache(graph, generation)
-    return replace_references(graph, _upload_references(generation, graph, client))
+    uploads: dict[tuple[uuid.UUID, bool], str] = {}
 
+    def name_of(asset_id: uuid.UUID, known: FileInput | None) -> str:
+        key = asset_id, known is not None and known.is_folder
+        if key not in uploads:
+            uploads[key] = _upload(generation, asset_id, known, client)
+        return input_value(known, uploads[key])
 
-def _upload_references(generation: Generation, graph: Graph, client: ComfyClient) -> dict[uuid.UUID, str]:
-    """Whole workflows name their files in place."""
-    if generation.version.template_id is not None:
-        return {}
-    wanted = {each.asset_id for each in find_references(graph) if each.asset_id}
-    return {asset_id: _upload(generation, asset_id, client) for asset_id in wanted}
+    return replace_references(graph, name_of)
 
 
 def _bypass_cache(graph: Graph, generation: Generation) -> None:
@@ -67,17 +68,18 @@ def _bypass_cache(graph: Graph, generation: Generation) -> None:
             node["inputs"][ANEW] = str(generation.prompt_id)
 
 
-def _upload(generation: Generation, asset_id: uuid.UUID, client: ComfyClient) -> str:
+def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None, client: ComfyClient) -> str:
     asset = Asset.objects.filter(pk=asset_id, user_id=generation.user_id).first()
     if asset is None:
         msg = "An input file of this generation was deleted."
         raise InputMissingError(msg)
     # Named by content: the same file is uploaded once and overwrites only itself. ASCII, because servers store
     # other characters as the client's library happened to escape them.
-    name = f"{asset.hash.removeprefix('blake3:')[:32]}.{_extension(asset)}"
+    digest = asset.hash.removeprefix("blake3:")[:32]
+    name, folder = f"{digest}.{_extension(asset)}", upload_folder(known, digest)
     try:
         with storage.open_key(asset.key) as file:
-            return client.upload_image(name, cast("BinaryIO", file), subfolder="comfysaas", overwrite=True)
+            return client.upload_image(name, cast("BinaryIO", file), subfolder=folder, overwrite=True)
     except FileNotFoundError as error:
         msg = "An input file of this generation is gone from the storage."
         raise InputMissingError(msg) from error

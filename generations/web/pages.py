@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generations import fitness, importing, markdown, running, services, snapshot
+from generations import fitness, importing, markdown, naming, running, services, snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.parameters.form import parameters_form
 from generations.parameters.validate import InvalidInputs
@@ -206,7 +206,7 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     except (
         services.CannotRunError,
         services.InvalidWorkflowError,
-        services.MissingAssetError,
+        naming.MissingAssetError,
         services.NotAllowedError,
         services.RawNotAllowedError,
         QueueFullError,

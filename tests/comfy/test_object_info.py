@@ -46,7 +46,6 @@ def test_upload_inputs_are_told_from_other_choices(class_type: str, name: str, u
     spec = node.input(name)
     assert spec is not None
     assert spec.upload == upload
-    assert spec.is_image_upload is (upload == "image")
 
 
 def test_prompts_are_multiline_and_savers_are_outputs() -> None:
