@@ -30,6 +30,7 @@ from generations.models.asset import file_name
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
+SENT_BYTES = 256 * 1024  # of a download that are in memory at a time, for as long as its reader takes
 SNIFF_BYTES = 8192
 SPOOL_BYTES = 8 * 1024 * 1024
 THUMBNAIL_SUFFIX = ".thumb"
@@ -313,7 +314,7 @@ async def read_range(key: str, *, start: int, length: int) -> AsyncIterator[byte
     try:
         await sync_to_async(file.seek, thread_sensitive=False)(start)
         while length > 0:
-            chunk = await sync_to_async(file.read, thread_sensitive=False)(min(CHUNK_BYTES, length))
+            chunk = await sync_to_async(file.read, thread_sensitive=False)(min(SENT_BYTES, length))
             if not chunk:
                 return
             length -= len(chunk)
