@@ -23,7 +23,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import copying, publisher, queue, snapshot, storage, webhooks
+from generations import copying, publisher, queue, sending, snapshot, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem
@@ -291,10 +291,10 @@ def sweep() -> None:
             publisher.wake_relays()
 
 
-@shared_task(ignore_result=True, expires=webhooks.CLAIM_SECONDS)
+@shared_task(ignore_result=True, expires=sending.CLAIM_SECONDS)
 def deliver_webhooks() -> int:
     """Tell users' servers what is due."""
-    return webhooks.deliver_due()
+    return sending.deliver_due(hand_over=deliver_webhooks.delay)
 
 
 @shared_task(ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)

@@ -1,38 +1,25 @@
 """Telling users' own servers what became of their jobs, signed after Standard Webhooks.
 
-What is to be told is written in the transaction that makes it true, so nothing is lost with a process. A worker sends
-what is due, many at a time; what fails is tried again for a day.
+What is to be told is written in the transaction that makes it true, so nothing is lost with a process. Workers send
+what is due (`sending`); what fails is tried again for a day.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
-from standardwebhooks import Webhook as Signer
 
 from comfysaas import outbound
 from generations import jobs
 from generations.models import Generation, Status, Webhook, WebhookDelivery
-from generations.models.webhook import DISABLED_AFTER, WebhookEvent
-
-logger = logging.getLogger(__name__)
+from generations.models.webhook import WebhookEvent
 
 MAX_WEBHOOKS = 20
-AT_ONCE = 50
-ATTEMPT_SECONDS = 10.0
-CLAIM_SECONDS = 60.0
-ANSWER_BYTES = 64 * 1024
-SENDERS = 2  # so many workers at most are busy with other people's slow servers
-GONE = 410
 EVENTS = {
     Status.RUNNING: WebhookEvent.STARTED,
     Status.SUCCEEDED: WebhookEvent.SUCCEEDED,
@@ -95,81 +82,3 @@ def _note(
         for hook in hooks
     ]
     return WebhookDelivery.objects.bulk_create(rows)
-
-
-def deliver_due() -> int:
-    """Send what is due, for as long as there is some; how much that was. Nothing when enough workers are at it."""
-    place = next((key for key in _places() if cache.add(key, True, CLAIM_SECONDS)), None)
-    if place is None:
-        return 0
-    try:
-        number = 0
-        while claimed := _claim():
-            cache.touch(place, CLAIM_SECONDS)
-            for delivery, (status, problem) in zip(claimed, asyncio.run(_send_all(claimed)), strict=True):
-                _record(delivery, status, problem)
-            number += len(claimed)
-        return number
-    finally:
-        cache.delete(place)
-
-
-def _places() -> list[str]:
-    return [f"webhooks.sender.{number}" for number in range(SENDERS)]
-
-
-def _claim() -> list[WebhookDelivery]:
-    due = WebhookDelivery.objects.due().values_list("pk", flat=True)[:AT_ONCE]
-    mine = [pk for pk in due if WebhookDelivery.objects.claim(pk, seconds=CLAIM_SECONDS)]
-    return list(WebhookDelivery.objects.filter(pk__in=mine).select_related("webhook"))
-
-
-async def _send_all(deliveries: Sequence[WebhookDelivery]) -> list[tuple[int | None, str]]:
-    return await asyncio.gather(*(_send(each) for each in deliveries))
-
-
-async def _send(delivery: WebhookDelivery) -> tuple[int | None, str]:
-    """(status of the answer, what is wrong with it)."""
-    body = json.dumps(delivery.payload, separators=(",", ":"))
-    now = timezone.now()
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": delivery.message_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Signer(delivery.webhook.secret).sign(delivery.message_id, now, body),
-    }
-    try:
-        answer = await outbound.request(
-            "POST", delivery.webhook.url, headers=headers, body=body.encode(),
-            max_bytes=ANSWER_BYTES, seconds=ATTEMPT_SECONDS,
-        )  # fmt: skip
-    except (outbound.RefusedAddressError, outbound.RequestFailedError) as error:
-        return None, str(error)
-    except Exception:
-        logger.exception("Webhook delivery %s could not be sent", delivery.pk)
-        return None, "It could not be sent."
-    return answer.status, "" if 200 <= answer.status < 300 else f"The answer was {answer.status}."
-
-
-@transaction.atomic
-def _record(delivery: WebhookDelivery, status: int | None, problem: str) -> None:
-    now = timezone.now()
-    hooks = Webhook.objects.filter(pk=delivery.webhook_id)
-    rows = WebhookDelivery.objects.filter(pk=delivery.pk)
-    if not problem:
-        rows.update(delivered_at=now, next_attempt_at=None, status_code=status, error="")
-        hooks.exclude(failing_since=None).update(failing_since=None)
-        return
-    rows.update(next_attempt_at=delivery.retry_at(now), status_code=status, error=problem[:300])
-    hooks.filter(failing_since=None).update(failing_since=now)
-    if status == GONE:
-        _disable(delivery.webhook_id, "It answered that it is gone (410).")
-    elif hooks.filter(failing_since__lt=now - DISABLED_AFTER).exists():
-        _disable(delivery.webhook_id, f"Nothing arrived for {DISABLED_AFTER.days} days. The last attempt: {problem}")
-
-
-def _disable(pk: uuid.UUID, reason: str) -> None:
-    changed = Webhook.objects.filter(pk=pk, is_enabled=True).update(is_enabled=False, disabled_reason=reason[:300])
-    if changed:
-        logger.warning("Webhook %s is disabled: %s", pk, reason)
-    WebhookDelivery.objects.filter(webhook=pk, next_attempt_at__isnull=False).update(next_attempt_at=None)

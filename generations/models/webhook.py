@@ -6,13 +6,15 @@ import base64
 import json
 import secrets
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
@@ -24,6 +26,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105  (of Standard Webhooks, no secret itself)
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
 DISABLED_AFTER = timedelta(days=3)
 KEPT = timedelta(days=30)
+LOOK_AT = 2000
 
 
 class WebhookEvent(models.TextChoices):
@@ -91,6 +94,13 @@ class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """Those whose time has come, the oldest first."""
         rows = self.filter(next_attempt_at__lte=timezone.now(), webhook__is_enabled=True)
         return rows.order_by("next_attempt_at")
+
+    def in_turn(self, each: int) -> Iterable[tuple[uuid.UUID, uuid.UUID, int, str, datetime | None]]:
+        """Those that are due, of each webhook the oldest few, first the oldest one of each webhook, then the second:
+        (id, webhook, its user, its URL, since when it fails)."""
+        turn = Window(RowNumber(), partition_by="webhook", order_by="next_attempt_at")
+        rows = self.due().annotate(turn=turn).filter(turn__lte=each).order_by("turn", "next_attempt_at")
+        return rows.values_list("pk", "webhook", "webhook__user", "webhook__url", "webhook__failing_since")[:LOOK_AT]
 
     def claim(self, pk: uuid.UUID, *, seconds: float) -> int:
         """Take one for so long; 0 when somebody else is at it."""

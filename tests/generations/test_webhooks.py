@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from accounts.models import User
 from comfysaas import outbound
-from generations import services, tasks, webhooks
+from generations import sending, services, tasks, webhooks
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.generation import Failure
 from generations.models.webhook import DISABLED_AFTER, RETRY_SECONDS
@@ -176,7 +176,7 @@ def test_a_private_address_gets_nothing(owner: User) -> None:
 
 
 def test_a_slow_server_holds_up_nobody(hook: Webhook, owner: User, other: Receiver, monkeypatch: Any) -> None:
-    monkeypatch.setattr(webhooks, "ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr(sending, "ATTEMPT_SECONDS", 0.3)
     with receiver() as fast:
         quick = Webhook.objects.create(user=owner, url=fast.url)
         other.delay = 2
@@ -192,10 +192,10 @@ def test_only_so_many_workers_send(hook: Webhook, other: Receiver) -> None:
     from django.core.cache import cache
 
     webhooks.test(hook)
-    for place in webhooks._places():
+    for place in sending.places():
         cache.set(place, True, 60)
     assert tasks.deliver_webhooks() == 0
-    cache.delete(webhooks._places()[0])
+    cache.delete(sending.places()[0])
     assert tasks.deliver_webhooks() == 1
 
 
