@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-sdk-js lint types check bench chaos format lock docs clean
+.PHONY: help install run test test-sdk-py test-sdk-js lint types check bench chaos format lock docs clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: install $(VENV)/.dev ## Run the whole suite (or a part: ARGS="-k webhook")
 	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/accounts tests/api tests/generations $(ARGS) \
 	    || [ -n "$(ARGS)" -a $$? = 5 ]; `# none of these was chosen` \
 	fi
+
+# Downloads the SDK's source distribution, which alone has that test.
+test-sdk-py: $(VENV)/.dev ## The end-to-end test of the official Python SDK, against a server of its own
+	$(BIN)/python -m tests.sdk_py
 
 # Needs Node 20 or newer with npm.
 test-sdk-js: $(VENV)/.dev ## The official TypeScript SDK, and the documentation's TypeScript, against a server of its own
