@@ -11,17 +11,21 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from generations.comfy.containers import HEAD_BYTES, demuxer_of, opened
 from generations.comfy.errors import ProtocolError
-from generations.comfy.wire import decode
+from generations.comfy.metadata import tiff
+from generations.comfy.metadata.edits import Steps, read_exactly, size_of
+from generations.comfy.metadata.pictures import gif_comments, riff_chunks
+from generations.comfy.wire import MAX_VALUES, decode, values_in
 
 MAX_TEXT_BYTES = 32 * 1024 * 1024
+_TOO_MUCH = "This file carries more text than any workflow."
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PREFIXED = re.compile(r"\s*(\w{1,40}):\s*(?=[{\[])", re.ASCII)
 _USER_COMMENT_ENCODINGS = {b"UNICODE\x00": "utf-16-be", b"ASCII\x00\x00\x00": "ascii", b"\x00" * 8: "utf-8"}
@@ -73,17 +77,22 @@ def _why_nothing(kind: str) -> str:
 
 def _reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
     """What kind of file it is, in words, and the texts in it; nothing is read before they are asked for."""
-    brand = head[4:12]
-    is_avif = brand.startswith(b"ftyp") and head[8:12] in (b"avif", b"avis")
-    is_picture = head[:2] == b"\xff\xd8" or head[8:12] == b"WEBP" or head[:4] == b"GIF8" or is_avif
     if head.startswith(_PNG):
         return "a PNG", _png_texts(file)
-    if is_picture:
-        return "a picture", _exif_texts(file)
+    if (picture := _picture_reader(head)) is not None:
+        return "a picture", picture(file)
     if (stream := demuxer_of(head)) is not None:
         kind = next(kind for kind, formats in _STREAM_FORMATS.items() if stream in formats)
         return kind, _stream_texts(file, stream)
     return _other_reader(head, file)
+
+
+def _picture_reader(head: bytes) -> Callable[[BinaryIO], Texts] | None:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return _webp_texts
+    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
+        return _avif_texts
+    return _jpeg_texts if head[:2] == b"\xff\xd8" else _gif_texts if head[:4] == b"GIF8" else None
 
 
 def _other_reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
@@ -97,11 +106,12 @@ def _other_reader(head: bytes, file: BinaryIO) -> tuple[str, Texts]:
 
 
 def _parsed(texts: Texts) -> Iterator[tuple[str, object]]:
-    total = 0
+    total, left = 0, MAX_VALUES
     for key, text in texts:
         total += len(text)
-        if total > MAX_TEXT_BYTES:
-            raise NoWorkflowError("This file carries more text than any workflow.")
+        left -= values_in(text)
+        if total > MAX_TEXT_BYTES or left < 0:
+            raise NoWorkflowError(_TOO_MUCH)
         if key == "comment":  # video custom nodes put everything into one
             value = _json(text)
             if isinstance(value, dict):
@@ -114,63 +124,94 @@ def _json(text: str) -> object | None:
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return None
     try:
-        value = decode(text)
-        return decode(value) if isinstance(value, str) else value
+        value = decode(text, max_values=MAX_VALUES)
+        return decode(value, max_values=MAX_VALUES) if isinstance(value, str) else value
     except ProtocolError:
         return None
 
 
 def _png_texts(file: BinaryIO) -> Texts:
     """Text chunks, before and after the pixels; animated ones have chunks of ComfyUI's own type."""
-    file.seek(len(_PNG))
+    at, steps, room = len(_PNG), Steps(), MAX_TEXT_BYTES
+    file.seek(at)
     while len(header := file.read(8)) == 8:
+        steps.take()
         length, kind = struct.unpack(">I4s", header)
         if kind == b"IEND":
             return
-        if kind not in (b"tEXt", b"zTXt", b"iTXt", b"comf"):
-            file.seek(length + 4, 1)
-            continue
-        if length > MAX_TEXT_BYTES:
-            raise NoWorkflowError("This file carries more text than any workflow.")
-        key, _, rest = file.read(length).partition(b"\x00")
-        file.seek(4, 1)
-        yield key.decode("latin-1"), _png_text(kind, rest)
+        if kind in (b"tEXt", b"zTXt", b"iTXt", b"comf"):
+            key, _, rest = read_exactly(file, at + 8, min(length, room + 1)).partition(b"\x00")
+            text = _png_text(kind, rest, room)
+            room -= max(length, len(text))
+            if room < 0:
+                raise NoWorkflowError(_TOO_MUCH)
+            yield key.decode("latin-1"), text
+        at += 12 + length
+        file.seek(at)
 
 
-def _png_text(kind: bytes, rest: bytes) -> str:
+def _png_text(kind: bytes, rest: bytes, room: int) -> str:
     if kind == b"zTXt":
-        return _inflate(rest[1:]).decode("latin-1")
+        return _inflate(rest[1:], room).decode("latin-1")
     if kind == b"iTXt":
         is_packed, rest = rest[:1] == b"\x01", rest[2:]
         text = rest.split(b"\x00", 2)[-1]  # behind language and translated keyword
-        return (_inflate(text) if is_packed else text).decode("utf-8", "replace")
+        return (_inflate(text, room) if is_packed else text).decode("utf-8", "replace")
     return rest.decode("latin-1") if kind == b"tEXt" else rest.decode("utf-8", "replace")
 
 
-def _inflate(packed: bytes) -> bytes:
-    return zlib.decompressobj().decompress(packed, MAX_TEXT_BYTES)
+def _inflate(packed: bytes, room: int) -> bytes:
+    """At most a byte more than there is room for: thirty kilobytes can become gigabytes."""
+    return zlib.decompressobj().decompress(packed, room + 1)
 
 
-def _exif_texts(file: BinaryIO) -> Texts:
-    """EXIF texts that begin with a key and a colon; custom nodes also use the user comment."""
-    with Image.open(file, formats=["WEBP", "JPEG", "AVIF", "GIF"]) as image:
-        comment = image.info.get("comment")
-        exif = image.getexif()
-        values = [*exif.values(), exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)]
-    if isinstance(comment, bytes):
+def _jpeg_texts(file: BinaryIO) -> Texts:
+    at, steps = 2, Steps()
+    while True:
+        steps.take()
+        marker, kind, length = struct.unpack(">BBH", read_exactly(file, at, 4))
+        if marker != 0xFF or kind in (0xD9, 0xDA):  # from here on come pixels
+            return
+        if kind == 0xFE:
+            yield "comment", read_exactly(file, at + 4, length - 2).decode("utf-8", "replace")
+        elif kind == 0xE1:
+            yield from _exif_texts(read_exactly(file, at + 4, length - 2))
+        at += 2 + length
+
+
+def _webp_texts(file: BinaryIO) -> Texts:
+    for kind, start, end in riff_chunks(file):
+        if kind == b"EXIF":
+            yield from _exif_texts(read_exactly(file, start + 8, end - start - 8))
+
+
+def _gif_texts(file: BinaryIO) -> Texts:
+    for comment in gif_comments(read_exactly(file, 0, min(MAX_TEXT_BYTES, size_of(file)))):
         yield "comment", comment.decode("utf-8", "replace")
-    for value in values:
-        text = _exif_text(value)
+
+
+def _avif_texts(file: BinaryIO) -> Texts:
+    file.seek(0)
+    with Image.open(file, formats=["AVIF"]) as image:
+        blob = image.info.get("exif")
+    if isinstance(blob, bytes):
+        yield from _exif_texts(blob)
+
+
+def _exif_texts(blob: bytes) -> Texts:
+    """EXIF texts that begin with a key and a colon; custom nodes also use the user comment."""
+    for tag, kind, value in tiff.entries(blob):
+        if tag != tiff.USER_COMMENT and kind != tiff.ASCII:
+            continue
+        text = _exif_text(value) if tag == tiff.USER_COMMENT else value.decode("utf-8", "replace").strip("\x00")
         if text and (found := _PREFIXED.match(text)):
             yield found[1].lower(), text[found.end() :]
         elif text:
             yield "comment", text
 
 
-def _exif_text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value[8:].decode(_USER_COMMENT_ENCODINGS.get(value[:8], "utf-8"), "replace").strip("\x00")
-    return value.strip("\x00") if isinstance(value, str) else ""
+def _exif_text(value: bytes) -> str:
+    return value[8:].decode(_USER_COMMENT_ENCODINGS.get(value[:8], "utf-8"), "replace").strip("\x00")
 
 
 def _stream_texts(file: BinaryIO, stream_format: str) -> Texts:
@@ -183,7 +224,7 @@ def _stream_texts(file: BinaryIO, stream_format: str) -> Texts:
 
 def _safetensors_texts(file: BinaryIO) -> Texts:
     (length,) = struct.unpack("<Q", file.read(8))
-    header = decode(file.read(length).decode("utf-8"))
+    header = decode(file.read(length).decode("utf-8"), max_values=MAX_VALUES)
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     for key, text in (metadata if isinstance(metadata, dict) else {}).items():
         if isinstance(text, str):
@@ -196,7 +237,7 @@ def _glb_texts(file: BinaryIO) -> Texts:
     length, kind = struct.unpack("<I4s", file.read(8))
     if kind != b"JSON" or length > MAX_TEXT_BYTES:
         return
-    model = decode(file.read(length).decode("utf-8"))
+    model = decode(file.read(length).decode("utf-8"), max_values=MAX_VALUES)
     asset = model.get("asset") if isinstance(model, dict) else None
     extras = asset.get("extras") if isinstance(asset, dict) else None
     for key, value in (extras if isinstance(extras, dict) else {}).items():
