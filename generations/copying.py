@@ -88,9 +88,12 @@ def is_grave(items: Sequence[OutputItem], missing: Sequence[OutputItem]) -> bool
     return any(item.file and (item.file.type != "temp" or not has_saved) for item in missing)
 
 
-def warnings(generation: Generation, missing: Iterable[OutputItem], dropped: int) -> list[WarningItem]:
+def warnings(
+    generation: Generation, missing: Iterable[OutputItem], withheld: Iterable[OutputItem], dropped: int
+) -> list[WarningItem]:
     """What the owner should know of a result that is not complete."""
     found = [_missing(generation, item) for item in missing]
+    found += [_withheld(generation, item) for item in withheld]
     if dropped:
         message = f"It made {MAX_OUTPUTS + dropped} results. The first {MAX_OUTPUTS} are kept."
         found.append({"code": "too_many_outputs", "message": message, "node_id": "", "name": ""})
@@ -103,3 +106,13 @@ def _missing(generation: Generation, item: OutputItem) -> WarningItem:
     title = node_title(generation.version.graph, item.node_id)
     message = f"{what} “{name}” of “{title}” is missing: ComfyUI reported it but does not have it."
     return {"code": "output_missing", "message": message, "node_id": item.node_id, "name": name}
+
+
+def _withheld(generation: Generation, item: OutputItem) -> WarningItem:
+    name = file_name(item.file.filename) if item.file else ""
+    title = node_title(generation.version.graph, item.node_id)
+    message = (
+        f"The file “{name}” of “{title}” is withheld: it carries the template's hidden workflow in a way that cannot "
+        "be removed. Ask an administrator to save it in another format, or to allow workflows in results."
+    )
+    return {"code": "output_withheld", "message": message, "node_id": item.node_id, "name": name}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import copy
 import io
-import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -18,6 +16,7 @@ from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.references import replace_references
+from generations.comfy.stripping import find_marks
 from generations.comfy.wire import MAX_VALUES, decode
 from generations.models import ComfyServer, Generation
 from generations.packages import Definition
@@ -82,7 +81,7 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
     try:
         embedded = read_embedded(io.BytesIO(data))
     except NoWorkflowError as error:
-        origin = find_origin(io.BytesIO(data), {})  # of ours, but made by a ComfyUI that writes nothing into files
+        origin = origin_of(io.BytesIO(data))  # of ours, but made by a ComfyUI that writes nothing into files
         if origin is None:
             raise GraphError(str(error)) from error
         return _read_own(origin)
@@ -141,7 +140,7 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
 
 
 def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:
-    origin = find_origin(io.BytesIO(data), embedded.extra)
+    origin = origin_of(io.BytesIO(data))
     if origin is not None:
         return _read_own(origin)
     notes = [NOT_OURS] if MARK in embedded.extra else []
@@ -157,29 +156,15 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
 
 
 def origin_of(file: BinaryIO) -> Generation | None:
-    """The generation that made this file; None for any other file. In constant memory but for the file's texts."""
-    try:
-        extra = read_embedded(file).extra
-    except NoWorkflowError:
-        extra = {}
-    return find_origin(file, extra)
+    """The generation that made this file: by what ComfyUI wrote into it, else by its bytes; None for any other file.
 
-
-def find_origin(file: BinaryIO, extra: Mapping[str, object]) -> Generation | None:
-    """The generation that made this file: by what ComfyUI wrote into it, else by its bytes."""
+    Nothing is parsed, and nothing kept in memory: anybody may ask this of any file.
+    """
     rows = Generation.objects.select_related("version__template")
-    mark = extra.get(MARK)
-    claimed = mark.get("generation") if isinstance(mark, Mapping) else None
-    pk = _uuid(claimed) if isinstance(claimed, str) else None
-    found = rows.filter(pk=pk).first() if pk else None
-    return found or rows.filter(outputs__asset__hash=storage.hash_of(file)).first()
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
+    marks = find_marks(file)
+    found = rows.in_bulk(marks)
+    named = next((found[pk] for pk in marks if pk in found), None)
+    return named or rows.filter(outputs__asset__hash=storage.hash_of(file)).first()
 
 
 def _read_own(origin: Generation) -> Imported:

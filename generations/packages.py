@@ -26,6 +26,7 @@ DETAILS = {
     "tags": list,
     "credits_cost": int,
     "time_limit_seconds": int,
+    "is_workflow_removed": bool,
 }
 
 Definition: TypeAlias = dict[str, Any]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 import filetype
 from asgiref.sync import sync_to_async
@@ -24,6 +24,7 @@ from django.utils.http import content_disposition_header
 
 from comfysaas import database
 from generations.comfy import containers, decoders, pictures
+from generations.comfy.stripping import without_workflow
 from generations.models import Asset
 from generations.models.asset import file_name
 
@@ -100,13 +101,16 @@ def thumbnail_key(key: str) -> str:
     return f"{key}{THUMBNAIL_SUFFIX}"
 
 
-def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spooled:
+def spool(
+    chunks: Iterable[bytes], *, expected_bytes: int | None = None, mark: Mapping[str, object] | None = None
+) -> Spooled:
     """Read a stream to disk in constant memory, hashing and counting on the way.
 
+    With a `mark`, the workflow that the file carries gives way to it. WorkflowLeftError when that is not possible;
     IncompleteCopyError when `expected_bytes` is known and not met; decoders.BusyError.
     """
     database.release()
-    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
+    file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
     try:
         hasher, size = blake3(), 0
         for chunk in chunks:
@@ -115,11 +119,15 @@ def spool(chunks: Iterable[bytes], *, expected_bytes: int | None = None) -> Spoo
         if expected_bytes is not None and size != expected_bytes:
             msg = f"{size} bytes arrived where {expected_bytes} were announced"
             raise IncompleteCopyError(msg)
+        digest = f"blake3:{hasher.hexdigest()}"
+        if mark is not None and (bare := without_workflow(cast("BinaryIO", file), mark)) is not file:
+            file.close()
+            file, size, digest = bare, bare.seek(0, 2), hash_of(bare)
         content_type, look = _look_into(file, sniff(file))
     except BaseException:
         file.close()
         raise
-    return Spooled(file, size, f"blake3:{hasher.hexdigest()}", content_type, look)
+    return Spooled(file, size, digest, content_type, look)
 
 
 def sniff(file: IO[bytes]) -> str:

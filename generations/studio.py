@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from django.utils.text import slugify
 from generations import fitness, packages, storage
 from generations.comfy.graph import Graph, GraphProblem, check_graph, constant_texts, node_classes, own_title
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
+from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.importing import Imported
 from generations.models import Asset, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition
@@ -387,20 +389,29 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
 
 
 def set_cover(template: WorkflowTemplate, picture: File[Any]) -> None:
-    """Store the picture under a name of ours; the one before goes."""
+    """Store the picture under a name of ours, without a workflow in it; the one before goes.
+
+    WorkflowLeftError when it cannot be taken out.
+    """
     old = template.cover.name if template.cover else ""
     extension = (picture.name or "").rsplit(".", 1)[-1].lower()
-    template.cover.save(f"{uuid.uuid4().hex}.{extension}", picture, save=False)
+    picture.seek(0)
+    with without_workflow(io.BytesIO(picture.read())) as bare:
+        template.cover.save(f"{uuid.uuid4().hex}.{extension}", File(bare), save=False)
     template.save(update_fields=["cover"])
     if old:
         transaction.on_commit(lambda: template.cover.storage.delete(old))
 
 
 def set_cover_from(template: WorkflowTemplate, asset: Asset) -> None:
-    """Make a result the cover. ValueError when it is no picture that a browser shows."""
+    """Make a result the cover. ValueError when it is no picture that a browser shows, or its workflow stays in it."""
     extensions = {f"image/{each}": each for each in packages.COVER_FORMATS.values()}
     if asset.content_type not in extensions:
         msg = f"A cover must be a PNG, JPEG, WebP or GIF picture; this is {asset.content_type}."
         raise ValueError(msg)
-    with storage.open_key(asset.key) as file:
-        set_cover(template, File(file, name=f"cover.{extensions[asset.content_type]}"))
+    try:
+        with storage.open_key(asset.key) as file:
+            set_cover(template, File(file, name=f"cover.{extensions[asset.content_type]}"))
+    except WorkflowLeftError as error:
+        msg = "The workflow cannot be taken out of this picture. Save it anew with another program, and upload it."
+        raise ValueError(msg) from error

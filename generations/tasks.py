@@ -27,6 +27,7 @@ from generations import copying, publisher, queue, sending, snapshot, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem
+from generations.comfy.stripping import WorkflowLeftError
 from generations.events import WarningItem
 from generations.models import (
     Asset,
@@ -69,7 +70,7 @@ def store_outputs(generation_id: str) -> None:
     generation = rows.get(pk=pk)
     try:
         items, dropped = copying.items_of(generation)
-        missing = _store_each(generation, items)
+        missing, withheld = _store_each(generation, items)
     except _TurnIsOverError:
         return
     except Exception as error:
@@ -82,7 +83,7 @@ def store_outputs(generation_id: str) -> None:
         publisher.publish(generation, snapshot.status_event(generation))
     else:
         if not (copying.is_grave(items, missing) and _run_anew(generation, missing)):
-            _conclude(generation, copying.warnings(generation, missing, dropped))
+            _conclude(generation, copying.warnings(generation, missing, withheld, dropped))
 
 
 class _TurnIsOverError(Exception):
@@ -115,12 +116,16 @@ class _Clients:
 clients = _Clients()
 
 
-def _store_each(generation: Generation, items: Iterable[OutputItem]) -> list[OutputItem]:
-    """Store what is not stored yet. Returns the files that are gone for good: they keep nothing else from its place."""
+def _store_each(generation: Generation, items: Iterable[OutputItem]) -> tuple[list[OutputItem], list[OutputItem]]:
+    """Store what is not stored yet.
+
+    Returns the files that are gone for good, which keep nothing else from its place, and those that are withheld
+    because the hidden workflow cannot be taken out of them.
+    """
     done = set(generation.outputs.values_list("position", flat=True))
     client = clients.of(generation.server) if generation.server else None
     todo = [(position, item) for position, item in enumerate(items) if position not in done]
-    missing = []
+    missing, withheld = [], []
     for number, (position, item) in enumerate(todo):
         # For the first one, claiming did it.
         if number and not _prolong(generation):
@@ -130,14 +135,22 @@ def _store_each(generation: Generation, items: Iterable[OutputItem]) -> list[Out
         except NotFound as error:
             logger.warning("Generation %s: %s", generation.pk, error)
             missing.append(item)
+        except WorkflowLeftError:
+            logger.error("Generation %s: the workflow cannot be taken out of %s", generation.pk, item.file)
+            withheld.append(item)
         else:
             _record(generation, position, item, asset=asset)
-    return missing
+    return missing, withheld
 
 
 def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient | None) -> Asset:
     with copying.opened(generation, item, client) as source:
-        spooled = storage.spool(_keeping_lease(generation, source.chunks), expected_bytes=source.length)
+        is_bare = generation.version.is_workflow_removed and item.value is None
+        spooled = storage.spool(
+            _keeping_lease(generation, source.chunks),
+            expected_bytes=source.length,
+            mark=generation.mark if is_bare else None,
+        )
     with closing(spooled):
         key = storage.output_key(generation.pk, generation.attempt, position)
         told = replace(spooled, content_type=source.content_type) if source.content_type else spooled
@@ -198,7 +211,7 @@ def _write_output(generation: Generation, position: int, item: OutputItem, asset
 def _conclude(generation: Generation, warnings: list[WarningItem]) -> None:
     """It succeeds with what there is. Only if nothing is left of its result, it fails."""
     turn = generation.store_attempts
-    if warnings and not generation.outputs.exists():
+    if any(each["code"] == "output_missing" for each in warnings) and not generation.outputs.exists():
         failure = Failure("output_missing", "ComfyUI no longer has the files it reported. Run it again.")
         change = partial(Generation.objects.fail, generation.pk, failure, prompt_id=generation.prompt_id)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -14,6 +14,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
 from generations.packages import COVER_FORMATS
@@ -71,6 +72,7 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             "position",
             "credits_cost",
             "time_limit_seconds",
+            "is_workflow_removed",
         )
         widgets = {
             "cover": CoverWidget(attrs={"accept": "image/*"}),
@@ -109,7 +111,16 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
                 msg = f"Use a PNG, JPEG, WebP or GIF picture; this is {picture_format}."
                 raise forms.ValidationError(msg)
             cover.name = f"cover.{picture_format.lower()}"
+            self._check_workflow(cover)
         return cover
+
+    @staticmethod
+    def _check_workflow(cover: UploadedFile[Any]) -> None:
+        try:
+            without_workflow(cast("BinaryIO", cover.file)).seek(0)
+        except WorkflowLeftError as error:
+            msg = "This picture carries a workflow that cannot be taken out of it. Save it anew with another program."
+            raise forms.ValidationError(msg) from error
 
     def clean(self) -> dict[str, Any]:
         """Ticked groups restrict it to them; a template that lost its groups is never opened by accident."""

@@ -85,6 +85,7 @@ class ImportedTemplate(Schema):
 class TemplateDetail(TemplateSummary):
     """A template with what it wants."""
 
+    is_workflow_removed: bool = Field(description="Whether results come without the workflow that ComfyUI writes in.")
     parameters: list[dict[str, Any]]
     inputs_schema: dict[str, Any] = Field(description="JSON Schema of `inputs`.")
 
@@ -99,6 +100,7 @@ class TemplateChange(Schema):
     category: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] | None = None
     tags: Annotated[list[Name], Field(max_length=30)] | None = None
     position: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
+    is_workflow_removed: bool | None = Field(None, description="Whether users get results without the workflow.")
     is_published: bool | None = Field(None, description="True publishes its newest version, false withdraws it.")
 
 

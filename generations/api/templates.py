@@ -266,6 +266,7 @@ def _detail(request: HttpRequest, template: WorkflowTemplate) -> dict[str, Any]:
         **_summary(request, template, fleet),
         "parameters": [each.model_dump(mode="json", exclude=HIDDEN) for each in parameters],
         "inputs_schema": json_schema(parameters),
+        "is_workflow_removed": template.is_workflow_removed,
     }
 
 

@@ -367,6 +367,11 @@ class Generation(models.Model):
         super().save(*args, **kwargs)
 
     @property
+    def mark(self) -> dict[str, object]:
+        """What its files say of where they come from."""
+        return {"generation": str(self.pk), "template": self.version.slug, "version": self.version.number}
+
+    @property
     def is_terminal(self) -> bool:
         """True when nothing about it changes any more."""
         return self.status in TERMINAL

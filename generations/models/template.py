@@ -97,6 +97,12 @@ class WorkflowTemplate(models.Model):
         validators=[MinValueValidator(1)],
         help_text="A run that ComfyUI works on for longer is stopped and counts as failed.",
     )
+    is_workflow_removed = models.BooleanField(
+        "remove the workflow from results",
+        default=True,
+        db_default=True,
+        help_text="ComfyUI writes the whole workflow into the files that it makes. Users get them without it.",
+    )
     mean_seconds = models.FloatField(
         default=MEAN_SECONDS,
         editable=False,
@@ -275,6 +281,11 @@ class TemplateVersion(models.Model):
     def time_limit_seconds(self) -> int:
         """A run that takes longer is stopped."""
         return self.template.time_limit_seconds if self.template else TIME_LIMIT_SECONDS
+
+    @property
+    def is_workflow_removed(self) -> bool:
+        """Whether users get results without the workflow; a raw one is their own."""
+        return self.template is not None and self.template.is_workflow_removed
 
     @property
     def mean_seconds(self) -> float:

@@ -98,9 +98,7 @@ def _extension(asset: Asset) -> str:
 
 def _file_mark(generation: Generation) -> dict[str, object]:
     """ComfyUI writes this into the files that it makes, so that a result finds back to its template and inputs."""
-    version = generation.version
-    origin = {"generation": str(generation.pk), "template": version.slug, "version": version.number}
-    return {"extra_pnginfo": {importing.MARK: origin}}
+    return {"extra_pnginfo": {importing.MARK: generation.mark}}
 
 
 def submit_upstream(
