@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 64
 MAX_FRAME_PIXELS = 8192 * 4608  # 8K
 POSTER_PIXELS = 512
+MAX_TAGS = 10_000
 TIMEOUT_SECONDS = 10.0
 DEMUXERS = frozenset({"mov", "matroska", "flac", "mp3", "ogg", "wav"})
 # Content types of containers that hold videos, or nothing but sound: then it is the second type.
@@ -94,6 +95,16 @@ def poster(file: BinaryIO, demuxer: str) -> Image.Image:
             picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it without types
             return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
     raise EOFError("There is no frame in it")
+
+
+def tags(file: BinaryIO, demuxer: str) -> list[tuple[str, str]]:
+    """(key in small letters, text) of the container and its streams, MAX_TAGS at most. av.FFmpegError."""
+    with opened(file, demuxer) as container:
+        each = [container.metadata, *(stream.metadata for stream in container.streams)]
+    found = [(key.lower(), text) for tags_of_one in each for key, text in tags_of_one.items()]
+    if len(found) > MAX_TAGS:
+        raise ValueError(f"It has {len(found)} tags")
+    return found
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:

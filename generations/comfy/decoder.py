@@ -74,11 +74,16 @@ def _as_png(file: BinaryIO, kind: str, output: BinaryIO) -> None:
     pictures.as_png(file, kind, output)
 
 
+def _tags(file: BinaryIO, kind: str, output: BinaryIO) -> None:
+    output.write(json.dumps(containers.tags(file, kind), ensure_ascii=False).encode("utf-8", "replace"))
+
+
 OPERATIONS: dict[str, Callable[[BinaryIO, str, BinaryIO], object]] = {
     "measure": _measure,
     "streams": _streams,
     "thumbnail": _thumbnail,
     "as_png": _as_png,
+    "tags": _tags,
 }
 
 

@@ -8,6 +8,7 @@ long fails that file alone. Plain processes and pipes, because those of Celery m
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -161,13 +162,19 @@ atexit.register(_pool.close)
 def ask(operation: str, kind: str, file: IO[bytes], output: IO[bytes] | None = None) -> Any:
     """Have a decoder do an operation of `decoder.OPERATIONS` with the file; what that returned, as JSON has it.
 
-    Both files have descriptors. The position of `file` stays; `output` is new, and read from its start afterwards.
+    Both files have descriptors, unless `file` is a BytesIO. The position of `file` stays; `output` is new, and read
+    from its start afterwards.
     UndecodableError, UnusableError, BusyError.
     """
     request = json.dumps({"do": operation, "kind": kind}).encode()
-    file.flush()
-    with tempfile.TemporaryFile() as nothing:
-        answer = _pool.ask(request, [file.fileno(), (output or nothing).fileno()])
+    with ExitStack() as stack:
+        if isinstance(file, io.BytesIO):
+            content, file = file.getbuffer(), stack.enter_context(tempfile.TemporaryFile())
+            file.write(content)
+        if output is None:
+            output = stack.enter_context(tempfile.TemporaryFile())
+        file.flush()
+        answer = _pool.ask(request, [file.fileno(), output.fileno()])
     if "unusable" in answer:
         raise UnusableError(answer["unusable"])
     if "error" in answer:

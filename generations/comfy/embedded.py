@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from generations.comfy.containers import HEAD_BYTES, demuxer_of, opened
+from generations.comfy import decoders
+from generations.comfy.containers import HEAD_BYTES, demuxer_of
 from generations.comfy.errors import ProtocolError
 from generations.comfy.metadata import tiff
 from generations.comfy.metadata.edits import Steps, read_exactly, size_of
@@ -55,6 +57,8 @@ def read_embedded(file: BinaryIO) -> Embedded:
     file.seek(0)
     try:
         found = dict(_parsed(texts))
+    except decoders.BusyError as error:
+        raise NoWorkflowError(str(error)) from error
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise NoWorkflowError(f"This file looks like {kind}, but it is damaged or cut off.") from error
     if "prompt" not in found and "workflow" not in found:
@@ -215,11 +219,12 @@ def _exif_text(value: bytes) -> str:
 
 
 def _stream_texts(file: BinaryIO, stream_format: str) -> Texts:
-    with opened(file, stream_format) as container:
-        tags = [container.metadata, *(stream.metadata for stream in container.streams)]
-    for each in tags:
-        for key, text in each.items():
-            yield key.lower(), text
+    with tempfile.TemporaryFile() as output:
+        decoders.ask("tags", stream_format, file, output)
+        written = output.read(MAX_TEXT_BYTES + 1)
+    if len(written) > MAX_TEXT_BYTES:
+        raise NoWorkflowError("This file carries more text than any workflow.")
+    yield from json.loads(written)
 
 
 def _safetensors_texts(file: BinaryIO) -> Texts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import BinaryIO
 
-from PIL import AvifImagePlugin, Image, ImageOps
+from PIL import Image, ImageOps
 
 # What Pillow calls the kinds that are read. ICO is left out, because it hides pictures of any size in itself.
 FORMATS = {
@@ -33,6 +33,8 @@ class UnusableError(ValueError):
 
 def use_own_limits() -> None:
     """Pillow's guesses are switched off, for the whole process: it is confined, and every function here checks."""
+    from PIL import AvifImagePlugin
+
     Image.MAX_IMAGE_PIXELS = None
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread's stack would count against the memory limit
 

@@ -6,6 +6,8 @@ import io
 import os
 import resource
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -172,3 +174,21 @@ def test_a_forked_process_has_decoders_of_its_own(
     assert os.waitpid(pid, 0)[1] == 0
     assert decoders.ask("measure", "PNG", picture) == [640, 480]
     assert pids(pool) == before
+
+
+@pytest.mark.parametrize("module", ["av", "PIL.AvifImagePlugin"])
+def test_a_process_that_asks_loads_no_decoder_itself(module: str) -> None:
+    movie = Path(__file__).parent / "media" / "tiny.mp4"
+    program = f"""
+import io, sys
+from generations.comfy import decoders
+from generations.comfy.embedded import NoWorkflowError, read_embedded
+file = io.BytesIO(open({str(movie)!r}, "rb").read())
+assert decoders.ask("streams", "mov", file) == ["video"]
+try:
+    read_embedded(file)
+except NoWorkflowError as error:
+    assert str(error).startswith("This is a video without a workflow"), error
+assert {module!r} not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
