@@ -105,7 +105,7 @@ def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> Jo
     page = list(rows.newest_first().with_details().defer("version__graph")[: wanted.limit + 1])
     shown = page[: wanted.limit]
     return JobList(
-        jobs=[jobs.summarize(row, site(request)) for row in shown],
+        jobs=[jobs.summarize(row, site()) for row in shown],
         next_cursor=_cursor(shown[-1]) if len(page) > len(shown) else None,
     )
 
@@ -134,7 +134,7 @@ def post_job(
         workflow=payload.workflow,
         extras=extras(request, payload, idempotency_key, partner_key=partner_key),
     )
-    return _made(request, generation, response)
+    return _made(generation, response)
 
 
 @operation(
@@ -170,7 +170,7 @@ def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
 )
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """The job: status, progress, every output stored so far, error. Poll this."""
-    return describe(mine(request, id), site(request))
+    return describe(mine(request, id), site())
 
 
 @operation(
@@ -258,7 +258,7 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Ask it to stop. A finished job stays as it is."""
-    return describe(services.cancel(mine(request, id)), site(request))
+    return describe(services.cancel(mine(request, id)), site())
 
 
 @operation(
@@ -288,7 +288,7 @@ def rerun_job(
         changes=payload.inputs,
         extras=extras(request, payload, idempotency_key),
     )
-    return _made(request, generation, response)
+    return _made(generation, response)
 
 
 def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
@@ -310,8 +310,8 @@ def extras(
     )
 
 
-def _made(request: HttpRequest, generation: Generation, response: HttpResponse) -> Answer[Job]:
-    job = describe(generation, site(request))
+def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
+    job = describe(generation, site())
     response["Location"] = job.urls.self
     return Answer(201, job)
 
