@@ -21,6 +21,7 @@ from generations.accepting import InvalidUploadError
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
+from generations.comfy.sketch import editor_workflow, kept_of
 from generations.models import (
     Asset,
     Generation,
@@ -229,8 +230,11 @@ def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[
 
 
 # ---------------------------------------------------------------------------------------------- whole workflows
-def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Generation:
-    """A durable, queued generation of a whole graph in the API format, which runs as it is.
+def submit_raw(
+    *, user: User, workflow: object, editor: Mapping[str, Any] | None = None, extras: Extras = NOTHING
+) -> Generation:
+    """A durable, queued generation of a whole graph in the API format, which runs as it is. `editor`: the same workflow
+    in the editor's format, for nodes that look it up.
 
     RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
     naming.MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
@@ -245,7 +249,7 @@ def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Gen
     if object_info is not None and (problems := check_graph(graph, object_info)):
         raise InvalidWorkflowError(problems)
     graph, assets = naming.resolve(user, graph, object_info)
-    version = TemplateVersion.raw(graph=graph, created_by=user)
+    version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
     if missing := fitness.lacking(version, version.required_choices):
         message = f"No server has all that it needs; the best one lacks {', '.join(missing[:5])}."
         raise InvalidWorkflowError([GraphProblem("", "", message, "no_server")])
@@ -435,7 +439,8 @@ def rerun(
         if changes:
             raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
         graph = _reseeded(version.graph) if is_new_seed else version.graph
-        return submit_raw(user=user, workflow=graph, extras=extras)
+        editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
+        return submit_raw(user=user, workflow=graph, editor=editor, extras=extras)
     inputs = dict(generation.inputs)
     if is_new_seed:
         for parameter in version.parsed_parameters:

@@ -128,10 +128,12 @@ def post_job(
     422 `invalid_workflow` names the nodes that are wrong, `missing_asset` the files that are not yours,
     `workflow_format_ui` means that this is the editor's format: export it as “API”.
     """
-    partner_key = payload.extra_data.api_key_comfy_org if payload.extra_data else ""
+    extra = payload.extra_data
+    partner_key = extra.api_key_comfy_org if extra else ""
     generation = services.submit_raw(
         user=caller(request),
         workflow=payload.workflow,
+        editor=extra.extra_pnginfo.workflow if extra and extra.extra_pnginfo else None,
         extras=extras(request, payload, idempotency_key, partner_key=partner_key),
     )
     return _made(generation, response)

@@ -143,6 +143,7 @@ class WorkflowTemplate(models.Model):
         graph: Graph,
         parameters: list[dict[str, Any]],
         output_nodes: Sequence[str] = (),
+        editor: dict[str, Any] | None = None,
         created_by: User | None = None,
         note: str = "",
         publish: bool = False,
@@ -161,6 +162,7 @@ class WorkflowTemplate(models.Model):
                 graph=graph,
                 parameters=parameters,
                 output_nodes=list(output_nodes),
+                editor=editor,
                 required_node_classes=sorted(node_classes(graph)),
                 required_choices=sorted(set(constant_texts(graph, leaving_out=bound_places(parameters)))),
                 created_by=created_by,
@@ -244,13 +246,14 @@ class TemplateVersion(models.Model):
         super().save(*args, **kwargs)
 
     @classmethod
-    def raw(cls, *, graph: Graph, created_by: User) -> TemplateVersion:
+    def raw(cls, *, graph: Graph, created_by: User, editor: dict[str, Any] | None = None) -> TemplateVersion:
         """A graph that belongs to no template, not saved yet. The caller has checked it."""
         return cls(
             graph=graph,
             required_node_classes=sorted(node_classes(graph)),
             required_choices=sorted(set(constant_texts(graph))),
             created_by=created_by,
+            editor=editor,
         )
 
     def may_be_run_by(self, user: User) -> bool:
@@ -321,8 +324,9 @@ class TemplateDraft(models.Model):
 
     def is_like(self, version: TemplateVersion | None) -> bool:
         """True when freezing it would make that version once more."""
-        return version is not None and (self.graph, self.parameters, self.output_nodes) == (
+        return version is not None and (self.graph, self.parameters, self.output_nodes, self.editor) == (
             version.graph,
             version.parameters,
             version.output_nodes,
+            version.editor,
         )

@@ -14,6 +14,7 @@ from generations.comfy.errors import Rejected
 from generations.comfy.files import FileInput, input_value, upload_folder
 from generations.comfy.graph import Graph, links
 from generations.comfy.references import reference_to, replace_references
+from generations.comfy.sketch import editor_workflow
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
 from generations.relay.upstream import Mark, Upstream
@@ -96,9 +97,25 @@ def _extension(asset: Asset) -> str:
     return asset.content_type.partition("/")[2].removeprefix("x-").replace("quicktime", "mov")
 
 
-def _file_mark(generation: Generation) -> dict[str, object]:
-    """ComfyUI writes this into the files that it makes, so that a result finds back to its template and inputs."""
-    return {"extra_pnginfo": {importing.MARK: generation.mark}}
+def _extra_pnginfo(generation: Generation, graph: Graph) -> dict[str, object]:
+    """ComfyUI hands this to the nodes that ask for it, and writes it into the files that it makes.
+
+    Some nodes read the editor's workflow and fail without it; our mark leads a result back to its template and inputs.
+    """
+    workflow = editor_workflow(
+        _without_bypass(graph),
+        object_info=importing.known_nodes(),  # those of all servers: one copy in memory
+        kept=generation.version.editor,
+        before=generation.version.graph,
+    )
+    return {importing.MARK: generation.mark, "workflow": workflow}
+
+
+def _without_bypass(graph: Graph) -> Graph:
+    return {
+        node_id: {**node, "inputs": {name: value for name, value in node["inputs"].items() if name != ANEW}}
+        for node_id, node in graph.items()
+    }
 
 
 def submit_upstream(
@@ -115,7 +132,7 @@ def submit_upstream(
         prompt_id=str(generation.prompt_id),
         extra_data={
             **Mark(str(generation.pk), generation.attempt).as_extra_data(),
-            **_file_mark(generation),
+            "extra_pnginfo": _extra_pnginfo(generation, graph),
             **({"api_key_comfy_org": generation.partner_key} if generation.partner_key else {}),
         },
     )

@@ -168,6 +168,25 @@ def test_the_partner_key_is_encrypted_and_forgotten_at_the_end(raw: Client) -> N
     assert generation.partner_key is None
 
 
+def test_the_editors_workflow_is_kept_of_the_nodes_that_run_and_comes_along_to_a_rerun(raw: Client) -> None:
+    nodes = [{"id": 3, "type": "KSampler", "properties": {"mine": 1}}, {"id": 99, "type": "Note"}]
+    extra = {"extra_pnginfo": {"workflow": {"nodes": nodes, "links": []}}}
+    first = post(raw, txt2img_graph(), extra_data=extra).json()
+    again = raw.post(first["urls"]["rerun"], "{}", content_type="application/json").json()
+    for job in (first, again):
+        editor = Generation.objects.get(pk=job["id"]).version.editor
+        assert editor is not None
+        assert "99" not in editor
+        assert editor["3"]["properties"] == {"mine": 1}
+
+
+@pytest.mark.parametrize("extra", [{"workflow": []}, {"workflow": {}, "comfysaas": {"generation": "x"}}, {}, [1]])
+def test_nothing_else_gets_into_what_comfyui_writes_into_files(raw: Client, extra: Any) -> None:
+    answer = post(raw, txt2img_graph(), extra_data={"extra_pnginfo": extra})
+    assert answer.status_code == 422
+    assert not Generation.objects.exists()
+
+
 def test_rerun_draws_new_seeds_or_keeps_them(raw: Client) -> None:
     job = post(raw, txt2img_graph()).json()
     same = raw.post(f"{URL}/{job['id']}/rerun", {}, content_type="application/json").json()
