@@ -94,6 +94,17 @@ def test_nodes_that_are_wrong_are_named(raw: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "reason"), [(0, "value_smaller_than_min"), (20_000, "value_bigger_than_max"), ({"__value__": -1}, None)]
+)
+def test_numbers_out_of_range_are_refused_at_once(raw: Client, steps: Any, reason: str | None) -> None:
+    graph = txt2img_graph()
+    graph["3"]["inputs"]["steps"] = steps
+    nodes = error_of(post(raw, graph), 422, "invalid_workflow")["details"]["node_errors"]
+    assert [(each["field"], each["reason"]) for each in nodes["3"]] == [("steps", reason or "value_smaller_than_min")]
+    assert not Generation.objects.exists()
+
+
+@pytest.mark.parametrize(
     "workflow", [{}, {"1": 5}, {"1": {"inputs": {}}}, {"1": {"class_type": "SaveImage", "inputs": 3}}]
 )
 def test_what_is_no_graph_is_refused(raw: Client, workflow: Any) -> None:
