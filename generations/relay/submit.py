@@ -20,6 +20,14 @@ from generations.parameters.bind import bind
 from generations.relay.upstream import Mark, Upstream
 
 ANEW = "comfysaas_anew"
+# ComfyUI and its nodes tell videos from sounds by the extension; where the type's own name is another one.
+EXTENSIONS = {
+    "video/quicktime": "mov",
+    "video/x-matroska": "mkv",
+    "audio/x-matroska": "mka",
+    "audio/mp4": "m4a",
+    "audio/mpeg": "mp3",
+}
 
 
 class StorageUnavailableError(Exception):
@@ -77,7 +85,7 @@ def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None
     # Named by content: the same file is uploaded once and overwrites only itself. ASCII, because servers store
     # other characters as the client's library happened to escape them.
     digest = asset.hash.removeprefix("blake3:")[:32]
-    name, folder = f"{digest}.{_extension(asset)}", upload_folder(known, digest)
+    name, folder = f"{digest}.{extension_of(asset)}", upload_folder(known, digest)
     try:
         with storage.open_key(asset.key) as file:
             return client.upload_image(name, cast("BinaryIO", file), subfolder=folder, overwrite=True)
@@ -89,12 +97,12 @@ def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None
         raise StorageUnavailableError(msg) from error
 
 
-def _extension(asset: Asset) -> str:
+def extension_of(asset: Asset) -> str:
     """By the bytes' type; where they show none, what its owner called it, if that is a plain word."""
     if asset.content_type == storage.DEFAULT_CONTENT_TYPE:
         own = asset.name.rpartition(".")[2].lower()
         return own if re.fullmatch("[a-z0-9]{1,12}", own) else "bin"
-    return asset.content_type.partition("/")[2].removeprefix("x-").replace("quicktime", "mov")
+    return EXTENSIONS.get(asset.content_type) or asset.content_type.partition("/")[2].removeprefix("x-")
 
 
 def _extra_pnginfo(generation: Generation, graph: Graph) -> dict[str, object]:
