@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ from typing import Any, NamedTuple
 from celery.worker import WorkController
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connections
 from pydantic import SecretStr
 
 from accounts.models import User
 from comfysaas.celery import app as celery_app
-from generations import starters
+from generations import servers, starters
 from generations.models import ComfyServer
 from generations.publisher import sender
 from generations.relay.supervisor import Supervisor
@@ -31,6 +33,7 @@ DEMO_EMAIL = "demo@example.com"
 SIMULATOR_NAME = "Simulator"
 SIMULATOR_STEP_SECONDS = 0.12
 SIMULATOR_START_SECONDS = 30
+FIRST_LOOK_SECONDS = 10.0
 WORKER_THREADS = 2
 STOP_SECONDS = 10
 
@@ -176,6 +179,27 @@ def worker() -> Iterator[None]:
             thread.join(STOP_SECONDS)
 
 
+def first_look() -> None:
+    """Ask servers that have never told what they have, before the site opens: until then nothing can be run.
+
+    For at most FIRST_LOOK_SECONDS; those that do not answer are asked again by the relay.
+    """
+    unknown = list(ComfyServer.objects.enabled().filter(catalog_digest=""))
+    threads = [threading.Thread(target=_look_at, args=(each,), name="first look", daemon=True) for each in unknown]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + FIRST_LOOK_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _look_at(server: ComfyServer) -> None:
+    try:
+        servers.check(server)
+    finally:
+        connections.close_all()
+
+
 def serve(*, host: str, port: int, announce: Any) -> None:
     """Run everything until SIGINT or SIGTERM. `announce(simulator_url | None)` is called when the site answers."""
     from daphne.server import Server
@@ -204,6 +228,7 @@ def serve(*, host: str, port: int, announce: Any) -> None:
             websocket_handshake_timeout=10,
             verbosity=0,
         )
+        first_look()
         stack.enter_context(worker())
         stack.enter_context(relay())
         server.run()

@@ -1,88 +1,87 @@
-"""Which servers can run what: node classes and model files, by what each server said of itself."""
+"""Which servers can run what, by what each server said of itself. Unknown is not able.
+
+A server row's `catalog_digest` says which catalogue is the current one. Whatever a process keeps of catalogues it keeps
+under that digest, so nothing has to be told when a server has new nodes or models: the next look at the row sees it.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from generations.comfy.graph import Graph, is_model_file, model_choices
-from generations.comfy.object_info import ObjectInfo, read_node_spec
+from generations.comfy.catalog import Catalog, Needs, Value, is_number
+from generations.comfy.graph import Graph, model_choices
 from generations.models import ComfyServer, TemplateVersion
+from generations.models.server import ServerState
 from generations.parameters.schema import Parameter
 
-ModelFile: TypeAlias = tuple[str, str, str]  # node class, input, file
-Choice: TypeAlias = Sequence[str]  # the same as JSON has it, and for any text
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """What one server has: its node classes, and the files to choose from by (node class, input)."""
-
-    classes: frozenset[str]
-    choices: Mapping[tuple[str, str], frozenset[str]]
-
-    @classmethod
-    def read(cls, object_info: ObjectInfo) -> Catalog:
-        """From an answer of /object_info."""
-        choices = {
-            (name, spec.name): frozenset(str(choice) for choice in spec.choices)
-            for name, info in object_info.items()
-            for spec in read_node_spec(name, info).inputs
-            if spec.choices is not None and not spec.upload
-        }
-        return cls(frozenset(object_info), choices)
-
-    def missing(self, node_classes: Iterable[str], choices: Iterable[ModelFile]) -> list[str]:
-        """What this server lacks, in words for people; empty when it can run them."""
-        nodes = [f"the node type {name}" for name in node_classes if name not in self.classes]
-        others = [
-            f"the file {choice}" if is_model_file(choice) else f"the choice “{choice}” for {name} of {node_class}"
-            for node_class, name, choice in choices
-            if choice not in self.choices.get((node_class, name), {choice})
-        ]
-        return [*nodes, *dict.fromkeys(others)]
+Choice: TypeAlias = Sequence[Any]  # a Value as JSON has it
+KEPT_CATALOGS = 64
+NOT_SET_UP = "No ComfyUI server is set up yet."
+ALL_OFF = "Every ComfyUI server is switched off."
+NOT_CONNECTED = "No ComfyUI server is connected yet."
+NOT_TOLD = "ComfyUI has not said yet what it can run."
+_LATER = "Try again in a moment; if it stays like this, please tell the operator."
+_ADVICE = {NOT_CONNECTED: _LATER, NOT_TOLD: _LATER}
+_CHOSEN_TYPES = {"choice", "integer", "number"}
 
 
 class _Catalogs:
-    """The servers' catalogs, read again when a server's /object_info was; megabytes of JSON, so kept in memory."""
+    """Catalogues by their digest. Megabytes of JSON are behind each, so they are kept in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[int, tuple[datetime | None, Catalog | None]] = {}
+        self._known: dict[str, Catalog] = {}
 
-    def get(self, server_id: int, read_at: datetime | None) -> Catalog | None:
-        """None while nothing is known of that server."""
+    def get(self, server_id: int, digest: str) -> Catalog | None:
+        """The catalogue with that digest; None while the server has told nothing."""
+        found = self._known.get(digest)
+        if found is not None or not digest:
+            return found
+        row = ComfyServer.objects.filter(pk=server_id).values_list("catalog_digest", "object_info").first()
+        if row is None or not row[1]:
+            return None
+        found = Catalog.read(row[1])
         with self._lock:
-            known = self._known.get(server_id)
-        if known is not None and known[0] == read_at:
-            return known[1]
-        object_info = ComfyServer.objects.filter(pk=server_id).values_list("object_info", flat=True).first()
-        catalog = Catalog.read(object_info) if object_info else None
-        with self._lock:
-            self._known[server_id] = (read_at, catalog)
-        return catalog
+            if len(self._known) >= KEPT_CATALOGS:
+                self._known.clear()
+            self._known[row[0]] = found  # by its own digest: the server may have told something new since
+        return found
 
 
-_catalogs = _Catalogs()
+catalogs = _Catalogs()
 
 
 def catalog_of(server: ComfyServer) -> Catalog | None:
-    """What this server has, as far as it said; None before that."""
-    read_at = ComfyServer.objects.filter(pk=server.pk).values_list("object_info_at", flat=True).first()
-    return _catalogs.get(server.pk, read_at)
+    """What this server has, by what it told last; None before it told anything."""
+    digest = ComfyServer.objects.filter(pk=server.pk).values_list("catalog_digest", flat=True).first()
+    return catalogs.get(server.pk, digest or "")
 
 
-def model_files(graph: Graph) -> list[ModelFile]:
+def model_files(graph: Graph) -> list[Value]:
     """The model files that a bound graph names."""
     return sorted(set(model_choices(graph)))
 
 
+def chosen_values(graph: Graph, parameters: Iterable[Parameter]) -> list[Value]:
+    """What a bound graph demands of a server beyond its version: its model files, and the choices and numbers that
+    the user set.
+    """
+    found: set[Value] = set(model_choices(graph))
+    for parameter in parameters:
+        for binding in parameter.bindings if parameter.type in _CHOSEN_TYPES else ():
+            node = graph[binding.node_id]
+            value = node["inputs"].get(binding.input_name)
+            if isinstance(value, str) or is_number(value):
+                found.add((str(node["class_type"]), binding.input_name, value))
+    return sorted(found, key=lambda each: (each[0], each[1], str(each[2])))
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Whether one enabled server can run something. `is_known` is False until it has told what it has."""
+    """Whether one server can run something. `is_known` is False until it has told what it has."""
 
     server: str
     missing: list[str]
@@ -90,48 +89,130 @@ class Report:
 
     @property
     def is_fit(self) -> bool:
-        """True when nothing is known to be missing."""
-        return not self.missing
+        """True when everything that is needed is there."""
+        return self.is_known and not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One server of the fleet."""
+
+    name: str
+    catalog: Catalog | None
+    is_enabled: bool
+    is_draining: bool
+    state: str
+
+    @property
+    def takes_work(self) -> bool:
+        """True when it can be given something new right now."""
+        return self.is_enabled and not self.is_draining and self.state == ServerState.ONLINE
+
+    def report(self, needs: Needs) -> Report:
+        """What it lacks for it."""
+        missing = self.catalog.missing(needs) if self.catalog else []
+        return Report(self.name, missing, self.catalog is not None)
 
 
 class Fleet:
-    """The enabled servers with what each has, as of their latest /object_info: one query, whatever is asked of it."""
+    """The servers with what each has, as of their latest /object_info: one query, whatever is asked of it."""
 
     def __init__(self) -> None:
-        rows = ComfyServer.objects.enabled().values_list("pk", "name", "object_info_at")
-        self._servers = [(name, _catalogs.get(pk, read_at)) for pk, name, read_at in rows]
-
-    def report(self, node_classes: Iterable[str], choices: Iterable[Choice]) -> list[Report]:
-        """What each server lacks for it."""
-        classes, wanted = list(node_classes), [(str(node), str(name), str(text)) for node, name, text in choices]
-        return [
-            Report(name, catalog.missing(classes, wanted) if catalog else [], catalog is not None)
-            for name, catalog in self._servers
+        columns = ("pk", "catalog_digest", "name", "is_enabled", "is_draining", "state")
+        rows = ComfyServer.objects.order_by("name").values_list(*columns)
+        self._members = [
+            Member(name, catalogs.get(pk, digest), is_enabled, is_draining, state)
+            for pk, digest, name, is_enabled, is_draining, state in rows
         ]
 
-    def lacking(self, node_classes: Iterable[str], choices: Iterable[Choice]) -> list[str]:
-        """What is missing for it, when no server can run it; empty when one can, or might.
+    @property
+    def _enabled(self) -> list[Member]:
+        return [each for each in self._members if each.is_enabled]
 
-        A server that has not told its node types yet might, and so might one that is still to be set up. Of several,
-        the one that lacks least is the one to complete.
+    def report(self, needs: Needs) -> list[Report]:
+        """What each enabled server lacks for it."""
+        return [each.report(needs) for each in self._enabled]
+
+    @property
+    def is_known(self) -> bool:
+        """True when some enabled server has told what it has, reachable or not."""
+        return any(each.catalog for each in self._enabled)
+
+    def number_at_work(self, needs: Needs) -> int:
+        """How many servers could be given it right now."""
+        return sum(each.takes_work and each.report(needs).is_fit for each in self._members)
+
+    def obstacle(self, needs: Needs) -> str:
+        """Why no enabled server can run it; "" when one can, be it reachable at the moment or not.
+
+        Of several servers, the one that lacks least is the one to complete.
         """
-        return min((each.missing for each in self.report(node_classes, choices)), key=len, default=[])
+        reports = self.report(needs)
+        if any(each.is_fit for each in reports):
+            return ""
+        if any(each.report(needs).is_fit for each in self._members):
+            return "The only server that can run this is switched off."
+        known = [each for each in reports if each.is_known]
+        if not known:
+            return self._why_unknown()
+        missing = min((each.missing for each in known), key=len)
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        rest = " Not every server has been connected yet." if len(known) < len(reports) else ""
+        return f"The servers lack {', '.join(missing[:3])}{more}.{rest}"
+
+    def _why_unknown(self) -> str:
+        if not self._enabled:
+            return ALL_OFF if self._members else NOT_SET_UP
+        is_online = any(each.state == ServerState.ONLINE for each in self._enabled)
+        return NOT_TOLD if is_online else NOT_CONNECTED
+
+    def why_not(self, needs: Needs) -> str:
+        """The same for users, with what they can do about it."""
+        found = self.obstacle(needs)
+        return f"{found} {_ADVICE.get(found, 'Please tell the operator.')}" if found else ""
 
     def why_unavailable(self, version: TemplateVersion) -> str:
-        """A sentence for users when no server can run this version; "" when one can, or might."""
-        missing = self.lacking(version.required_node_classes, version.required_choices)
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        return f"The servers lack {', '.join(missing[:3])}{more}." if missing else ""
+        """`why_not` for a version, before users choose anything."""
+        return self.why_not(version.needs)
 
-    def with_current_choices(self, parameters: Iterable[Parameter], graph: Graph) -> tuple[Parameter, ...]:
-        """The parameters; what users choose from is what the servers have now, where it follows them."""
-        catalogs = [catalog for _name, catalog in self._servers if catalog]
-        return tuple(_as_now(each, graph, catalogs) if each.is_live else each for each in parameters)
+    def why_waiting(self, needs: Needs) -> str:
+        """Why it is not given to any server right now; "" when one can take it."""
+        fit = [each for each in self._members if each.report(needs).is_fit]
+        if not fit:
+            return self.obstacle(needs)
+        if any(each.takes_work for each in fit):
+            return ""
+        one = "The server that can run this" if len(fit) == 1 else "Each server that can run this"
+        states = {_standing(each) for each in fit}
+        return f"{one} {next(words for words in _STANDINGS if words in states)}."
+
+    def with_current_choices(
+        self, parameters: Iterable[Parameter], graph: Graph, needs: Needs | None = None
+    ) -> tuple[Parameter, ...]:
+        """The parameters; what users choose from is what the servers have now, where it follows them.
+
+        With `needs`, of the servers that have these; if there are none, of all.
+        """
+        known = [each.catalog for each in self._enabled if each.catalog]
+        fit = [each for each in known if needs and not each.missing(needs)]
+        return tuple(_as_now(each, graph, fit or known) if each.is_live else each for each in parameters)
 
 
-def lacking(version: TemplateVersion, choices: Iterable[Choice]) -> list[str]:
-    """What is missing for a run of this version that needs these choices; see `Fleet.lacking`."""
-    return Fleet().lacking(version.required_node_classes, choices)
+# From what passes soonest to what passes last: of several servers, the first to come back counts.
+_STANDINGS = (
+    "is about to be serviced and takes nothing new",
+    "cannot be reached at the moment",
+    "is stuck and has to be restarted",
+    "is switched off",
+)
+
+
+def _standing(member: Member) -> str:
+    if not member.is_enabled:
+        return _STANDINGS[3]
+    if member.state == ServerState.WEDGED:
+        return _STANDINGS[2]
+    return _STANDINGS[1 if member.state != ServerState.ONLINE else 0]
 
 
 def why_unavailable(version: TemplateVersion) -> str:
@@ -144,7 +225,7 @@ def current_parameters(version: TemplateVersion) -> tuple[Parameter, ...]:
     parameters = version.parsed_parameters
     if not any(parameter.is_live for parameter in parameters):
         return parameters
-    return Fleet().with_current_choices(parameters, version.graph)
+    return Fleet().with_current_choices(parameters, version.graph, version.needs)
 
 
 def _as_now(parameter: Parameter, graph: Graph, catalogs: Iterable[Catalog]) -> Parameter:
@@ -157,9 +238,8 @@ def _as_now(parameter: Parameter, graph: Graph, catalogs: Iterable[Catalog]) -> 
     return parameter.model_copy(update={"choices": tuple(offered), "default": default})
 
 
-def others_can_run(server: ComfyServer, node_classes: Iterable[str], files: Iterable[ModelFile]) -> bool:
+def others_can_run(server: ComfyServer, needs: Needs) -> bool:
     """True when some other server, one that takes work now, can run it."""
-    wanted = list(files)
-    others = ComfyServer.objects.taking_work().exclude(pk=server.pk).values_list("pk", "object_info_at")
-    catalogs = [_catalogs.get(pk, read_at) for pk, read_at in others]
-    return any(catalog is None or not catalog.missing(node_classes, wanted) for catalog in catalogs)
+    others = ComfyServer.objects.taking_work().exclude(pk=server.pk).values_list("pk", "catalog_digest")
+    known = [catalogs.get(pk, digest) for pk, digest in others]
+    return any(catalog is not None and not catalog.missing(needs) for catalog in known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import copy
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from generations import packages, storage
@@ -13,13 +13,13 @@ from generations.comfy.convert import convert
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
-from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
-from generations.comfy.object_info import ObjectInfo
+from generations.comfy.graph import Graph, GraphError, is_given, load_api_graph, needed_nodes, output_nodes
+from generations.comfy.object_info import ObjectInfo, merge, node_spec
 from generations.comfy.references import replace_references
-from generations.comfy.sketch import kept_of
 from generations.comfy.stripping import find_marks
 from generations.comfy.wire import MAX_VALUES, decode
 from generations.models import ComfyServer, Generation
+from generations.models.server import ComfyServerQuerySet
 from generations.packages import Definition
 from generations.parameters.bind import bind
 
@@ -42,7 +42,6 @@ class Imported:
     parameters: list[Definition] | None = None
     output_nodes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)  # of the template: title, description, …
-    editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,13 +51,11 @@ def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
     Megabytes of JSON: what was merged last is kept until one of the servers tells something new.
     """
     servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
-    known = servers.exclude(object_info=None)
-    key = tuple(known.order_by("pk").values_list("pk", "object_info_at"))
+    known = servers.exclude(catalog_digest="").order_by("pk")
+    key = tuple(known.values_list("name", "catalog_digest"))
     found = _merged.get(key)
     if found is None:
-        found = {}
-        for object_info in known.order_by("-pk").values_list("object_info", flat=True):
-            found |= object_info or {}
+        found = _merge(known)
         if len(_merged) >= MERGED_AT_ONCE:
             _merged.clear()
         _merged[key] = found
@@ -66,6 +63,31 @@ def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
 
 
 _merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+
+def _merge(known: ComfyServerQuerySet) -> dict[str, Any]:
+    """Servers that told the same are read, and merged, once."""
+    names: dict[str, list[str]] = {}
+    first: dict[str, int] = {}
+    for pk, name, digest in known.values_list("pk", "name", "catalog_digest"):
+        names.setdefault(digest, []).append(name)
+        first.setdefault(digest, pk)
+    rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
+    return merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
+
+
+def disagreements(graph: Graph, object_info: ObjectInfo | None) -> list[str]:
+    """A sentence for each input of the graph's nodes about which the merged servers differ, with their names."""
+    found = []
+    for node in graph.values():
+        described = node_spec(object_info, node["class_type"])
+        for spec in described.inputs if described else ():
+            place = f"the input “{spec.name}” of {node['class_type']}"
+            if spec.required_by and not is_given(spec, node["inputs"]):
+                found.append(f"{', '.join(spec.required_by)}: {place} is required, and this workflow does not set it.")
+            elif spec.only_on and is_given(spec, node["inputs"]):
+                found.append(f"{', '.join(spec.only_on)}: no other server has {place}; they run without it.")
+    return list(dict.fromkeys(found))
 
 
 def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
@@ -133,13 +155,13 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     graph = convert(value, object_info)
     if not graph:
         raise GraphError("Nothing in this workflow would run: it is empty, or every node is muted or bypassed.")
+    notes: list[str] = []
     needed = needed_nodes(graph, output_nodes(graph, object_info))
     left = [node_id for node_id in graph if node_id not in needed]
-    if not needed or not left:
-        return Imported(graph, editor=kept_of(value, graph))
-    note = f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes."
-    graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
-    return Imported(graph, notes=[note], editor=kept_of(value, graph))
+    if needed and left:
+        notes.append(f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes.")
+        graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
+    return Imported(graph, notes=[*notes, *disagreements(graph, object_info)])
 
 
 def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:
@@ -149,14 +171,13 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     notes = [NOT_OURS] if MARK in embedded.extra else []
     try:
         # What ran, to the letter: the editor's workflow beside it would have to be converted.
-        graph = load_api_graph(embedded.prompt)
-        return Imported(graph, notes=notes, editor=kept_of(embedded.workflow, graph))
+        return Imported(load_api_graph(embedded.prompt), notes=notes)
     except GraphError:
         # Some nodes and tools write an empty prompt, or another thing under its name, beside a workflow that is whole.
         if embedded.workflow is None:
             raise
     imported = _convert(embedded.workflow, object_info)
-    return replace(imported, notes=[*notes, *imported.notes])
+    return Imported(imported.graph, notes=[*notes, *imported.notes])
 
 
 def origin_of(file: BinaryIO) -> Generation | None:
@@ -186,4 +207,4 @@ def _read_own(origin: Generation) -> Imported:
             definition["default"] = value
     graph = bind(version.graph, [each for each in parameters if not each.is_media], values)
     note = f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
-    return Imported(graph, definitions, list(version.output_nodes), notes=[note], editor=version.editor)
+    return Imported(graph, definitions, list(version.output_nodes), notes=[note])

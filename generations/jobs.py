@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pydantic import BaseModel, Field
 
-from generations import events, queue, snapshot
+from generations import events, snapshot
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM
 
@@ -117,6 +117,7 @@ class Job(BaseModel):
     completed_at: datetime | None
     expires_at: datetime
     queue_position: int | None
+    message: str | None = Field(description="For the person who waits: why it has not started, or about when it does.")
     progress: Progress | None
     outputs: list[JobOutput]
     error: JobError | None
@@ -134,7 +135,7 @@ def describe(generation: Generation, site: str, *, has_progress: bool = True) ->
 
     Without `has_progress`, only the database is asked: progress is kept in the cache.
     """
-    place = queue.place(generation) if generation.status == Status.QUEUED else None
+    waiting = snapshot.waiting(generation)
     return Job(
         id=generation.pk,
         status=status_of(generation),
@@ -142,7 +143,8 @@ def describe(generation: Generation, site: str, *, has_progress: bool = True) ->
         started_at=generation.started_at,
         completed_at=generation.finished_at,
         expires_at=expiry(generation.finished_at or timezone.now()),
-        queue_position=place.position if place else None,
+        queue_position=waiting["queue_position"],
+        message=waiting["message"] or None,
         progress=progress_of(snapshot.progress(generation)) if has_progress else None,
         outputs=outputs_of(generation, site),
         error=error_of(generation),

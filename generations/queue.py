@@ -10,18 +10,22 @@ put in line as others end. So a claim looks at one short index, however many wai
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
-from generations.fitness import Catalog, ModelFile
-from generations.models import ComfyServer, Generation, QueueClock, QueueShare
+from generations import fitness
+from generations.comfy.catalog import Needs, Value
+from generations.comfy.graph import is_model_file
+from generations.models import ComfyServer, Generation, QueueClock, QueueShare, TemplateVersion
+from generations.models.server import ServerState
 from generations.models.template import MEAN_SECONDS
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ CANDIDATES = 16
 CHEAPEST_SECONDS, DEAREST_SECONDS = 0.1, 3600.0
 AFFINITY_TAG_SECONDS = 60.0  # how much later in line one may be that is preferred for its models
 OVERTAKEN_SECONDS = 30.0  # how long one may be passed over for that reason
+LEAVE_SECONDS = 2.0  # how long one is left to a server that should have it rather: each looks every second
+LEFT_AT_MOST, VERSIONS_AT_MOST = 1000, 2000  # what an agent remembers
 RETRY_AFTER_SECONDS = 10
 
 
@@ -118,89 +124,172 @@ class Candidate:
     version_id: int
     tag: float
     priority: int
-    files: tuple[ModelFile, ...]
+    values: tuple[Value, ...]
     overtaken_at: datetime | None
     avoided_server_id: int | None
 
     @property
     def models(self) -> frozenset[str]:
-        """The files alone."""
-        return frozenset(file for _node_class, _input, file in self.files)
+        """The model files among its values."""
+        return frozenset(
+            value for _class, _input, value in self.values if isinstance(value, str) and is_model_file(value)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A server at the moment of a claim."""
+
+    pk: int
+    digest: str
+    slots: int
+    loaded: frozenset[str]
+    load: int  # how many generations it has
+
+    def rank(self, candidate: Candidate) -> tuple[bool, int]:
+        """The lower, the sooner it should have that one: an idle server before a busy one; then the one that has the
+        models loaded, then one that has none to throw out for them.
+        """
+        models = candidate.models
+        return self.load > 0, 0 if models <= self.loaded else 1 if not self.loaded else 2
 
 
 @dataclass(slots=True)
-class Taste:
-    """What one server can run, what it has loaded, and whether others could step in."""
+class Memory:
+    """What a server's agent keeps from claim to claim: verdicts on versions, and what it has left to other servers."""
 
-    catalog: Catalog | None = None
-    loaded: frozenset[str] = frozenset()
-    node_classes: Callable[[int], Sequence[str]] = lambda _version_id: ()
-    others_can_run: Callable[[Candidate], bool] = lambda _candidate: False
-    _verdicts: dict[tuple[int, tuple[ModelFile, ...]], bool] = field(default_factory=dict)
+    _needs: dict[int, Needs] = field(default_factory=dict)
+    _verdicts: dict[tuple[str, int], bool] = field(default_factory=dict)
+    _left: dict[uuid.UUID, float] = field(default_factory=dict)
 
-    def fits(self, candidate: Candidate) -> bool:
-        """True unless the server is known to lack something."""
-        if self.catalog is None:
-            return True
-        key = (candidate.version_id, candidate.files)
+    def learn(self, candidates: Sequence[Candidate]) -> None:
+        """Read what their versions need, if it is not known yet: one query at most. Versions never change."""
+        new = {each.version_id for each in candidates} - self._needs.keys()
+        if not new:
+            return
+        if len(self._needs) + len(new) > VERSIONS_AT_MOST:
+            self._needs.clear()
+            self._verdicts.clear()
+            new = {each.version_id for each in candidates}
+        columns = ("required_node_classes", "required_choices", "required_inputs")
+        for version in TemplateVersion.objects.only(*columns).filter(pk__in=new):
+            self._needs[version.pk] = version.needs
+
+    def fits(self, worker: Worker, candidate: Candidate) -> bool:
+        """Whether that server can run it: False while nothing is known of the server."""
+        return self._fits_version(worker, candidate.version_id) and self._has(worker, candidate.values)
+
+    def _fits_version(self, worker: Worker, version_id: int) -> bool:
+        key = (worker.digest, version_id)
         if key not in self._verdicts:
-            classes = self.node_classes(candidate.version_id)
-            self._verdicts[key] = not self.catalog.missing(classes, candidate.files)
+            catalog = fitness.catalogs.get(worker.pk, worker.digest)
+            if catalog is None:
+                return False
+            self._verdicts[key] = not catalog.missing(self._needs[version_id])
         return self._verdicts[key]
 
-    @property
-    def unfit_versions(self) -> list[int]:
-        """Versions of which everything seen so far is out of the question."""
-        fit = {version_id for (version_id, _files), verdict in self._verdicts.items() if verdict}
-        return sorted({version_id for version_id, _files in self._verdicts} - fit)
+    @staticmethod
+    def _has(worker: Worker, values: tuple[Value, ...]) -> bool:
+        catalog = fitness.catalogs.get(worker.pk, worker.digest)
+        return catalog is not None and not catalog.missing(Needs((), values))
+
+    def unfit_versions(self, worker: Worker) -> list[int]:
+        """Versions that this server cannot run, whatever users choose."""
+        return sorted(
+            version_id for (digest, version_id), fits in self._verdicts.items() if digest == worker.digest and not fits
+        )
+
+    def leaves(self, candidate: Candidate) -> bool:
+        """True while another server may still take it; after LEAVE_SECONDS nobody waits for that any longer."""
+        now = time.monotonic()
+        if len(self._left) > LEFT_AT_MOST:
+            self._left = {pk: since for pk, since in self._left.items() if now - since < OVERTAKEN_SECONDS}
+        return now - self._left.setdefault(candidate.pk, now) < LEAVE_SECONDS
 
 
-def claim(server: ComfyServer, taste: Taste, *, token: int) -> Generation | None:
+def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | None:
     """SUBMITTED now, and this server's: the next one in line that it can run. None when there is none.
 
     Nothing either when the lease `token` is not the current one any more, or the server takes no work.
     """
     with transaction.atomic():
-        may_work = ComfyServer.objects.enabled().filter(pk=server.pk, lease_token=token, is_draining=False)
-        if not may_work.exists():
+        workers = _at_work(server, token)
+        me = workers.pop(server.pk, None)
+        if me is None:
             return None
-        for candidate in _in_order(server, taste):
+        for candidate in _in_order(me, list(workers.values()), memory):
             # Somebody else may be at it: then the next one, without waiting.
             row = Generation.objects.in_line().select_for_update(skip_locked=True, of=("self",)).filter(pk=candidate.pk)
             if row.exists() and Generation.objects.claim(candidate.pk, server=server):
                 QueueClock.objects.advance(candidate.tag)
+                if candidate.models and candidate.models != me.loaded:
+                    ComfyServer.objects.loaded(me.pk, candidate.models)
                 return Generation.objects.select_related("version__template", "user").get(pk=candidate.pk)
     return None
 
 
-def _in_order(server: ComfyServer, taste: Taste) -> Iterator[Candidate]:
-    """Those that the server can run, in the order in which it should try them."""
-    unfit_versions, seen = taste.unfit_versions, 0
-    while batch := _line(unfit_versions, seen):
+def _at_work(server: ComfyServer, token: int) -> dict[int, Worker]:
+    """This server, if it may work, and the others that take work now, by their ids. One query."""
+    upstream = Generation.objects.upstream_on(OuterRef("pk")).order_by().values("server")
+    may_work = Q(pk=server.pk, lease_token=token)
+    others = Q(state=ServerState.ONLINE, lease_expires_at__gt=timezone.now()) & ~Q(pk=server.pk)
+    rows = (
+        ComfyServer.objects.enabled()
+        .filter(may_work | others, is_draining=False)
+        .annotate(load=Subquery(upstream.annotate(number=Count("pk")).values("number")))
+        .values_list("pk", "catalog_digest", "slots", "loaded_models", "load")
+    )
+    return {
+        pk: Worker(pk, digest, slots, frozenset(loaded or ()), load or 0) for pk, digest, slots, loaded, load in rows
+    }
+
+
+def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Candidate]:
+    """Those that the server can run and does not leave to others, in the order in which it should try them."""
+    unfit_versions, seen, size = memory.unfit_versions(me), 0, CANDIDATES
+    free = [each for each in others if each.load < each.slots]
+    while batch := _line(unfit_versions, seen, size):
+        memory.learn(batch)
         fitting = [
             candidate
             for candidate in batch
-            if taste.fits(candidate)
-            and not (candidate.avoided_server_id == server.pk and taste.others_can_run(candidate))
+            if memory.fits(me, candidate)
+            and not (candidate.avoided_server_id == me.pk and any(memory.fits(each, candidate) for each in others))
+            and not _is_left(candidate, me, free, memory)
         ]
         if fitting:
-            preferred = prefer(fitting, taste.loaded, now=timezone.now())
+            preferred = prefer(fitting, me.loaded, now=timezone.now())
             if preferred is not fitting[0]:
                 passed_over = [each.pk for each in fitting[: fitting.index(preferred)] if each.overtaken_at is None]
                 Generation.objects.in_line().filter(pk__in=passed_over).update(overtaken_at=timezone.now())
             yield preferred
             yield from (each for each in fitting if each is not preferred)
         seen += len(batch)
+        size *= 4  # few queries, however many are in line that only others can run
 
 
-def _line(unfit_versions: list[int], offset: int) -> list[Candidate]:
+def _is_left(candidate: Candidate, me: Worker, free: list[Worker], memory: Memory) -> bool:
+    """Whether one of the `free` servers should have it rather than this one. That one then is not free any more."""
+    mine = me.rank(candidate)
+    better = [
+        each
+        for each in free
+        if each.rank(candidate) < mine and each.pk != candidate.avoided_server_id and memory.fits(each, candidate)
+    ]
+    if not better or not memory.leaves(candidate):
+        return False
+    free.remove(min(better, key=lambda each: each.rank(candidate)))
+    return True
+
+
+def _line(unfit_versions: list[int], offset: int, size: int) -> list[Candidate]:
     rows = Generation.objects.in_line().order_by("-priority", "tag", "created_at")
     if unfit_versions:
         rows = rows.exclude(version_id__in=unfit_versions)
     values = rows.values_list("pk", "version_id", "tag", "priority", "model_files", "overtaken_at", "avoided_server_id")
     return [
         Candidate(pk, version_id, tag or 0.0, priority, tuple(map(tuple, files)), overtaken_at, avoided)
-        for pk, version_id, tag, priority, files, overtaken_at, avoided in values[offset : offset + CANDIDATES]
+        for pk, version_id, tag, priority, files, overtaken_at, avoided in values[offset : offset + size]
     ]
 
 
@@ -230,8 +319,16 @@ class Place:
     starts_in_seconds: float | None
 
 
-def place(generation: Generation) -> Place:
-    """Its place in the queue and roughly when it starts, from measured run times and the servers at work."""
+def needs_of(generation: Generation) -> Needs:
+    """What a server must have for it."""
+    return generation.version.needs.with_values(generation.model_files)
+
+
+def place(generation: Generation, servers: int | None = None) -> Place:
+    """Its place in the queue and roughly when it starts, from measured run times and the servers at work.
+
+    `servers`: how many can be given it right now, if that was counted already.
+    """
     line = Generation.objects.in_line()
     if generation.tag is None:
         ahead = line.aggregate(number=Count("pk"), cost=Sum("cost"), users=Count("user", distinct=True))
@@ -245,7 +342,8 @@ def place(generation: Generation) -> Place:
         before |= Q(priority=generation.priority, tag=generation.tag, created_at__lt=generation.created_at)
         ahead = line.filter(before).aggregate(number=Count("pk"), cost=Sum("cost"))
         number, seconds = ahead["number"], ahead["cost"] or 0.0
-    servers = ComfyServer.objects.taking_work().count()
+    if servers is None:
+        servers = fitness.Fleet().number_at_work(needs_of(generation))
     if not servers:
         return Place(number + 1, None)
     # What runs now is half done, on average.

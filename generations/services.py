@@ -18,10 +18,10 @@ from django.utils import timezone
 from comfysaas.concurrency import AtOnce
 from generations import accepting, fitness, importing, naming, publisher, queue, snapshot, storage, tasks, transitions
 from generations.accepting import InvalidUploadError
+from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
-from generations.comfy.sketch import editor_workflow, kept_of
 from generations.models import (
     Asset,
     Generation,
@@ -50,7 +50,7 @@ class NotFinishedError(Exception):
 
 
 class CannotRunError(Exception):
-    """No server has what this needs; `str()` says what is missing."""
+    """No server can run this; `str()` says why, and what the user can do."""
 
 
 class NotAllowedError(Exception):
@@ -150,7 +150,7 @@ def submit_variations(
         raise InvalidInputs({"count": ["This template has no seed: its results would be all alike."]})
     drawn = draw_seeds(parameters, values)
     assets = _check_media(user, parameters, values)
-    files = _model_files(version, parameters, drawn)
+    needed = _needed_values(version, parameters, drawn)
     rows = []
     for number in range(count):
         own = draw_seeds(parameters, values) | {
@@ -158,7 +158,7 @@ def submit_variations(
         }
         text = _searchable(str(own[each.name]) for each in parameters if each.type in {"text", "string"})
         rows.append(
-            Generation(user=user, version=version, inputs=json_values(parameters, own), model_files=files, text=text)
+            Generation(user=user, version=version, inputs=json_values(parameters, own), model_files=needed, text=text)
         )
     _enqueue(user, rows, assets, extras)
     return rows
@@ -197,17 +197,15 @@ def _enqueue(user: User, rows: Sequence[Generation], assets: Iterable[uuid.UUID]
             publisher.publish(generation, snapshot.snapshot_event(generation))
 
 
-def _model_files(
+def _needed_values(
     version: TemplateVersion, parameters: tuple[Parameter, ...], values: Mapping[str, Any]
-) -> list[fitness.ModelFile]:
-    """The model files that this run needs. CannotRunError when no server has them, or one of the node types."""
+) -> list[Value]:
+    """What this run demands of a server beyond its version. CannotRunError when no server has all that it needs."""
     media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
-    files = fitness.model_files(bind(version.graph, parameters, values, media=media))
-    missing = fitness.lacking(version, [*files, *version.required_choices])
-    if missing:
-        msg = f"This cannot run at the moment: the servers lack {', '.join(missing[:5])}. Please tell the operator."
-        raise CannotRunError(msg)
-    return files
+    needed = fitness.chosen_values(bind(version.graph, parameters, values, media=media), parameters)
+    if reason := fitness.Fleet().why_not(version.needs.with_values(needed)):
+        raise CannotRunError(reason)
+    return needed
 
 
 def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> list[uuid.UUID]:
@@ -230,11 +228,8 @@ def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[
 
 
 # ---------------------------------------------------------------------------------------------- whole workflows
-def submit_raw(
-    *, user: User, workflow: object, editor: Mapping[str, Any] | None = None, extras: Extras = NOTHING
-) -> Generation:
-    """A durable, queued generation of a whole graph in the API format, which runs as it is. `editor`: the same workflow
-    in the editor's format, for nodes that look it up.
+def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Generation:
+    """A durable, queued generation of a whole graph in the API format, which runs as it is.
 
     RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
     naming.MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
@@ -246,12 +241,14 @@ def submit_raw(
         raise EditorFormatError
     graph = load_api_graph(workflow)
     object_info = importing.known_nodes()
-    if object_info is not None and (problems := check_graph(graph, object_info)):
+    if object_info is None:
+        raise CannotRunError(fitness.Fleet().why_not(Needs(())))
+    if problems := check_graph(graph, object_info):
         raise InvalidWorkflowError(problems)
     graph, assets = naming.resolve(user, graph, object_info)
-    version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
-    if missing := fitness.lacking(version, version.required_choices):
-        message = f"No server has all that it needs; the best one lacks {', '.join(missing[:5])}."
+    version = TemplateVersion.raw(graph=graph, created_by=user)
+    if obstacle := fitness.Fleet().obstacle(version.needs):
+        message = f"No single server can run all of it. {obstacle}"
         raise InvalidWorkflowError([GraphProblem("", "", message, "no_server")])
     texts = (value for node in graph.values() for value in node["inputs"].values() if isinstance(value, str))
     files = fitness.model_files(graph)
@@ -439,8 +436,7 @@ def rerun(
         if changes:
             raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
         graph = _reseeded(version.graph) if is_new_seed else version.graph
-        editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
-        return submit_raw(user=user, workflow=graph, editor=editor, extras=extras)
+        return submit_raw(user=user, workflow=graph, extras=extras)
     inputs = dict(generation.inputs)
     if is_new_seed:
         for parameter in version.parsed_parameters:

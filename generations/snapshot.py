@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from django.core.cache import cache
 from django.urls import reverse
 
 from generations import events, fitness, queue
 from generations.comfy.graph import node_title
-from generations.models import ComfyServer, Generation, Output, Status
+from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM
-from generations.models.server import ServerState
 
 
 def state(generation: Generation) -> events.State:
@@ -53,19 +54,32 @@ def _standing(generation: Generation) -> events.Standing:
         "status_label": generation.get_status_display(),
         "is_canceling": generation.is_canceling,
         "is_terminal": generation.is_terminal,
-        **_waiting(generation),
+        **waiting(generation),
         "error": error_item(generation),
     }
 
 
-def _waiting(generation: Generation) -> events.Waiting:
-    place = queue.place(generation) if generation.status == Status.QUEUED else None
-    seconds = place.starts_in_seconds if place else None
+def waiting(generation: Generation) -> events.Waiting:
+    """Its place in the queue, when it starts, and a sentence for the person who waits."""
+    found = _look(generation) if generation.status == Status.QUEUED else None
+    seconds = found.place.starts_in_seconds if found else None
     return {
-        "queue_position": place.position if place else None,
+        "queue_position": found.place.position if found else None,
         "starts_in_seconds": None if seconds is None else round(seconds),
-        "message": waiting_message(generation, place),
+        "message": _message(generation, found),
     }
+
+
+class _Waiting(NamedTuple):
+    """A queued one's place, and why no server takes it at the moment ("" when one can)."""
+
+    place: queue.Place
+    obstacle: str
+
+
+def _look(generation: Generation) -> _Waiting:
+    fleet, needs = fitness.Fleet(), queue.needs_of(generation)
+    return _Waiting(queue.place(generation, fleet.number_at_work(needs)), fleet.why_waiting(needs))
 
 
 def output_item(output: Output, graph: dict[str, dict[str, object]]) -> events.OutputItem:
@@ -114,12 +128,12 @@ def progress(generation: Generation) -> events.Progress | None:
     return found
 
 
-def waiting_message(generation: Generation, place: queue.Place | None = None) -> str:
+def _message(generation: Generation, waiting: _Waiting | None) -> str:
     """A sentence for the person who waits, saying what for; "" when there is nothing to say."""
     if generation.is_canceling:
         return "Stopping …"
-    if generation.status == Status.QUEUED:
-        return _queue_message(generation, place or queue.place(generation))
+    if waiting is not None:
+        return _queue_message(generation, waiting)
     if generation.status == Status.SUBMITTED:
         return "Next on the server."
     if generation.status == Status.STORING and generation.store_attempts > 1:
@@ -127,29 +141,15 @@ def waiting_message(generation: Generation, place: queue.Place | None = None) ->
     return ""
 
 
-def _queue_message(generation: Generation, place: queue.Place) -> str:
-    if place.starts_in_seconds is None:
-        return _no_server_message()
-    files = [(str(node), str(name), str(file)) for node, name, file in generation.model_files]
-    missing = fitness.lacking(generation.version, files)
-    if missing:
-        return f"The servers lack {', '.join(missing[:3])} at the moment. Your generation waits until one has it."
+def _queue_message(generation: Generation, waiting: _Waiting) -> str:
+    if waiting.obstacle:
+        return f"{waiting.obstacle} Your generation waits and starts by itself."
     if generation.attempt:
         return "It has to be run once more, and is first in line for that."
     if generation.tag is None:
         return "It gets in line as soon as one of yours is done."
-    return f"Starts in about {_rough_time(place.starts_in_seconds)}." if place.starts_in_seconds > 5 else ""
-
-
-def _no_server_message() -> str:
-    states = set(ComfyServer.objects.enabled().values_list("state", flat=True))
-    if not states:
-        return "No ComfyUI server is set up yet. Your generation waits and starts by itself."
-    if ServerState.ONLINE in states:
-        return "The servers are about to be serviced. Your generation waits and starts by itself."
-    if ServerState.WEDGED in states:
-        return "ComfyUI is stuck and has to be restarted. Your generation waits and starts by itself."
-    return "ComfyUI cannot be reached at the moment. Your generation waits and starts by itself."
+    seconds = waiting.place.starts_in_seconds
+    return f"Starts in about {_rough_time(seconds)}." if seconds is not None and seconds > 5 else ""
 
 
 def _rough_time(seconds: float) -> str:

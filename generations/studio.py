@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from generations import fitness, packages, storage
-from generations.comfy.graph import Graph, GraphProblem, check_graph, constant_texts, node_classes, own_title
+from generations.comfy.catalog import Needs, graph_needs
+from generations.comfy.graph import Graph, GraphProblem, check_graph, own_title
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.importing import Imported
@@ -62,11 +63,7 @@ def _like(template: WorkflowTemplate, version: TemplateVersion | None) -> Templa
     if version is None:
         return TemplateDraft(template=template)
     return TemplateDraft(
-        template=template,
-        graph=version.graph,
-        parameters=version.parameters,
-        output_nodes=version.output_nodes,
-        editor=version.editor,
+        template=template, graph=version.graph, parameters=version.parameters, output_nodes=version.output_nodes
     )
 
 
@@ -100,7 +97,7 @@ def put(
             if lost:
                 notes.append(f"The new workflow has no place for {', '.join(lost)}: users can no longer set it.")
             draft.parameters = kept or proposals(imported.graph, object_info)
-        draft.graph, draft.editor = imported.graph, imported.editor
+        draft.graph = imported.graph
         draft.output_nodes = [
             node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
         ]
@@ -256,8 +253,12 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
 
 def fitness_of(draft: TemplateDraft) -> list[fitness.Report]:
     """What each enabled server lacks for it."""
-    texts = set(constant_texts(draft.graph, leaving_out=bound_places(draft.parameters)))
-    return fitness.Fleet().report(sorted(node_classes(draft.graph)), texts)
+    return fitness.Fleet().report(needs_of(draft))
+
+
+def needs_of(draft: TemplateDraft) -> Needs:
+    """What a server must have to run it, without what users choose."""
+    return graph_needs(draft.graph, leaving_out=bound_places(draft.parameters))
 
 
 def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:
@@ -292,7 +293,6 @@ def freeze(
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
-            editor=draft.editor,
             created_by=user,
             note=note,
         )
@@ -310,7 +310,7 @@ def publish(
     """Make the draft the version that users run. UnfitError when no server can and nobody confirmed; see `freeze`."""
     with transaction.atomic():
         version = freeze(template, user, object_info=object_info, revision=revision, note=note)
-        if not is_confirmed and (reason := fitness.why_unavailable(version)):
+        if not is_confirmed and (reason := fitness.Fleet().obstacle(version.needs)):
             raise UnfitError(reason)
         if note and version.note != note:
             TemplateVersion.objects.filter(pk=version.pk).update(note=note)
@@ -324,7 +324,6 @@ def restore(template: WorkflowTemplate, user: User, version: TemplateVersion) ->
 
     def action(draft: TemplateDraft) -> None:
         draft.graph, draft.parameters, draft.output_nodes = version.graph, version.parameters, version.output_nodes
-        draft.editor = version.editor
         draft.source = f"Version {version.number}"
 
     return change(template, user, action)
@@ -385,7 +384,6 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
-            editor=draft.editor,
             source=f"Copy of {template.title}",
             changed_by=user,
         )

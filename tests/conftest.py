@@ -163,6 +163,14 @@ def staff(db: None) -> Any:
 
 
 @pytest.fixture
+def known_server(db: None) -> Any:
+    """A ComfyUI server, out of reach, that has told what it has: so jobs are accepted, and wait."""
+    from tests.support.factories import make_server
+
+    return make_server("known", "http://127.0.0.1:1")
+
+
+@pytest.fixture
 def client_for() -> Callable[[Any], Any]:
     """A test client signed in as the given user."""
     from django.test import Client

@@ -158,6 +158,7 @@ class StudioPages:
             "fault_count": sum(len(each) for name, each in found.items() if name),
             "general_faults": found.get("", []),
             "reports": reports,
+            "disagreements": importing.disagreements(draft.graph, object_info),
             "is_unfit": bool(reports) and not any(each.is_fit for each in reports),
             "published": template.published_version,
             "is_changed": not draft.is_like(template.published_version),
@@ -300,7 +301,8 @@ class StudioPages:
     @staticmethod
     def _previewed(template: WorkflowTemplate) -> Any:
         draft = studio.draft_of(template)
-        return fitness.Fleet().with_current_choices(studio.valid_parameters(draft), draft.graph)
+        parameters = studio.valid_parameters(draft)
+        return fitness.Fleet().with_current_choices(parameters, draft.graph, studio.needs_of(draft))
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the draft as oneself: it becomes a version that is not published."""

@@ -110,9 +110,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         pk = int(object_id) if is_number(object_id) else 0
         versions = list(TemplateVersion.objects.filter(template_id=pk).select_related("created_by"))
         fleet = fitness.Fleet()
-        listed = [
-            (version, fleet.report(version.required_node_classes, version.required_choices)) for version in versions
-        ]
+        listed = [(version, fleet.report(version.needs)) for version in versions]
         context = {**(extra_context or {}), "versions": listed}
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
 
@@ -123,7 +121,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if number and not is_number(number):
             raise Http404
         version = get_object_or_404(template.versions, number=number) if number else None
-        reason = fitness.why_unavailable(version) if version else ""
+        reason = fitness.Fleet().obstacle(version.needs) if version else ""
         if reason and not request.POST.get("confirmed"):
             sentence = (
                 f"{reason} Version {number} was not published. Restore it in the studio to publish it all the same."

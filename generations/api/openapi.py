@@ -6,7 +6,6 @@ import copy
 from functools import cache
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -39,10 +38,7 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
         if key is None:
             return api.on_exception(request, AuthenticationError())
         user = key.user
-    found = document(user)
-    if settings.ROOT_PATH != "/":
-        found = {**found, "servers": [{"url": settings.ROOT_PATH.rstrip("/")}]}
-    return JsonResponse(found)
+    return JsonResponse(document(user))
 
 
 def document(user: User | AnonymousUser) -> dict[str, Any]:
@@ -73,7 +69,7 @@ def _operation(template: WorkflowTemplate, fleet: fitness.Fleet, found: dict[str
     """Like the general one, but for what it takes."""
     version = template.published_version
     assert version is not None  # noqa: S101  (visible ones are published)
-    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph)
+    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs)
     general = found["paths"][RUN]["post"]
     reason = fleet.why_unavailable(version)
     about = [template.description, f"Not available at the moment: {reason}" if reason else ""]

@@ -52,7 +52,7 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     place = take_place("stream", user, most=user.limits.max_streams)
     if place is None:
         raise TooManyStreamsError
-    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(), place)
+    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(request), place)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return HttpResponse(content_type="text/event-stream", headers=headers)
 
@@ -173,7 +173,7 @@ class JobStream:
         is_terminal = job.status in {"succeeded", "failed", "canceled", "expired"}
         if not is_first:
             await self._send_outputs(job)
-        status = (job.status, job.queue_position)
+        status = (job.status, job.queue_position, job.message)
         if status != self._sent_status or is_terminal:
             self._sent_status = status
             await self._event("status", _status(job, is_terminal=is_terminal))
@@ -229,6 +229,8 @@ class JobStream:
 def _status(job: jobs.Job, *, is_terminal: bool) -> dict[str, Any]:
     """With its end, everything that there is to know of it."""
     found: dict[str, Any] = {"status": job.status, "queue_position": job.queue_position}
+    if job.message:
+        found["message"] = job.message
     if is_terminal:
         found |= job.model_dump(mode="json", include={"outputs", "error", "warnings"})
     return found

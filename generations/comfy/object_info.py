@@ -6,7 +6,7 @@ Source: server.py (node_info), comfy/comfy_types/node_typing.py and comfy_api/la
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from generations.comfy.files import FileInput, Upload, known_file, read_file_input
 
@@ -22,12 +22,17 @@ _WIDGET_TYPES = _CONSTANT_TYPES | {
 _CAPTURE_TYPES = frozenset({"WEBCAM", "AUDIO_RECORD", "LOAD_3D", "LOAD_3D_ANIMATION"})
 
 
+# Our own entries among an input's options, made by `merge`; no server's answer has them.
+_ONLY_ON, _REQUIRED_BY = "comfysaas_only_on", "comfysaas_required_by"
+
+
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """One input of a node class. `type` is INT, FLOAT, STRING, BOOLEAN, COMBO, or the name of a link type.
 
     `choices` is None when the input is no combo, or one whose options the server does not tell. `file` says that the
-    value names a file on the server.
+    value names a file on the server. Where servers were merged that differ, `only_on` names those that have this input,
+    and `required_by` those that require it.
     """
 
     name: str
@@ -49,6 +54,8 @@ class InputSpec:
     has_refresh_button: bool = False
     control_values: int = 0  # positions that the editor keeps behind this value: its control word, and a filter
     sub_inputs: Mapping[str, tuple["InputSpec", ...]] = field(default_factory=dict)  # by option of a dynamic combo
+    only_on: tuple[str, ...] = ()
+    required_by: tuple[str, ...] = ()
 
     @property
     def upload(self) -> Upload:
@@ -150,7 +157,9 @@ def _read_input(class_type: str, name: str, spec: object, *, required: bool) -> 
     return InputSpec(
         name=name,
         type=type_name,
-        required=required,
+        required=required and not (options.get(_ONLY_ON) or options.get(_REQUIRED_BY)),
+        only_on=_words(options.get(_ONLY_ON)),
+        required_by=_words(options.get(_REQUIRED_BY)),
         default=options.get("default"),
         min=_number(options.get("min")),
         max=_number(options.get("max")),
@@ -203,6 +212,10 @@ def _choices(value: object) -> tuple[Choice, ...] | None:
     return tuple(item for item in value if isinstance(item, str | int | float))
 
 
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
 def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
@@ -216,3 +229,80 @@ def _number(value: object) -> float | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+# --------------------------------------------------------------------------------------------- several servers
+def merge(known: Mapping[str, ObjectInfo]) -> dict[str, Any]:
+    """What the servers of these names can do together, in the form of /object_info. Megabytes: keep the result.
+
+    A class is as the first server that has it describes it, because editors keep values by the position of inputs.
+    What users choose from is what any server offers, numbers may be what any server takes; an input that some servers
+    have not, or do not require, is not required.
+    """
+    found: dict[str, Any] = {}
+    names: dict[str, list[str]] = {}
+    for server, object_info in known.items():
+        for class_type, info in object_info.items():
+            names.setdefault(class_type, []).append(server)
+            if class_type not in found:
+                found[class_type] = info
+    for class_type, servers in names.items():
+        infos = {server: known[server][class_type] for server in servers}
+        if any(info != found[class_type] for info in infos.values()):
+            found[class_type] = _merge_class(infos)
+    return found
+
+
+def _merge_class(infos: Mapping[str, object]) -> object:
+    """One class, by the servers that have it; entries beside its inputs are the first server's."""
+    described = {server: _mapping(_mapping(info).get("input")) for server, info in infos.items()}
+    groups: dict[str, dict[str, object]] = {"required": {}, "optional": {}}
+    for group, name in _places(described.values()):
+        found = {server: inputs for server, inputs in described.items() if _described(inputs, name)}
+        needing = [server for server, inputs in found.items() if name in _mapping(inputs.get("required"))]
+        pairs = [_as_pair(_described(inputs, name)) for inputs in found.values()]
+        kind, options = _merge_input(pairs)
+        if len(found) < len(infos):
+            options[_ONLY_ON] = list(found)
+        if 0 < len(needing) < len(infos):
+            options[_REQUIRED_BY] = needing
+        groups[group][name] = [kind, options]
+    base = _mapping(next(iter(infos.values())))
+    return {**base, "input": {**_mapping(base.get("input")), **groups}}
+
+
+def _places(described: Iterable[Mapping[str, object]]) -> Iterator[tuple[str, str]]:
+    """(group, name) of every input, where the first server has it; those that only others have are optional."""
+    first, *others = described
+    required = _mapping(first.get("required"))
+    more = [name for inputs in others for group in ("required", "optional") for name in _mapping(inputs.get(group))]
+    yield from (("required", name) for name in required)
+    for name in dict.fromkeys([*_mapping(first.get("optional")), *more]):
+        if name not in required:
+            yield "optional", name
+
+
+def _described(inputs: Mapping[str, object], name: str) -> object:
+    return _mapping(inputs.get("required")).get(name) or _mapping(inputs.get("optional")).get(name)
+
+
+def _as_pair(spec: object) -> tuple[object, Mapping[str, object]]:
+    """(type or choices, options)."""
+    parts = spec if isinstance(spec, list | tuple) else [spec]
+    return (parts[0] if parts else "*"), _mapping(parts[1]) if len(parts) > 1 else {}
+
+
+def _merge_input(pairs: list[tuple[object, Mapping[str, object]]]) -> tuple[object, dict[str, object]]:
+    """Of (type or choices, options) on each server: the widest bounds, every choice, and else the first server's."""
+    kind, first = pairs[0]
+    options = dict(first)
+    for bound, widest in (("min", min), ("max", max)):
+        known = [number for _kind, each in pairs if (number := _number(each.get(bound))) is not None]
+        options.pop(bound, None)
+        if len(known) == len(pairs):
+            options[bound] = widest(known)
+    lists = [of if isinstance(of, list | tuple) else each.get("options") for of, each in pairs]
+    choices = list(dict.fromkeys(choice for each in lists for choice in _choices(each) or ()))
+    if isinstance(kind, list | tuple):
+        return choices, options
+    return kind, options | ({"options": choices} if kind == "COMBO" and choices else {})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q
 from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
@@ -97,7 +97,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Everything that is not finished."""
         return self.filter(status__in=ACTIVE)
 
-    def upstream_on(self, server_id: int) -> Self:
+    def upstream_on(self, server_id: int | OuterRef) -> Self:
         """Those that this server has in its queue or runs, as far as we know."""
         return self.upstream().filter(server_id=server_id)
 
@@ -147,10 +147,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """The server drew its own prompt_id instead of honouring ours (ComfyUI before 0.3.45)."""
         return self._from(prompt_id, *UPSTREAM).update(prompt_id=actual)
 
-    def go_on(self, prompt_id: uuid.UUID, *, actual: uuid.UUID, outputs: dict[str, Any]) -> int:
-        """A node goes on in another prompt that it has queued itself. `outputs`: what all before it reported."""
-        return self._from(prompt_id, *UPSTREAM).update(prompt_id=actual, earlier_outputs=outputs)
-
     def requeue(self, prompt_id: uuid.UUID, retry: Retry) -> int:
         """SUBMITTED, RUNNING, STORING -> QUEUED, at the place in line that it had, to be run once more.
 
@@ -173,7 +169,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             executed_at=None,
             store_after=None,
             overtaken_at=None,
-            earlier_outputs=None,
             **changes[retry],
         )
 

@@ -14,6 +14,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from generations.comfy.catalog import digest_of
+
 LEASE_SECONDS = 10
 SEEN_SECONDS = 10  # how exact "seen at" is: relays ask busy servers every second
 
@@ -87,7 +89,13 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
 
     def saw_nodes(self, server_id: int, *, object_info: dict[str, object]) -> int:
         """The server told its node classes (the answer of /object_info)."""
-        return self.filter(pk=server_id).update(object_info=object_info, object_info_at=timezone.now())
+        return self.filter(pk=server_id).update(
+            object_info=object_info, object_info_at=timezone.now(), catalog_digest=digest_of(object_info)
+        )
+
+    def loaded(self, server_id: int, files: Iterable[str]) -> int:
+        """The server has been given work that needs these model files; none: its memory was emptied."""
+        return self.filter(pk=server_id).update(loaded_models=sorted(files))
 
     def saw_unreachable(self, server_id: int, *, message: str) -> int:
         """The server did not answer; `message` says how."""
@@ -145,6 +153,17 @@ class ComfyServer(models.Model):
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     object_info = models.JSONField(null=True, blank=True, editable=False)
     object_info_at = models.DateTimeField(null=True, blank=True, editable=False)
+    catalog_digest = models.CharField(
+        max_length=32,
+        blank=True,
+        editable=False,
+        db_default="",
+        default="",
+        help_text="Of object_info: whoever keeps something made of that looks here whether it is still true.",
+    )
+    loaded_models = models.JSONField(
+        null=True, blank=True, editable=False, help_text="Model files of the last work that named some."
+    )
     lease_owner = models.CharField(max_length=120, blank=True, editable=False)
     lease_token = models.BigIntegerField(default=0, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -12,7 +12,8 @@ from django.db import models, transaction
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from generations.comfy.graph import Graph, constant_texts, node_classes
+from generations.comfy.catalog import Needs, graph_needs
+from generations.comfy.graph import Graph
 from generations.parameters.schema import Parameter, bound_places, parse_parameters
 
 if TYPE_CHECKING:
@@ -143,7 +144,6 @@ class WorkflowTemplate(models.Model):
         graph: Graph,
         parameters: list[dict[str, Any]],
         output_nodes: Sequence[str] = (),
-        editor: dict[str, Any] | None = None,
         created_by: User | None = None,
         note: str = "",
         publish: bool = False,
@@ -162,9 +162,7 @@ class WorkflowTemplate(models.Model):
                 graph=graph,
                 parameters=parameters,
                 output_nodes=list(output_nodes),
-                editor=editor,
-                required_node_classes=sorted(node_classes(graph)),
-                required_choices=sorted(set(constant_texts(graph, leaving_out=bound_places(parameters)))),
+                **_required(graph_needs(graph, leaving_out=bound_places(parameters))),
                 created_by=created_by,
                 note=note,
             )
@@ -220,6 +218,12 @@ class TemplateVersion(models.Model):
         blank=True,
         help_text="Fixed texts: [node class, input, text]; where that is a choice, servers need it.",
     )
+    required_inputs = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Per kind of node: [class, {input: fixed number, or null}, classes at the ends of what it feeds].",
+    )
     note = models.CharField(max_length=200, blank=True, help_text="What changed.")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -246,15 +250,9 @@ class TemplateVersion(models.Model):
         super().save(*args, **kwargs)
 
     @classmethod
-    def raw(cls, *, graph: Graph, created_by: User, editor: dict[str, Any] | None = None) -> TemplateVersion:
+    def raw(cls, *, graph: Graph, created_by: User) -> TemplateVersion:
         """A graph that belongs to no template, not saved yet. The caller has checked it."""
-        return cls(
-            graph=graph,
-            required_node_classes=sorted(node_classes(graph)),
-            required_choices=sorted(set(constant_texts(graph))),
-            created_by=created_by,
-            editor=editor,
-        )
+        return cls(graph=graph, created_by=created_by, **_required(graph_needs(graph)))
 
     def may_be_run_by(self, user: User) -> bool:
         """Whether this user may run it now: whatever runs a template asks this.
@@ -269,6 +267,11 @@ class TemplateVersion(models.Model):
             versions__pk=self.pk, versions__published_at__isnull=False
         )
         return visible.exists()
+
+    @property
+    def needs(self) -> Needs:
+        """What a server must have to run it, without what users choose. The graph is not read for it."""
+        return Needs(self.required_node_classes, (), self.required_inputs).with_values(self.required_choices)
 
     @property
     def title(self) -> str:
@@ -301,6 +304,15 @@ class TemplateVersion(models.Model):
         return parse_parameters(self.parameters)
 
 
+def _required(needs: Needs) -> dict[str, Any]:
+    """The columns of a version that keep them."""
+    return {
+        "required_node_classes": needs.classes,
+        "required_choices": needs.values,
+        "required_inputs": needs.nodes,
+    }
+
+
 class TemplateDraft(models.Model):
     """What is being made of a template in the studio. Users see nothing of it before it is published.
 
@@ -324,9 +336,8 @@ class TemplateDraft(models.Model):
 
     def is_like(self, version: TemplateVersion | None) -> bool:
         """True when freezing it would make that version once more."""
-        return version is not None and (self.graph, self.parameters, self.output_nodes, self.editor) == (
+        return version is not None and (self.graph, self.parameters, self.output_nodes) == (
             version.graph,
             version.parameters,
             version.output_nodes,
-            version.editor,
         )

@@ -7,7 +7,6 @@ of that ComfyUI.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
@@ -31,12 +30,11 @@ from generations.comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
 )
-from generations.comfy.outputs import is_unfinished
 from generations.comfy.state import HistoryEntry, QueueState
-from generations.models import ComfyServer, Generation, TemplateVersion
+from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure, GenerationQuerySet, Retry
 from generations.models.server import ServerState
-from generations.queue import Candidate, Taste
+from generations.queue import Memory
 from generations.relay import apply
 from generations.relay.broadcast import Broadcast
 from generations.relay.health import Health
@@ -55,7 +53,11 @@ PAUSE_AFTER_FAULT_SECONDS = 2.0
 CATALOG_SECONDS = 600.0
 UNREACHABLE_SECONDS = 30.0
 WITHDRAW_SECONDS = 5.0  # the same for a server that was switched off
-MISSING_THINGS = {"missing_node_type", "invalid_prompt", "value_not_in_list"}
+CATALOG_RETRY_SECONDS = 5.0
+MISSING_THINGS = {
+    "missing_node_type", "invalid_prompt", "value_not_in_list", "required_input_missing", "value_smaller_than_min",
+    "value_bigger_than_max",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -75,11 +77,6 @@ class _Held:
     time_limit: float
     stop_at: float = float("inf")  # time.monotonic() when its time is up
     stopped_at: float = float("-inf")  # when it was last asked to stop
-
-    @property
-    def was_stopped(self) -> bool:
-        """True when we asked the server to stop it."""
-        return self.stopped_at > float("-inf")
 
 
 @dataclass(slots=True)
@@ -105,8 +102,8 @@ class ServerAgent:
         self._held: dict[str, _Held] = {}
         self._looks: dict[str, _Look] = {}
         self._timers = _Timers()
-        self._taste = Taste()
-        self._is_catalog_due = threading.Event()
+        self._memory = Memory()
+        self._catalog_reader: threading.Thread | None = None
         self._has_socket = False
         self._connected = False  # has a socket, and answered
         self._is_wedged = False
@@ -240,11 +237,8 @@ class ServerAgent:
         else:
             ComfyServer.objects.saw_online(self.server.pk, version=self._upstream.version)
         self._connected = True
-        self._timers.claim = self._timers.idle = self._timers.reconcile = 0.0
-        fetched = known.values_list("object_info_at", flat=True).first()
-        is_fresh = fetched is not None and (timezone.now() - fetched).total_seconds() < CATALOG_SECONDS
-        self._timers.catalog = time.monotonic() + CATALOG_SECONDS if is_fresh else 0.0
-        self._learn()
+        # It may have come back with other nodes and models: what it told before counts until it is read again.
+        self._timers.claim = self._timers.idle = self._timers.reconcile = self._timers.catalog = 0.0
 
     def _on_started(self, prompt_id: str) -> None:
         held = self._held.get(prompt_id)
@@ -274,40 +268,32 @@ class ServerAgent:
         if self._health.is_deaf():
             self._listener.reconnect(f"{self.server} is not heard on this connection any more.")
         self._stop_unwanted()
-        if self._is_catalog_due.is_set():
-            self._is_catalog_due.clear()
-            self._learn()
-        if time.monotonic() >= self._timers.catalog:
+        is_reading = self._catalog_reader is not None and self._catalog_reader.is_alive()
+        if time.monotonic() >= self._timers.catalog and not is_reading:
             self._timers.catalog = time.monotonic() + CATALOG_SECONDS
-            threading.Thread(target=self._fetch_catalog, name=f"catalog {self.server.name}", daemon=True).start()
+            name = f"catalog {self.server.name}"
+            self._catalog_reader = threading.Thread(target=self._read_catalog, name=name, daemon=True)
+            self._catalog_reader.start()
 
     # ------------------------------------------------------------------------------------ catalog
-    def _fetch_catalog(self) -> None:
-        """The server's node classes: megabytes and seconds on a real server, so in a thread of its own."""
+    def _read_catalog(self) -> None:
         try:
-            with ComfyClient(self.server.url, headers=self.server.headers) as client:
-                ComfyServer.objects.saw_nodes(self.server.pk, object_info=client.object_info())
-            self._is_catalog_due.set()
-        except (ComfyError, DatabaseError) as error:
-            logger.warning("The node classes of %s could not be read: %s", self.server, error)
-            self._timers.catalog = time.monotonic() + CATALOG_SECONDS / 10
+            self._fetch_catalog()
         finally:
             connections.close_all()
 
-    def _learn(self) -> None:
-        """What the server can run, by its newest catalog."""
-        classes: dict[int, list[str]] = {}
+    def _fetch_catalog(self) -> None:
+        """The server's node classes: megabytes and seconds on a real server, so mostly in a thread of its own.
 
-        def node_classes(version_id: int) -> list[str]:
-            if version_id not in classes:
-                found = TemplateVersion.objects.filter(pk=version_id).values_list("required_node_classes", flat=True)
-                classes[version_id] = list(found.first() or [])
-            return classes[version_id]
-
-        def others_can_run(candidate: Candidate) -> bool:
-            return fitness.others_can_run(self.server, node_classes(candidate.version_id), candidate.files)
-
-        self._taste = Taste(fitness.catalog_of(self.server), self._taste.loaded, node_classes, others_can_run)
+        The next claim sees the new digest, here and in every other process.
+        """
+        try:
+            with ComfyClient(self.server.url, headers=self.server.headers) as client:
+                ComfyServer.objects.saw_nodes(self.server.pk, object_info=client.object_info())
+            self.wake()
+        except (ComfyError, DatabaseError) as error:
+            logger.warning("The node classes of %s could not be read: %s", self.server, error)
+            self._timers.catalog = time.monotonic() + CATALOG_RETRY_SECONDS
 
     # ------------------------------------------------------------------------------------ new work
     def _may_claim(self) -> bool:
@@ -323,7 +309,7 @@ class ServerAgent:
 
     def _claim(self) -> bool:
         """Take one generation and submit it; False when there is nothing to do or something is in the way."""
-        generation = fair_queue.claim(self.server, self._taste, token=self.token)
+        generation = fair_queue.claim(self.server, self._memory, token=self.token)
         if generation is None:
             self._timers.idle = time.monotonic() + TICK_SECONDS
             return False
@@ -354,7 +340,6 @@ class ServerAgent:
         since = self._health.submitting()
         actual = submit_upstream(generation, graph, self._client, self._upstream, client_id=self._client_id)
         self._health.submitted(since)
-        self._taste.loaded = frozenset(file for _node_class, _input, file in generation.model_files)
         if actual != generation.prompt_id:
             self._adopt(generation, actual)
         apply.submitted(generation)
@@ -362,10 +347,6 @@ class ServerAgent:
     def _adopt(self, generation: Generation, actual: uuid.UUID) -> None:
         """The server has it under an id of its own. What it said before we knew is found by reconciling."""
         Generation.objects.adopt_prompt_id(generation.prompt_id, actual=actual)
-        self._move(generation, actual)
-
-    def _move(self, generation: Generation, actual: uuid.UUID) -> None:
-        """What we know of it is about another prompt_id from now on."""
         held = self._held[str(generation.prompt_id)]
         self._forget(generation)
         generation.prompt_id = actual
@@ -393,10 +374,8 @@ class ServerAgent:
         """It is not fit for this server, if its catalog, read again, says so: then it is for others. Else it failed."""
         if error.type in MISSING_THINGS or any(each.type in MISSING_THINGS for each in error.node_errors):
             self._fetch_catalog()
-            self._learn()
-            if self._taste.catalog and self._taste.catalog.missing(
-                generation.version.required_node_classes, generation.model_files
-            ):
+            catalog = fitness.catalog_of(self.server)
+            if catalog is not None and catalog.missing(fair_queue.needs_of(generation)):
                 self._forget(generation)
                 apply.released(generation)
                 return True
@@ -439,32 +418,9 @@ class ServerAgent:
         if generation is not None:
             if entry.error is not None and entry.error.is_out_of_memory:
                 self._client.free()  # before anything else runs there
-            if entry.outcome == "success" and is_unfinished(entry.outputs):
-                if self._go_on(generation, entry):
-                    return
-                apply.lost(generation)
-            else:
-                apply.ended(generation, entry)
-        if entry.outcome != "success":
-            self._timers.reconcile = 0.0  # the rest of a batch may be queued, which nobody wants any more
+                ComfyServer.objects.loaded(self.server.pk, [])
+            apply.ended(generation, entry)
         self._drop(prompt_id)
-
-    def _go_on(self, generation: Generation, entry: HistoryEntry) -> bool:
-        """A node has queued the rest of its batch under another id, with our mark: wait for that. False: it is gone.
-
-        The time limit and a wish to cancel go on with it.
-        """
-        mark = Mark(str(generation.pk), generation.attempt)
-        actual = self._upstream.find(mark, besides=entry.prompt_id, queue=self._client.queue())
-        if actual is None or not _is_uuid(actual):
-            return False
-        apply.went_on(generation, entry, actual=uuid.UUID(actual))
-        self._hold(generation, client_id="").client_id = ""  # some of what it said was not for us yet: poll
-        self._move(generation, uuid.UUID(actual))
-        if not self.server.is_history_kept:
-            with contextlib.suppress(ComfyError):
-                self._client.delete_history(entry.prompt_id)
-        return True
 
     def _mine(self) -> GenerationQuerySet:
         """What this server has, as far as we know, loaded with what applying an end reads."""
@@ -522,27 +478,24 @@ class ServerAgent:
 
     def _on_unknown(self, row: Generation, state: QueueState) -> None:
         """Neither waiting, nor running, nor ended: lost, unless the server has it under another id."""
-        mark, draws_ids = Mark(str(row.pk), row.attempt), not self._upstream.honours_prompt_ids
-        actual = self._upstream.find(mark, besides=str(row.prompt_id), queue=state, has_ended=draws_ids)
-        if actual is not None and _is_uuid(actual):
-            self._adopt(row, uuid.UUID(actual))
-            return
-        held = self._held.get(str(row.prompt_id))
+        if not self._upstream.honours_prompt_ids:
+            actual = self._upstream.find(Mark(str(row.pk), row.attempt), state)
+            if actual is not None and actual != str(row.prompt_id):
+                self._adopt(row, uuid.UUID(actual))
+                return
         self._forget(row)
-        if held is not None and held.was_stopped:
-            apply.interrupted(row)
-        else:
-            apply.lost(row)
+        apply.lost(row)
 
     def _stop_given_up(self, state: QueueState) -> None:
         """Ours in its queue that nobody waits for any more: canceled ones, and attempts made elsewhere meanwhile."""
         for item, mark in self._upstream.marked(state):
             if item.prompt_id in self._held or not _is_uuid(mark.generation):
                 continue
-            # The same attempt under another id is the rest of a batch, which a node queued itself.
-            current = Generation.objects.upstream_on(self.server.pk).filter(attempt=mark.attempt)
-            known = Generation.objects.filter(pk=mark.generation)
-            if known.exclude(pk__in=current.values("pk")).exists():
+            is_given_up = Generation.objects.filter(pk=mark.generation).exclude(prompt_id=item.prompt_id).exists()
+            is_over = Generation.objects.filter(pk=mark.generation, prompt_id=item.prompt_id).exclude(
+                pk__in=Generation.objects.upstream_on(self.server.pk).values("pk")
+            )
+            if is_given_up or is_over.exists():
                 logger.info("%s still has %s, which nobody waits for: it is stopped", self.server, item.prompt_id)
                 self._upstream.stop(item.prompt_id)
 
@@ -588,7 +541,6 @@ class ServerAgent:
         if is_canceled:
             apply.canceled(uuid.UUID(prompt_id))
             self._drop(prompt_id)
-            self._timers.reconcile = 0.0  # stops the rest of a batch, if there is one
         elif not self.server.is_enabled:
             apply.retried(self._held[prompt_id].pk, uuid.UUID(prompt_id), Retry.WITHDRAWN)
             self._drop(prompt_id)
@@ -601,12 +553,11 @@ class ServerAgent:
         if time.monotonic() - self._timers.disconnected < patience:
             return
         for row in self._mine():
-            files = [(str(node), str(name), str(file)) for node, name, file in row.model_files]
             if row.cancel_requested_at is not None:
                 apply.canceled(row.prompt_id)
             elif not self.server.is_enabled:
                 apply.retried(row.pk, row.prompt_id, Retry.WITHDRAWN)
-            elif fitness.others_can_run(self.server, row.version.required_node_classes, files):
+            elif fitness.others_can_run(self.server, fair_queue.needs_of(row)):
                 apply.lost(row)
             else:
                 continue

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from generations.simulator.faults import Faults
+from generations.simulator.installation import Installation
 from generations.simulator.profiles import PROFILES
 from generations.simulator.server import Simulator, finite
 
@@ -35,6 +36,7 @@ def main() -> None:
             checkpoints=tuple(options.checkpoint),
             profile=options.profile,
             job_seconds=options.job_seconds,
+            installation=options.installation,
         )
         simulator.faults.set(**{"history_delay": options.history_delay, **dict(options.fault)})
         asyncio.run(_serve(simulator, options, parent))
@@ -52,6 +54,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--profile", choices=list(PROFILES), default="0.3.64", help="the version to behave like")
     parser.add_argument("--job-seconds", type=finite, default=0.0, help="each prompt takes at least so long")
     parser.add_argument("--checkpoint", action="append", default=[], help="a further model file to pretend to have")
+    parser.add_argument(
+        "--installation",
+        type=Installation.read,
+        metavar="JSON",
+        help='nodes and models that differ: {"without": [CLASS], "inputs": {CLASS: {NAME: SPEC}}, "models": {FOLDER: '
+        "[FILE]}}",
+    )
     parser.add_argument("--fault", action="append", default=[], type=_fault, metavar="NAME=VALUE")
     parser.add_argument("--exit-with-parent", action="store_true")
     options = parser.parse_args()

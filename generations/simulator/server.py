@@ -21,7 +21,7 @@ from generations.simulator.announcer import Announcer
 from generations.simulator.execution import Worker
 from generations.simulator.faults import Faults
 from generations.simulator.files import TROUBLE, Files
-from generations.simulator.nodes import REGISTRY
+from generations.simulator.installation import Installation
 from generations.simulator.nodes.base import Environment, Node
 from generations.simulator.profiles import PROFILES
 from generations.simulator.prompt_queue import Item, PromptQueue
@@ -62,10 +62,13 @@ class Simulator:
         checkpoints: tuple[str, ...] = (),
         profile: str = "0.3.64",
         job_seconds: float = 0.0,
+        installation: Installation | None = None,
     ) -> None:
         self.profile = PROFILES[profile]
-        models = {**MODELS, "checkpoints": sorted({*MODELS["checkpoints"], *checkpoints})}
-        self.environment = Environment(data_dir, models, step_seconds, preview_method)
+        self._usual_models = {**MODELS, "checkpoints": sorted({*MODELS["checkpoints"], *checkpoints})}
+        self.environment = Environment(data_dir, {}, step_seconds, preview_method)
+        self.registry: dict[str, type[Node]] = {}
+        self.install(installation or Installation())
         self.sockets = Sockets(has_feature_flags=self.profile.has_feature_flags)
         self.queue = PromptQueue(self._announce_queue)
         self.faults = Faults(
@@ -77,7 +80,7 @@ class Simulator:
             }
         )
         self.worker = Worker(
-            registry=REGISTRY,
+            registry=self.registry,
             environment=self.environment,
             queue=self.queue,
             announcer=Announcer(self.sockets, self.faults, preview_size=preview_size, profile=self.profile),
@@ -88,6 +91,14 @@ class Simulator:
         self._runner: web.AppRunner | None = None
         for folder in ("output", "input", "temp"):
             self.environment.folder(folder)
+
+    def install(self, installation: Installation) -> None:
+        """Have these nodes and models from now on. Clients see it when they ask again, as after a real restart."""
+        self.registry.clear()
+        self.registry.update(installation.registry())
+        self.environment.models.clear()
+        self.environment.models.update(self._usual_models)
+        self.environment.models.update({folder: list(files) for folder, files in installation.models.items()})
 
     def _announce_queue(self) -> None:
         self.sockets.publish("status", {"status": {"exec_info": {"queue_remaining": self.queue.remaining()}}})
@@ -197,7 +208,7 @@ class Simulator:
             message = "prompt_id must be a UUID in its canonical form"
             return _refuse(error("invalid_prompt_id", message, prompt_id), {})
         validator = Validator(
-            REGISTRY, self.environment, prompt, names_missing_node_type=self.profile.names_missing_node_type
+            self.registry, self.environment, prompt, names_missing_node_type=self.profile.names_missing_node_type
         )
         verdict = validator.run(body.get("partial_execution_targets"))
         extra_data = body.get("extra_data", {})
@@ -291,11 +302,11 @@ class Simulator:
             raise web.HTTPInternalServerError(text=TROUBLE)
         if self.faults.slow_object_info:
             await asyncio.sleep(self.faults.slow_object_info)
-        return web.json_response({name: describe(name, node, self.environment) for name, node in REGISTRY.items()})
+        return web.json_response({name: describe(name, node, self.environment) for name, node in self.registry.items()})
 
     async def _one_object_info(self, request: web.Request) -> web.Response:
         name = request.match_info["class_type"]
-        found = {name: describe(name, REGISTRY[name], self.environment)} if name in REGISTRY else {}
+        found = {name: describe(name, self.registry[name], self.environment)} if name in self.registry else {}
         return web.json_response(found)
 
     async def _system_stats(self, request: web.Request) -> web.Response:

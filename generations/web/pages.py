@@ -74,7 +74,7 @@ def template(request: HttpRequest, slug: str) -> HttpResponse:
         return _run(request, found)
     version = services.current_version(found)
     fleet = fitness.Fleet()
-    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph)
+    parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs)
     form = parameters_form(parameters, initial=_earlier_inputs(request))
     context = {
         "template": found,

@@ -1,6 +1,5 @@
 // Keeps each live panel on the page up to date. Progress and previews go straight into the DOM; whenever more than
 // that changes, the server renders the panel again, so that there is one description of each state.
-import { root } from "./root.js";
 import { connect } from "./socket.js";
 
 const POLL_MS = 4000;
@@ -13,7 +12,7 @@ function follow(panel) {
   const entry = { isConnected: false, poller, socket: null };
   followed.set(id, entry);
   entry.socket = connect(
-    `${root}ws/generations/${id}/`,
+    `/ws/generations/${id}/`,
     (event) => apply(id, event),
     (isConnected) => (entry.isConnected = isConnected),
   );

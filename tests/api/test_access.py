@@ -18,7 +18,7 @@ from generations.api.openapi import static_document
 from generations.comfy.errors import Unavailable
 from generations.models import ComfyServer, Status
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_template, make_user, txt2img_graph
+from tests.support.factories import make_asset, make_generation, make_server, make_template, make_user, txt2img_graph
 from tests.support.workflows import png
 
 CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "stranger", "owner", "staff")
@@ -126,6 +126,7 @@ def things(owner: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setitem(globals(), "HASH", asset.hash)
     hook = owner.webhooks.create(url="https://example.com/hook")
     delivery = hook.deliveries.create(event="job.failed", payload={})
+    make_server("known", "http://127.0.0.1:1")
     server = ComfyServer.objects.create(name="one", url="http://10.0.0.8:8188", is_enabled=False)
     key, _secret = ApiKey.objects.issue(user=owner, name="to be revoked")
     return {

@@ -165,6 +165,7 @@ def test_other_sites_are_not_let_in_unless_they_are_listed(api: Client, settings
 
 
 # ---------------------------------------------------------------------------------------------- document
+@pytest.mark.usefixtures("known_server")
 def test_the_document_has_an_operation_for_each_template_that_one_may_run(owner: User, client_for: Any) -> None:
     make_template()
     make_template("hidden", visibility="groups")

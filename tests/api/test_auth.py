@@ -79,6 +79,7 @@ def test_wrong_key_is_not_made_good_by_a_session(owner: Any, client_for: Any) ->
     error_of(response, 401, "unauthorized")
 
 
+@pytest.mark.usefixtures("known_server")
 def test_session_needs_the_csrf_token_to_write(owner: Any) -> None:
     make_template()
     client = Client(enforce_csrf_checks=True)
@@ -92,6 +93,7 @@ def test_session_needs_the_csrf_token_to_write(owner: Any) -> None:
     assert response.status_code == 201
 
 
+@pytest.mark.usefixtures("known_server")
 def test_key_needs_no_csrf_token(owner: Any) -> None:
     make_template()
     client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {issue(owner)}"})

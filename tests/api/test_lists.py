@@ -94,6 +94,7 @@ def test_a_page_costs_the_same_however_many_jobs(api: Client, owner: User, djang
         ids(api)
 
 
+@pytest.mark.usefixtures("known_server")
 def test_variations_are_made_together_with_a_seed_each(api: Client) -> None:
     make_template()
     body = send(api, RUN, {"inputs": {"prompt": "x"}, "count": 3, "metadata": {"set": "1"}}).json()
@@ -105,6 +106,7 @@ def test_variations_are_made_together_with_a_seed_each(api: Client) -> None:
     assert len(send(api, RUN, {"inputs": {"prompt": "x"}, "count": 1}).json()["jobs"]) == 1
 
 
+@pytest.mark.usefixtures("known_server")
 def test_variations_are_all_queued_or_none(api: Client, owner: User) -> None:
     make_template()
     owner.plan = Plan.objects.create(name="two", max_queued=2)
@@ -127,6 +129,7 @@ def test_wrong_options_are_refused(api: Client, field: dict[str, Any]) -> None:
     assert not Generation.objects.exists()
 
 
+@pytest.mark.usefixtures("known_server")
 def test_rerun_keeps_the_inputs_but_for_what_is_changed(api: Client) -> None:
     make_template()
     job = send(api, RUN, {"inputs": {"prompt": "x", "seed": "5"}}).json()
@@ -186,6 +189,7 @@ def asset_of(response: Any) -> Asset:
     return asset
 
 
+@pytest.mark.usefixtures("known_server")
 def test_a_picture_comes_as_an_asset(api: Client, owner: User, invert: str) -> None:
     asset = make_asset(owner)
     assert asset_of(send(api, invert, {"inputs": {"photo": str(asset.pk)}})) == asset
@@ -193,12 +197,14 @@ def test_a_picture_comes_as_an_asset(api: Client, owner: User, invert: str) -> N
     assert asset_of(send(api, invert, {"inputs": {"photo": reference}})) == asset
 
 
+@pytest.mark.usefixtures("known_server")
 def test_a_picture_comes_with_the_request(api: Client, owner: User, invert: str) -> None:
     data = {"photo": SimpleUploadedFile("a.png", png("blue")), "metadata": '{"a": "b"}'}
     asset = asset_of(api.post(invert, data))
     assert (asset.user, asset.name, asset.content_type) == (owner, "a.png", "image/png")
 
 
+@pytest.mark.usefixtures("known_server")
 def test_a_picture_comes_as_a_data_url(api: Client, invert: str) -> None:
     import base64
 
@@ -206,6 +212,7 @@ def test_a_picture_comes_as_a_data_url(api: Client, invert: str) -> None:
     assert asset_of(send(api, invert, {"inputs": {"photo": url}})).content_type == "image/png"
 
 
+@pytest.mark.usefixtures("known_server")
 def test_a_picture_is_fetched(api: Client, invert: str, settings: Any) -> None:
     import ipaddress
 
@@ -244,6 +251,7 @@ def test_a_picture_that_is_none_is_refused_by_name(api: Client, invert: str, val
     assert not Generation.objects.exists()
 
 
+@pytest.mark.usefixtures("known_server")
 def test_a_form_gives_inputs_as_fields_or_as_json(api: Client) -> None:
     make_template(graph=txt2img_graph())
     one = api.post(RUN, {"prompt": "a cat", "steps": "3"}).json()

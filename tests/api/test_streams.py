@@ -178,9 +178,11 @@ async def test_the_place_in_the_queue_is_told(loop: None, monkeypatch: pytest.Mo
     first = await database_sync_to_async(make_generation)(user, tag=-1.0)
     stream = Stream(generation, secret)
     await stream.open()
-    assert await stream.event() == ("status", {"status": "queued", "queue_position": 2})
+    name, waiting = await stream.event()
+    assert (name, waiting["status"], waiting["queue_position"]) == ("status", "queued", 2)
+    assert waiting["message"].startswith("No ComfyUI server is set up yet.")
     await database_sync_to_async(services.cancel)(first)
-    assert await stream.event() == ("status", {"status": "queued", "queue_position": 1})
+    assert await stream.event() == ("status", {**waiting, "queue_position": 1})
     await stream.leave()
 
 

@@ -15,6 +15,7 @@ from tests.api.envelope import error_of
 from tests.support.factories import make_server, make_template
 
 
+@pytest.mark.usefixtures("known_server")
 def test_list_has_published_templates_only(api: Client) -> None:
     make_template("one", title="One", tags=["fast"], description="The first")
     make_template("draft", publish=False)

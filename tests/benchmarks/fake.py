@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.simulator import usual_catalog
+
 NEVER = 1_000_000
 
 
@@ -35,7 +37,7 @@ class Fake:
         app.router.add_post("/quiet", self._quiet)
         for path, body in {
             "/api/history/{id}": {},
-            "/api/object_info": {},
+            "/api/object_info": json.loads(usual_catalog()),
             "/api/system_stats": {"system": {"comfyui_version": "0.3.64"}, "devices": []},
             "/api/features": {"supports_preview_metadata": True},
         }.items():

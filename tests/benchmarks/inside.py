@@ -13,9 +13,11 @@ from django.utils import timezone
 from accounts.models import Plan, User
 from generations import queue, services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
-from generations.queue import Taste
+from generations.queue import Memory
+from tests.support.simulator import usual_catalog
 
 CLAIMS = 200
+MEMORY = Memory()
 INPUTS = {"prompt": "a fox", "width": 64, "height": 64, "steps": 1, "count": 1}
 
 
@@ -47,7 +49,7 @@ def claim_seconds(server: ComfyServer) -> float:
     seconds = []
     for _ in range(CLAIMS):
         begin = time.perf_counter()
-        generation = queue.claim(server, Taste(), token=1)
+        generation = queue.claim(server, MEMORY, token=1)
         seconds.append(time.perf_counter() - begin)
         assert generation is not None
         finish(generation)
@@ -57,7 +59,7 @@ def claim_seconds(server: ComfyServer) -> float:
 def claims_before(server: ComfyServer, wanted: uuid.UUID) -> int:
     """How many others start before that one does, one after the other."""
     for number in range(100_000):
-        generation = queue.claim(server, Taste(), token=1)
+        generation = queue.claim(server, MEMORY, token=1)
         assert generation is not None
         if generation.pk == wanted:
             return number
@@ -68,6 +70,7 @@ def claims_before(server: ComfyServer, wanted: uuid.UUID) -> int:
 def main() -> None:
     """Prints the numbers as JSON."""
     server = ComfyServer.objects.create(name="bench", url="http://127.0.0.1:1", lease_token=1, state="online")
+    ComfyServer.objects.saw_nodes(server.pk, object_info=json.loads(usual_catalog()))
     version = TemplateVersion.objects.select_related("template").get(template__slug="text-to-image")
     crowd = [person(f"crowd{number}") for number in range(20)]
     for user in crowd:
@@ -76,11 +79,11 @@ def main() -> None:
     flooder = person("flooder")
     fill(flooder, version, 10_000)
     for _ in range(20):  # it is in full swing
-        generation = queue.claim(server, Taste(), token=1)
+        generation = queue.claim(server, MEMORY, token=1)
         assert generation is not None
         finish(generation)
     Generation.objects.filter(user__in=crowd, status=Status.QUEUED).delete()
-    running = queue.claim(server, Taste(), token=1)
+    running = queue.claim(server, MEMORY, token=1)
     assert running is not None
     other = services.submit(user=person("other"), version=version, inputs=INPUTS)
     finish(running)

@@ -71,9 +71,9 @@ def _add_types(server: Standalone, folder: Path) -> None:
     server.manage(
         "shell",
         "-c",
-        "import json; from django.utils import timezone; from generations.models import ComfyServer;"
-        f"ComfyServer.objects.create(name='many', url='http://127.0.0.1:9', object_info_at=timezone.now(),"
-        f"object_info=json.load(open({str(path)!r})))",
+        "import json; from generations.models import ComfyServer;"
+        "server = ComfyServer.objects.create(name='many', url='http://127.0.0.1:9');"
+        f"ComfyServer.objects.saw_nodes(server.pk, object_info=json.load(open({str(path)!r})))",
     )
 
 

@@ -101,6 +101,8 @@ class World:
         self.manage("starters")
         eventually(lambda: answers(f"http://127.0.0.1:{self.s3_port}/moto-api/"), seconds=60, what="S3")
         s3.client(self.env["S3_ENDPOINT_URL"]).create_bucket(Bucket=s3.BUCKET)
+        for number in range(len(self.simulator_ports)):
+            eventually(partial(answers, f"{self.simulator_url(number)}/queue"), seconds=60, what="a simulator")
         self._register_servers()
         for kind in ("web", "relay", "worker"):
             for name in self.names[kind]:

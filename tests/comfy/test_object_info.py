@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generations.comfy.object_info import InputSpec, node_spec, read_node_spec
+from generations.comfy.object_info import InputSpec, merge, node_spec, read_node_spec
 from tests.comfy.recorded import OBJECT_INFO
 
 
@@ -111,3 +111,66 @@ _json = st.recursive(
 def test_nothing_a_server_says_raises(info: object, spec: object) -> None:
     read_node_spec("A", info)
     read_node_spec("A", {"input": {"required": {"x": spec}, "optional": spec}, "input_order": spec})
+
+
+# ---------------------------------------------------------------------------------------------- several servers
+def sampler(required: dict[str, list[object]], optional: dict[str, list[object]] | None = None) -> dict[str, object]:
+    return {"Sampler": {"input": {"required": required, "optional": optional or {}}, "output_node": True}}
+
+
+def merged(**servers: dict[str, object]) -> dict[str, InputSpec]:
+    node = node_spec(merge(servers), "Sampler")
+    assert node is not None
+    assert node.is_output_node
+    return {each.name: each for each in node.inputs}
+
+
+def test_one_server_alone_is_as_it_says() -> None:
+    assert merge({"a": OBJECT_INFO}) == OBJECT_INFO
+    assert merge({"a": OBJECT_INFO, "b": OBJECT_INFO}) == OBJECT_INFO
+
+
+def test_every_servers_classes_are_there() -> None:
+    assert merge({"a": {"X": {}}, "b": {"Y": {}}}) == {"X": {}, "Y": {}}
+
+
+@pytest.mark.parametrize("form", ["old", "new"])
+def test_choices_are_those_of_any_server(form: str) -> None:
+    def of(*files: str) -> list[object]:
+        return [list(files), {}] if form == "old" else ["COMBO", {"options": list(files)}]
+
+    found = merged(a=sampler({"model": of("a", "both")}), b=sampler({"model": of("both", "b")}))
+    assert found["model"].choices == ("a", "both", "b")
+    assert found["model"].required
+    assert not found["model"].only_on
+
+
+def test_numbers_may_be_what_any_server_takes() -> None:
+    found = merged(
+        a=sampler({"steps": ["INT", {"min": 1, "max": 50}], "cfg": ["FLOAT", {"max": 3}]}),
+        b=sampler({"steps": ["INT", {"min": 4, "max": 100}], "cfg": ["FLOAT", {}]}),
+    )
+    assert (found["steps"].min, found["steps"].max, found["cfg"].max) == (1, 100, None)
+
+
+def test_what_only_some_servers_require_is_not_required_and_named() -> None:
+    found = merged(
+        a=sampler({"steps": ["INT"], "old": ["INT"]}),
+        b=sampler({"steps": ["INT"], "new": ["INT", {"default": 3}]}, {"old": ["INT"]}),
+    )
+    assert list(found) == ["steps", "old", "new"]  # editors keep values by position: the first server's order stays
+    assert [each.required for each in found.values()] == [True, False, False]
+    assert (found["old"].only_on, found["old"].required_by) == ((), ("a",))
+    assert (found["new"].only_on, found["new"].required_by, found["new"].default) == (("b",), ("b",), 3)
+
+
+@given(st.dictionaries(st.sampled_from("ab"), st.dictionaries(st.sampled_from("XY"), st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["input", "required", "optional", "x", "min", "options"]), inner, max_size=3),
+), max_size=2), max_size=2))  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_servers_say_breaks_merging(servers: dict[str, dict[str, object]]) -> None:
+    found = merge(servers)
+    for name in found:
+        node_spec(found, name)

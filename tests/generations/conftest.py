@@ -39,6 +39,11 @@ def running_relay() -> Iterator[Supervisor]:
         assert not thread.is_alive()
 
 
+def is_connected(name: str) -> bool:
+    """True once a relay has reached this server and read what it has."""
+    return ComfyServer.objects.filter(name=name, state="online").exclude(catalog_digest="").exists()
+
+
 @pytest.fixture
 def relay(
     transactional_db: None, eager_tasks: None, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
@@ -47,7 +52,7 @@ def relay(
     monkeypatch.setattr(supervisor_module, "RENEW_SECONDS", FAST_SECONDS)
     ComfyServer.objects.create(name="one", url=simulator.url)
     with running_relay() as supervisor:
-        eventually(lambda: ComfyServer.objects.filter(state="online").exists(), what="connecting")
+        eventually(lambda: is_connected("one"), what="connecting")
         yield supervisor
 
 

@@ -265,6 +265,7 @@ def test_each_reader_gets_the_name_in_its_own_way(owner: User) -> None:
         ("LoadImage", "image"), ("VHS_LoadImagePath", "image"), ("VHS_LoadImages", "directory"),
         ("VHS_LoadImagesPath", "directory"),
     ]  # fmt: skip
+    make_server(object_info={kind: {"output_node": True} for kind, _name in readers})
     graph = {str(n): {"class_type": kind, "inputs": {name: MINE}} for n, (kind, name) in enumerate(readers)}
     generation = services.submit_raw(user=owner, workflow=graph)
     assert MINE not in json.dumps(generation.version.graph)

@@ -70,6 +70,7 @@ def test_no_other_way_runs_it_either(owner: User, done: Generation, client_for: 
     assert Generation.objects.get() == done
 
 
+@pytest.mark.usefixtures("known_server")
 def test_members_of_its_groups_rerun_a_restricted_template(owner: User, done: Generation) -> None:
     restrict(done.version.template)
     group = Group.objects.create(name="friends")
@@ -81,6 +82,7 @@ def test_members_of_its_groups_rerun_a_restricted_template(owner: User, done: Ge
     error_of(post(program(owner), f"jobs/{done.pk}/rerun", {}), 403, "template_not_allowed")
 
 
+@pytest.mark.usefixtures("known_server")
 def test_an_older_version_of_a_published_template_is_rerun(owner: User, done: Generation) -> None:
     done.version.template.add_version(graph=txt2img_graph(), parameters=[], publish=True)
     job = post(program(owner), f"jobs/{done.pk}/rerun", {}).json()

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from accounts.models import Plan, User
 from generations import queue, services, snapshot
-from generations.fitness import Catalog
 from generations.models import ComfyServer, Generation, QueueShare, Status, WorkflowTemplate
 from generations.models.generation import Retry
-from generations.queue import CANDIDATES, Candidate, QueueFullError, Taste, prefer
+from generations.queue import CANDIDATES, Candidate, Memory, QueueFullError, prefer
 from generations.services import CannotRunError
 from tests.support.factories import (
     CHECKPOINT,
+    make_generation,
     make_server,
     make_template,
     make_user,
@@ -33,20 +33,32 @@ from tests.support.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+
+def loader(*files: str) -> dict[str, Any]:
+    return {"CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [list(files)]}}}}
+
+
 CATALOG = {
-    "CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [[CHECKPOINT, "other.safetensors"]]}}},
+    **loader(CHECKPOINT, "other.safetensors"),
     **{node["class_type"]: {} for node in txt2img_graph().values() if node["class_type"] != "CheckpointLoaderSimple"},
 }
 
 
 @pytest.fixture
-def template() -> WorkflowTemplate:
-    return make_template()
+def server() -> ComfyServer:
+    return at_work("one", 1)
 
 
 @pytest.fixture
-def server() -> ComfyServer:
-    return make_server(lease_token=1, state="online")
+def template(server: ComfyServer) -> WorkflowTemplate:
+    return make_template()
+
+
+def at_work(name: str, number: int, **fields: Any) -> ComfyServer:
+    """A server that some relay works for."""
+    lease = {"lease_token": 1, "lease_expires_at": timezone.now() + timedelta(minutes=1)}
+    return make_server(name, f"http://127.0.0.1:{number}", state="online", **lease, **fields)
 
 
 def person(name: str, **plan: Any) -> User:
@@ -57,8 +69,13 @@ def submit(user: User, template: WorkflowTemplate, **inputs: Any) -> Generation:
     return services.submit(user=user, version=version_of(template), inputs={"prompt": "a cat", **inputs})
 
 
-def claim(server: ComfyServer, taste: Taste | None = None) -> Generation | None:
-    return queue.claim(server, taste or Taste(), token=1)
+def claim(server: ComfyServer, memory: Memory | None = None) -> Generation | None:
+    return queue.claim(server, memory or Memory(), token=1)
+
+
+def tell(server: ComfyServer, catalog: dict[str, Any]) -> None:
+    """It has other nodes and models now."""
+    ComfyServer.objects.saw_nodes(server.pk, object_info=catalog)
 
 
 def finish(generation: Generation) -> None:
@@ -211,52 +228,55 @@ def test_a_server_skips_what_it_cannot_run(server: ComfyServer, template: Workfl
     strange["9"]["class_type"] = "SaveHologram"
     other = make_template("strange", graph=strange)
     user = person("user", max_concurrent=100)
+    tell(server, {**CATALOG, "SaveHologram": {}})
     for _ in range(CANDIDATES + 3):
         submit(user, other)
     runnable = submit(user, template)
-    classes = {version_of(each).pk: version_of(each).required_node_classes for each in (template, other)}
-    catalog = Catalog.read(
-        CATALOG | {name: {} for name in version_of(template).required_node_classes if name not in CATALOG}
-    )
-    taste = Taste(catalog, node_classes=lambda version_id: classes[version_id])
-    claimed = claim(server, taste)
+    tell(server, CATALOG)
+    memory = Memory()
+    claimed = claim(server, memory)
     assert claimed is not None
     assert claimed.pk == runnable.pk
-    assert claim(server, taste) is None
-    assert taste.unfit_versions == [version_of(other).pk]
+    with CaptureQueriesContext(connection) as captured:
+        assert claim(server, memory) is None
+    assert len([each for each in captured if "model_files" in each["sql"]]) == 1  # its versions are not looked at again
 
 
 def test_a_model_that_a_parameter_chooses_decides_the_server(server: ComfyServer) -> None:
     choice = parameter("model", "choice", "4", "ckpt_name", default=CHECKPOINT, choices=[CHECKPOINT, "big.safetensors"])
     template = make_template(parameters=[choice])
     version, user = version_of(template), person("user")
+    tell(server, {**CATALOG, **loader(CHECKPOINT, "big.safetensors")})
     with_big = services.submit(user=user, version=version, inputs={"model": "big.safetensors"})
     usual = services.submit(user=user, version=version, inputs={"model": CHECKPOINT})
     with_big.refresh_from_db()
     assert with_big.model_files == [["CheckpointLoaderSimple", "ckpt_name", "big.safetensors"]]
-    catalog = Catalog.read(CATALOG)
-    claimed = claim(server, Taste(catalog))
+    tell(server, CATALOG)
+    memory = Memory()
+    claimed = claim(server, memory)
     assert claimed is not None
     assert claimed.pk == usual.pk
-    assert claim(server, Taste(catalog)) is None
-    assert claim(server) is not None
+    assert claim(server, memory) is None
+    tell(server, {**CATALOG, **loader("big.safetensors")})
+    assert claim(server, memory) is not None
 
 
-def test_what_nothing_can_run_is_refused_with_the_reason(template: WorkflowTemplate) -> None:
-    catalog = {name: {} for name in version_of(template).required_node_classes}
-    catalog["CheckpointLoaderSimple"] = {"input": {"required": {"ckpt_name": [["other.safetensors"]]}}}
-    make_server(object_info=catalog, object_info_at=timezone.now())
+def test_what_nothing_can_run_is_refused_with_the_reason(server: ComfyServer, template: WorkflowTemplate) -> None:
+    tell(server, {**CATALOG, **loader("other.safetensors")})
     with pytest.raises(CannotRunError, match=CHECKPOINT):
         submit(person("user"), template)
+    make_server("new", "http://127.0.0.1:2", object_info=None)  # what nobody knows yet is no promise
+    with pytest.raises(CannotRunError, match="Not every server has been connected yet"):
+        submit(person("second"), template)
     assert not Generation.objects.exists()
-    make_server("new", "http://127.0.0.1:2")  # nobody knows yet what that one has
-    assert submit(person("second"), template).status == Status.QUEUED
 
 
-def test_the_waiting_are_told_what_the_servers_lack(template: WorkflowTemplate) -> None:
+def test_the_waiting_are_told_what_the_servers_lack(server: ComfyServer, template: WorkflowTemplate) -> None:
     generation = submit(person("user"), template)
-    make_server(state="online", object_info={"SaveImage": {}}, object_info_at=timezone.now())
-    assert "lack the node type" in snapshot.waiting_message(generation)
+    tell(server, {"SaveImage": {}})
+    event = snapshot.status_event(generation)
+    assert "lack the node type" in event["message"]
+    assert event["starts_in_seconds"] is None
 
 
 def test_the_server_that_lost_it_leaves_it_to_others(server: ComfyServer, template: WorkflowTemplate) -> None:
@@ -264,23 +284,27 @@ def test_the_server_that_lost_it_leaves_it_to_others(server: ComfyServer, templa
     claimed = claim(server)
     assert claimed is not None
     Generation.objects.requeue(claimed.prompt_id, Retry.LOST)
-    assert claim(server, Taste(others_can_run=lambda _: True)) is None
-    again = claim(server, Taste(others_can_run=lambda _: False))
+    other = at_work("other", 2)
+    assert claim(server) is None
+    ComfyServer.objects.filter(pk=other.pk).update(is_draining=True)
+    again = claim(server)
     assert again is not None
     assert (again.pk, again.losses) == (generation.pk, 1)
 
 
 # ---------------------------------------------------------------------------------------------- affinity
-def candidate(tag: float, *files: str, priority: int = 0, overtaken_seconds: float | None = None) -> Candidate:
+def candidate(
+    tag: float, *files: str, priority: int = 0, overtaken_seconds: float | None = None, version_id: int = 1
+) -> Candidate:
     now = timezone.now()
     overtaken = None if overtaken_seconds is None else now - timedelta(seconds=overtaken_seconds)
-    named = tuple(("Loader", "name", file) for file in files)
-    return Candidate(uuid.uuid4(), 1, tag, priority, named, overtaken, None)
+    named = tuple(("Loader", "name", f"{file}.ckpt") for file in files)
+    return Candidate(uuid.uuid4(), version_id, tag, priority, named, overtaken, None)
 
 
 def test_one_whose_model_is_loaded_is_preferred() -> None:
     first, other = candidate(0, "a"), candidate(1, "b")
-    assert prefer([first, other], frozenset({"b"}), now=timezone.now()) is other
+    assert prefer([first, other], frozenset({"b.ckpt"}), now=timezone.now()) is other
 
 
 @pytest.mark.parametrize(
@@ -295,26 +319,168 @@ def test_one_whose_model_is_loaded_is_preferred() -> None:
     ],
 )
 def test_the_first_keeps_its_turn(line: list[Candidate]) -> None:
-    assert prefer(line, frozenset({"b"}), now=timezone.now()) is line[0]
+    assert prefer(line, frozenset({"b.ckpt"}), now=timezone.now()) is line[0]
 
 
 def test_being_passed_over_is_noted_once(server: ComfyServer, template: WorkflowTemplate) -> None:
     one, two = person("one"), person("two")
     passed = submit(one, template)
-    Generation.objects.filter(pk=passed.pk).update(model_files=[["L", "n", "a"]])
+    Generation.objects.filter(pk=passed.pk).update(model_files=[["L", "n", "a.ckpt"]])
     for _ in range(2):
         other = submit(two, template)
-        Generation.objects.filter(pk=other.pk).update(model_files=[["L", "n", "b"]])
-    taste = Taste(loaded=frozenset({"b"}))
-    claimed = claim(server, taste)
+        Generation.objects.filter(pk=other.pk).update(model_files=[["L", "n", "b.ckpt"]])
+    ComfyServer.objects.loaded(server.pk, ["b.ckpt"])
+    claimed = claim(server)
     assert claimed is not None
     assert claimed.user_id == two.pk
     noted = Generation.objects.get(pk=passed.pk).overtaken_at
     assert noted is not None
     Generation.objects.filter(pk=passed.pk).update(overtaken_at=noted - timedelta(seconds=31))
-    claimed = claim(server, taste)
+    claimed = claim(server)
     assert claimed is not None
     assert claimed.pk == passed.pk
+
+
+# ---------------------------------------------------------------------------------------------- other servers
+def give(server: ComfyServer, template: WorkflowTemplate) -> None:
+    """It has work from now on."""
+    make_generation(make_user(f"busy{server.pk}@example.com"), template=template, status=Status.RUNNING, server=server)
+
+
+def naming(generation: Generation, *files: str) -> Generation:
+    """It needs these model files."""
+    rows = [["CheckpointLoaderSimple", "ckpt_name", file] for file in files]
+    Generation.objects.filter(pk=generation.pk).update(model_files=rows)
+    return generation
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to others for long."""
+    monkeypatch.setattr(queue, "LEAVE_SECONDS", 0.0)
+
+
+def test_a_busy_server_leaves_work_to_an_idle_one(server: ComfyServer, template: WorkflowTemplate) -> None:
+    user, other = person("user"), at_work("other", 2)
+    first, second = submit(user, template), submit(user, template)
+    memory = Memory()
+    claimed = claim(server, memory)
+    assert claimed == first
+    assert claim(server, memory) is None
+    assert claim(other) == second
+
+
+@pytest.mark.usefixtures("impatience")
+def test_nothing_is_left_lying_when_the_idle_server_does_not_take_it(
+    server: ComfyServer, template: WorkflowTemplate
+) -> None:
+    at_work("other", 2)
+    give(server, template)
+    generation = submit(person("user"), template)
+    assert claim(server) == generation
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        {"is_draining": True},
+        {"is_enabled": False},
+        {"state": "unreachable"},
+        {"state": "wedged"},
+        {"lease_expires_at": None},
+        {"catalog_digest": "", "object_info": None},
+    ],
+)
+def test_work_is_left_only_to_servers_that_can_take_it(
+    server: ComfyServer, template: WorkflowTemplate, obstacle: dict[str, Any]
+) -> None:
+    other = at_work("other", 2)
+    ComfyServer.objects.filter(pk=other.pk).update(**obstacle)
+    give(server, template)
+    generation = submit(person("user"), template)
+    assert claim(server) == generation
+
+
+def test_work_is_left_only_to_servers_that_have_what_it_needs(server: ComfyServer, template: WorkflowTemplate) -> None:
+    at_work("other", 2, object_info={**CATALOG, **loader("other.safetensors")})
+    give(server, template)
+    generation = submit(person("user"), template)
+    assert claim(server) == generation
+
+
+def test_one_idle_server_holds_back_one_generation(server: ComfyServer, template: WorkflowTemplate) -> None:
+    """A busy one takes the second at once: its queue does not run dry for that."""
+    at_work("other", 2)
+    give(server, template)
+    user = person("user")
+    submit(user, template)
+    second = submit(user, template)
+    assert claim(server) == second
+
+
+def test_the_server_with_the_models_loaded_goes_first(server: ComfyServer, template: WorkflowTemplate) -> None:
+    other = at_work("other", 2, loaded_models=[CHECKPOINT])
+    generation = submit(person("user"), template)
+    assert claim(server) is None
+    assert claim(other) == generation
+
+
+def test_a_server_with_nothing_loaded_goes_before_one_that_would_throw_models_out(
+    server: ComfyServer, template: WorkflowTemplate
+) -> None:
+    ComfyServer.objects.loaded(server.pk, ["other.safetensors"])
+    fresh = at_work("fresh", 2)
+    generation = submit(person("user"), template)
+    assert claim(server) is None
+    assert claim(fresh) == generation
+    assert ComfyServer.objects.get(pk=fresh.pk).loaded_models == [CHECKPOINT]
+
+
+@pytest.mark.usefixtures("impatience")
+def test_models_elsewhere_do_not_keep_work_waiting(server: ComfyServer, template: WorkflowTemplate) -> None:
+    at_work("other", 2, loaded_models=[CHECKPOINT])
+    generation = submit(person("user"), template)
+    assert claim(server) == generation
+
+
+def test_an_idle_server_goes_before_a_busy_one_with_the_models(server: ComfyServer, template: WorkflowTemplate) -> None:
+    other = at_work("other", 2, loaded_models=[CHECKPOINT])
+    give(other, template)
+    generation = submit(person("user"), template)
+    assert claim(server) == generation
+
+
+def test_two_kinds_of_work_stay_where_their_models_are(server: ComfyServer, template: WorkflowTemplate) -> None:
+    """One at a time, whoever looks first."""
+    other, user = at_work("other", 2), person("user")
+    ran = []
+    for number in range(8):
+        file = (CHECKPOINT, "dreamshaper_8.safetensors")[number % 2]
+        naming(submit(user, template), file)
+        for each in (server, other) if number % 3 else (other, server):
+            if (claimed := claim(each)) is not None:
+                ran.append((each.name, file))
+                finish(claimed)
+                break
+    assert len(ran) == 8
+    assert len(set(ran)) == 2
+
+
+def test_looking_at_other_servers_costs_no_query(server: ComfyServer, template: WorkflowTemplate) -> None:
+    def queries() -> int:
+        generation = submit(person(f"user{Generation.objects.count()}"), template)
+        memory = Memory()
+        memory.learn([candidate(0, version_id=version_of(template).pk)])
+        with CaptureQueriesContext(connection) as captured:
+            assert claim(server, memory) == generation
+        finish(generation)
+        return len(captured)
+
+    queries()  # starts the clock
+    alone = queries()
+    for number in range(2, 6):
+        give(at_work(f"other{number}", number), template)
+    assert queries() == alone
 
 
 # ---------------------------------------------------------------------------------------------- places
@@ -333,7 +499,7 @@ def test_places_and_times(server: ComfyServer, template: WorkflowTemplate) -> No
 def test_two_servers_halve_the_wait(server: ComfyServer, template: WorkflowTemplate) -> None:
     rows = [submit(person("user"), template) for _ in range(1)] + [submit(person("other"), template)]
     alone = queue.place(rows[1]).starts_in_seconds
-    make_server("two", "http://127.0.0.1:2", state="online")
+    at_work("two", 2)
     assert alone
     assert queue.place(rows[1]).starts_in_seconds == alone / 2
 
@@ -363,7 +529,7 @@ def test_nobody_ever_falls_behind_their_share_by_more_than_their_cap(
     User.objects.all().delete()
     draw = random.Random(seed)
     template = WorkflowTemplate.objects.first() or make_template()
-    server = make_server(lease_token=1, state="online")
+    server = at_work("one", 1)
     users = [person(f"u{n}", weight=weight, max_concurrent=caps) for n, weight in enumerate(weights)]
     version = version_of(template)
     for user in users:

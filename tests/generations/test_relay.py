@@ -177,7 +177,7 @@ def test_a_workflow_that_comfyui_refuses_fails_with_the_node_at_fault(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
     graph = txt2img_graph()
-    graph["5"]["inputs"]["batch_size"] = 0
+    graph["5"]["inputs"]["batch_size"] = "many"
     generation = reaches(submit(template=make_template(graph=graph)), Status.FAILED)
     assert (generation.error_code, generation.error_node_id) == ("invalid_workflow", "5")
     assert "batch_size" in generation.error_message
@@ -187,7 +187,7 @@ def test_a_workflow_of_which_only_a_part_can_run_is_refused(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
     graph = txt2img_graph()
-    graph["20"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
+    graph["20"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["4", 0]}}
     generation = reaches(submit(template=make_template(graph=graph)), Status.FAILED)
     assert (generation.error_code, generation.error_node_id) == ("invalid_workflow", "20")
 
@@ -203,7 +203,7 @@ def test_comfyui_down_at_submit_means_waiting_and_saying_so(
     with running_relay():
         eventually(lambda: ComfyServer.objects.filter(state="unreachable").exists())
         generation = submit()
-        assert "cannot be reached" in snapshot.waiting_message(generation)
+        assert "cannot be reached" in snapshot.status_event(generation)["message"]
         assert Generation.objects.get(pk=generation.pk).status == Status.QUEUED
         with RunningSimulator(port=port, data_dir=data_dir):
             done = reaches(generation, Status.SUCCEEDED)
@@ -357,10 +357,10 @@ def test_a_deleted_input_fails_the_generation_with_a_sentence(
     template = make_template(graph=graph, parameters=[parameter("image", "image", "1", "image", required=True)])
     user = make_user()
     asset = make_asset(user)
-    ComfyServer.objects.update(is_enabled=False)
+    ComfyServer.objects.update(is_draining=True)
     generation = services.submit(user=user, version=version_of(template), inputs={"image": str(asset.pk)})
     asset.delete()
-    ComfyServer.objects.update(is_enabled=True)
+    ComfyServer.objects.update(is_draining=False)
     assert reaches(generation, Status.FAILED).error_code == "input_missing"
 
 
@@ -376,8 +376,9 @@ def test_two_servers_share_the_work(relay: Supervisor, simulator: RunningSimulat
 
 
 def test_a_disabled_server_gets_no_work(relay: Supervisor, simulator: RunningSimulator) -> None:
-    ComfyServer.objects.update(is_enabled=False)
-    eventually(lambda: not relay._agents)
+    ComfyServer.objects.update(is_draining=True)
     generation = submit()
+    ComfyServer.objects.update(is_draining=False, is_enabled=False)
+    eventually(lambda: not relay._agents)
     assert Generation.objects.get(pk=generation.pk).status == Status.QUEUED
     eventually(lambda: ComfyServer.objects.get().lease_expires_at is None)

@@ -25,7 +25,7 @@ from generations.models import (
     WorkflowTemplate,
 )
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Retry
-from generations.queue import QueueFullError, Taste
+from generations.queue import Memory, QueueFullError
 from generations.relay import apply
 from tests.support.factories import make_server, make_template, make_user, version_of
 
@@ -82,7 +82,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=attempts, where=st.integers(0, 1))
     def claim(self, where: int) -> Any:
-        found = queue.claim(self.servers[where], Taste(), token=1)
+        found = queue.claim(self.servers[where], Memory(), token=1)
         return None if found is None else (found.pk, found.prompt_id)
 
     @rule(attempt=attempts)

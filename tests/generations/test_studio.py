@@ -50,6 +50,7 @@ def test_addresses_are_unique(staff: Any) -> None:
     assert new_template(staff, title="日本").slug == "template"
 
 
+@pytest.mark.usefixtures("known_server")
 def test_publishing_makes_a_version_and_ends_the_draft(staff: Any) -> None:
     template = new_template(staff)
     version = studio.publish(template, staff, object_info=OBJECT_INFO, note="First")
@@ -70,6 +71,7 @@ def test_draft_leaves_what_users_run_alone(staff: Any) -> None:
     assert "prompt" not in names(studio.draft_of(template))
 
 
+@pytest.mark.usefixtures("known_server")
 def test_trying_makes_a_version_that_is_not_published_and_the_same_one_is_not_made_twice(staff: Any) -> None:
     template = make_template()
     studio.change(template, staff, lambda draft: studio.remove(draft, 0))
@@ -112,17 +114,6 @@ def test_what_is_wrong_keeps_it_from_becoming_a_version(staff: Any, name: str, c
         studio.publish(template, staff, object_info=OBJECT_INFO)
     assert not template.versions.exists()
     assert studio.valid_parameters(studio.draft_of(template))  # the others can be previewed
-
-
-def test_what_the_editor_kept_goes_into_the_version_and_its_copies(staff: Any) -> None:
-    imported = Imported(txt2img_graph(), editor={"3": {"properties": {"mine": 1}}})
-    template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
-    version = studio.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True)
-    assert version.editor == imported.editor
-    assert studio.draft_of(studio.duplicate(template, staff)).editor == imported.editor
-    studio.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
-    assert studio.draft_of(template).editor is None
-    assert studio.restore(template, staff, version).editor == imported.editor
 
 
 def test_empty_draft_is_no_version(staff: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import User
+from generations.comfy.catalog import digest_of
 from generations.models import (
     Asset,
     ComfyServer,
@@ -20,6 +21,7 @@ from generations.models import (
     WorkflowTemplate,
 )
 from generations.models.generation import TERMINAL
+from tests.support.simulator import usual_catalog
 
 RECORDINGS = Path(__file__).parent.parent / "comfy" / "recordings"
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
@@ -115,7 +117,10 @@ def make_generation(
 
 
 def make_server(name: str = "one", url: str = "http://127.0.0.1:8188", **fields: Any) -> ComfyServer:
-    """A ComfyUI server's row."""
+    """A ComfyUI server's row, with what simulators have; `object_info=None` for one that was never reached."""
+    known = fields.setdefault("object_info", json.loads(usual_catalog()))
+    if known is not None:
+        fields = {"object_info_at": timezone.now(), "catalog_digest": digest_of(known), **fields}
     return ComfyServer.objects.create(name=name, url=url, **fields)
 
 

@@ -17,9 +17,12 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import httpx
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
+from generations.comfy.catalog import digest_of
 from tests.support import s3
 from tests.support.waiting import eventually
 
@@ -254,13 +257,15 @@ def running_cluster(
 
 
 def add_server(database_url: str, name: str, url: str, *, slots: int = 2) -> None:
-    """A ComfyUI server for the relays, as the admin makes it."""
+    """A ComfyUI server for the relays, as the admin makes it and asks it what it has: then it can be used at once."""
+    answer = httpx.get(f"{url}/api/object_info", timeout=60)
+    nodes = answer.json() if answer.is_success else {}  # one that only has files runs nothing
     with psycopg.connect(database_url, autocommit=True) as database:
         database.execute(
             "INSERT INTO generations_comfyserver (name, url, auth_header_name, slots, is_enabled, is_draining, state,"
-            " state_message, comfyui_version, lease_owner, lease_token)"
-            " VALUES (%s, %s, '', %s, true, false, 'unknown', '', '', '', 0)",
-            (name, url, slots),
+            " state_message, comfyui_version, lease_owner, lease_token, object_info, object_info_at, catalog_digest)"
+            " VALUES (%s, %s, '', %s, true, false, 'unknown', '', '', '', 0, %s, now(), %s)",
+            (name, url, slots, Jsonb(nodes), digest_of(nodes)),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -10,16 +11,26 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from generations.simulator.faults import Faults
-from generations.simulator.server import Simulator
+from generations.simulator.server import Simulator, describe
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 ROOT = Path(__file__).parents[2]
+
+
+@cache
+def usual_catalog() -> str:
+    """What a simulator answers to GET /object_info, as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        simulator = Simulator(data_dir=Path(folder))
+        nodes = {name: describe(name, node, simulator.environment) for name, node in simulator.registry.items()}
+    return json.dumps(nodes)
 
 
 class RunningSimulator:

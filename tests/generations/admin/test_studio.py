@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from generations import studio
-from generations.models import Generation, Status, TemplateDraft, WorkflowTemplate
+from generations.models import ComfyServer, Generation, Status, TemplateDraft, WorkflowTemplate
 from tests.support.factories import (
     make_asset,
     make_generation,
@@ -20,6 +20,7 @@ from tests.support.factories import (
     make_template,
     txt2img_graph,
 )
+from tests.support.simulator import usual_catalog
 from tests.support.workflows import OBJECT_INFO, editor_workflow, png
 
 BASE = "/admin/generations/workflowtemplate/"
@@ -225,8 +226,7 @@ def test_draft_is_tried_as_oneself_and_users_notice_nothing(admin: Client, staff
     response = admin.post(address(template, "try/"), data, headers=HTMX)
     assert response.status_code == 422
     assert b"lack" in response.content  # the recordings' server has another checkpoint
-    server.object_info = server.object_info_at = None
-    server.save()
+    ComfyServer.objects.saw_nodes(server.pk, object_info=json.loads(usual_catalog()))
     response = admin.post(address(template, "try/"), data, headers=HTMX)
     assert b'class="panel' in response.content
     generation = Generation.objects.get()

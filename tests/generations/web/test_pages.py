@@ -103,6 +103,7 @@ def test_the_gallery_can_be_searched_and_says_when_it_is_empty(client_of_owner: 
     assert "Nothing fits" in client_of_owner.get("/?q=zebra").content.decode()
 
 
+@pytest.mark.usefixtures("known_server")
 def test_submitting_without_scripts_leads_to_the_generation(owner: Any, client_of_owner: Client) -> None:
     make_template()
     data = {"prompt": "a fox", "seed": str(2**64 - 1), "steps": "7", "cfg": "3.5", "width": "64", "height": "128"}
@@ -116,6 +117,7 @@ def test_submitting_without_scripts_leads_to_the_generation(owner: Any, client_o
     assert generation.user == owner
 
 
+@pytest.mark.usefixtures("known_server")
 def test_submitting_with_htmx_answers_with_the_live_panel(client_of_owner: Client) -> None:
     make_template()
     response = client_of_owner.post("/templates/text-to-image/", {"prompt": "a fox"}, headers=HTMX)
@@ -162,6 +164,7 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.usefixtures("known_server")
 def test_an_uploaded_picture_becomes_an_asset_of_its_owner(owner: Any, client_of_owner: Client) -> None:
     picture_template()
     client_of_owner.post("/templates/picture/", {"image": SimpleUploadedFile("a.png", png(), "image/png")})
@@ -253,6 +256,7 @@ def test_a_canceled_generation_shows_no_results(owner: Any, client_of_owner: Cli
     assert str(output.asset_id) not in page
 
 
+@pytest.mark.usefixtures("known_server")
 def test_cancel_and_rerun_and_delete(
     owner: Any, client_of_owner: Client, media_root: Path, eager_tasks: None,
     django_capture_on_commit_callbacks: Any,
@@ -285,6 +289,7 @@ def test_pages_forbid_inline_scripts_and_framing(client_of_owner: Client) -> Non
     assert response["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.usefixtures("known_server")
 def test_pages_say_why_nothing_more_may_wait(owner: Any, client_of_owner: Client) -> None:
     make_template()
     owner.plan = Plan.objects.create(name="small", max_queued=1)

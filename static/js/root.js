@@ -1,2 +1,0 @@
-// Where the site lies on its host: "/", or a path such as "/studio/".
-export const root = document.documentElement.dataset.root;
