@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -30,7 +31,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         secret = _issue(user, form)
         status = 201 if secret else 422
         form = KeyForm() if secret else form
-    context = {"keys": ApiKey.objects.for_user(user), "form": form, "secret": secret, "site": _site(request)}
+    context = {"keys": ApiKey.objects.for_user(user), "form": form, "secret": secret, "site": settings.PUBLIC_URL}
     return render(request, "account/keys.html", context, status=status)
 
 
@@ -46,10 +47,6 @@ def _issue(user: User, form: KeyForm) -> str:
     except TooManyKeysError:
         form.add_error(None, f"You have {MAX_KEYS} keys, which is the most. Revoke one first.")
         return ""
-
-
-def _site(request: HttpRequest) -> str:
-    return request.build_absolute_uri("/")[:-1]
 
 
 @login_required

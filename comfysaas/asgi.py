@@ -12,22 +12,28 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402  (needs the apps to be ready)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.conf import settings  # noqa: E402
 
 from comfysaas import http_server  # noqa: E402
 from comfysaas.bodies import BoundedBodies  # noqa: E402
+from comfysaas.mount import Mounted  # noqa: E402
 from generations.api.streams import Streams  # noqa: E402
 from generations.consumers import ByCredentials, KeyAuthentication  # noqa: E402
 from generations.routing import websocket_urlpatterns  # noqa: E402
 
 http_server.install()
 sockets = URLRouter(websocket_urlpatterns)
-application = BoundedBodies(
-    ProtocolTypeRouter(
-        {
-            "http": Streams(django_application),
-            "websocket": ByCredentials(
-                programs=KeyAuthentication(sockets), browsers=AllowedHostsOriginValidator(AuthMiddlewareStack(sockets))
-            ),
-        }
-    )
+application = Mounted(
+    BoundedBodies(
+        ProtocolTypeRouter(
+            {
+                "http": Streams(django_application),
+                "websocket": ByCredentials(
+                    programs=KeyAuthentication(sockets),
+                    browsers=AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
+                ),
+            }
+        )
+    ),
+    settings.ROOT_PATH,
 )

@@ -14,11 +14,11 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import get_script_prefix
 from django.utils.http import parse_header_parameters
 
 from accounts.access import sender_of
 from comfysaas.http_server import EXTENSION
+from comfysaas.mount import below_root
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -97,7 +97,7 @@ async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Re
     if b"transfer-encoding" not in headers and not length:
         body.limit = 0
         return CUT_OFF if body.boundary and scope["method"] not in _BODILESS else None
-    path = scope["path"].removeprefix(get_script_prefix(scope))
+    path = below_root(scope["path"])
     limit = limit_of(path, is_multipart=bool(body.boundary))
     if length is not None and length > limit:
         return too_large(limit)

@@ -26,8 +26,9 @@ class Env(BaseSettings):
     # -- where it lives
     public_url: str = Field(
         "",
-        description="The address people type, such as https://studio.example.com. Sets the allowed host, secure "
-        "cookies (https) and links. Default: http://127.0.0.1:PORT.",
+        description="The address people type, such as https://studio.example.com or https://example.com/studio. Sets "
+        "the allowed host, secure cookies (https), the path that everything lies below, and every link in mails, API "
+        "and webhooks. Default: http://127.0.0.1:PORT.",
     )
     host: str = Field("127.0.0.1", description="Address that `manage.py standalone` listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port of `manage.py standalone`.")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
 from comfysaas.bodies import SCOPE_KEY, Refusal
+from comfysaas.mount import below_root
 from generations.api import envelope
 
 ADMIN_POLICY = {
@@ -25,7 +27,7 @@ class AdminContentSecurityPolicy(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Tell django-csp, which adds the header, what to replace."""
-        if request.path.startswith("/admin/"):
+        if request.path.startswith(reverse("admin:index")):
             own = getattr(response, "_csp_replace", {})  # what the view itself asked for
             response._csp_replace = {**ADMIN_POLICY, **own}  # type: ignore[attr-defined]  # read by csp.middleware
         return response
@@ -39,7 +41,7 @@ class Refusals(MiddlewareMixin):
         refusal: Refusal | None = getattr(request, "scope", {}).get(SCOPE_KEY)
         if refusal is None:
             return None
-        if request.path_info.startswith("/api/"):
+        if below_root(request.path_info).startswith("/api/"):
             headers = {"WWW-Authenticate": 'Bearer realm="comfysaas"'} if refusal.status == 401 else {}
             return envelope(request, refusal.status, refusal.code, refusal.message, headers=headers)
         return render(request, "refused.html", {"refusal": refusal}, status=refusal.status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from ipaddress import ip_network
 from pathlib import Path
@@ -40,6 +41,9 @@ DATA_DIR = ENV.data_dir.resolve()
 IS_CLUSTER = ENV.is_cluster
 IS_HTTPS = ENV.public_url.startswith("https://")
 PUBLIC_URL = ENV.public_url
+# Links are made of these two and never of the Host header, which the sender of a request chooses.
+PUBLIC_ORIGIN = f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"
+ROOT_PATH = f"{urlsplit(PUBLIC_URL).path.rstrip('/')}/"  # where everything lies below: "/", or such as "/studio/"
 
 # ---------------------------------------------------------------------------------------------- security
 try:
@@ -51,7 +55,8 @@ SECRET_KEY_FALLBACKS = list(ENV.secret_key_fallbacks)
 SALT_KEY = "comfysaas.encrypted-fields"
 DEBUG = ENV.debug
 ALLOWED_HOSTS = [ENV.public_host, "127.0.0.1", "localhost", "[::1]", *ENV.allowed_hosts]
-CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ROOT_PATH
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -66,7 +71,7 @@ if ENV.trust_proxy_headers:
 
 # Only the API may be called from pages of other sites, with a key: cookies are never taken from there.
 CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
-CORS_URLS_REGEX = r"^/api/"
+CORS_URLS_REGEX = rf"^{re.escape(ROOT_PATH)}api/"
 CORS_ALLOW_CREDENTIALS = False
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "range"]
 CORS_EXPOSE_HEADERS = [
@@ -215,7 +220,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # ---------------------------------------------------------------------------------------------- files
-STATIC_URL = "/static/"
+STATIC_URL = f"{ROOT_PATH}static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # An image that was built for production has run collectstatic: hashed names, compressed, cached for ever. A clone
@@ -276,15 +281,16 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = reverse_lazy("account_login")
-LOGIN_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = ROOT_PATH
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_LOGOUT_ON_GET = False
-ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = ROOT_PATH
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{ENV.public_host}] "
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
 SIGNUP_OPEN = ENV.signup_open
@@ -327,7 +333,7 @@ CONTENT_SECURITY_POLICY = {
 UNFOLD = {
     "SITE_TITLE": "comfysaas",
     "SITE_HEADER": "comfysaas",
-    "SITE_URL": "/",
+    "SITE_URL": ROOT_PATH,
     "SHOW_HISTORY": True,
 }
 

@@ -1,5 +1,7 @@
 """Every address of the site."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
@@ -10,7 +12,7 @@ from generations.api import api, not_found
 from generations.api.docs import docs
 from generations.api.openapi import openapi_json
 
-urlpatterns = [
+_everything: list[Any] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True)),
@@ -23,3 +25,4 @@ urlpatterns = [
     re_path("^api/v2/", not_found),
     path("", include("generations.urls")),
 ]
+urlpatterns = [path(settings.ROOT_PATH.lstrip("/"), include(_everything))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import copy
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from generations import packages, storage
@@ -16,6 +16,7 @@ from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, is_given, load_api_graph, needed_nodes, output_nodes
 from generations.comfy.object_info import ObjectInfo, merge, node_spec
 from generations.comfy.references import replace_references
+from generations.comfy.sketch import kept_of
 from generations.comfy.stripping import find_marks
 from generations.comfy.wire import MAX_VALUES, decode
 from generations.models import ComfyServer, Generation
@@ -42,6 +43,7 @@ class Imported:
     parameters: list[Definition] | None = None
     output_nodes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)  # of the template: title, description, …
+    editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
     notes: list[str] = field(default_factory=list)
 
 
@@ -161,7 +163,7 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     if needed and left:
         notes.append(f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes.")
         graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
-    return Imported(graph, notes=[*notes, *disagreements(graph, object_info)])
+    return Imported(graph, notes=[*notes, *disagreements(graph, object_info)], editor=kept_of(value, graph))
 
 
 def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:
@@ -171,13 +173,14 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     notes = [NOT_OURS] if MARK in embedded.extra else []
     try:
         # What ran, to the letter: the editor's workflow beside it would have to be converted.
-        return Imported(load_api_graph(embedded.prompt), notes=notes)
+        graph = load_api_graph(embedded.prompt)
+        return Imported(graph, notes=notes, editor=kept_of(embedded.workflow, graph))
     except GraphError:
         # Some nodes and tools write an empty prompt, or another thing under its name, beside a workflow that is whole.
         if embedded.workflow is None:
             raise
     imported = _convert(embedded.workflow, object_info)
-    return Imported(imported.graph, notes=[*notes, *imported.notes])
+    return replace(imported, notes=[*notes, *imported.notes])
 
 
 def origin_of(file: BinaryIO) -> Generation | None:
@@ -207,4 +210,4 @@ def _read_own(origin: Generation) -> Imported:
             definition["default"] = value
     graph = bind(version.graph, [each for each in parameters if not each.is_media], values)
     note = f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
-    return Imported(graph, definitions, list(version.output_nodes), notes=[note])
+    return Imported(graph, definitions, list(version.output_nodes), notes=[note], editor=version.editor)

@@ -101,7 +101,7 @@ def _read_cover(text: object) -> dict[str, Any]:
         return {}
     try:
         content = base64.b64decode(text, validate=True)
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=list(COVER_FORMATS)) as image:
             extension = COVER_FORMATS[image.format or ""]
     except (binascii.Error, OSError, ValueError, KeyError, Image.DecompressionBombError):
         return {}

@@ -22,6 +22,7 @@ from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
+from generations.comfy.sketch import editor_workflow, kept_of
 from generations.models import (
     Asset,
     Generation,
@@ -228,8 +229,11 @@ def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[
 
 
 # ---------------------------------------------------------------------------------------------- whole workflows
-def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Generation:
-    """A durable, queued generation of a whole graph in the API format, which runs as it is.
+def submit_raw(
+    *, user: User, workflow: object, editor: Mapping[str, Any] | None = None, extras: Extras = NOTHING
+) -> Generation:
+    """A durable, queued generation of a whole graph in the API format, which runs as it is. `editor`: the same workflow
+    in the editor's format, for nodes that look it up.
 
     RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
     naming.MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
@@ -246,7 +250,7 @@ def submit_raw(*, user: User, workflow: object, extras: Extras = NOTHING) -> Gen
     if problems := check_graph(graph, object_info):
         raise InvalidWorkflowError(problems)
     graph, assets = naming.resolve(user, graph, object_info)
-    version = TemplateVersion.raw(graph=graph, created_by=user)
+    version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
     if obstacle := fitness.Fleet().obstacle(version.needs):
         message = f"No single server can run all of it. {obstacle}"
         raise InvalidWorkflowError([GraphProblem("", "", message, "no_server")])
@@ -436,7 +440,8 @@ def rerun(
         if changes:
             raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
         graph = _reseeded(version.graph) if is_new_seed else version.graph
-        return submit_raw(user=user, workflow=graph, extras=extras)
+        editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
+        return submit_raw(user=user, workflow=graph, editor=editor, extras=extras)
     inputs = dict(generation.inputs)
     if is_new_seed:
         for parameter in version.parsed_parameters:

@@ -63,7 +63,11 @@ def _like(template: WorkflowTemplate, version: TemplateVersion | None) -> Templa
     if version is None:
         return TemplateDraft(template=template)
     return TemplateDraft(
-        template=template, graph=version.graph, parameters=version.parameters, output_nodes=version.output_nodes
+        template=template,
+        graph=version.graph,
+        parameters=version.parameters,
+        output_nodes=version.output_nodes,
+        editor=version.editor,
     )
 
 
@@ -97,7 +101,7 @@ def put(
             if lost:
                 notes.append(f"The new workflow has no place for {', '.join(lost)}: users can no longer set it.")
             draft.parameters = kept or proposals(imported.graph, object_info)
-        draft.graph = imported.graph
+        draft.graph, draft.editor = imported.graph, imported.editor
         draft.output_nodes = [
             node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
         ]
@@ -293,6 +297,7 @@ def freeze(
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
+            editor=draft.editor,
             created_by=user,
             note=note,
         )
@@ -324,6 +329,7 @@ def restore(template: WorkflowTemplate, user: User, version: TemplateVersion) ->
 
     def action(draft: TemplateDraft) -> None:
         draft.graph, draft.parameters, draft.output_nodes = version.graph, version.parameters, version.output_nodes
+        draft.editor = version.editor
         draft.source = f"Version {version.number}"
 
     return change(template, user, action)
@@ -384,6 +390,7 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
+            editor=draft.editor,
             source=f"Copy of {template.title}",
             changed_by=user,
         )

@@ -41,7 +41,7 @@ def announce(generation: Generation) -> bool:
     wanted = [hook for hook in hooks if event in hook.events]
     if not wanted:
         return False
-    job = jobs.describe(generation, settings.PUBLIC_URL, has_progress=False)
+    job = jobs.describe(generation, settings.PUBLIC_ORIGIN, has_progress=False)
     _note(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
     return True
 

@@ -14,6 +14,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from generations import storage
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
@@ -40,6 +41,19 @@ class CoverWidget(UnfoldAdminImageFieldWidget):  # type: ignore[misc]  # unfold 
     def is_initial(self, value: Any) -> bool:
         """True for a stored one; asking for its address, as Django does, would sign a link for nothing."""
         return bool(value) and hasattr(value, "instance")
+
+
+class CoverField(forms.ImageField):
+    """Django's own lets Pillow try every format it knows, and to open an ICO is to decode the picture in it."""
+
+    def to_python(self, data: Any) -> Any:
+        """ValidationError for anything but the few formats that a cover may have."""
+        if data:
+            found = storage.sniff(data)
+            data.seek(0)
+            if found not in {f"image/{each}" for each in COVER_FORMATS.values()}:
+                raise forms.ValidationError(f"Use a PNG, JPEG, WebP or GIF picture; this is {found}.")
+        return super().to_python(data)
 
 
 class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
@@ -74,6 +88,7 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             "time_limit_seconds",
             "is_workflow_removed",
         )
+        field_classes = {"cover": CoverField}
         widgets = {
             "cover": CoverWidget(attrs={"accept": "image/*"}),
             "groups": UnfoldAdminCheckboxSelectMultipleWidget(),
@@ -107,9 +122,6 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
         cover = self.cleaned_data["cover"]
         if isinstance(cover, UploadedFile):
             picture_format = getattr(cover, "image").format  # noqa: B009  (set by forms.ImageField)
-            if picture_format not in COVER_FORMATS:
-                msg = f"Use a PNG, JPEG, WebP or GIF picture; this is {picture_format}."
-                raise forms.ValidationError(msg)
             cover.name = f"cover.{picture_format.lower()}"
             self._check_workflow(cover)
         return cover

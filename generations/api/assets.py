@@ -57,7 +57,7 @@ def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
         expected_hash=expected_hash,
         idempotency_key=idempotency_key,
     )
-    return Answer(201 if is_new else 200, _describe(request, asset, created_new=is_new))
+    return Answer(201 if is_new else 200, _describe(asset, created_new=is_new))
 
 
 @operation(
@@ -77,7 +77,7 @@ def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
         raise services.BlobNotFoundError
     placement = services.Placement(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
     asset, is_new = services.asset_from_hash(user=caller(request), digest=payload.hash, placement=placement)
-    return Answer(201 if is_new else 200, _describe(request, asset, created_new=False))
+    return Answer(201 if is_new else 200, _describe(asset, created_new=False))
 
 
 @operation(
@@ -112,7 +112,7 @@ def head_by_hash(request: HttpRequest, hash: Annotated[str, Path(examples=["blak
 def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
     """What is known of a file, with a fresh link to its bytes."""
     found = _find(request, id)
-    return _describe_text(request, found) if isinstance(found, Output) else _describe(request, found)
+    return _describe_text(found) if isinstance(found, Output) else _describe(found)
 
 
 @operation(
@@ -172,7 +172,7 @@ def _find(request: HttpRequest, pk: uuid.UUID) -> Asset | Output:
     )
 
 
-def _describe_text(request: HttpRequest, output: Output) -> AssetOut:
+def _describe_text(output: Output) -> AssetOut:
     body, content_type = jobs.inline(output)
     return AssetOut(
         id=output.public_id,
@@ -182,13 +182,13 @@ def _describe_text(request: HttpRequest, output: Output) -> AssetOut:
         file_path=jobs.inline_name(output),
         tags=[],
         created_at=output.created_at,
-        url=site(request) + reverse("api:getAssetContent", args=[output.public_id]),
+        url=site() + reverse("api:getAssetContent", args=[output.public_id]),
         url_expires_at=jobs.url_expiry(),
         job_id=output.generation_id,
     )
 
 
-def _describe(request: HttpRequest, asset: Asset, *, created_new: bool | None = None) -> AssetOut:
+def _describe(asset: Asset, *, created_new: bool | None = None) -> AssetOut:
     output = getattr(asset, "output", None)
     return AssetOut(
         id=asset.pk,
@@ -198,7 +198,7 @@ def _describe(request: HttpRequest, asset: Asset, *, created_new: bool | None = 
         file_path=asset.name,
         tags=asset.tags,
         created_at=asset.created_at,
-        url=site(request) + reverse("api:getAssetContent", args=[asset.pk]),
+        url=site() + reverse("api:getAssetContent", args=[asset.pk]),
         url_expires_at=jobs.url_expiry(),
         expires_at=asset.expires_at,
         job_id=output.generation_id if output else None,

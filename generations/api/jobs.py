@@ -105,7 +105,7 @@ def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> Jo
     page = list(rows.newest_first().with_details().defer("version__graph")[: wanted.limit + 1])
     shown = page[: wanted.limit]
     return JobList(
-        jobs=[jobs.summarize(row, site(request)) for row in shown],
+        jobs=[jobs.summarize(row, site()) for row in shown],
         next_cursor=_cursor(shown[-1]) if len(page) > len(shown) else None,
     )
 
@@ -128,13 +128,15 @@ def post_job(
     422 `invalid_workflow` names the nodes that are wrong, `missing_asset` the files that are not yours,
     `workflow_format_ui` means that this is the editor's format: export it as “API”.
     """
-    partner_key = payload.extra_data.api_key_comfy_org if payload.extra_data else ""
+    extra = payload.extra_data
+    partner_key = extra.api_key_comfy_org if extra else ""
     generation = services.submit_raw(
         user=caller(request),
         workflow=payload.workflow,
+        editor=extra.extra_pnginfo.workflow if extra and extra.extra_pnginfo else None,
         extras=extras(request, payload, idempotency_key, partner_key=partner_key),
     )
-    return _made(request, generation, response)
+    return _made(generation, response)
 
 
 @operation(
@@ -170,7 +172,7 @@ def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
 )
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """The job: status, progress, every output stored so far, error. Poll this."""
-    return describe(mine(request, id), site(request))
+    return describe(mine(request, id), site())
 
 
 @operation(
@@ -258,7 +260,7 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Ask it to stop. A finished job stays as it is."""
-    return describe(services.cancel(mine(request, id)), site(request))
+    return describe(services.cancel(mine(request, id)), site())
 
 
 @operation(
@@ -288,7 +290,7 @@ def rerun_job(
         changes=payload.inputs,
         extras=extras(request, payload, idempotency_key),
     )
-    return _made(request, generation, response)
+    return _made(generation, response)
 
 
 def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
@@ -310,8 +312,8 @@ def extras(
     )
 
 
-def _made(request: HttpRequest, generation: Generation, response: HttpResponse) -> Answer[Job]:
-    job = describe(generation, site(request))
+def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
+    job = describe(generation, site())
     response["Location"] = job.urls.self
     return Answer(201, job)
 

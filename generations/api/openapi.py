@@ -6,6 +6,7 @@ import copy
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -38,7 +39,10 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
         if key is None:
             return api.on_exception(request, AuthenticationError())
         user = key.user
-    return JsonResponse(document(user))
+    found = document(user)
+    if settings.ROOT_PATH != "/":
+        found = {**found, "servers": [{"url": settings.ROOT_PATH.rstrip("/")}]}
+    return JsonResponse(found)
 
 
 def document(user: User | AnonymousUser) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from django.http import HttpRequest
+from django.conf import settings
 from ninja import Header, Router
 
 from accounts.models import Scope
@@ -54,6 +54,6 @@ def operation(
     )
 
 
-def site(request: HttpRequest) -> str:
-    """The address that this request came to: scheme and host."""
-    return request.build_absolute_uri("/")[:-1]
+def site() -> str:
+    """Scheme and host of every link that we give out: PUBLIC_URL's, whatever Host the request names."""
+    return str(settings.PUBLIC_ORIGIN)

@@ -127,6 +127,16 @@ class TemplateJobRequest(JobOptions):
     )
 
 
+class ExtraPngInfo(Schema):
+    """What nodes may look up while they run, and ComfyUI writes into files."""
+
+    model_config = {"extra": "forbid"}
+
+    workflow: dict[str, Any] = Field(
+        description="The same workflow in the editor's format: properties and places of the nodes that run are kept."
+    )
+
+
 class ExtraData(Schema):
     """Passed on to ComfyUI and forgotten when the job ends."""
 
@@ -135,6 +145,7 @@ class ExtraData(Schema):
     api_key_comfy_org: Annotated[str, StringConstraints(max_length=1000)] = Field(
         "", description="Key for partner nodes, which call paid services."
     )
+    extra_pnginfo: ExtraPngInfo | None = None
 
 
 class RawJobRequest(JobOptions):

@@ -52,7 +52,7 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     place = take_place("stream", user, most=user.limits.max_streams)
     if place is None:
         raise TooManyStreamsError
-    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(request), place)
+    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(), place)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return HttpResponse(content_type="text/event-stream", headers=headers)
 

@@ -91,7 +91,7 @@ def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from 
     has_more = len(page) > limit
     fleet = fitness.Fleet()
     return {
-        "data": [_summary(request, row, fleet) for row in page[:limit]],
+        "data": [_summary(row, fleet) for row in page[:limit]],
         "next_cursor": str(cursor + limit) if has_more else None,
     }
 
@@ -136,7 +136,7 @@ def import_template(
         parameters=draft.parameters,
         notes=notes,
         servers=servers,
-        studio_url=site(request) + reverse("admin:template_studio", args=[template.pk]),
+        studio_url=site() + reverse("admin:template_studio", args=[template.pk]),
     )
     return Answer(201, made)
 
@@ -153,7 +153,7 @@ def import_template(
 )
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
-    return _detail(request, _visible(request, slug))
+    return _detail(_visible(request, slug))
 
 
 @operation(
@@ -179,7 +179,7 @@ def change_template(request: HttpRequest, slug: str, payload: TemplateChange) ->
         found.save(update_fields=[*changes, "updated_at"])
         if is_published is not None:
             _publish(found, is_published=is_published)
-    return _detail(request, found)
+    return _detail(found)
 
 
 def _publish(template: WorkflowTemplate, *, is_published: bool) -> None:
@@ -219,7 +219,7 @@ def post_job(
     rows = services.submit_variations(
         user=user, version=version, inputs=inputs, count=payload.count or 1, extras=extras
     )
-    made = [describe(row, site(request)) for row in rows]
+    made = [describe(row, site()) for row in rows]
     response["Location"] = made[0].urls.self
     return Answer(201, made[0] if payload.count is None else JobBatch(jobs=made))
 
@@ -258,22 +258,22 @@ def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:
     return get_object_or_404(rows, slug=slug)
 
 
-def _detail(request: HttpRequest, template: WorkflowTemplate) -> dict[str, Any]:
+def _detail(template: WorkflowTemplate) -> dict[str, Any]:
     fleet = fitness.Fleet()
     version = template.published_version or template.versions.order_by("-number").first()
     parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs) if version else ()
     return {
-        **_summary(request, template, fleet),
+        **_summary(template, fleet),
         "parameters": [each.model_dump(mode="json", exclude=HIDDEN) for each in parameters],
         "inputs_schema": json_schema(parameters),
         "is_workflow_removed": template.is_workflow_removed,
     }
 
 
-def _summary(request: HttpRequest, template: WorkflowTemplate, fleet: fitness.Fleet) -> dict[str, Any]:
+def _summary(template: WorkflowTemplate, fleet: fitness.Fleet) -> dict[str, Any]:
     version: TemplateVersion | None = template.published_version
     reason = fleet.why_unavailable(version) if version else "It is not published."
-    cover = site(request) + reverse("template-cover", args=[template.slug]) if template.cover else None
+    cover = site() + reverse("template-cover", args=[template.slug]) if template.cover else None
     return {
         "slug": template.slug,
         "title": template.title,

@@ -5,7 +5,7 @@ execution.py (validate_prompt) and comfy_execution/graph_utils.py (is_link) of C
 """
 
 import graphlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ Graph: TypeAlias = dict[str, Node]
 
 _MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
 _LONGEST_CHOICE = 255
+_NUMBERS: dict[str, Callable[[Any], int | float]] = {"INT": int, "FLOAT": float}
 _EXPORT_HINT = (
     'In ComfyUI, open the Workflow menu and choose "Export (API)". (Older versions: switch on '
     '"Enable dev mode options" in the settings, then use "Save (API format)".)'
@@ -196,7 +197,7 @@ def check_graph(graph: Graph, object_info: ObjectInfo) -> list[GraphProblem]:
     needed = needed_nodes(graph, outputs)
     graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
     problems += _missing_inputs(graph, object_info)
-    problems += _wrong_numbers(graph, object_info)
+    problems += _wrong_values(graph, object_info)
     problems += _missing_models(graph, object_info)
     return problems + _loops(graph)
 
@@ -231,23 +232,40 @@ def is_given(spec: InputSpec, inputs: Iterable[str]) -> bool:
     )
 
 
-def _wrong_numbers(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
-    """Texts that the server cannot read as the number that belongs there."""
+def _wrong_values(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
+    """Constants that the server refuses: lists that are no links, and numbers that are none or out of range.
+
+    As execution.py (validate_inputs) has it, which converts before it judges: "7", 7.9 and True are integers.
+    """
     for node_id, node in graph.items():
-        spec = node_spec(object_info, node["class_type"])
-        for wanted in spec.inputs if spec else ():
-            value = node["inputs"].get(wanted.name)
-            if wanted.type in {"INT", "FLOAT"} and isinstance(value, str) and not _is_number(value):
-                message = f'The input "{wanted.name}" holds “{value[:60]}”, where a number belongs.'
-                yield GraphProblem(node_id, node_title(graph, node_id), message, "invalid_value", wanted.name)
+        description = node_spec(object_info, node["class_type"])
+        for name, value in node["inputs"].items():
+            wanted = description.input(name) if description else None
+            if wanted is not None and not is_link(value) and (fault := _value_fault(wanted, value)):
+                message, reason = fault
+                yield GraphProblem(node_id, node_title(graph, node_id), message, reason, name)
 
 
-def _is_number(text: str) -> bool:
+def _value_fault(wanted: InputSpec, value: object) -> tuple[str, str] | None:
+    """(sentence, reason) for a value that is no link."""
+    if isinstance(value, list):
+        return (
+            f'The input "{wanted.name}" holds a list that is no link; write {{"__value__": […]}}.',
+            "bad_linked_input",
+        )
+    if isinstance(value, dict) and "__value__" in value:
+        value = value["__value__"]
+    if wanted.type not in _NUMBERS:
+        return None
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        number = _NUMBERS[wanted.type](value)
+    except (ValueError, TypeError, OverflowError):
+        return f'The input "{wanted.name}" holds “{str(value)[:60]}”, where a number belongs.', "invalid_value"
+    if wanted.min is not None and number < wanted.min:
+        return f'The input "{wanted.name}" is {number}; it must be at least {wanted.min}.', "value_smaller_than_min"
+    if wanted.max is not None and number > wanted.max:
+        return f'The input "{wanted.name}" is {number}; it must be at most {wanted.max}.', "value_bigger_than_max"
+    return None
 
 
 def _missing_models(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:

@@ -13,12 +13,13 @@ from typing import Literal, TypeAlias
 
 from generations.comfy.wire import sanitise
 
-__all__ = ["FileRef", "Kind", "OutputItem", "collect", "sanitise"]
+__all__ = ["FileRef", "Kind", "OutputItem", "collect", "is_unfinished", "merged", "sanitise"]
 
 Kind: TypeAlias = Literal["image", "video", "audio", "latent", "file", "text", "data"]
 
 MAX_VALUES = 100  # texts and values of one node's list that are outputs of their own; more become one
-_FLAGS = frozenset({"animated", "unfinished_batch"})
+_UNFINISHED = "unfinished_batch"
+_FLAGS = frozenset({"animated", _UNFINISHED})
 
 _MEDIA: tuple[Kind, ...] = ("image", "video", "audio")
 _EXTENSIONS: dict[Kind, frozenset[str]] = {
@@ -89,6 +90,41 @@ def collect(outputs: Mapping[str, object]) -> list[OutputItem]:
         for index, item in enumerate(_gathered([sanitise(each) for each in _flatten(_rejoined(value))]))
         if item is not None
     ]
+
+
+def is_unfinished(outputs: Mapping[str, object]) -> bool:
+    """True when a node says that it goes on in another prompt, which it has queued itself: VHS does so with a film that
+    is made in batches (videohelpersuite/nodes.py, requeue_workflow).
+    """
+    return any(isinstance(result, dict) and result.get(_UNFINISHED) for result in outputs.values())
+
+
+def merged(earlier: Mapping[str, object], later: Mapping[str, object]) -> dict[str, object]:
+    """What two prompts reported that belong together, as if it had been one. Nodes that were in the cache the second
+    time tell the same files again: these count once.
+    """
+    found = {node_id: result for node_id, result in earlier.items() if _without_flags(result)}
+    for node_id, result in later.items():
+        before = found.get(node_id)
+        found[node_id] = _joined(before, result) if isinstance(before, dict) and isinstance(result, dict) else result
+    return found
+
+
+def _without_flags(result: object) -> bool:
+    return not isinstance(result, dict) or any(not _is_flag(key, value) for key, value in result.items())
+
+
+def _joined(before: dict[str, object], after: dict[str, object]) -> dict[str, object]:
+    joined = {key: value for key, value in before.items() if key != _UNFINISHED}
+    for key, value in after.items():
+        joined[key] = _appended(joined.get(key), value)
+    return joined
+
+
+def _appended(known: object, value: object) -> object:
+    if isinstance(known, list) and isinstance(value, list):
+        return [*known, *(item for item in value if item not in known)]
+    return value
 
 
 def _sections(result: object) -> list[tuple[str, object]]:

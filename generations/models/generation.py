@@ -147,6 +147,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """The server drew its own prompt_id instead of honouring ours (ComfyUI before 0.3.45)."""
         return self._from(prompt_id, *UPSTREAM).update(prompt_id=actual)
 
+    def go_on(self, prompt_id: uuid.UUID, *, actual: uuid.UUID, outputs: dict[str, Any]) -> int:
+        """A node goes on in another prompt that it has queued itself. `outputs`: what all before it reported."""
+        return self._from(prompt_id, *UPSTREAM).update(prompt_id=actual, earlier_outputs=outputs)
+
     def requeue(self, prompt_id: uuid.UUID, retry: Retry) -> int:
         """SUBMITTED, RUNNING, STORING -> QUEUED, at the place in line that it had, to be run once more.
 
@@ -169,6 +173,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             executed_at=None,
             store_after=None,
             overtaken_at=None,
+            earlier_outputs=None,
             **changes[retry],
         )
 

@@ -144,6 +144,7 @@ class WorkflowTemplate(models.Model):
         graph: Graph,
         parameters: list[dict[str, Any]],
         output_nodes: Sequence[str] = (),
+        editor: dict[str, Any] | None = None,
         created_by: User | None = None,
         note: str = "",
         publish: bool = False,
@@ -162,6 +163,7 @@ class WorkflowTemplate(models.Model):
                 graph=graph,
                 parameters=parameters,
                 output_nodes=list(output_nodes),
+                editor=editor,
                 **_required(graph_needs(graph, leaving_out=bound_places(parameters))),
                 created_by=created_by,
                 note=note,
@@ -250,9 +252,9 @@ class TemplateVersion(models.Model):
         super().save(*args, **kwargs)
 
     @classmethod
-    def raw(cls, *, graph: Graph, created_by: User) -> TemplateVersion:
+    def raw(cls, *, graph: Graph, created_by: User, editor: dict[str, Any] | None = None) -> TemplateVersion:
         """A graph that belongs to no template, not saved yet. The caller has checked it."""
-        return cls(graph=graph, created_by=created_by, **_required(graph_needs(graph)))
+        return cls(graph=graph, created_by=created_by, editor=editor, **_required(graph_needs(graph)))
 
     def may_be_run_by(self, user: User) -> bool:
         """Whether this user may run it now: whatever runs a template asks this.
@@ -336,8 +338,9 @@ class TemplateDraft(models.Model):
 
     def is_like(self, version: TemplateVersion | None) -> bool:
         """True when freezing it would make that version once more."""
-        return version is not None and (self.graph, self.parameters, self.output_nodes) == (
+        return version is not None and (self.graph, self.parameters, self.output_nodes, self.editor) == (
             version.graph,
             version.parameters,
             version.output_nodes,
+            version.editor,
         )

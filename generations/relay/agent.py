@@ -7,6 +7,7 @@ of that ComfyUI.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -30,6 +31,7 @@ from generations.comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
 )
+from generations.comfy.outputs import is_unfinished
 from generations.comfy.state import HistoryEntry, QueueState
 from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure, GenerationQuerySet, Retry
@@ -77,6 +79,11 @@ class _Held:
     time_limit: float
     stop_at: float = float("inf")  # time.monotonic() when its time is up
     stopped_at: float = float("-inf")  # when it was last asked to stop
+
+    @property
+    def was_stopped(self) -> bool:
+        """True when we asked the server to stop it."""
+        return self.stopped_at > float("-inf")
 
 
 @dataclass(slots=True)
@@ -347,6 +354,10 @@ class ServerAgent:
     def _adopt(self, generation: Generation, actual: uuid.UUID) -> None:
         """The server has it under an id of its own. What it said before we knew is found by reconciling."""
         Generation.objects.adopt_prompt_id(generation.prompt_id, actual=actual)
+        self._move(generation, actual)
+
+    def _move(self, generation: Generation, actual: uuid.UUID) -> None:
+        """What we know of it is about another prompt_id from now on."""
         held = self._held[str(generation.prompt_id)]
         self._forget(generation)
         generation.prompt_id = actual
@@ -419,8 +430,32 @@ class ServerAgent:
             if entry.error is not None and entry.error.is_out_of_memory:
                 self._client.free()  # before anything else runs there
                 ComfyServer.objects.loaded(self.server.pk, [])
-            apply.ended(generation, entry)
+            if entry.outcome == "success" and is_unfinished(entry.outputs):
+                if self._go_on(generation, entry):
+                    return
+                apply.lost(generation)
+            else:
+                apply.ended(generation, entry)
+        if entry.outcome != "success":
+            self._timers.reconcile = 0.0  # the rest of a batch may be queued, which nobody wants any more
         self._drop(prompt_id)
+
+    def _go_on(self, generation: Generation, entry: HistoryEntry) -> bool:
+        """A node has queued the rest of its batch under another id, with our mark: wait for that. False: it is gone.
+
+        The time limit and a wish to cancel go on with it.
+        """
+        mark = Mark(str(generation.pk), generation.attempt)
+        actual = self._upstream.find(mark, besides=entry.prompt_id, queue=self._client.queue())
+        if actual is None or not _is_uuid(actual):
+            return False
+        apply.went_on(generation, entry, actual=uuid.UUID(actual))
+        self._hold(generation, client_id="").client_id = ""  # some of what it said was not for us yet: poll
+        self._move(generation, uuid.UUID(actual))
+        if not self.server.is_history_kept:
+            with contextlib.suppress(ComfyError):
+                self._client.delete_history(entry.prompt_id)
+        return True
 
     def _mine(self) -> GenerationQuerySet:
         """What this server has, as far as we know, loaded with what applying an end reads."""
@@ -478,24 +513,27 @@ class ServerAgent:
 
     def _on_unknown(self, row: Generation, state: QueueState) -> None:
         """Neither waiting, nor running, nor ended: lost, unless the server has it under another id."""
-        if not self._upstream.honours_prompt_ids:
-            actual = self._upstream.find(Mark(str(row.pk), row.attempt), state)
-            if actual is not None and actual != str(row.prompt_id):
-                self._adopt(row, uuid.UUID(actual))
-                return
+        mark, draws_ids = Mark(str(row.pk), row.attempt), not self._upstream.honours_prompt_ids
+        actual = self._upstream.find(mark, besides=str(row.prompt_id), queue=state, has_ended=draws_ids)
+        if actual is not None and _is_uuid(actual):
+            self._adopt(row, uuid.UUID(actual))
+            return
+        held = self._held.get(str(row.prompt_id))
         self._forget(row)
-        apply.lost(row)
+        if held is not None and held.was_stopped:
+            apply.interrupted(row)
+        else:
+            apply.lost(row)
 
     def _stop_given_up(self, state: QueueState) -> None:
         """Ours in its queue that nobody waits for any more: canceled ones, and attempts made elsewhere meanwhile."""
         for item, mark in self._upstream.marked(state):
             if item.prompt_id in self._held or not _is_uuid(mark.generation):
                 continue
-            is_given_up = Generation.objects.filter(pk=mark.generation).exclude(prompt_id=item.prompt_id).exists()
-            is_over = Generation.objects.filter(pk=mark.generation, prompt_id=item.prompt_id).exclude(
-                pk__in=Generation.objects.upstream_on(self.server.pk).values("pk")
-            )
-            if is_given_up or is_over.exists():
+            # The same attempt under another id is the rest of a batch, which a node queued itself.
+            current = Generation.objects.upstream_on(self.server.pk).filter(attempt=mark.attempt)
+            known = Generation.objects.filter(pk=mark.generation)
+            if known.exclude(pk__in=current.values("pk")).exists():
                 logger.info("%s still has %s, which nobody waits for: it is stopped", self.server, item.prompt_id)
                 self._upstream.stop(item.prompt_id)
 
@@ -541,6 +579,7 @@ class ServerAgent:
         if is_canceled:
             apply.canceled(uuid.UUID(prompt_id))
             self._drop(prompt_id)
+            self._timers.reconcile = 0.0  # stops the rest of a batch, if there is one
         elif not self.server.is_enabled:
             apply.retried(self._held[prompt_id].pk, uuid.UUID(prompt_id), Retry.WITHDRAWN)
             self._drop(prompt_id)

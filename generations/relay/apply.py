@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from generations.comfy.errors import NodeError, Rejected
 from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError
+from generations.comfy.outputs import merged
 from generations.comfy.state import HistoryEntry
 from generations.models import Generation, WorkflowTemplate
 from generations.models.generation import Failure, Retry
@@ -43,16 +44,17 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
     if entry.outcome != "success" and _is_canceled(generation):
         return canceled(prompt_id)
     if entry.outcome == "interrupted":
-        return _interrupted(generation)
+        return interrupted(generation)
     if entry.outcome == "error":
         failure = execution_failure(generation, entry.error)
         if failure.code == OUT_OF_MEMORY and not generation.is_memory_retry:
             logger.warning("Generation %s ran out of memory; it is run once more", generation.pk)
             return retried(generation.pk, prompt_id, Retry.OUT_OF_MEMORY)
         return failed(generation, failure)
+    outputs = merged(generation.earlier_outputs or {}, entry.outputs)
     with transaction.atomic():
         changed = transition(
-            lambda: Generation.objects.finish_upstream(prompt_id, outputs=entry.outputs), prompt_id=prompt_id
+            lambda: Generation.objects.finish_upstream(prompt_id, outputs=outputs), prompt_id=prompt_id
         )
         if changed:
             if generation.is_cache_bypassed:
@@ -76,7 +78,13 @@ def _ask_to_store(pk: uuid.UUID) -> None:
         logger.warning("Generation %s is stored later: %s", pk, error)
 
 
-def _interrupted(generation: Generation) -> bool:
+def went_on(generation: Generation, entry: HistoryEntry, *, actual: uuid.UUID) -> bool:
+    """It was a part of a batch; the next one has this prompt_id. Nobody needs to know: it still runs."""
+    outputs = merged(generation.earlier_outputs or {}, entry.outputs)
+    return bool(Generation.objects.go_on(generation.prompt_id, actual=actual, outputs=outputs))
+
+
+def interrupted(generation: Generation) -> bool:
     """Its time was up, or it was stopped by somebody who is not its owner: that is a loss like any other."""
     limit = generation.version.time_limit_seconds
     if generation.started_at is not None and (timezone.now() - generation.started_at).total_seconds() >= limit:

@@ -14,11 +14,20 @@ from generations.comfy.errors import Rejected
 from generations.comfy.files import FileInput, input_value, upload_folder
 from generations.comfy.graph import Graph, links
 from generations.comfy.references import reference_to, replace_references
+from generations.comfy.sketch import editor_workflow
 from generations.models import Asset, Generation
 from generations.parameters.bind import bind
 from generations.relay.upstream import Mark, Upstream
 
 ANEW = "comfysaas_anew"
+# ComfyUI and its nodes tell videos from sounds by the extension; where the type's own name is another one.
+EXTENSIONS = {
+    "video/quicktime": "mov",
+    "video/x-matroska": "mkv",
+    "audio/x-matroska": "mka",
+    "audio/mp4": "m4a",
+    "audio/mpeg": "mp3",
+}
 
 
 class StorageUnavailableError(Exception):
@@ -76,7 +85,7 @@ def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None
     # Named by content: the same file is uploaded once and overwrites only itself. ASCII, because servers store
     # other characters as the client's library happened to escape them.
     digest = asset.hash.removeprefix("blake3:")[:32]
-    name, folder = f"{digest}.{_extension(asset)}", upload_folder(known, digest)
+    name, folder = f"{digest}.{extension_of(asset)}", upload_folder(known, digest)
     try:
         with storage.open_key(asset.key) as file:
             return client.upload_image(name, cast("BinaryIO", file), subfolder=folder, overwrite=True)
@@ -88,17 +97,33 @@ def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None
         raise StorageUnavailableError(msg) from error
 
 
-def _extension(asset: Asset) -> str:
+def extension_of(asset: Asset) -> str:
     """By the bytes' type; where they show none, what its owner called it, if that is a plain word."""
     if asset.content_type == storage.DEFAULT_CONTENT_TYPE:
         own = asset.name.rpartition(".")[2].lower()
         return own if re.fullmatch("[a-z0-9]{1,12}", own) else "bin"
-    return asset.content_type.partition("/")[2].removeprefix("x-").replace("quicktime", "mov")
+    return EXTENSIONS.get(asset.content_type) or asset.content_type.partition("/")[2].removeprefix("x-")
 
 
-def _file_mark(generation: Generation) -> dict[str, object]:
-    """ComfyUI writes this into the files that it makes, so that a result finds back to its template and inputs."""
-    return {"extra_pnginfo": {importing.MARK: generation.mark}}
+def _extra_pnginfo(generation: Generation, graph: Graph) -> dict[str, object]:
+    """ComfyUI hands this to the nodes that ask for it, and writes it into the files that it makes.
+
+    Some nodes read the editor's workflow and fail without it; our mark leads a result back to its template and inputs.
+    """
+    workflow = editor_workflow(
+        _without_bypass(graph),
+        object_info=importing.known_nodes(),  # those of all servers: one copy in memory
+        kept=generation.version.editor,
+        before=generation.version.graph,
+    )
+    return {importing.MARK: generation.mark, "workflow": workflow}
+
+
+def _without_bypass(graph: Graph) -> Graph:
+    return {
+        node_id: {**node, "inputs": {name: value for name, value in node["inputs"].items() if name != ANEW}}
+        for node_id, node in graph.items()
+    }
 
 
 def submit_upstream(
@@ -115,7 +140,7 @@ def submit_upstream(
         prompt_id=str(generation.prompt_id),
         extra_data={
             **Mark(str(generation.pk), generation.attempt).as_extra_data(),
-            **_file_mark(generation),
+            "extra_pnginfo": _extra_pnginfo(generation, graph),
             **({"api_key_comfy_org": generation.partner_key} if generation.partner_key else {}),
         },
     )

@@ -102,15 +102,18 @@ class Upstream:
         entry = self._client.history(prompt_id)
         return Sighting("ended", entry) if entry is not None else Sighting("unknown")
 
-    def find(self, mark: Mark, queue: QueueState) -> str | None:
-        """The prompt_id under which a server that draws its own ids has our attempt; None if it has not."""
+    def find(self, mark: Mark, *, besides: str, queue: QueueState, has_ended: bool = True) -> str | None:
+        """Another prompt_id than `besides` under which the server has our attempt, because it draws its own ids or a
+        node queued the rest of a batch; None if it has not. Without `has_ended`, only the queue is looked at.
+        """
         for item in (*queue.running, *queue.pending):
-            if Mark.read(item.extra_data) == mark:
+            if Mark.read(item.extra_data) == mark and item.prompt_id != besides:
                 return item.prompt_id
-        for entry in self._client.recent_history(RECENT):
-            if Mark.read(entry.extra_data) == mark:
-                return entry.prompt_id
-        return None
+        if not has_ended:
+            return None
+        # Oldest first: of a batch, the newest part says how it stands.
+        ended = [each for each in self._client.recent_history(RECENT) if Mark.read(each.extra_data) == mark]
+        return ended[-1].prompt_id if ended and ended[-1].prompt_id != besides else None
 
     # ------------------------------------------------------------------------------------ stopping
     def stop(self, prompt_id: str) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from generations.simulator.announcer import Announcer, Cached, OutOfMemoryError, Run
 from generations.simulator.faults import Faults
-from generations.simulator.nodes.base import Context, Environment, Interrupted, Node, Preview
+from generations.simulator.nodes.base import Context, Environment, Interrupted, Node, Preview, Result
 from generations.simulator.prompt_queue import Item, PromptQueue
 from generations.simulator.signatures import is_link, signatures, sources
 
@@ -110,15 +112,23 @@ class Worker:
         slow_until = time.monotonic() + self._job_seconds
         try:
             self._run_nodes(run)
-            while time.monotonic() < slow_until:
-                self._check_interrupted(run)
-                time.sleep(POLL_SECONDS)
+            self._linger(run, slow_until)
             self._announcer.life_cycle(run, "execution_success", prompt_id=item.prompt_id)
             is_completed = True
         except (Interrupted, _NodeFailed):
             pass
         self._cache = run.kept
         self._finish(run, is_completed=is_completed)
+
+    def _linger(self, run: Run, until: float) -> None:
+        """Work on the last node for as long, in a way that can be interrupted."""
+        while time.monotonic() < until:
+            try:
+                self._check_interrupted(run)
+            except Interrupted:
+                self._announcer.interrupted(run, run.item.outputs[-1])
+                raise
+            time.sleep(POLL_SECONDS)
 
     def _take_cached(self, run: Run) -> None:
         """Keep of the previous prompt's results what this prompt has, too; everything else is dropped."""
@@ -228,6 +238,8 @@ class Worker:
             self._announcer.failed(run, node_id, {**inputs, **self._hidden_inputs(run, node_id)}, problem)
             raise _NodeFailed from problem
         self._check_abandoned(run.epoch)
+        if self._registry[run.node_type(node_id)].is_output and self._faults.take("unfinished_batches"):
+            result = self._requeue(run, node_id)
         ui = None
         if result.ui:
             meta = {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
@@ -236,6 +248,16 @@ class Worker:
         run.results[node_id] = run.kept[run.signatures[node_id]] = Cached(result.outputs, ui)
         run.executed.append(node_id)
         self._announcer.node_finished(run, node_id)
+
+    def _requeue(self, run: Run, node_id: str) -> Result:
+        """As VideoHelperSuite does with a film that is made in batches (requeue_workflow)."""
+        prompt = copy.deepcopy(run.item.prompt)
+        inputs = prompt[node_id]["inputs"]
+        inputs["requeue"] = inputs.get("requeue", 0) + 1  # so that the cache does not know it
+        item = run.item
+        number = self._queue.next_number(front=True)
+        self._queue.put(Item(number, str(uuid.uuid4()), prompt, item.extra_data, item.outputs))
+        return Result((), {"unfinished_batch": [True]})
 
     def _instance(self, run: Run, node_id: str) -> Node:
         """The same object from prompt to prompt, as long as each has this node."""

@@ -37,6 +37,7 @@ class Faults:
     view_404: int = 0  # times
     view_error: int = 0  # times: 500
     view_truncate: int = 0  # times: half of the bytes, then the connection ends
+    unfinished_batches: int = 0  # times: an output node queues the prompt again under another id and has no result yet
     node_error: dict[str, str] = field(default_factory=dict)  # class_type -> message of the exception
     oom: dict[str, str] = field(default_factory=dict)  # class_type -> text of the driver, "" for a usual one
     actions: dict[str, Callable[[], None]] = field(default_factory=dict, repr=False)

@@ -1,4 +1,6 @@
 // Comforts of the run form. Without this script it works all the same.
+import { root } from "./root.js";
+
 const SLIDER_STEPS = 2000;
 
 function prepare(form) {
@@ -31,7 +33,7 @@ function addPreview(input) {
   const image = document.querySelector(`[data-preview-of="${CSS.escape(input.id)}"]`);
   const hidden = input.form.elements[`${input.name}_asset`];
   if (image && hidden?.value && !image.src) {
-    image.src = `/assets/${hidden.value}/thumbnail/`;
+    image.src = `${root}assets/${hidden.value}/thumbnail/`;
     image.hidden = false;
   }
   input.addEventListener("change", () => {

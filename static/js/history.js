@@ -1,4 +1,5 @@
 // The history's cards: progress of what is under way, and the finished card as soon as there is one.
+import { root } from "./root.js";
 import { connect } from "./socket.js";
 
 const cardOf = (id) => document.querySelector(`[data-card="${CSS.escape(id)}"]`);
@@ -13,7 +14,7 @@ async function refresh(id) {
   card.replaceWith(holder.content.firstElementChild);
 }
 
-connect("/ws/generations/", (event) => {
+connect(`${root}ws/generations/`, (event) => {
   const card = cardOf(event.prompt_id);
   if (!card) return;
   const bar = card.querySelector("[data-bar]");

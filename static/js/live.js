@@ -1,5 +1,6 @@
 // Keeps each live panel on the page up to date. Progress and previews go straight into the DOM; whenever more than
 // that changes, the server renders the panel again, so that there is one description of each state.
+import { root } from "./root.js";
 import { connect } from "./socket.js";
 
 const POLL_MS = 4000;
@@ -12,7 +13,7 @@ function follow(panel) {
   const entry = { isConnected: false, poller, socket: null };
   followed.set(id, entry);
   entry.socket = connect(
-    `/ws/generations/${id}/`,
+    `${root}ws/generations/${id}/`,
     (event) => apply(id, event),
     (isConnected) => (entry.isConnected = isConnected),
   );

@@ -1,5 +1,7 @@
 // Draws a mask over the picture that it belongs to: white is painted anew, black stays. On every change the mask goes
 // into the file input of its field as a grey PNG of the picture's own size, so that the form is sent as any other.
+import { root } from "./root.js";
+
 const UNDO_STEPS = 20;
 const TINT = [143, 91, 255]; // of what is painted, so that it shows on white pictures, too
 
@@ -14,7 +16,7 @@ function prepare(input) {
     const file = picture.files?.[0];
     const earlier = form.elements[`${picture.name}_asset`]?.value;
     if (file?.type.startsWith("image/")) editor.show(URL.createObjectURL(file), "");
-    else if (earlier) editor.show(`/assets/${earlier}/`, form.elements[`${input.name}_asset`]?.value);
+    else if (earlier) editor.show(`${root}assets/${earlier}/`, form.elements[`${input.name}_asset`]?.value);
     else editor.hide();
   };
   picture.addEventListener("change", load);
@@ -201,7 +203,7 @@ function build(input) {
         const isNew = canvas.width !== image.naturalWidth || canvas.height !== image.naturalHeight;
         if (isNew) Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
         past.length = 0;
-        if (earlierMask) paint(`/assets/${earlierMask}/`);
+        if (earlierMask) paint(`${root}assets/${earlierMask}/`);
         else if (isNew) write();
       };
       image.onerror = () => (root.hidden = true);

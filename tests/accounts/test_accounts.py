@@ -62,7 +62,26 @@ def test_a_forgotten_password_is_reset_by_mail(owner: Any, mailoutbox: Any) -> N
     assert Client().post("/accounts/password/reset/", {"email": owner.email}).status_code == 302
     (mail,) = mailoutbox
     assert mail.to == [owner.email]
-    assert "/accounts/password/reset/key/" in mail.body
+    assert "http://127.0.0.1:8000/accounts/password/reset/key/" in mail.body
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("password/reset/", {"email": "owner@example.com"}),
+        ("password/reset/", {"email": "nobody@example.com"}),
+        ("signup/", {"email": "new@example.com"}),
+    ],
+)
+def test_links_in_mails_follow_public_url_whatever_host_was_asked(
+    owner: Any, mailoutbox: Any, settings: Any, path: str, data: dict[str, str]
+) -> None:
+    settings.SIGNUP_OPEN, settings.PUBLIC_URL = True, "https://studio.example.com"
+    passwords = {"password1": "a long enough one", "password2": "a long enough one"} if path == "signup/" else {}
+    Client().post(f"/accounts/{path}", {**data, **passwords}, headers={"host": "localhost:1234"})
+    (mail,) = mailoutbox
+    assert "https://studio.example.com/accounts/" in mail.body
+    assert "localhost" not in f"{mail.subject} {mail.body}"
 
 
 def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: Any) -> None:

@@ -94,6 +94,17 @@ def test_nodes_that_are_wrong_are_named(raw: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "reason"), [(0, "value_smaller_than_min"), (20_000, "value_bigger_than_max"), ({"__value__": -1}, None)]
+)
+def test_numbers_out_of_range_are_refused_at_once(raw: Client, steps: Any, reason: str | None) -> None:
+    graph = txt2img_graph()
+    graph["3"]["inputs"]["steps"] = steps
+    nodes = error_of(post(raw, graph), 422, "invalid_workflow")["details"]["node_errors"]
+    assert [(each["field"], each["reason"]) for each in nodes["3"]] == [("steps", reason or "value_smaller_than_min")]
+    assert not Generation.objects.exists()
+
+
+@pytest.mark.parametrize(
     "workflow", [{}, {"1": 5}, {"1": {"inputs": {}}}, {"1": {"class_type": "SaveImage", "inputs": 3}}]
 )
 def test_what_is_no_graph_is_refused(raw: Client, workflow: Any) -> None:
@@ -166,6 +177,25 @@ def test_the_partner_key_is_encrypted_and_forgotten_at_the_end(raw: Client) -> N
     services.cancel(generation)
     generation.refresh_from_db()
     assert generation.partner_key is None
+
+
+def test_the_editors_workflow_is_kept_of_the_nodes_that_run_and_comes_along_to_a_rerun(raw: Client) -> None:
+    nodes = [{"id": 3, "type": "KSampler", "properties": {"mine": 1}}, {"id": 99, "type": "Note"}]
+    extra = {"extra_pnginfo": {"workflow": {"nodes": nodes, "links": []}}}
+    first = post(raw, txt2img_graph(), extra_data=extra).json()
+    again = raw.post(first["urls"]["rerun"], "{}", content_type="application/json").json()
+    for job in (first, again):
+        editor = Generation.objects.get(pk=job["id"]).version.editor
+        assert editor is not None
+        assert "99" not in editor
+        assert editor["3"]["properties"] == {"mine": 1}
+
+
+@pytest.mark.parametrize("extra", [{"workflow": []}, {"workflow": {}, "comfysaas": {"generation": "x"}}, {}, [1]])
+def test_nothing_else_gets_into_what_comfyui_writes_into_files(raw: Client, extra: Any) -> None:
+    answer = post(raw, txt2img_graph(), extra_data={"extra_pnginfo": extra})
+    assert answer.status_code == 422
+    assert not Generation.objects.exists()
 
 
 def test_rerun_draws_new_seeds_or_keeps_them(raw: Client) -> None:

@@ -152,6 +152,39 @@ def test_a_missing_model_and_a_missing_input_are_told() -> None:
     assert '"positive"' in messages["3"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason", "words"),
+    [
+        ("steps", 0, "value_smaller_than_min", "is 0; it must be at least 1"),
+        ("steps", 20_000, "value_bigger_than_max", "is 20000; it must be at most 10000"),
+        ("steps", {"__value__": 0}, "value_smaller_than_min", "at least 1"),
+        ("seed", 2**64, "value_bigger_than_max", str(2**64)),
+        ("cfg", "100.5", "value_bigger_than_max", "is 100.5; it must be at most 100"),
+        ("steps", "7.5", "invalid_value", "“7.5”, where a number belongs"),
+        ("steps", None, "invalid_value", "where a number belongs"),
+        ("steps", [1, 2, 3], "bad_linked_input", "__value__"),
+    ],
+)
+def test_values_that_the_server_refuses_are_told(name: str, value: object, reason: str, words: str) -> None:
+    graph = copy.deepcopy(TXT2IMG)
+    graph["3"]["inputs"][name] = value
+    (problem,) = check_graph(graph, OBJECT_INFO)
+    assert (problem.node_id, problem.field, problem.reason) == ("3", name, reason)
+    assert words in problem.message
+
+
+@pytest.mark.parametrize("value", [1, 10_000, "7", 7.9, True, {"__value__": 5}])
+def test_numbers_are_judged_as_the_server_converts_them(value: object) -> None:
+    graph = copy.deepcopy(TXT2IMG)
+    graph["3"]["inputs"]["steps"] = value
+    assert check_graph(graph, OBJECT_INFO) == []
+
+
+def test_numbers_of_nodes_that_nothing_needs_do_not_matter() -> None:
+    graph = {**copy.deepcopy(TXT2IMG), "99": {"class_type": "EmptyLatentImage", "inputs": {"width": -1}}}
+    assert check_graph(graph, OBJECT_INFO) == []
+
+
 def test_a_workflow_without_output_is_told() -> None:
     graph = {"1": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}}
     assert ["saves or shows" in p.message for p in check_graph(graph, OBJECT_INFO)] == [True]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generations.comfy.outputs import MAX_VALUES, FileRef, collect, sanitise
+from generations.comfy.outputs import MAX_VALUES, FileRef, collect, is_unfinished, merged, sanitise
 from tests.comfy.recorded import recording
 
 
@@ -157,3 +157,19 @@ def test_sanitised_values_are_legal_json_and_stay_so(value: object) -> None:
     text = json.dumps(clean, allow_nan=False, ensure_ascii=False)
     assert "\0" not in text.encode().decode()
     assert sanitise(clean) == clean
+
+
+def test_a_batch_that_goes_on_elsewhere_is_known_by_its_flag() -> None:
+    assert is_unfinished({"3": {"unfinished_batch": [True]}})
+    assert not is_unfinished({"3": {"gifs": [file("a.mp4")]}, "4": None, "5": ["unfinished_batch"]})
+
+
+def test_parts_of_a_batch_are_one_result() -> None:
+    first = {"3": {"unfinished_batch": [True]}, "4": {"images": [file("a.png")]}, "5": {"text": ["x"]}}
+    second = {"3": {"gifs": [file("film.mp4")]}, "4": {"images": [file("a.png"), file("b.png")]}, "6": {"text": ["y"]}}
+    assert merged(merged({}, first), second) == {
+        "3": {"gifs": [file("film.mp4")]},
+        "4": {"images": [file("a.png"), file("b.png")]},
+        "5": {"text": ["x"]},
+        "6": {"text": ["y"]},
+    }

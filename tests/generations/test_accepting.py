@@ -9,13 +9,17 @@ from typing import Any
 import av
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from PIL import Image
 
+from accounts.models import ApiKey
 from generations import accepting, services, storage
 from generations.comfy import decoders
 from generations.models import Asset
+from generations.parameters.validate import InvalidInputs
+from generations.relay import submit
 from tests.support import bombs
-from tests.support.factories import make_asset
+from tests.support.factories import make_asset, make_template, parameter, txt2img_graph, version_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,19 +54,21 @@ def video(*, is_silent: bool) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content_type"),
+    ("name", "content_type", "extension"),
     [
-        ("voice_isom.m4a", "audio/mp4"),
-        ("voice_M4A_brand.m4a", "audio/mp4"),
-        ("recorded_in_browser.webm", "audio/webm"),
-        ("voice.mka", "audio/x-matroska"),
-        ("voice.opus", "audio/ogg"),
-        ("voice.aac", "audio/aac"),
+        ("voice_isom.m4a", "audio/mp4", "m4a"),
+        ("voice_M4A_brand.m4a", "audio/mp4", "m4a"),
+        ("recorded_in_browser.webm", "audio/webm", "webm"),
+        ("voice.mka", "audio/x-matroska", "mka"),
+        ("voice.opus", "audio/ogg", "ogg"),
+        ("voice.aac", "audio/aac", "aac"),
     ],
 )
-def test_sound_is_sound_whatever_container_it_comes_in(owner: Any, name: str, content_type: str) -> None:
+def test_sound_is_sound_whatever_container_it_comes_in(
+    owner: Any, name: str, content_type: str, extension: str
+) -> None:
     asset = upload(owner, name, (FILES / name).read_bytes())
-    assert asset.content_type == content_type
+    assert (asset.content_type, submit.extension_of(asset)) == (content_type, extension)
     assert asset.content_type in storage.INLINE_TYPES
     assert accepting.why_not(asset, "audio") == ""
     assert accepting.why_not(asset, "video") == f"This needs video data, but the file is {content_type}."
@@ -147,15 +153,58 @@ def test_files_kept_as_they_are_serve_only_the_inputs_that_can_read_them(owner: 
     assert "HEIC" in accepting.why_not(kept(heic(b"heic")), "image")
 
 
-def test_while_the_decoders_are_busy_an_upload_is_put_off_and_a_result_waits(
-    owner: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def busy(*_args: Any) -> None:
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All decoders have other files."""
+
+    def refuse(*_args: Any) -> None:
         raise decoders.BusyError
 
-    with monkeypatch.context() as patch:
-        patch.setattr(decoders, "ask", busy)
-        with pytest.raises(decoders.BusyError):
-            upload(owner, "a.png", picture("PNG"))
+    monkeypatch.setattr(decoders, "ask", refuse)
+
+
+def test_while_the_decoders_are_busy_programs_are_told_when_to_come_back(owner: Any, busy: None) -> None:
+    secret = ApiKey.objects.issue(user=owner, name="tests")[1]
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+    response = client.post("/api/v2/assets", {"file": SimpleUploadedFile("a.png", picture("PNG"))})
+    assert (response.status_code, response["Retry-After"]) == (503, "30")
+    assert response.json()["error"]["code"] == "busy"
     assert not Asset.objects.exists()
-    assert upload(owner, "a.png", picture("PNG")).thumbnail_key
+
+
+def test_while_the_decoders_are_busy_the_form_says_so(owner: Any, client_for: Any, busy: None) -> None:
+    graph = txt2img_graph() | {"10": {"class_type": "LoadImage", "inputs": {"image": "x.png"}}}
+    make_template("picture", graph=graph, parameters=[parameter("image", "image", "10", "image", required=True)])
+    form = {"image": SimpleUploadedFile("a.png", picture("PNG"))}
+    response = client_for(owner).post("/templates/picture/", form)
+    assert response.status_code == 422
+    assert response.context["form"].errors == {"image": ["The server is busy with other files. Try again in a minute."]}
+
+
+def test_a_thumbnail_that_cannot_be_made_now_costs_nothing_else(owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = decoders.ask
+
+    def refuse_thumbnails(operation: str, *args: Any) -> Any:
+        if operation == "thumbnail":
+            raise decoders.BusyError
+        return ask(operation, *args)
+
+    monkeypatch.setattr(decoders, "ask", refuse_thumbnails)
+    asset = upload(owner, "a.png", picture("PNG"))
+    assert (asset.width, asset.thumbnail_key) == (40, "")
+
+
+def test_a_template_takes_sound_in_an_mp4(owner: Any) -> None:
+    graph = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "a.wav"}},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "audio/x"}},
+    }
+    definitions = [parameter("audio", "audio", "1", "audio", required=True)]
+    version = version_of(make_template("sound", graph=graph, parameters=definitions))
+    voice = upload(owner, "voice.m4a", (FILES / "voice_isom.m4a").read_bytes())
+    generation = services.submit(user=owner, version=version, inputs={"audio": str(voice.pk)})
+    assert list(generation.input_assets.all()) == [voice]
+    silent = upload(owner, "b.mp4", video(is_silent=True))
+    with pytest.raises(InvalidInputs) as refusal:
+        services.submit(user=owner, version=version, inputs={"audio": str(silent.pk)})
+    assert refusal.value.errors == {"audio": ["This video has no sound."]}

@@ -48,6 +48,16 @@ def test_editor_format_is_converted(value: Any) -> None:
     assert imported.parameters is None
 
 
+def test_what_the_editor_keeps_of_the_nodes_comes_along() -> None:
+    workflow = editor_workflow()
+    node = workflow["nodes"][0]
+    node["properties"] = {"mine": 1}
+    imported = read(workflow)
+    assert imported.editor is not None
+    assert set(imported.editor) <= set(imported.graph)
+    assert imported.editor[str(node["id"])]["properties"] == {"mine": 1}
+
+
 def test_byte_order_mark_and_blanks_do_no_harm() -> None:
     assert read(b"\xef\xbb\xbf \n" + json.dumps(txt2img_graph()).encode()).graph == txt2img_graph()
 

@@ -116,6 +116,17 @@ def test_what_is_wrong_keeps_it_from_becoming_a_version(staff: Any, name: str, c
     assert studio.valid_parameters(studio.draft_of(template))  # the others can be previewed
 
 
+def test_what_the_editor_kept_goes_into_the_version_and_its_copies(staff: Any) -> None:
+    imported = Imported(txt2img_graph(), editor={"3": {"properties": {"mine": 1}}})
+    template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
+    version = studio.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True)
+    assert version.editor == imported.editor
+    assert studio.draft_of(studio.duplicate(template, staff)).editor == imported.editor
+    studio.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
+    assert studio.draft_of(template).editor is None
+    assert studio.restore(template, staff, version).editor == imported.editor
+
+
 def test_empty_draft_is_no_version(staff: Any) -> None:
     template = WorkflowTemplate.objects.create(slug="x", title="X")
     with pytest.raises(studio.DraftError, match="no workflow"):

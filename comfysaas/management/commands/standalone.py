@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
 import sys
@@ -31,6 +32,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
+        if port != settings.ENV.port:
+            # Links, cookies and trusted origins follow from PORT, and were settled when Django started.
+            os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PORT": str(port)})  # noqa: S606
         self._check_port(host, port)
         if not settings.ENV.database_url and not settings.ENV.database_file.exists():
             self._print(f"  Preparing a new database in {settings.DATA_DIR} …")

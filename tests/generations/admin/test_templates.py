@@ -14,6 +14,7 @@ from PIL import Image
 
 from accounts.models import User
 from generations.models import WorkflowTemplate
+from tests.support import bombs
 from tests.support.factories import make_template, txt2img_graph
 
 LIST = "/admin/generations/workflowtemplate/"
@@ -107,7 +108,9 @@ def test_replaced_cover_is_removed(admin: Client) -> None:
     assert default_storage.exists(template.cover.name)
 
 
-@pytest.mark.parametrize("content", [b"no picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", picture("BMP")])
+@pytest.mark.parametrize(
+    "content", [b"no picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", picture("BMP"), bombs.icon(picture())]
+)
 def test_cover_must_be_a_picture_that_browsers_show(admin: Client, content: bytes) -> None:
     template = make_template()
     page = change(admin, template, cover=SimpleUploadedFile("cover.png", content))

@@ -19,7 +19,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from generations import starters
-from generations.comfy.graph import Graph, is_link
+from generations.comfy.graph import Graph, check_graph, is_link
 from generations.parameters.bind import bind
 from generations.parameters.json_schema import json_schema
 from generations.parameters.limits import check_limits
@@ -183,3 +183,36 @@ def test_seeds_are_exact_from_end_to_end(seed: int) -> None:
         stored = json_values(parameters, validate(parameters, {"seed": raw}))
         assert stored == {"seed": str(seed)}
         assert bind(graph, parameters, stored)["3"]["inputs"]["seed"] == seed
+
+
+# ------------------------------------------------------------------------------------------ whole workflows
+REASONS = {
+    "invalid_input_type": "invalid_value",
+    "value_smaller_than_min": "value_smaller_than_min",
+    "value_bigger_than_max": "value_bigger_than_max",
+    "bad_linked_input": "bad_linked_input",
+}
+NUMBERS = [("3", "seed"), ("3", "steps"), ("3", "cfg"), ("3", "denoise"), ("5", "width"), ("5", "batch_size")]
+RAW_VALUES = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["7", "7.5", "1e9", "-1", "many", "", " 8 ", "1_0", "9" * 5000, "inf", "nan", True, None]),
+    st.sampled_from([{}, {"a": 1}, [], [1, 2, 3], ["3"], {"__value__": [1, 2]}, {"__value__": "7.5"}]),
+    st.integers(-5, 20000).map(lambda number: {"__value__": number}),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(NUMBERS), value=RAW_VALUES)
+def test_values_of_whole_workflows_are_judged_as_the_server_judges_them(place: tuple[str, str], value: Any) -> None:
+    graph = copy.deepcopy(GRAPHS["text-to-image"])
+    node_id, name = place
+    graph[node_id]["inputs"][name] = copy.deepcopy(value)
+    problems = [(each.node_id, each.field, each.reason) for each in check_graph(graph, object_info())]
+    verdict = Validator(REGISTRY, environment(), graph).run(None)
+    refused = [
+        (key, error["extra_info"].get("input_name"), REASONS[error["type"]])
+        for key, found in verdict.node_errors.items()
+        for error in found["errors"]
+    ]
+    assert problems == refused

@@ -1,0 +1,152 @@
+"""A node that makes its result in several prompts, and queues the next one itself, is followed to its end."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from generations import services
+from generations.comfy.client import ComfyClient
+from generations.models import ComfyServer, Generation, Status
+from generations.relay import agent as agent_module
+from generations.relay.supervisor import Supervisor
+from tests.generations.conftest import running_relay
+from tests.support.factories import make_template, make_user, version_of
+from tests.support.simulator import RunningSimulator
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Reaches = Callable[..., Generation]
+SIZE = {"width": 64, "height": 64, "batch_size": 1, "color": 0}
+FILM = {
+    "1": {"class_type": "EmptyImage", "inputs": SIZE},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "film"}},
+}
+
+
+@pytest.fixture
+def simulator() -> Iterator[RunningSimulator]:
+    """Each prompt takes a moment."""
+    with RunningSimulator(job_seconds=0.4) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay looks around all the time, so that whatever it would stop, it stops."""
+    monkeypatch.setattr(agent_module, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.05)
+    monkeypatch.setattr(agent_module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(agent_module, "STOP_AGAIN_SECONDS", 0.2)
+
+
+def submit(graph: dict[str, Any] = FILM, **fields: Any) -> Generation:
+    template = make_template(graph=graph, parameters=[], **fields)
+    return services.submit(user=make_user(), version=version_of(template), inputs={})
+
+
+def part(generation: Generation, number: int) -> Generation:
+    """Waits until the relay follows that part of it, from 0."""
+
+    def look() -> Generation | None:
+        fresh = Generation.objects.get(pk=generation.pk)
+        seen.add(fresh.prompt_id)
+        return fresh if len(seen) > number else None
+
+    seen = {generation.pk}
+    return eventually(look, what=f"part {number}")
+
+
+def test_a_batch_is_followed_to_its_end(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
+    simulator.faults.set(unfinished_batches=2)
+    generation = reaches(submit(), Status.SUCCEEDED)
+    (output,) = generation.outputs.all()
+    assert (output.kind, output.node_id, output.asset is not None) == ("image", "2", True)
+    assert (generation.attempt, generation.losses) == (1, 0)  # nothing was interrupted or run again
+    assert generation.prompt_id != generation.pk
+    assert generation.execution_seconds is not None
+    assert generation.execution_seconds > 1.0  # all three parts
+    eventually(lambda: not simulator.simulator.queue.histories(max_items=None, offset=0), what="a tidy history")
+
+
+def test_what_each_part_saved_is_kept_once(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
+    graph = {**FILM, "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "still"}}}
+    simulator.faults.set(unfinished_batches=1)
+    generation = reaches(submit(graph), Status.SUCCEEDED)
+    assert sorted(output.node_id for output in generation.outputs.all()) == ["2", "3"]
+
+
+def test_cancel_stops_the_part_that_runs_and_what_follows(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
+) -> None:
+    simulator.faults.set(unfinished_batches=1000)
+    generation = submit()
+    services.cancel(part(generation, 1))
+    assert reaches(generation, Status.CANCELED).outputs.count() == 0
+    simulator.faults.clear()
+    eventually(lambda: not simulator.simulator.queue.remaining(), what="an empty queue")
+
+
+def test_the_time_limit_counts_for_all_parts_together(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
+) -> None:
+    simulator.faults.set(unfinished_batches=1000)
+    generation = reaches(submit(time_limit_seconds=1), Status.FAILED)
+    assert generation.error_code == "timed_out"
+    simulator.faults.clear()
+    eventually(lambda: not simulator.simulator.queue.remaining(), what="an empty queue")
+
+
+def test_a_new_relay_finds_the_part_that_is_under_way(
+    transactional_db: None, eager_tasks: None, simulator: RunningSimulator, reaches: Reaches
+) -> None:
+    ComfyServer.objects.create(name="one", url=simulator.url)
+    simulator.faults.set(unfinished_batches=3)
+    with running_relay():
+        generation = submit()
+        reaches(generation, Status.RUNNING)
+    with ComfyClient(simulator.url) as client:  # meanwhile it has gone on
+        eventually(lambda: client.history(str(generation.pk)), what="the end of the first part")
+    with running_relay():
+        done = reaches(generation, Status.SUCCEEDED)
+    assert (done.attempt, done.outputs.count()) == (1, 1)
+
+
+def test_a_batch_whose_rest_somebody_removed_is_run_again(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = agent_module.Upstream.find
+    removed: list[str] = []
+
+    def removing(self: Any, *arguments: Any, **options: Any) -> str | None:
+        found = find(self, *arguments, **options)
+        if found and not removed:
+            removed.append(found)
+            body = json.dumps({"delete": [found]}).encode()
+            urllib.request.urlopen(urllib.request.Request(f"{simulator.url}/queue", body, method="POST")).close()
+            self._client.interrupt(found)
+        return found
+
+    monkeypatch.setattr(agent_module.Upstream, "find", removing)
+    simulator.faults.set(unfinished_batches=1)
+    done = reaches(submit(), Status.SUCCEEDED)
+    assert (done.attempt, done.outputs.count()) == (2, 1)
+    assert done.earlier_outputs is None
+    assert removed
+
+
+def test_the_rest_of_an_attempt_that_was_given_up_is_stopped(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
+) -> None:
+    simulator.faults.set(unfinished_batches=1000)
+    generation = part(submit(), 1)
+    Generation.objects.filter(pk=generation.pk).update(status=Status.QUEUED, server=None, tag=None, attempt=1)
+    simulator.faults.clear()
+    started = time.monotonic()
+    eventually(lambda: not simulator.simulator.queue.remaining(), what="an empty queue")
+    assert time.monotonic() - started < 60
