@@ -7,8 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+
+from accounts import devices
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -18,12 +21,48 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         """True when anybody may create an account."""
         return bool(settings.SIGNUP_OPEN)
 
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """ValidationError after too many wrong passwords: for this account from this address, and for this account from
+        everywhere. A browser that signed in before has attempts of its own, which nobody else can use up.
+        """
+        email = _email(credentials)
+        device = devices.known(request, email)
+        used = []
+        for action, key in _attempts(request, email, device):
+            usage = ratelimit.consume(request, app="allauth.account", action=action, key=key)
+            if not usage:
+                raise self.validation_error("too_many_login_attempts")
+            used += usage.usage
+        self._login_failed_rl_usage = ratelimit.RateLimitUsage(used)  # given back when the password was right
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """After a reset by mail the new password works at once, whatever was guessed before."""
+        for action, key in _attempts(request, _email(credentials), None):
+            ratelimit.clear(request, app="allauth.account", action=action, key=key)
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        """Remembers the browser."""
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        devices.remember(response, user.email)
+        return response
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """With links to PUBLIC_URL: allauth makes them of the Host header, which whoever asks for a mail chooses."""
         links = {name: _public(value) for name, value in context.items() if name.endswith("_url")}
         host = urlsplit(settings.PUBLIC_URL).netloc
         site = SimpleNamespace(name=host, domain=host)
         super().send_mail(template_prefix, email, {**context, **links, "current_site": site})
+
+
+def _email(credentials: dict[str, Any]) -> str:
+    return str(credentials.get("email") or "").lower()
+
+
+def _attempts(request: HttpRequest, email: str, device: str | None) -> list[tuple[str, str]]:
+    """(limit in ACCOUNT_RATE_LIMITS, what it counts)."""
+    if device:
+        return [("login_failed_device", f"{email} {device}")]
+    return [("login_failed", f"{email} {ratelimit.get_ip(request)}"), ("login_failed_anywhere", email)]
 
 
 def _public(url: str) -> str:

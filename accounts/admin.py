@@ -56,7 +56,24 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]  # unfold ships no ty
 
     def clean_email(self) -> str:
         """As the sign-in looks for it."""
-        return str(self.cleaned_data["email"]).lower()
+        return _free_address(self)
+
+
+class ChangeUserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no types
+    """What staff change of a user."""
+
+    def clean_email(self) -> str:
+        """As the sign-in looks for it."""
+        return _free_address(self)
+
+
+def _free_address(form: forms.ModelForm[User]) -> str:
+    """The address; ValidationError when it is a further one of another account, which showed that it is theirs."""
+    email = str(form.cleaned_data["email"]).lower()
+    if EmailAddress.objects.filter(email=email, verified=True).exclude(user=form.instance.pk).exists():
+        msg = "Another account uses this address."
+        raise forms.ValidationError(msg)
+    return email
 
 
 class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no types
@@ -90,7 +107,7 @@ class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
     """People. The e-mail address takes the place of Django's user name."""
 
-    form = UserChangeForm
+    form = ChangeUserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
     inlines = (ApiKeyInline,)
@@ -125,12 +142,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm[User], change: bool) -> None:
         """An address that was replaced opens the account no more."""
         super().save_model(request, obj, form, change)
-        EmailAddress.objects.filter(user=obj).exclude(email__iexact=obj.email).delete()
+        if not change or "email" in form.changed_data:
+            obj.vouch()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A superuser's account, with its password, is for superusers."""
-        is_above = obj is not None and obj.is_superuser and not _is_superuser(request)
-        return bool(super().has_change_permission(request, obj)) and not is_above
+        """Accounts that hold powers, with their passwords and addresses, are for superusers."""
+        return bool(super().has_change_permission(request, obj)) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Results and files hang on an account: take away “active” instead."""
@@ -145,6 +162,10 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold 
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Permissions are handed out by superusers."""
+        return _is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """See above; and templates are restricted to groups."""
         return _is_superuser(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -201,7 +222,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """With a button that revokes it."""
         key = self.get_object(request, object_id)
         buttons = []
-        if key and key.revoked_at is None and self.has_revoke_permission(request):
+        if key and key.revoked_at is None and self.has_revoke_permission(request) and _may_touch(request, key.user):
             buttons = [{"url": reverse("admin:api_key_revoke", args=[key.pk]), "label": "Revoke"}]
         context = {**(extra_context or {}), "buttons": buttons}
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
@@ -210,13 +231,24 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """It stops working at once."""
         if not self.has_revoke_permission(request):
             raise PermissionDenied
-        self.revoke(request, ApiKey.objects.filter(pk=get_object_or_404(ApiKey, pk=pk).pk))
+        key = get_object_or_404(ApiKey.objects.select_related("user"), pk=pk)
+        if not _may_touch(request, key.user):
+            raise PermissionDenied
+        self.revoke(request, ApiKey.objects.filter(pk=key.pk))
         return HttpResponseRedirect(reverse("admin:accounts_apikey_change", args=[quote(pk)]))
 
     @admin.action(description="Revoke the selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """They stop working at once."""
-        self.message_user(request, f"Revoked: {ApiKey.objects.filter(pk__in=queryset.values('pk')).revoke()}.")
+        chosen = ApiKey.objects.filter(pk__in=queryset.values("pk"))
+        if not _is_superuser(request):
+            chosen = chosen.filter(user__is_staff=False, user__is_superuser=False)
+        self.message_user(request, f"Revoked: {chosen.revoke()}.")
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    """Only superusers touch accounts that hold powers: a password, an address or a key of them would take them over."""
+    return user is None or _is_superuser(request) or not (user.is_staff or user.is_superuser)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

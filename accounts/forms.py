@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
+from allauth.account import forms as allauth_forms
 from django import forms
+from django.db import transaction
+from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.models import USUAL_SCOPES, Scope
+from accounts.models import USUAL_SCOPES, Scope, User
 
 LIFETIMES = [("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
 
@@ -29,3 +33,41 @@ class KeyForm(forms.Form):
         """When it stops working; None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None
+
+
+class SignupForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth ships no types
+    """Takes as long for an address that has an account as for a new one."""
+
+    def try_save(self, request: HttpRequest) -> Any:
+        """As allauth's, with the work that a new account makes."""
+        if self.account_already_exists:
+            User().set_password(self.cleaned_data["password1"])
+        return super().try_save(request)
+
+
+class _RevokingForm(forms.Form):
+    """A new password, and whether what the old one opened is shut."""
+
+    revoke_access = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Revoke all API keys and switch off all webhooks",
+        help_text="Do this if somebody else may have used your account. All other sessions end in any case.",
+    )
+
+    def save(self) -> None:
+        """All of it or nothing: no key is made meanwhile."""
+        user: User = self.user  # type: ignore[attr-defined]  # of allauth's forms
+        with transaction.atomic():
+            user.lock()
+            super().save()  # type: ignore[misc]
+            if self.cleaned_data["revoke_access"]:
+                user.revoke_access()
+
+
+class ChangePasswordForm(_RevokingForm, allauth_forms.ChangePasswordForm):  # type: ignore[misc]  # see above
+    """For somebody who is signed in."""
+
+
+class ResetPasswordForm(_RevokingForm, allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]  # see above
+    """For somebody who came by the link in a mail."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import AbstractUser, AnonymousUser, BaseUserManager
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
@@ -20,6 +21,8 @@ KEY_PREFIX = "csk_"
 MAX_KEYS = 50
 # Sent with `user_id` when somebody's keys changed: whatever is open on their behalf is to be looked at again.
 access_changed = Signal()
+# Sent with `user_id` when somebody else may have had access to an account: what it left behind is to be shut, too.
+access_revoked = Signal()
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 
 
@@ -29,13 +32,18 @@ class UserManager(BaseUserManager["User"]):
     use_in_migrations = True
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """A new user; ValueError without an address. No password means that none fits."""
+        """A new user, made by whoever runs the site, who vouches for the address. ValueError without one.
+
+        No password means that none fits.
+        """
         if not email:
             msg = "A user needs an e-mail address"
             raise ValueError(msg)
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
-        user.save(using=self._db)
+        with transaction.atomic(using=self._db):
+            user.save(using=self._db)
+            user.vouch()
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
@@ -121,10 +129,35 @@ class User(AbstractUser):
     def __str__(self) -> str:
         return self.email
 
-    def lock(self) -> None:
-        """Until the transaction ends, nobody else counts or adds what this user may have only so many of."""
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password, or a user who was switched off, closes what is open on this user's behalf."""
+        is_new = self._state.adding
+        super().save(*args, **kwargs)
+        if not is_new and "last_login" not in (kwargs.get("update_fields") or ()):
+            access_changed.send(sender=User, user_id=self.pk)
+
+    def lock(self) -> User:
+        """This user's row as it is now. Until the transaction ends, nobody else counts or adds what the user may have
+        only so many of.
+        """
         # Without the key: rows that merely refer to this user go on being written.
-        User.objects.select_for_update(no_key=True).filter(pk=self.pk).first()
+        return User.objects.select_for_update(no_key=True).get(pk=self.pk)
+
+    @property
+    def is_verified(self) -> bool:
+        """True when the address was shown to be this person's, or whoever runs the site vouches for it."""
+        return bool(EmailAddress.objects.filter(user=self.pk, email__iexact=self.email, verified=True).exists())
+
+    def vouch(self) -> None:
+        """Whoever runs the site gave this address: it is verified, and earlier ones no longer open the account."""
+        EmailAddress.objects.filter(user=self.pk).exclude(email=self.email.lower()).delete()
+        found = {"verified": True, "primary": True}
+        EmailAddress.objects.update_or_create(user_id=self.pk, email=self.email.lower(), defaults=found)
+
+    def revoke_access(self) -> None:
+        """For when somebody else may have had access: every key stops working, and webhooks are switched off."""
+        self.api_keys.all().revoke()
+        access_revoked.send(sender=User, user_id=self.pk)
 
     @property
     def limits(self) -> Plan:
@@ -154,8 +187,8 @@ class TooManyKeysError(Exception):
     """This user has MAX_KEYS keys that work."""
 
 
-class BeyondKeyError(Exception):
-    """A key was to make one that could do more than itself; `str()` says what."""
+class KeyRefusedError(Exception):
+    """This user, or the key that was to make another one, must not make it; `str()` says why."""
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -181,9 +214,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         requests_per_minute: int = 0,
         by: ApiKey | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError.
+        """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError, KeyRefusedError.
 
-        `by`: the key that asks for it; BeyondKeyError. The new key never outlives that one.
+        `by`: the key that asks for it, which the new one neither exceeds nor outlives.
         """
         chosen = set(scopes)
         if by is not None:
@@ -192,7 +225,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         prefix = secrets.token_hex(6)
         secret = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
         with transaction.atomic():
-            user.lock()
+            self._check_may_issue(user, by)
             if self.filter(user=user).usable().count() >= MAX_KEYS:
                 raise TooManyKeysError
             key = self.create(
@@ -205,6 +238,16 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
                 requests_per_minute=requests_per_minute,
             )
         return key, secret
+
+    def _check_may_issue(self, user: User, by: ApiKey | None) -> None:
+        now = user.lock()
+        is_gone = by is not None and not self.usable().filter(pk=by.pk).exists()
+        if is_gone or not now.is_active or now.password != user.password:
+            msg = "Your access changed a moment ago. Sign in again."
+            raise KeyRefusedError(msg)
+        if not now.is_verified:
+            msg = "Confirm your e-mail address first: open the link in the mail that we sent you."
+            raise KeyRefusedError(msg)
 
     def revoke(self) -> int:
         """They stop working at once, and what they hold open is closed. How many that were."""
@@ -259,14 +302,14 @@ class ApiKey(models.Model):
         return f"{KEY_PREFIX}{self.prefix}_…"
 
     def check_heir(self, scopes: set[str]) -> None:
-        """BeyondKeyError when this key must not make one with these scopes."""
+        """KeyRefusedError when this key must not make one with these scopes."""
         if self.requests_per_minute:
             # However small their limits, enough keys add up to more than this one has.
             msg = "A key with a request limit of its own cannot make keys: use one without, or your account's page."
-            raise BeyondKeyError(msg)
+            raise KeyRefusedError(msg)
         if beyond := scopes - set(self.scopes):
             msg = f"A key cannot give what it lacks: {', '.join(sorted(beyond))}."
-            raise BeyondKeyError(msg)
+            raise KeyRefusedError(msg)
 
     @property
     def is_expired(self) -> bool:

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.forms import KeyForm
-from accounts.models import MAX_KEYS, ApiKey, TooManyKeysError
+from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -46,6 +46,9 @@ def _issue(user: User, form: KeyForm) -> str:
         ]
     except TooManyKeysError:
         form.add_error(None, f"You have {MAX_KEYS} keys, which is the most. Revoke one first.")
+        return ""
+    except KeyRefusedError as error:
+        form.add_error(None, str(error))
         return ""
 
 

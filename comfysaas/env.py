@@ -111,8 +111,14 @@ class Env(BaseSettings):
     )
 
     # -- accounts
-    signup_open: bool = Field(False, description="Let anybody create an account. Otherwise staff make them.")
-    email_host: str = Field("", description="SMTP server for password resets. Empty: mails are printed to the log.")
+    signup_open: bool = Field(
+        False,
+        description="Let anybody create an account; they confirm their address by mail first, so set EMAIL_HOST. "
+        "Otherwise staff make accounts.",
+    )
+    email_host: str = Field(
+        "", description="SMTP server for confirmations and password resets. Empty: mails are printed to the log."
+    )
     email_port: int = Field(587, ge=1, le=65535, description="Its port; STARTTLS is used.")
     email_host_user: str = Field("", description="Its user.")
     email_host_password: SecretStr | None = Field(None, description="Its password.")

@@ -15,9 +15,10 @@ class GenerationsConfig(AppConfig):
         """What is open on somebody's behalf hears when that person's rights change."""
         from django.contrib.auth.signals import user_logged_out
 
-        from accounts.models import access_changed
+        from accounts.models import access_changed, access_revoked
 
         access_changed.connect(_tell_connections)
+        access_revoked.connect(_switch_off_webhooks)
         user_logged_out.connect(_tell_connections_of)
 
 
@@ -25,6 +26,12 @@ def _tell_connections(user_id: int, **_: Any) -> None:
     from generations import publisher
 
     publisher.announce_access(user_id)
+
+
+def _switch_off_webhooks(user_id: int, **_: Any) -> None:
+    from generations.models import Webhook
+
+    Webhook.objects.switch_off(user_id, reason="Switched off with a new password. Switch it on again if it is yours.")
 
 
 def _tell_connections_of(user: Any, **_: Any) -> None:

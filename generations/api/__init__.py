@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from accounts.models import MAX_KEYS, BeyondKeyError, Scope, TooManyKeysError
+from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
 from comfysaas import __version__
 from comfysaas.concurrency import TooBusyError
 from comfysaas.outbound import RefusedAddressError
@@ -231,7 +231,7 @@ def _missing_asset(request: HttpRequest, error: naming.MissingAssetError) -> Htt
     return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
 
 
-@api.exception_handler(BeyondKeyError)
+@api.exception_handler(KeyRefusedError)
 @api.exception_handler(services.RawNotAllowedError)
 def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
     return envelope(request, 403, "forbidden", str(error))

@@ -61,6 +61,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """Those to be told of a job: the ones for every job, and the one that it names."""
         return self.filter(Q(is_for_every_job=True) | Q(pk=named), user_id=user_id, is_enabled=True)
 
+    def switch_off(self, user_id: int, *, reason: str) -> int:
+        """Nothing more is sent to any address of this user; how many these were."""
+        return self.filter(user_id=user_id, is_enabled=True).update(is_enabled=False, disabled_reason=reason)
+
 
 class Webhook(models.Model):
     """One address of one user, with the secret that signs what is sent there."""

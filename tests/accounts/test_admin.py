@@ -96,7 +96,6 @@ def test_change_page_shows_keys_but_no_secret(admin: Client, owner: User) -> Non
 
 def test_user_with_keys_can_be_changed(admin: Client, owner: User) -> None:
     ApiKey.objects.issue(user=owner, name="laptop")
-    EmailAddress.objects.create(user=owner, email=owner.email, primary=True, verified=True)
     page = admin.get(f"/admin/accounts/user/{owner.pk}/change/")
     data = {"email": "renamed@example.com", "is_active": "on"}
     for formset in page.context["inline_admin_formsets"]:
@@ -208,3 +207,55 @@ def test_a_plan_that_lets_nothing_run_is_refused(admin: Client, field: str, valu
     response = admin.post("/admin/accounts/plan/add/", data)
     assert response.status_code == 200
     assert not Plan.objects.exists()
+
+
+@pytest.fixture(params=["staff", "superuser", "oneself"])
+def above(request: pytest.FixtureRequest, helper: Client) -> User:
+    """An account that holds powers, which the helper must not touch."""
+    if request.param == "oneself":
+        return User.objects.get(email="helper@example.com")
+    return make_user("above@example.com", is_staff=request.param == "staff", is_superuser=request.param == "superuser")
+
+
+def test_accounts_with_powers_are_out_of_reach_for_other_staff(helper: Client, above: User) -> None:
+    password = "another horse battery"
+    page = f"/admin/accounts/user/{above.pk}"
+    for passwords in ({"usable_password": "true", "password1": password, "password2": password},
+                      {"usable_password": "false", "unset-password": "1"}):  # fmt: skip
+        assert helper.post(f"{page}/password/", passwords).status_code == 403
+    data = {"email": "mine@example.com", "first_name": "x", "is_active": ""}
+    assert helper.post(f"{page}/change/", data).status_code == 403
+    assert above.password not in helper.get(f"{page}/change/").content.decode()
+    before = (above.email, above.password, above.is_active, above.first_name)
+    above.refresh_from_db()
+    assert (above.email, above.password, above.is_active, above.first_name) == before
+    assert EmailAddress.objects.get(user=above).email == above.email
+
+
+@pytest.mark.parametrize("way", ["button", "action"])
+def test_keys_of_accounts_with_powers_are_revoked_by_superusers(helper: Client, above: User, way: str) -> None:
+    key, secret = ApiKey.objects.issue(user=above, name="laptop")
+    assert "revoke/" not in helper.get(f"/admin/accounts/apikey/{key.pk}/change/").content.decode()
+    if way == "button":
+        assert helper.post(f"/admin/accounts/apikey/{key.pk}/revoke/").status_code == 403
+    else:
+        helper.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    assert ApiKey.objects.authenticate(secret) is not None
+
+
+def test_helpers_change_and_revoke_for_ordinary_users(helper: Client, owner: User) -> None:
+    password = "another horse battery"
+    data = {"usable_password": "true", "password1": password, "password2": password}
+    assert helper.post(f"/admin/accounts/user/{owner.pk}/password/", data).status_code == 302
+    owner.refresh_from_db()
+    key, secret = ApiKey.objects.issue(user=owner, name="laptop")
+    helper.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    assert ApiKey.objects.authenticate(secret) is None
+
+
+def test_groups_are_deleted_by_superusers(helper: Client, admin: Client) -> None:
+    group = Group.objects.create(name="VIP")
+    assert helper.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"}).status_code == 403
+    helper.post("/admin/auth/group/", {"action": "delete_selected", "_selected_action": [group.pk], "post": "yes"})
+    assert Group.objects.exists()
+    assert admin.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"}).status_code == 302

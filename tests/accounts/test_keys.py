@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import MAX_KEYS, ApiKey, BeyondKeyError, TooManyKeysError, User
+from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
 from generations import webhooks
 from generations.models import Webhook
 from tests.api.envelope import error_of
@@ -62,7 +62,7 @@ def test_a_key_never_outlives_the_one_that_made_it(
 
 def test_the_rule_holds_for_whoever_issues(owner: User) -> None:
     weak, _ = ApiKey.objects.issue(user=owner, name="weak", scopes=["read"])
-    with pytest.raises(BeyondKeyError):
+    with pytest.raises(KeyRefusedError):
         ApiKey.objects.issue(user=owner, name="strong", by=weak)
 
 

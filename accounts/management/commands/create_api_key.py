@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.models import ALL_SCOPES, ApiKey, TooManyKeysError, User
+from accounts.models import ALL_SCOPES, ApiKey, KeyRefusedError, TooManyKeysError, User
 
 MAX_DAYS = 36_500
 
@@ -55,5 +55,8 @@ class Command(BaseCommand):
             _, secret = ApiKey.objects.issue(user=user, name=options["name"], scopes=scopes, expires_at=expires_at)
         except TooManyKeysError as error:
             msg = f"{user} has too many keys already; revoke some."
+            raise CommandError(msg) from error
+        except KeyRefusedError as error:
+            msg = f"{user} has not confirmed the address yet."
             raise CommandError(msg) from error
         self.stdout.write(secret)
