@@ -110,4 +110,4 @@ def as_png(file: BinaryIO, kind: str, target: BinaryIO) -> None:
         if picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
             is_deep = picture.mode.startswith("I;16")
             picture, profile = picture.convert("I;16" if is_deep else "RGB"), None
-        picture.save(target, "PNG", icc_profile=profile, compress_level=3)
+        picture.save(target, "PNG", icc_profile=profile, compress_level=1)
