@@ -133,11 +133,6 @@ class Fleet:
         """What each enabled server lacks for it."""
         return [each.report(needs) for each in self._enabled]
 
-    @property
-    def is_known(self) -> bool:
-        """True when some enabled server has told what it has, reachable or not."""
-        return any(each.catalog for each in self._enabled)
-
     def number_at_work(self, needs: Needs) -> int:
         """How many servers could be given it right now."""
         return sum(each.takes_work and each.report(needs).is_fit for each in self._members)
@@ -182,9 +177,11 @@ class Fleet:
             return self.obstacle(needs)
         if any(each.takes_work for each in fit):
             return ""
-        one = "The server that can run this" if len(fit) == 1 else "Each server that can run this"
         states = {_standing(each) for each in fit}
-        return f"{one} {next(words for words in _STANDINGS if words in states)}."
+        soonest = next(words for words in _STANDINGS if words in states)
+        if len(fit) == 1:
+            return f"The server that can run this {soonest}."
+        return f"Of {len(fit)} servers that can run this, none takes anything new now: one {soonest}."
 
     def with_current_choices(
         self, parameters: Iterable[Parameter], graph: Graph, needs: Needs | None = None

@@ -14,7 +14,7 @@ from importlib import import_module
 from tests.benchmarks.common import Result
 from tests.support.processes import ROOT
 
-MEASUREMENTS = ("standalone", "proxy", "latency", "browsers", "fairness", "scale", "memory", "studio", "api")
+MEASUREMENTS = ("standalone", "proxy", "latency", "browsers", "fairness", "fleet", "scale", "memory", "studio", "api")
 PATH = ROOT / "build" / "bench.json"
 
 

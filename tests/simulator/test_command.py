@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -51,7 +52,32 @@ def test_faults_can_be_given() -> None:
         assert driver.http.get("/simulator/faults").json()["view_404"] == 2
 
 
-@pytest.mark.parametrize("argument", ["--fault=nonsense=1", "--fault=zombie=maybe", "--step-seconds=nan"])
+def test_nodes_inputs_and_models_can_differ() -> None:
+    changes = {
+        "without": ["PreviewAny"],
+        "inputs": {"KSampler": {"steps": ["INT", {"max": 5}], "guidance": ["FLOAT", {"default": 1.0}]}},
+        "models": {"checkpoints": ["only.safetensors"]},
+    }
+    with simulator_process("--installation", json.dumps(changes)) as (url, _), Driver(url) as driver:
+        nodes = driver.http.get("/object_info").json()
+        assert "PreviewAny" not in nodes
+        assert nodes["KSampler"]["input"]["required"]["steps"] == ["INT", {"max": 5}]
+        assert nodes["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] == ["only.safetensors"]
+        refused = driver.http.post("/prompt", json={"prompt": text_to_image(steps=6)}).json()
+        kinds = {error["type"] for node in refused["node_errors"].values() for error in node["errors"]}
+        assert kinds == {"required_input_missing", "value_bigger_than_max", "value_not_in_list"}
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--fault=nonsense=1",
+        "--fault=zombie=maybe",
+        "--step-seconds=nan",
+        "--installation=[]",
+        '--installation={"without": ["Nothing"]}',
+    ],
+)
 def test_wrong_arguments_are_explained(argument: str) -> None:
     command = [sys.executable, "-m", "generations.simulator", argument]
     answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20, check=False)
