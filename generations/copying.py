@@ -36,6 +36,13 @@ def items_of(generation: Generation) -> tuple[list[OutputItem], int]:
     return [_as_file_if_large(item) for item in items[:MAX_OUTPUTS]], max(0, len(items) - MAX_OUTPUTS)
 
 
+def frame_keys(generation: Generation) -> list[str]:
+    """Where its pictures that came over the socket wait to be copied."""
+    files = [item.file for item in collect(generation.upstream_outputs or {}) if item.file]
+    numbers = [int(file.subfolder) for file in files if file.type == OVER_SOCKET]
+    return [storage.frame_key(generation.pk, generation.attempt, number) for number in numbers]
+
+
 def is_kept(generation: Generation, node_id: str) -> bool:
     """The template says which nodes' results count; nodes that others expand into have their ids behind a dot."""
     kept = generation.version.output_nodes

@@ -218,6 +218,8 @@ def _conclude(generation: Generation, warnings: list[WarningItem]) -> None:
         change = partial(Generation.objects.succeed, generation.pk, turn=turn, warnings=warnings)
     if Generation.objects.stored_by(generation.pk, turn=turn).exists() and transition(change, pk=generation.pk):
         _forget_upstream(generation)
+        if frames := copying.frame_keys(generation):
+            delete_files.delay(frames)
 
 
 def _run_anew(generation: Generation, missing: Sequence[OutputItem]) -> bool:

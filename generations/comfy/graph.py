@@ -171,6 +171,18 @@ def output_nodes(graph: Graph, object_info: ObjectInfo) -> tuple[str, ...]:
     return tuple(node_id for node_id, node in graph.items() if _is_output(specs[node["class_type"]]))
 
 
+def sending_nodes(graph: Graph) -> list[str]:
+    """The nodes that send their results: those at an end of the graph whose class says so, such as SaveImageWebsocket
+    of ComfyUI and ETN_SendImageWebSocket of comfyui-tooling-nodes.
+    """
+    feeding = {source_id for _node_id, _name, source_id in links(graph)}
+    return [
+        node_id
+        for node_id, node in graph.items()
+        if node_id not in feeding and "websocket" in str(node["class_type"]).lower()
+    ]
+
+
 def needed_nodes(graph: Graph, outputs: Iterable[str]) -> frozenset[str]:
     """Ids of these nodes and of all that feed them: what ComfyUI checks and runs."""
     found: set[str] = set()

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import DatabaseError, close_old_connections, connections
@@ -37,7 +37,7 @@ from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure, GenerationQuerySet, Retry
 from generations.models.server import ServerState
 from generations.queue import Memory
-from generations.relay import apply
+from generations.relay import apply, frames
 from generations.relay.broadcast import Broadcast
 from generations.relay.health import Health
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
@@ -56,6 +56,14 @@ CATALOG_SECONDS = 600.0
 UNREACHABLE_SECONDS = 30.0
 WITHDRAW_SECONDS = 5.0  # the same for a server that was switched off
 CATALOG_RETRY_SECONDS = 5.0
+FRAMES_MISSED = (
+    "Its pictures travel only over the connection to ComfyUI, and that broke each time. Run it again, or have its "
+    "template save them as files."
+)
+FRAMES_TOO_LARGE = Failure(
+    "too_large",
+    f"It sent more than {frames.MAX_BYTES // 2**20} MB over the connection. Make fewer pictures at a time.",
+)
 MISSING_THINGS = {
     "missing_node_type", "invalid_prompt", "value_not_in_list", "required_input_missing", "value_smaller_than_min",
     "value_bigger_than_max",
@@ -116,6 +124,7 @@ class ServerAgent:
         self._is_wedged = False
         self._client_id = ""
         self._broadcast = Broadcast()
+        self._frames = frames.Frames()
         self._health = Health()
         self._client = ComfyClient(server.url, headers=server.headers)
         self._upstream = Upstream(self._client)
@@ -161,6 +170,8 @@ class ServerAgent:
         for event in self._listener:
             if not isinstance(event, Connected | Disconnected):
                 self._health.heard(getattr(event, "prompt_id", None))
+            if self._frames.hear(event):
+                continue
             match event:
                 case Connected() | Disconnected() | ExecutionError() | ExecutionInterrupted() | ExecutionSuccess():
                     self._inbox.put(event)
@@ -183,7 +194,7 @@ class ServerAgent:
                     if event is not None:
                         self._handle(event)
                     self._work()
-                except (DatabaseError, ComfyError) as error:
+                except (DatabaseError, ComfyError, StorageUnavailableError) as error:
                     self._pause(error)
                 except Exception as error:
                     logger.exception("The agent of %s met something unexpected", self.server)
@@ -344,6 +355,7 @@ class ServerAgent:
         self._hold(generation, client_id=self._client_id)
         graph = build_graph(generation, self._client)
         self._broadcast.follow(generation, graph)
+        self._frames.follow(str(generation.prompt_id), graph)
         since = self._health.submitting()
         actual = submit_upstream(generation, graph, self._client, self._upstream, client_id=self._client_id)
         self._health.submitted(since)
@@ -363,6 +375,7 @@ class ServerAgent:
         generation.prompt_id = actual
         self._held[str(actual)] = held
         self._broadcast.follow(generation, generation.version.graph)
+        self._frames.follow(str(actual), generation.version.graph)
         self._timers.reconcile = 0.0
 
     def _hold(self, generation: Generation, *, client_id: str) -> _Held:
@@ -430,15 +443,36 @@ class ServerAgent:
             if entry.error is not None and entry.error.is_out_of_memory:
                 self._client.free()  # before anything else runs there
                 ComfyServer.objects.loaded(self.server.pk, [])
-            if entry.outcome == "success" and is_unfinished(entry.outputs):
-                if self._go_on(generation, entry):
-                    return
-                apply.lost(generation)
-            else:
-                apply.ended(generation, entry)
+            if not self._end(generation, entry):
+                return
         if entry.outcome != "success":
             self._timers.reconcile = 0.0  # the rest of a batch may be queued, which nobody wants any more
         self._drop(prompt_id)
+
+    def _end(self, generation: Generation, entry: HistoryEntry) -> bool:
+        """Apply how it ended. False when it has not: the last frames or the rest of a batch are yet to come."""
+        wanted = frames.wanted_of(generation) if entry.outcome == "success" else []
+        if wanted:
+            if self._may_hear_more(entry.prompt_id):
+                return False
+            pictures = self._frames.of(entry.prompt_id, wanted)
+            if pictures is None:
+                return apply.lost(generation, FRAMES_MISSED) or True
+            if self._frames.is_too_much(entry.prompt_id):
+                return apply.failed(generation, FRAMES_TOO_LARGE) or True
+            entry = replace(entry, outputs=frames.keep(generation, entry.outputs, pictures))
+        if entry.outcome == "success" and is_unfinished(entry.outputs):
+            return not self._go_on(generation, entry) and (apply.lost(generation) or True)
+        return apply.ended(generation, entry) or True
+
+    def _may_hear_more(self, prompt_id: str) -> bool:
+        """The history has it, but its last frames may still be on their way: look again soon."""
+        if self._frames.is_complete(prompt_id) or not self._hears(prompt_id) or not self._connected:
+            return False
+        look = self._looks.setdefault(prompt_id, _Look(at=0.0))
+        look.tries += 1
+        look.at = time.monotonic() + HISTORY_RETRY_SECONDS
+        return look.tries * HISTORY_RETRY_SECONDS < frames.WAIT_SECONDS
 
     def _go_on(self, generation: Generation, entry: HistoryEntry) -> bool:
         """A node has queued the rest of its batch under another id, with our mark: wait for that. False: it is gone.
@@ -469,6 +503,7 @@ class ServerAgent:
         self._held.pop(prompt_id, None)
         self._looks.pop(prompt_id, None)
         self._broadcast.forget(prompt_id)
+        self._frames.forget(prompt_id)
         self._health.forget(prompt_id)
         self._timers.idle = 0.0
 
@@ -492,7 +527,8 @@ class ServerAgent:
             row = rows[prompt_id]
             match sighting.where:
                 case "ended" if sighting.entry is not None:
-                    if self._hears(prompt_id) and prompt_id not in self._looks:
+                    is_sending = bool(frames.wanted_of(row)) and not self._frames.is_complete(prompt_id)
+                    if self._hears(prompt_id) and prompt_id not in self._looks and not is_sending:
                         missed.append(prompt_id)
                     self._collect(prompt_id, sighting.entry)
                 case "running" | "waiting":

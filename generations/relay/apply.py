@@ -115,10 +115,11 @@ def retried(pk: uuid.UUID, prompt_id: uuid.UUID, retry: Retry) -> bool:
     return transition(lambda: Generation.objects.requeue(prompt_id, retry), pk=pk)
 
 
-def lost(generation: Generation) -> bool:
+def lost(generation: Generation, why: str = "") -> bool:
     """Its server does not have it any more (restart, cleared queue, somebody stopped it): queue it again.
 
-    After MAX_ATTEMPTS losses it fails: what ends servers must not be handed to one after the other.
+    After MAX_ATTEMPTS losses it fails: what ends servers must not be handed to one after the other. `why` is a sentence
+    for its owner if another reason is known.
     """
     if _is_canceled(generation):
         return canceled(generation.prompt_id)
@@ -126,8 +127,8 @@ def lost(generation: Generation) -> bool:
     if losses >= settings.MAX_ATTEMPTS:
         times = f"{losses} times" if losses > 1 else "once"
         message = f"ComfyUI lost this generation {times}, so it was given up. It may be what makes the server stop."
-        return failed(generation, Failure("lost", message))
-    logger.warning("%s lost generation %s; it is queued again", generation.server, generation.pk)
+        return failed(generation, Failure("lost", why or message))
+    logger.warning("%s lost generation %s; it is queued again. %s", generation.server, generation.pk, why)
     return retried(generation.pk, generation.prompt_id, Retry.LOST)
 
 

@@ -12,7 +12,7 @@ from generations import importing, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
 from generations.comfy.files import FileInput, input_value, upload_folder
-from generations.comfy.graph import Graph, links
+from generations.comfy.graph import Graph, links, sending_nodes
 from generations.comfy.references import reference_to, replace_references
 from generations.comfy.sketch import editor_workflow
 from generations.models import Asset, Generation
@@ -31,7 +31,7 @@ EXTENSIONS = {
 
 
 class StorageUnavailableError(Exception):
-    """An input file cannot be read at the moment; nothing was submitted."""
+    """The storage cannot give an input file, or take a result, at the moment; nothing was submitted, or is lost."""
 
 
 class InputMissingError(Exception):
@@ -53,6 +53,8 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
     graph = bind(generation.version.graph, parameters, values, media=media)
     if generation.is_cache_bypassed:
         _bypass_cache(graph, generation)
+    for node_id in sending_nodes(graph):  # what it sent for another prompt is not in the cache
+        graph[node_id]["inputs"][ANEW] = str(generation.prompt_id)
     uploads: dict[tuple[uuid.UUID, bool], str] = {}
 
     def name_of(asset_id: uuid.UUID, known: FileInput | None) -> str:

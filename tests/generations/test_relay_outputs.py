@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from generations import importing, services
-from generations.models import Generation, Status, TemplateVersion
+from generations import importing, services, storage
+from generations.comfy.listener import Disconnected
+from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
+from generations.models import ComfyServer, Generation, Status, TemplateVersion
+from generations.relay import frames
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import REGISTRY, Context, Node, Result
+from tests.generations.conftest import running_relay
 from tests.support.factories import make_template, make_user, parameter, version_of
 from tests.support.simulator import RunningSimulator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Reaches = Callable[..., Generation]
@@ -115,3 +121,112 @@ def test_the_partner_key_is_not_in_what_is_written_into_files(
     with file.open("rb") as stream:
         assert importing.origin_of(stream) == done  # the mark is where it was
     assert TemplateVersion.objects.get(pk=done.version_id).editor is None
+
+
+SEND: dict[str, Any] = {
+    "1": {"class_type": "EmptyImage", "inputs": {**SIZE, "batch_size": 2}},
+    "2": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
+}
+
+
+def test_pictures_that_only_travel_over_the_socket_are_kept(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, media_root: Path
+) -> None:
+    done = reaches(submit(SEND), Status.SUCCEEDED)
+    outputs = list(done.outputs.select_related("asset"))
+    assert [(output.node_id, output.kind, output.is_temporary) for output in outputs] == [("2", "image", False)] * 2
+    for output in outputs:
+        assert output.asset is not None
+        assert (output.asset.content_type, output.asset.width, output.asset.height) == ("image/png", 64, 64)
+        assert output.asset.thumbnail_key
+    assert [output.asset.name for output in outputs if output.asset] == ["websocket_00001_.png", "websocket_00002_.png"]
+    eventually(lambda: not list(media_root.rglob("*.frame.*")), what="tidying up")
+
+
+def test_the_same_again_is_sent_again(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
+    first = submit(SEND)
+    reaches(first, Status.SUCCEEDED)
+    assert reaches(services.rerun(first, is_new_seed=False), Status.SUCCEEDED).outputs.count() == 2
+
+
+def test_servers_that_send_frames_without_metadata_do_as_well(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = frames.Frames.hear
+
+    def plain(self: frames.Frames, event: Any) -> bool:
+        is_frame = isinstance(event, PreviewImageWithMetadata)
+        return hear(self, PreviewImage(event.image, event.content_type) if is_frame else event)
+
+    monkeypatch.setattr(frames.Frames, "hear", plain)
+    assert reaches(submit(SEND), Status.SUCCEEDED).outputs.count() == 2
+
+
+def test_a_picture_that_was_missed_is_made_again(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks in the middle of the pictures."""
+    hear = frames.Frames.hear
+    broken: list[Any] = []
+
+    def breaking(self: frames.Frames, event: Any) -> bool:
+        if isinstance(event, PreviewImageWithMetadata) and not broken:
+            broken.append(event)
+            hear(self, Disconnected("broken", was_connected=True))
+        return hear(self, event)
+
+    monkeypatch.setattr(frames.Frames, "hear", breaking)
+    done = reaches(submit(SEND), Status.SUCCEEDED)
+    assert broken
+    assert (done.attempt, done.losses, done.outputs.count()) == (2, 1, 2)
+
+
+def test_a_picture_that_is_missed_again_and_again_is_an_honest_failure(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames.Frames, "of", lambda *_arguments: None)
+    failed = reaches(submit(SEND), Status.FAILED)
+    assert (failed.error_code, failed.attempt) == ("lost", 2)
+    assert "over the connection" in failed.error_message
+
+
+def test_too_many_bytes_over_the_socket_are_a_failure_with_a_name(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MAX_BYTES", 10)
+    assert reaches(submit(SEND), Status.FAILED).error_code == "too_large"
+
+
+def test_a_storage_that_is_down_delays_a_picture_and_does_not_lose_it(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    write_bytes = storage.write_bytes
+    tries: list[str] = []
+
+    def failing(key: str, content: bytes) -> None:
+        tries.append(key)
+        if len(tries) < 3:
+            msg = "the storage is down"
+            raise OSError(msg)
+        write_bytes(key, content)
+
+    monkeypatch.setattr(storage, "write_bytes", failing)
+    done = reaches(submit(SEND), Status.SUCCEEDED)
+    assert (done.attempt, done.outputs.count()) == (1, 2)
+    assert len(tries) > 2
+
+
+def test_a_new_relay_that_missed_the_pictures_has_them_made_again(
+    transactional_db: None, eager_tasks: None, reaches: Reaches
+) -> None:
+    with RunningSimulator(job_seconds=0.5) as slow:
+        ComfyServer.objects.create(name="one", url=slow.url)
+        with running_relay():
+            eventually(lambda: ComfyServer.objects.exclude(catalog_digest="").exists(), what="a catalogue")
+            generation = submit(SEND)
+            reaches(generation, Status.RUNNING)
+        assert Generation.objects.get(pk=generation.pk).status == Status.RUNNING  # the relay ended before it did
+        with running_relay():
+            done = reaches(generation, Status.SUCCEEDED)
+    assert (done.attempt, done.outputs.count()) == (2, 2)
