@@ -22,6 +22,7 @@ from generations.relay.submit import build_graph
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
 from tests.support.factories import CHECKPOINT, make_asset, make_server, make_template, txt2img_graph
+from tests.support.waiting import patient
 from tests.support.workflows import editor_workflow, with_models
 
 URL = "/api/v2/jobs"
@@ -281,6 +282,6 @@ def test_the_same_key_at_the_same_time_makes_one_job(owner: User) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
     assert sorted(outcomes) == ["made", "refused", "refused", "refused"]
     assert Generation.objects.count() == 1

@@ -22,6 +22,7 @@ from generations.models import Generation, Status
 from generations.transitions import transition
 from tests.api.conftest import issue
 from tests.support.factories import make_generation, make_output, make_user
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROGRESS: events.Progress = {
@@ -49,18 +50,18 @@ class Stream:
     async def open(self) -> int:
         """The status of the answer."""
         await self._communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
-        start = await self._communicator.receive_output(10)
+        start = await self._communicator.receive_output(patient(10))
         self.headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
         return int(start["status"])
 
     async def body(self) -> Any:
         """The JSON of an answer that is no stream."""
-        return json.loads((await self._communicator.receive_output(10))["body"])
+        return json.loads((await self._communicator.receive_output(patient(10)))["body"])
 
     async def next(self) -> tuple[str, Any]:
         """(event, data); ("", None) for a comment, ("end", None) at the end."""
         while "\n\n" not in self._buffer:
-            message = await self._communicator.receive_output(10)
+            message = await self._communicator.receive_output(patient(10))
             self._buffer += message["body"].decode()
             if not message.get("more_body"):
                 self.is_over = True
@@ -81,7 +82,7 @@ class Stream:
         """As a client that goes away."""
         if not self.is_over:
             await self._communicator.send_input({"type": "http.disconnect"})
-        await self._communicator.wait(10)
+        await self._communicator.wait(patient(10))
 
 
 @pytest.fixture
@@ -237,10 +238,10 @@ async def test_a_revoked_key_ends_its_streams_and_sockets_at_once(loop: None) ->
     await stream.event()
     socket = by_key("/ws/generations/", secret)
     assert (await socket.connect())[0]
-    assert (await socket.receive_json_from(5))["type"] == "snapshot"
+    assert (await socket.receive_json_from(patient(5)))["type"] == "snapshot"
     await database_sync_to_async(lambda: ApiKey.objects.all().revoke())()
     assert (await stream.event())[0] == "end"
-    message = await socket.receive_output(5)
+    message = await socket.receive_output(patient(5))
     assert (message["type"], message["code"]) == ("websocket.close", 4401)
     await stream.leave()
 
@@ -254,7 +255,7 @@ async def test_a_program_follows_one_of_its_jobs_by_socket() -> None:
     _user, generation, secret = await made(status=Status.RUNNING)
     socket = by_key(f"/ws/generations/{generation.pk}/", secret)
     assert (await socket.connect())[0]
-    assert (await socket.receive_json_from(5))["generation"]["id"] == str(generation.pk)
+    assert (await socket.receive_json_from(patient(5)))["generation"]["id"] == str(generation.pk)
     await socket.disconnect()
 
 
@@ -268,4 +269,4 @@ async def test_sockets_of_others_are_closed(who: str, code: int) -> None:
     }
     socket = by_key(f"/ws/generations/{generation.pk}/", await database_sync_to_async(secrets[who])())
     assert (await socket.connect())[0]
-    assert (await socket.receive_output(5))["code"] == code
+    assert (await socket.receive_output(patient(5)))["code"] == code

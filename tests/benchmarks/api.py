@@ -25,16 +25,18 @@ from tests.support.simulator import simulator_process
 JOBS, CLIENTS, READS = 400, 4, 300
 FEW, MANY, PAGE = 1_000, 1_000_000, 50
 STREAMS, STREAM_USERS = 500, 25
+SMALL = {"JOBS": 3, "CLIENTS": 2, "READS": 6, "FEW": 5, "MANY": 10, "PAGE": 2, "STREAMS": 3, "STREAM_USERS": 2}
 # Copies of one job that was really run, an hour apart from each other at most, all finished.
 COPY = """
-INSERT INTO generations_generation (
-  id, prompt_id, user_id, version_id, inputs, status, priority, cost, model_files, attempt, losses, is_memory_retry,
-  is_cache_bypassed, store_attempts, created_at, started_at, executed_at, finished_at, error_code, error_message,
-  error_node_id, error_node_title, error_class_type, text, metadata)
-SELECT id, id, %(user)s, version_id, inputs, 'succeeded', 0, 10, model_files, 1, 0, false, false, 1,
-  now() - n * interval '1 second', now(), now(), now(), '', '', '', '', '', text, metadata
-FROM (SELECT gen_random_uuid() AS id, n, g.version_id, g.inputs, g.model_files, g.text, g.metadata
-      FROM generate_series(1, %(number)s) n, (SELECT * FROM generations_generation ORDER BY created_at LIMIT 1) g) made
+INSERT INTO generations_generation
+SELECT copy.* FROM
+  (SELECT gen_random_uuid() AS id, n FROM generate_series(1, %(number)s) n) made,
+  generations_generation original,
+  jsonb_populate_record(original, jsonb_build_object(
+    'id', made.id, 'prompt_id', made.id, 'user_id', %(user)s::bigint, 'status', 'succeeded', 'server_id', NULL,
+    'tag', NULL, 'store_after', NULL, 'created_at', now() - made.n * interval '1 second', 'submitted_at', NULL,
+    'started_at', now(), 'executed_at', now(), 'finished_at', now())) copy
+WHERE original.id = (SELECT id FROM generations_generation ORDER BY created_at LIMIT 1)
 """
 
 
@@ -136,7 +138,7 @@ def _listing(running: Cluster, few: httpx.Client, many: httpx.Client) -> list[Re
 
 def _threads_and_memory(running: Cluster) -> tuple[int, int]:
     """(threads, KiB) of the web process."""
-    lines = Path(f"/proc/{running.processes['web']._process.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{running.processes['web'].pid}/status").read_text().splitlines()
     found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("Threads", "VmRSS"))}
     return int(found["Threads"]), int(found["VmRSS"])
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 
 import aiohttp
 
 from tests.benchmarks.common import Result, add_users, cluster, milliseconds, percentile, sessions
 from tests.benchmarks.latency import Heard, _submitted, compare, fakes, listen, submit_all
+from tests.support.observing import rss_bytes
 from tests.support.processes import add_server
 from tests.support.waiting import eventually
 
 USERS, SOCKETS_EACH, RATE, SECONDS, AT_ONCE = 50, 20, 2.0, 10.0, 32
-
-
-def _resident_kib(pid: int) -> int:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1])
+SMALL = {"USERS": 2, "SOCKETS_EACH": 2, "RATE": 8.0, "SECONDS": 1.0}
 
 
 async def _connect_all(web: str, cookies: list[str]) -> float:
@@ -47,10 +43,10 @@ def measure() -> list[Result]:
         running.start("relay")
         submit_all(running, keys, USERS)
         eventually(lambda: _submitted(urls) >= USERS, seconds=60, what="all to be running")
-        pid = running.processes["web"]._process.pid
-        before = _resident_kib(pid)
+        pid = running.processes["web"].pid
+        before = rss_bytes(pid)
         seconds = asyncio.run(_connect_all(running.url, cookies))
-        after = _resident_kib(pid)
+        after = rss_bytes(pid)
         direct, browsers = asyncio.run(listen(urls, running.url, cookies, seconds=SECONDS, sockets_each=SOCKETS_EACH))
     added: list[float] = []
     for heard in browsers:
@@ -60,7 +56,7 @@ def measure() -> list[Result]:
     return [
         Result("browsers_connected", number, ""),
         Result("browsers_connect_seconds", round(seconds, 2), "s"),
-        Result("browsers_memory_per_socket_kib", round((after - before) / number, 1), "KiB"),
+        Result("browsers_memory_per_socket_kib", round((after - before) / number / 1024, 1), "KiB"),
         milliseconds("browsers_delivery_p50_ms", percentile(added, 0.5)),
         milliseconds("browsers_delivery_p99_ms", percentile(added, 0.99)),
         Result("browsers_deliveries_per_second", round(len(added) / SECONDS), "1/s"),

@@ -114,7 +114,11 @@ def servers() -> tuple[str, str]:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """Web, on PostgreSQL and Redis, with results in a folder; relay and worker are started by the measurement."""
-    with tempfile.TemporaryDirectory() as folder, running_cluster(*servers(), folder=Path(folder)) as running:
+    template = os.environ.get("BENCH_TEMPLATE", "")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_cluster(*servers(), folder=Path(folder), template=template) as running,
+    ):
         yield running
 
 

@@ -11,11 +11,14 @@ import json
 from tests.benchmarks.common import Result, cluster, milliseconds
 from tests.support.processes import ROOT
 
+SIZES = {"claims": 200, "crowd": 20, "few": 50, "flood": 10_000, "many": 4_500}  # few and many for each of the crowd
+SMALL = {"SIZES": {"claims": 2, "crowd": 2, "few": 3, "flood": 10, "many": 3}}
+
 
 def measure() -> list[Result]:
     """All numbers."""
     with cluster() as running:
-        script = (ROOT / "tests" / "benchmarks" / "inside.py").read_text()
+        script = (ROOT / "tests" / "benchmarks" / "inside.py").read_text() + f"\nmain(**{SIZES!r})\n"
         numbers = json.loads(running.manage("shell", "--verbosity", "0", "-c", script).splitlines()[-1])
     return [
         Result("fair_start_delay_jobs", numbers["before"], ""),

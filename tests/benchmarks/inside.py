@@ -16,7 +16,6 @@ from generations.models import ComfyServer, Generation, Status, TemplateVersion
 from generations.queue import Memory
 from tests.support.simulator import usual_catalog
 
-CLAIMS = 200
 MEMORY = Memory()
 INPUTS = {"prompt": "a fox", "width": 64, "height": 64, "steps": 1, "count": 1}
 
@@ -44,10 +43,10 @@ def finish(generation: Generation) -> None:
     queue.admit(generation.user)
 
 
-def claim_seconds(server: ComfyServer) -> float:
+def claim_seconds(server: ComfyServer, claims: int) -> float:
     """Median of many claims."""
     seconds = []
-    for _ in range(CLAIMS):
+    for _ in range(claims):
         begin = time.perf_counter()
         generation = queue.claim(server, MEMORY, token=1)
         seconds.append(time.perf_counter() - begin)
@@ -67,32 +66,29 @@ def claims_before(server: ComfyServer, wanted: uuid.UUID) -> int:
     raise AssertionError
 
 
-def main() -> None:
-    """Prints the numbers as JSON."""
+def main(*, claims: int, crowd: int, few: int, flood: int, many: int) -> None:
+    """Prints the numbers as JSON. The crowd has `few` and later `many` more waiting each; one has a whole flood."""
     server = ComfyServer.objects.create(name="bench", url="http://127.0.0.1:1", lease_token=1, state="online")
     ComfyServer.objects.saw_nodes(server.pk, object_info=json.loads(usual_catalog()))
     version = TemplateVersion.objects.select_related("template").get(template__slug="text-to-image")
-    crowd = [person(f"crowd{number}") for number in range(20)]
-    for user in crowd:
-        fill(user, version, 50)
-    few = claim_seconds(server)
+    people = [person(f"crowd{number}") for number in range(crowd)]
+    for user in people:
+        fill(user, version, few)
+    quick = claim_seconds(server, claims)
     flooder = person("flooder")
-    fill(flooder, version, 10_000)
-    for _ in range(20):  # it is in full swing
+    fill(flooder, version, flood)
+    for _ in range(min(20, flood // 2)):  # it is in full swing
         generation = queue.claim(server, MEMORY, token=1)
         assert generation is not None
         finish(generation)
-    Generation.objects.filter(user__in=crowd, status=Status.QUEUED).delete()
+    Generation.objects.filter(user__in=people, status=Status.QUEUED).delete()
     running = queue.claim(server, MEMORY, token=1)
     assert running is not None
     other = services.submit(user=person("other"), version=version, inputs=INPUTS)
     finish(running)
     before = claims_before(server, other.pk)
-    for user in crowd:
-        fill(user, version, 4_500)
+    for user in people:
+        fill(user, version, many)
     waiting = Generation.objects.filter(status=Status.QUEUED).count()
-    again = [claim_seconds(server)]
-    sys.stdout.write(json.dumps({"few": few, "many": again[0], "before": before, "waiting": waiting}) + "\n")
-
-
-main()
+    slow = claim_seconds(server, claims)
+    sys.stdout.write(json.dumps({"few": quick, "many": slow, "before": before, "waiting": waiting}) + "\n")

@@ -27,8 +27,10 @@ from tests.benchmarks.common import (
 from tests.support.processes import Cluster, Process, add_server, free_port
 from tests.support.waiting import eventually
 
-PROMPTS, RATE, USERS, SECONDS, WARM_UP_SECONDS = 125, 8.0, 25, 15.0, 5.0
+PROMPTS, RATE, USERS, SECONDS = 125, 8.0, 25, 15.0
+WARM_UP_SECONDS, QUIET_SECONDS = 5.0, 2.0
 SERVERS = 2
+SMALL = {"PROMPTS": 4, "USERS": 2, "SECONDS": 1.0, "WARM_UP_SECONDS": 0.5, "QUIET_SECONDS": 0.5}
 
 Heard = dict[tuple[str, int], float]
 
@@ -91,7 +93,7 @@ async def listen(
         for url in urls:
             async with session.post(f"{url}/quiet"):
                 pass
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(QUIET_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from tests.support.simulator import simulator_process
 from tests.support.waiting import eventually
 
 RUNS, WARM_UP, FLOOD, CLIENTS = 60, 10, 200, 4
+SMALL = {"RUNS": 2, "WARM_UP": 1, "FLOOD": 2}
 Body = Callable[[int], tuple[str, dict[str, Any]]]
 Heard = Callable[[str], str]  # waits for a job's end; its last status
 
@@ -47,7 +48,9 @@ Heard = Callable[[str], str]  # waits for a job's end; its last status
 class Side:
     """One of the two, over HTTP. `body` makes (path, JSON) of a submission, `listen` what waits for an end."""
 
-    def __init__(self, url: str, body: Body, headers: dict[str, str], listen: Callable[[Side], Heard]) -> None:
+    def __init__(
+        self, url: str, body: Body, headers: dict[str, str], listen: Callable[[Side], AbstractContextManager[Heard]]
+    ) -> None:
         self.http = httpx.Client(base_url=f"{url}/api/v2/", headers=headers, timeout=60)
         self._body = body
         self._listen = listen
@@ -63,13 +66,13 @@ class Side:
     def one_by_one(self, seeds: range) -> list[float]:
         """Seconds each, of those that succeeded."""
         seconds = []
-        heard = self._listen(self)
-        for seed in seeds:
-            begin = time.perf_counter()
-            if heard(self.submit(seed)) == "succeeded":
-                seconds.append(time.perf_counter() - begin)
-            else:
-                self.failures += 1
+        with self._listen(self) as heard:
+            for seed in seeds:
+                begin = time.perf_counter()
+                if heard(self.submit(seed)) == "succeeded":
+                    seconds.append(time.perf_counter() - begin)
+                else:
+                    self.failures += 1
         return seconds
 
     def flood(self, seeds: range) -> float:
@@ -84,25 +87,26 @@ class Side:
         return len(seeds) / (time.perf_counter() - begin)
 
 
-def by_websocket(url: str, session: str) -> Heard:
+@contextmanager
+def by_websocket(url: str, session: str) -> Iterator[Heard]:
     """Our way: one socket tells of everything of this user."""
-    socket = websocket.create_connection(
-        url.replace("http", "ws") + "/ws/generations/", cookie=f"sessionid={session}", origin=url
-    )
+    address = url.replace("http", "ws") + "/ws/generations/"
     ended: dict[str, str] = {}
+    with closing(websocket.create_connection(address, cookie=f"sessionid={session}", origin=url)) as socket:
 
-    def heard(job: str) -> str:
-        while job not in ended:
-            event = json.loads(socket.recv())
-            state = event.get("generation", event)
-            if state.get("is_terminal"):
-                ended[event["prompt_id"]] = state["status"]
-        return ended.pop(job)
+        def heard(job: str) -> str:
+            while job not in ended:
+                event = json.loads(socket.recv())
+                state = event.get("generation", event)
+                if state.get("is_terminal"):
+                    ended[event["prompt_id"]] = state["status"]
+            return ended.pop(job)
 
-    return heard
+        yield heard
 
 
-def by_event_stream(side: Side) -> Heard:
+@contextmanager
+def by_event_stream(side: Side) -> Iterator[Heard]:
     """Their way: a stream for each job, which ends with it."""
 
     def heard(job: str) -> str:
@@ -115,7 +119,7 @@ def by_event_stream(side: Side) -> Heard:
                     return status
         return str(side.http.get(f"jobs/{job}").json()["status"])
 
-    return heard
+    yield heard
 
 
 def comfyui_alone(url: str, runs: int) -> list[float]:
@@ -181,14 +185,15 @@ def measure() -> list[Result]:
             lambda _: by_websocket(running.url, session),
         )
         theirs = Side(proxy_url, lambda seed: ("jobs", {"workflow": graph(seed)}), {}, by_event_stream)
-        for side in (ours, theirs):
-            side.one_by_one(range(WARM_UP))
-            side.failures = 0
-        alone = median(comfyui_alone(url, WARM_UP + RUNS)[WARM_UP:])
-        our_seconds = median(ours.one_by_one(range(10_000, 10_000 + RUNS)))
-        their_seconds = median(theirs.one_by_one(range(20_000, 20_000 + RUNS)))
-        our_rate = ours.flood(range(30_000, 30_000 + FLOOD))
-        their_rate = theirs.flood(range(40_000, 40_000 + FLOOD))
+        with ours.http, theirs.http:
+            for side in (ours, theirs):
+                side.one_by_one(range(WARM_UP))
+                side.failures = 0
+            alone = median(comfyui_alone(url, WARM_UP + RUNS)[WARM_UP:])
+            our_seconds = median(ours.one_by_one(range(10_000, 10_000 + RUNS)))
+            their_seconds = median(theirs.one_by_one(range(20_000, 20_000 + RUNS)))
+            our_rate = ours.flood(range(30_000, 30_000 + FLOOD))
+            their_rate = theirs.flood(range(40_000, 40_000 + FLOOD))
     return [
         milliseconds("comfyui_alone_p50_ms", alone),
         milliseconds("our_generation_p50_ms", our_seconds),

@@ -14,6 +14,8 @@ from tests.support.simulator import simulator_process
 
 JOB_SECONDS, JOBS_EACH = 1.0, 12
 NUMBERS = (1, 2, 4, 8)
+DRAIN_SECONDS = 4.0
+SMALL = {"JOB_SECONDS": 0.1, "JOBS_EACH": 1, "NUMBERS": (1, 2), "DRAIN_SECONDS": 0.5}
 
 
 def measure() -> list[Result]:
@@ -44,7 +46,7 @@ def _rate(running: Cluster, client: httpx.Client, number: int) -> float:
     jobs = number * JOBS_EACH
     with psycopg.connect(running.env["DATABASE_URL"], autocommit=True) as database:
         database.execute("UPDATE generations_comfyserver SET is_draining = true")
-        time.sleep(4)
+        time.sleep(DRAIN_SECONDS)
         for seed in range(jobs):
             inputs = {**INPUTS, "seed": number * 1000 + seed}
             client.post("templates/text-to-image/jobs", json={"inputs": inputs}).raise_for_status()

@@ -15,6 +15,7 @@ from tests.support.processes import Standalone
 from tests.support.simulator import simulator_process
 
 RUNS, WARM_UP, FLOOD = 60, 5, 150
+SMALL = {"RUNS": 2, "WARM_UP": 1, "FLOOD": 2}
 PASSWORD = "not used by the benchmark"
 
 

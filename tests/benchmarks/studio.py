@@ -22,6 +22,7 @@ from tests.support.workflows import OBJECT_INFO, editor_workflow
 NODES = 200
 TIMES = 7
 TYPES = 2500  # what ComfyUI with the usual custom nodes tells
+SMALL = {"NODES": 20, "TIMES": 1, "TYPES": len(OBJECT_INFO) + 1}
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 DROP = """([text]) => {
     const transfer = new DataTransfer();

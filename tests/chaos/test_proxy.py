@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.processes import free_port
 from tests.support.proxy import Proxy
+from tests.support.waiting import patient
 
-SHORT_SECONDS, LONG_SECONDS = 0.2, 5.0
+SHORT_SECONDS, LONG_SECONDS = 0.2, patient(5.0)
 
 
 def _echo(connection: socket.socket) -> None:

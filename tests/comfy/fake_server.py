@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from tests.support.waiting import patient
+
 
 @contextmanager
 def serving(app: web.Application) -> Iterator[str]:
@@ -24,9 +26,9 @@ def serving(app: web.Application) -> Iterator[str]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        yield asyncio.run_coroutine_threadsafe(start(), loop).result(patient(10))
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(patient(10))
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(patient(10))
         loop.close()

@@ -19,6 +19,7 @@ from generations.comfy.outputs import FileRef
 from generations.comfy.state import SystemStats, read_history
 from tests.comfy.fake_server import serving
 from tests.comfy.recorded import recording
+from tests.support.waiting import patient
 
 PROMPT_ID = "c1c36bbd-0394-4907-85ff-c85de3511468"
 GRAPH: dict[str, Any] = {"1": {"class_type": "EmptyImage", "inputs": {"seed": 2**64 - 1}}}
@@ -482,5 +483,5 @@ def test_threads_share_a_client(live: tuple[str, list[Any]]) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(patient(20))
     assert sizes == [1_000_000] * 6

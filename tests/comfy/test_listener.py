@@ -13,8 +13,10 @@ from aiohttp import WSMsgType, web
 from generations.comfy.listener import Backoff, Connected, Disconnected, Event, Listener
 from generations.comfy.messages import Executing, ExecutionStart, Progress, Status, Unknown
 from tests.comfy.fake_server import serving
+from tests.support.waiting import eventually, patient
 
 QUICK = Backoff(initial=0.01, maximum=0.02)
+SILENCE_SECONDS = patient(0.25)
 STATUS: dict[str, Any] = {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}}}
 
 
@@ -146,10 +148,12 @@ def test_failed_attempts_are_told_and_repeated() -> None:
 def test_a_silent_server_is_given_up_and_a_fresh_id_used() -> None:
     comfy = FakeComfy(Script([json.dumps(STATUS)], then="silence"))
     with comfy.running() as url:
-        listener = Listener(url, "old", ping_interval=0.05, pong_timeout=0.3, backoff=QUICK, fresh_client_id=True)
+        listener = Listener(
+            url, "old", ping_interval=0.05, pong_timeout=SILENCE_SECONDS, backoff=QUICK, fresh_client_id=True
+        )
         started = time.monotonic()
         events = listen(listener, 4)
-        assert time.monotonic() - started >= 0.3
+        assert time.monotonic() - started >= SILENCE_SECONDS
     lost, again = events[2], events[3]
     assert isinstance(lost, Disconnected)
     assert lost.is_unclean
@@ -163,7 +167,7 @@ def test_a_silent_server_is_given_up_and_a_fresh_id_used() -> None:
 def test_without_the_option_the_id_stays() -> None:
     comfy = FakeComfy(Script([json.dumps(STATUS)], then="silence"))
     with comfy.running() as url:
-        listener = Listener(url, "me", ping_interval=0.05, pong_timeout=0.1, backoff=QUICK)
+        listener = Listener(url, "me", ping_interval=0.05, pong_timeout=SILENCE_SECONDS, backoff=QUICK)
         events = listen(listener, 4)
     assert events[3] == Connected("me", "me", was_reconnect=True)
 
@@ -171,8 +175,8 @@ def test_without_the_option_the_id_stays() -> None:
 def test_a_quiet_server_that_answers_pings_is_kept() -> None:
     comfy = FakeComfy(Script())
     with comfy.running() as url:
-        listener = Listener(url, "me", ping_interval=0.02, pong_timeout=0.1)
-        threading.Timer(0.5, listener.stop).start()
+        listener = Listener(url, "me", ping_interval=0.02, pong_timeout=SILENCE_SECONDS)
+        threading.Timer(2 * SILENCE_SECONDS, listener.stop).start()
         events = list(listener)
     assert [type(event) for event in events] == [Connected, Status]
 
@@ -215,20 +219,17 @@ def test_stop_ends_the_iteration_promptly(then: str) -> None:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        assert heard.wait(10)
+        assert heard.wait(patient(10))
         listener.stop()
-        assert ended.wait(2)
-        thread.join(2)
+        assert ended.wait(patient(2))
+        thread.join(patient(2))
 
 
 def test_leaving_the_loop_closes_the_socket() -> None:
     comfy = FakeComfy()
     with comfy.running() as url:
         listen(Listener(url, "me"), 1)
-        deadline = time.monotonic() + 5
-        while "closed 1" not in comfy.log:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.01)
+        eventually(lambda: "closed 1" in comfy.log)
 
 
 def test_an_address_where_nobody_listens_is_told() -> None:

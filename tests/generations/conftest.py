@@ -13,7 +13,7 @@ from generations.models import ComfyServer, Generation
 from generations.relay import supervisor as supervisor_module
 from generations.relay.supervisor import Supervisor
 from tests.support.simulator import RunningSimulator
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 FAST_SECONDS = 0.05
 
@@ -35,7 +35,7 @@ def running_relay() -> Iterator[Supervisor]:
         yield supervisor
     finally:
         supervisor.stop()
-        thread.join(20)
+        thread.join(patient(20))
         assert not thread.is_alive()
 
 

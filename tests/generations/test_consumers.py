@@ -16,6 +16,7 @@ from comfysaas.asgi import application
 from generations import consumers, publisher, services, snapshot
 from generations.models import Generation, Status
 from tests.support.factories import make_generation, make_template, make_user
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +37,7 @@ async def socket(path: str, client: Client | None = None, origin: str = "http://
 
 
 async def close_code(communicator: WebsocketCommunicator) -> int:
-    message = await communicator.receive_output(5)
+    message = await communicator.receive_output(patient(5))
     assert message["type"] == "websocket.close"
     return int(message["code"])
 
@@ -51,14 +52,14 @@ async def test_the_owner_gets_a_snapshot_first_and_then_events() -> None:
     user, generation = await made()
     communicator = await socket(f"/ws/generations/{generation.pk}/", await signed_in(user))
     assert (await communicator.connect())[0]
-    first = await communicator.receive_json_from(5)
+    first = await communicator.receive_json_from(patient(5))
     assert first["type"] == "snapshot"
     assert first["generation"]["status"] == "queued"
     assert first["generation"]["queue_position"] == 1
     publisher.sender.use(asyncio.get_running_loop())
     try:
         await database_sync_to_async(services.cancel)(generation)
-        event = await communicator.receive_json_from(5)
+        event = await communicator.receive_json_from(patient(5))
     finally:
         publisher.sender.use(None)
     assert (event["type"], event["generation"]["status"]) == ("snapshot", "canceled")
@@ -94,7 +95,7 @@ async def test_the_list_socket_tells_of_all_active_ones_and_only_of_ones_own() -
     await database_sync_to_async(make_generation)(other)
     communicator = await socket("/ws/generations/", await signed_in(user))
     await communicator.connect()
-    first = await communicator.receive_json_from(5)
+    first = await communicator.receive_json_from(patient(5))
     assert first["prompt_id"] == str(generation.pk)
     assert await communicator.receive_nothing(0.3)
     await communicator.disconnect()
@@ -127,9 +128,9 @@ async def test_the_place_in_the_queue_is_told_when_it_changes(monkeypatch: pytes
     second = await database_sync_to_async(make_generation)(user, template=template)
     communicator = await socket(f"/ws/generations/{second.pk}/", await signed_in(user))
     await communicator.connect()
-    assert (await communicator.receive_json_from(5))["generation"]["queue_position"] == 2
+    assert (await communicator.receive_json_from(patient(5)))["generation"]["queue_position"] == 2
     await database_sync_to_async(Generation.objects.request_cancel)(first.pk)
-    while (event := await communicator.receive_json_from(5))["queue_position"] != 1:
+    while (event := await communicator.receive_json_from(patient(5)))["queue_position"] != 1:
         pass
     assert event["type"] == "status"
     await communicator.disconnect()
@@ -156,6 +157,6 @@ async def test_no_more_sockets_than_the_plan_allows_and_a_closed_one_makes_room(
     await first.disconnect()
     fourth = await socket("/ws/generations/", client)
     assert (await fourth.connect())[0]
-    assert (await fourth.receive_json_from(5))["type"] == "snapshot"
+    assert (await fourth.receive_json_from(patient(5)))["type"] == "snapshot"
     await fourth.disconnect()
     await second.disconnect()

@@ -31,7 +31,7 @@ from tests.support.factories import (
     version_of,
 )
 from tests.support.simulator import RunningSimulator
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Reaches = Callable[..., Generation]
@@ -103,7 +103,7 @@ def test_watchers_hear_the_whole_story_in_order(relay: Supervisor, reaches: Reac
     story = sender.run(listen(user.pk, ready))
     eventually(ready.is_set)
     reaches(submit(user, template=template), Status.SUCCEEDED)
-    heard = story.result(20)
+    heard = story.result(patient(20))
     kinds = [event["type"] for event in heard]
     assert kinds[0] == kinds[-1] == "snapshot"
     assert {"status", "progress", "output"} <= set(kinds)
@@ -222,7 +222,7 @@ def test_a_lost_answer_never_runs_a_prompt_twice(
 ) -> None:
     monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.2)
     (agent,) = relay._agents.values()
-    agent._client._http.timeout = httpx.Timeout(0.5)
+    agent._client._http.timeout = httpx.Timeout(patient(0.5))
     simulator.faults.set(post_timeout=1)
     done = reaches(submit(), Status.SUCCEEDED)
     assert (done.attempt, done.outputs.count()) == (1, 2)
@@ -248,9 +248,10 @@ def test_noise_on_the_socket_harms_nobody(relay: Supervisor, simulator: RunningS
 
 
 def test_a_dropped_socket_costs_nothing(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
-    simulator.simulator.environment.step_seconds = 0.1
+    simulator.hold()
     generation = reaches(submit(steps=8), Status.RUNNING)
     simulator.faults.set(drop_sockets=True)
+    simulator.go_on()
     done = reaches(generation, Status.SUCCEEDED)
     assert (done.attempt, done.outputs.count()) == (1, 2)
 
@@ -258,9 +259,10 @@ def test_a_dropped_socket_costs_nothing(relay: Supervisor, simulator: RunningSim
 def test_what_a_restarted_comfyui_forgot_is_submitted_again(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
-    simulator.simulator.environment.step_seconds = 0.1
+    simulator.hold()
     generation = reaches(submit(steps=8), Status.RUNNING)
     simulator.restart()
+    simulator.go_on()
     done = reaches(generation, Status.SUCCEEDED)
     assert done.attempt == 2
     assert done.prompt_id != done.pk
@@ -270,7 +272,7 @@ def test_what_is_lost_again_and_again_fails_with_a_sentence(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, settings: Any
 ) -> None:
     settings.MAX_ATTEMPTS = 1
-    simulator.simulator.environment.step_seconds = 0.1
+    simulator.hold()
     generation = reaches(submit(steps=20), Status.RUNNING)
     simulator.restart()
     failed = reaches(generation, Status.FAILED)
@@ -280,7 +282,7 @@ def test_what_is_lost_again_and_again_fails_with_a_sentence(
 def test_cancel_stops_the_running_one_and_nobody_elses(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
-    simulator.simulator.environment.step_seconds = 0.05
+    simulator.hold()
     template = make_template()
     first, second = make_user("a@example.com"), make_user("b@example.com")
     running = reaches(submit(first, template=template, steps=50), Status.RUNNING)
@@ -288,19 +290,21 @@ def test_cancel_stops_the_running_one_and_nobody_elses(
     reaches(waiting, Status.SUBMITTED)
     services.cancel(running)
     assert reaches(running, Status.CANCELED).outputs.count() == 0
+    simulator.go_on()
     assert reaches(waiting, Status.SUCCEEDED).outputs.count() == 2
 
 
 def test_cancel_takes_a_submitted_one_out_of_comfyuis_queue(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches
 ) -> None:
-    simulator.simulator.environment.step_seconds = 0.05
+    simulator.hold()
     template, user = make_template(), make_user()
     running = reaches(submit(user, template=template, steps=30), Status.RUNNING)
     waiting = reaches(submit(user, template=template, seed=6), Status.SUBMITTED)
     services.cancel(waiting)
     reaches(waiting, Status.CANCELED)
     assert not simulator.simulator.queue.wire()["queue_pending"]
+    simulator.go_on()
     assert reaches(running, Status.SUCCEEDED)
 
 
@@ -366,11 +370,16 @@ def test_a_deleted_input_fails_the_generation_with_a_sentence(
 
 def test_two_servers_share_the_work(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
     template, user = make_template(), make_user()
-    simulator.simulator.environment.step_seconds = 0.05
-    with RunningSimulator(step_seconds=0.05) as other:
+    simulator.hold()
+    with RunningSimulator() as other:
+        other.hold()
         make_server("two", other.url)
         eventually(lambda: ComfyServer.objects.filter(state="online").count() == 2)
         generations = [submit(user, template=template, steps=4, seed=n) for n in range(8)]
+        for each in (simulator, other):
+            eventually(each.simulator.queue.remaining, what="work for both")
+        simulator.go_on()
+        other.go_on()
         done = [reaches(each, Status.SUCCEEDED) for each in generations]
         assert {each.server.name for each in done if each.server} == {"one", "two"}
 

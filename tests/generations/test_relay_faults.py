@@ -20,7 +20,7 @@ from generations.simulator.profiles import PROFILES
 from tests.generations.conftest import running_relay
 from tests.support.factories import make_server, make_template, make_user, version_of
 from tests.support.simulator import RunningSimulator
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Reaches = Callable[..., Generation]
@@ -34,7 +34,8 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_module, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(agent_module, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
     monkeypatch.setattr(agent_module, "STOP_AGAIN_SECONDS", 0.3)
-    monkeypatch.setattr(agent_module, "UNREACHABLE_SECONDS", 0.5)
+    # Not so short that a busy machine is taken for a broken server.
+    monkeypatch.setattr(agent_module, "UNREACHABLE_SECONDS", patient(0.5))
     monkeypatch.setattr(agent_module, "WITHDRAW_SECONDS", 0.2)
 
 
@@ -57,17 +58,13 @@ def submit(template: WorkflowTemplate, **inputs: Any) -> Generation:
     return services.submit(user=user, version=version_of(template), inputs={"prompt": "a cat", **inputs})
 
 
-def slow(simulator: RunningSimulator) -> None:
-    simulator.simulator.environment.step_seconds = 0.1
-
-
 def pictures(simulator: RunningSimulator) -> list[Path]:
     return list((Path(simulator.data_dir) / "output").rglob("*.png"))
 
 
 def post(simulator: RunningSimulator, path: str, body: dict[str, Any]) -> None:
     request = urllib.request.Request(f"{simulator.url}{path}", json.dumps(body).encode(), method="POST")
-    with urllib.request.urlopen(request, timeout=5):
+    with urllib.request.urlopen(request, timeout=patient(5)):
         pass
 
 
@@ -82,7 +79,7 @@ def test_what_a_switched_off_server_has_moves_to_another(
     template: WorkflowTemplate,
     reaches: Reaches,
 ) -> None:
-    slow(simulator)
+    simulator.hold()
     running = reaches(submit(template, steps=40), Status.RUNNING)
     waiting = reaches(submit(template, steps=2, seed=5), Status.SUBMITTED)
     let_in("two")
@@ -98,11 +95,12 @@ def test_what_a_switched_off_server_has_moves_to_another(
 def test_a_draining_server_finishes_and_gets_nothing_new(
     relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
-    slow(simulator)
+    simulator.hold()
     running = reaches(submit(template, steps=10), Status.RUNNING)
     ComfyServer.objects.update(is_draining=True)
     eventually(lambda: all(agent.server.is_draining for agent in relay._agents.values()))
     waiting = submit(template)
+    simulator.go_on()
     assert reaches(running, Status.SUCCEEDED).attempt == 1
     assert Generation.objects.get(pk=waiting.pk).status == Status.QUEUED
     let_in("one")
@@ -116,24 +114,27 @@ def test_a_socket_that_hears_nothing_is_replaced(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "DEAF_SECONDS", 0.3)
+    monkeypatch.setattr(health_module, "DEAF_SECONDS", patient(0.3))
     monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 60.0)
     (agent,) = relay._agents.values()
     before = agent._client_id
     simulator.faults.set(half_open=True)
-    slow(simulator)
-    assert reaches(submit(template, steps=12), Status.SUCCEEDED).attempt == 1
-    assert agent._client_id != before
+    simulator.hold()
+    generation = submit(template, steps=12)
+    eventually(lambda: agent._client_id != before, what="another socket")
+    simulator.go_on()
+    assert reaches(generation, Status.SUCCEEDED).attempt == 1
     assert reaches(submit(template, seed=9), Status.SUCCEEDED).attempt == 1
 
 
 def test_what_a_stranger_cleared_from_the_queue_is_queued_again(
     relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
-    slow(simulator)
+    simulator.hold()
     running = reaches(submit(template, steps=15), Status.RUNNING)
     waiting = reaches(submit(template, seed=5), Status.SUBMITTED)
     post(simulator, "/queue", {"clear": True})
+    simulator.go_on()
     assert reaches(waiting, Status.SUCCEEDED).losses == 1
     assert reaches(running, Status.SUCCEEDED).losses == 0
 
@@ -141,9 +142,10 @@ def test_what_a_stranger_cleared_from_the_queue_is_queued_again(
 def test_what_a_stranger_interrupted_runs_again(
     relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
-    slow(simulator)
+    simulator.hold()
     running = reaches(submit(template, steps=10), Status.RUNNING)
     post(simulator, "/interrupt", {})
+    simulator.go_on()
     done = reaches(running, Status.SUCCEEDED)
     assert (done.attempt, done.losses) == (2, 1)
 
@@ -157,10 +159,11 @@ def test_a_history_that_was_evicted_before_it_was_read_means_running_again(
 ) -> None:
     monkeypatch.setattr(agent_module, "HISTORY_RETRIES", 2)
     monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 60.0)
-    slow(simulator)
+    simulator.hold()
     simulator.faults.set(history_delay=0.2)
     generation = reaches(submit(template, steps=5), Status.RUNNING)
     simulator.faults.set(half_open=True)
+    simulator.go_on()
     eventually(lambda: simulator.simulator.queue.remaining() == 0)
     simulator.faults.set(evict_history=True, drop_sockets=True)
     assert reaches(generation, Status.SUCCEEDED).outputs.count() == 2
@@ -170,7 +173,7 @@ def test_a_run_past_its_time_limit_is_stopped_and_says_so(
     relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
     WorkflowTemplate.objects.update(time_limit_seconds=1)
-    slow(simulator)
+    simulator.hold()
     failed = reaches(submit(template, steps=50), Status.FAILED)
     assert failed.error_code == "timed_out"
     assert "1 seconds" in failed.error_message
@@ -180,11 +183,15 @@ def test_a_run_past_its_time_limit_is_stopped_and_says_so(
 def test_memory_is_freed_and_the_run_tried_once_more(
     relay: Supervisor, simulator: RunningSimulator, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
-    slow(simulator)
+    simulator.hold()
     simulator.faults.set(oom={"VAEDecode": ""})
-    generation = submit(template, steps=8)
+    generation = reaches(submit(template, steps=8), Status.RUNNING)
+    ComfyServer.objects.update(is_draining=True)  # so that it waits before it is tried again
+    eventually(lambda: all(agent.server.is_draining for agent in relay._agents.values()))
+    simulator.go_on()
     eventually(lambda: Generation.objects.get(pk=generation.pk).is_memory_retry)
     simulator.faults.set(oom={})
+    let_in("one")
     done = reaches(generation, Status.SUCCEEDED)
     assert (done.attempt, done.losses) == (2, 0)
 
@@ -197,7 +204,7 @@ def test_a_stuck_server_is_found_out_and_left(  # noqa: PLR0917
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "WEDGED_SECONDS", 0.5)
+    monkeypatch.setattr(health_module, "WEDGED_SECONDS", patient(0.5))
     simulator.faults.set(zombie=True)
     generation = reaches(submit(template), Status.SUBMITTED)
     let_in("two")
@@ -221,13 +228,12 @@ def test_another_socket_does_not_unstick_a_server(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "WEDGED_SECONDS", 0.3)
+    monkeypatch.setattr(health_module, "WEDGED_SECONDS", patient(0.3))
     simulator.faults.set(zombie=True)
     reaches(submit(template), Status.SUBMITTED)
     eventually(lambda: ComfyServer.objects.get().state == "wedged")
     simulator.faults.set(drop_sockets=True)
-    eventually(lambda: ComfyServer.objects.get().state == "unreachable", what="the lost socket")
-    eventually(lambda: ComfyServer.objects.get().state != "unreachable", what="another socket")
+    eventually(lambda: "what it is given" in ComfyServer.objects.get().state_message, what="another socket")
     assert ComfyServer.objects.get().state == "wedged"
 
 
@@ -238,7 +244,7 @@ def test_work_of_an_unreachable_server_goes_to_another(
     template: WorkflowTemplate,
     reaches: Reaches,
 ) -> None:
-    slow(simulator)
+    simulator.hold()
     generation = reaches(submit(template, steps=50), Status.RUNNING)
     let_in("two")
     simulator.stop()
@@ -250,7 +256,8 @@ def test_work_of_an_unreachable_server_goes_to_another(
 def test_canceling_on_an_unreachable_server_does_not_wait_for_it_and_is_made_good_later(
     transactional_db: None, eager_tasks: None, template: WorkflowTemplate, reaches: Reaches
 ) -> None:
-    with RunningSimulator(step_seconds=0.1) as simulator, running_relay():
+    with RunningSimulator() as simulator, running_relay():
+        simulator.hold()
         make_server(url=simulator.url)
         generation = reaches(submit(template, steps=40), Status.RUNNING)
         ComfyServer.objects.update(url="http://127.0.0.1:1")
@@ -299,16 +306,20 @@ def test_the_measured_run_time_is_learned(
 @pytest.mark.usefixtures("eager_tasks")
 def test_every_version_of_comfyui_is_served(profile: str, template: WorkflowTemplate, reaches: Reaches) -> None:
     """Runs, cancels the right one, and survives a restart, whatever the server can do."""
-    with RunningSimulator(step_seconds=0.05, profile=profile) as simulator, running_relay():
+    with RunningSimulator(profile=profile) as simulator, running_relay():
+        simulator.hold()
         make_server(url=simulator.url)
         first = reaches(submit(template, steps=6), Status.RUNNING)
         second = reaches(submit(template, steps=6, seed=3), Status.SUBMITTED)
         services.cancel(first)
         reaches(first, Status.CANCELED)
+        simulator.go_on()
         done = reaches(second, Status.SUCCEEDED)
         assert (done.losses, done.outputs.count()) == (0, 2)
+        simulator.hold()
         third = reaches(submit(template, steps=10, seed=4), Status.RUNNING)
         simulator.restart()
+        simulator.go_on()
         done = reaches(third, Status.SUCCEEDED)
         assert (done.losses, done.outputs.count()) == (1, 2)
         assert ComfyServer.objects.get().comfyui_version == PROFILES[profile].version
@@ -321,7 +332,7 @@ def test_a_server_that_draws_its_own_ids_is_searched_for_ours(template: Workflow
         make_server(url=simulator.url)
         eventually(lambda: ComfyServer.objects.filter(state="online").exists())
         (agent,) = relay._agents.values()
-        agent._client._http.timeout = httpx.Timeout(0.5)
+        agent._client._http.timeout = httpx.Timeout(patient(0.5))
         simulator.faults.set(post_timeout=1)
         done = reaches(submit(template, steps=4), Status.SUCCEEDED)
         assert (done.attempt, done.outputs.count()) == (1, 2)
@@ -335,10 +346,10 @@ def test_a_node_that_cannot_be_stopped_means_a_stuck_server(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "UNSTOPPABLE_SECONDS", 0.5)
+    monkeypatch.setattr(health_module, "UNSTOPPABLE_SECONDS", patient(0.5))
     WorkflowTemplate.objects.update(time_limit_seconds=1)
     simulator.faults.set(stuck_node=True)
-    generation = reaches(submit(template), Status.RUNNING)
+    generation = submit(template)
     eventually(lambda: ComfyServer.objects.get().state == "wedged")
     assert "cannot be stopped" in ComfyServer.objects.get().state_message
     reaches(generation, Status.QUEUED)

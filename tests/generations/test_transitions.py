@@ -16,6 +16,7 @@ from generations.models import ComfyServer, Generation, Status
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure, Retry
 from generations.queue import Memory
 from tests.support.factories import make_generation, make_server, make_template, make_user
+from tests.support.waiting import patient
 
 Transition = Callable[[Generation], int]
 FAILURE = Failure("node_execution_error", "boom")
@@ -200,7 +201,7 @@ def test_two_relays_never_claim_the_same_generation() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
     assert len(claimed) == len(set(claimed)) == 12
 
 

@@ -17,7 +17,7 @@ from tests.benchmarks.common import graph, sessions
 from tests.support import s3
 from tests.support.processes import Cluster, Process, add_server, answers, free_port, running_cluster
 from tests.support.simulator import RunningSimulator
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 pytestmark = [
     pytest.mark.cluster,
@@ -53,7 +53,9 @@ def api(cluster: Cluster) -> Iterator[Callable[[str], httpx.Client]]:
         def make(email: str) -> httpx.Client:
             cluster.manage("shell", "--verbosity", "0", "-c", CREATE_USER.format(email))
             headers = {"Authorization": f"Bearer {cluster.manage('create_api_key', email)}"}
-            return stack.enter_context(httpx.Client(base_url=f"{cluster.url}/api/v2/", headers=headers, timeout=20))
+            return stack.enter_context(
+                httpx.Client(base_url=f"{cluster.url}/api/v2/", headers=headers, timeout=patient(20))
+            )
 
         yield make
 
@@ -97,13 +99,17 @@ def test_a_job_goes_all_the_way_and_only_its_owner_sees_it(
 
 
 def test_killing_the_relay_and_the_worker_in_the_middle_loses_nothing(
-    cluster: Cluster, api: Callable[[str], httpx.Client]
+    cluster: Cluster, simulators: list[RunningSimulator], api: Callable[[str], httpx.Client]
 ) -> None:
     client = api("killer@example.com")
+    for each in simulators:
+        each.hold()
     jobs = [run(client, seed=n, steps=20) for n in range(4)]
     eventually(lambda: any(client.get(f"jobs/{job}").json()["status"] == "running" for job in jobs))
     cluster.processes["relay"].kill()
     cluster.processes["worker"].kill()
+    for each in simulators:
+        each.go_on()
     cluster.start("relay2")
     cluster.start("worker2")
     done = [finished(client, job, seconds=90) for job in jobs]
@@ -124,12 +130,12 @@ def test_a_browser_that_does_not_answer_is_dropped_and_others_are_not(cluster: C
     cluster.manage("shell", "--verbosity", "0", "-c", CREATE_USER.format("slow@example.com"))
     (session,) = sessions(cluster, ["slow@example.com"])
     port = free_port()
-    options = ["-b", "127.0.0.1", "-p", str(port), "--ping-interval", "1", "--ping-timeout", "2"]
+    options = ["-b", "127.0.0.1", "-p", str(port), "--ping-interval", "1", "--ping-timeout", str(round(patient(1)))]
     web = Process("-m", "daphne", *options, "comfysaas.asgi:application", env=cluster.env)
     try:
         eventually(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60, what="web")
         url, cookie = f"ws://127.0.0.1:{port}/ws/generations/", f"sessionid={session}"
-        deaf = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=20)
+        deaf = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=patient(20))
         alive = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=0.2)
         with closing(deaf), closing(alive):
             raw = deaf.sock

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.examples import examples
 from tests.support.processes import ROOT, Standalone
+from tests.support.waiting import patient
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(command: list[str], env: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
+    return subprocess.run(
+        command, check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=patient(100)
+    )
 
 
 def test_the_shell_examples_work_one_after_the_other(env: dict[str, str], folder: Path) -> None:

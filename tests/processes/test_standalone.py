@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.support.processes import Process, Standalone
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 ADMIN, DEMO = "an admin's password", "a demo password"
 FLAGS = [
@@ -27,7 +27,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-BROWSER_MS = 30_000
+BROWSER_MS = patient(30_000)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,9 @@ def status(client: httpx.Client, pk: str) -> str:
 
 def client_of(server: Standalone) -> httpx.Client:
     key = server.manage("create_api_key", "demo@example.com")
-    return httpx.Client(base_url=f"{server.url}/api/v2/", headers={"Authorization": f"Bearer {key}"}, timeout=20)
+    return httpx.Client(
+        base_url=f"{server.url}/api/v2/", headers={"Authorization": f"Bearer {key}"}, timeout=patient(20)
+    )
 
 
 def test_the_first_start_says_what_one_has_to_know(tmp_path: Path) -> None:
@@ -81,9 +83,9 @@ def test_kill_9_in_the_middle_and_a_second_start_goes_on(tmp_path: Path) -> None
     with client_of(server) as client:
         before = job(client)
         eventually(lambda: status(client, before) == "succeeded")
-        running = job(client, steps=25)
-        waiting = [job(client, seed=n) for n in range(3)]
+        running = job(client, steps=60)
         eventually(lambda: status(client, running) == "running")
+        waiting = [job(client, seed=n) for n in range(3)]
         server.process.kill()
     server.process = Process("manage.py", "standalone", env=server.env)
     try:
@@ -104,6 +106,7 @@ def test_kill_9_in_the_middle_and_a_second_start_goes_on(tmp_path: Path) -> None
 # ------------------------------------------------------------------------------------------ the browser
 @pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Browser]:
+    expect.set_options(timeout=BROWSER_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         yield running
@@ -144,14 +147,14 @@ def test_the_whole_path_in_a_browser(page: Page) -> None:
     page.get_by_label("Prompt", exact=True).fill("a violet forest at night")
     page.get_by_text("Advanced").click()
     page.get_by_label("Seed").fill("12345678901234567890")
-    page.get_by_label("Steps").last.fill("20")
+    page.get_by_label("Steps").last.fill("60")
     page.get_by_role("button", name="Generate").click()
     # Live: the node, a step, a preview, without a reload.
     panel = page.locator(".panel").first
-    expect(panel.locator("[data-now]")).to_have_text("KSampler", timeout=BROWSER_MS)
-    expect(panel.locator("[data-step]")).to_have_text(re.compile(r"\d+ / 20"))
+    expect(panel.locator("[data-now]")).to_have_text("KSampler")
+    expect(panel.locator("[data-step]")).to_have_text(re.compile(r"\d+ / 60"))
     expect(panel.locator("[data-preview]")).to_be_visible()
-    expect(panel.locator(".badge")).to_have_text("Done", timeout=BROWSER_MS)
+    expect(panel.locator(".badge")).to_have_text("Done")
     image = panel.locator(".output img")
     expect(image).to_be_visible()
     assert image.evaluate("async (img) => { await img.decode(); return img.naturalWidth; }") == 512
@@ -178,7 +181,7 @@ def test_a_running_generation_is_right_after_a_reload_and_can_be_canceled(page: 
     page.reload()
     expect(page.locator("[data-step]")).to_have_text(re.compile(r"\d+ / 60"))
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".badge")).to_have_text("Canceled", timeout=BROWSER_MS)
+    expect(page.locator(".badge")).to_have_text("Canceled")
 
 
 @pytest.mark.browser
@@ -240,7 +243,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
     expect(form.locator("input[name=steps]")).to_have_attribute("max", "5")
 
     form.get_by_role("button", name="Generate").click()
-    expect(form.locator(".panel .badge")).to_have_text("Done", timeout=BROWSER_MS)
+    expect(form.locator(".panel .badge")).to_have_text("Done")
     page.get_by_role("button", name="Cover …").click()
     page.locator(".studio-covers button").first.click()
     expect(page.get_by_text("This result is the cover now.")).to_be_visible()
@@ -254,7 +257,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
     expect(user.locator("input[name=batch_size]")).to_have_count(0)
     user.get_by_label("Prompt", exact=True).fill("a green fox")
     user.get_by_role("button", name="Generate").click()
-    expect(user.locator(".panel .badge")).to_have_text("Done", timeout=BROWSER_MS)
+    expect(user.locator(".panel .badge")).to_have_text("Done")
     # The result leads back to the form that made it.
     with user.expect_download() as download:
         user.get_by_role("link", name="Download").click()
@@ -310,7 +313,7 @@ def test_a_mask_is_drawn_and_only_that_part_is_made_anew(page: Page, tmp_path: P
     canvas.press("Space")  # the middle, by keyboard
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Generate").click()
-    expect(page.locator(".panel .badge")).to_have_text("Done", timeout=BROWSER_MS)
+    expect(page.locator(".panel .badge")).to_have_text("Done")
     result = page.locator(".panel .output img")
     assert pixel(result, 0.15, 0.5) != [64, 128, 192]
     assert pixel(result, 0.8, 0.5) == [64, 128, 192]
@@ -368,7 +371,7 @@ def test_a_key_is_made_on_a_page_opens_the_documentation_and_is_revoked(page: Pa
     typed.click()
     typed.locator(".try-out__btn").click()
     typed.locator(".execute").click()
-    expect(typed.locator(".live-responses-table .response-col_status").last).to_contain_text("201", timeout=BROWSER_MS)
+    expect(typed.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
     assert problems == []
     stranger.context.close()
 

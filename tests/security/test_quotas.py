@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import Cluster, running_cluster
 from tests.support.receiver import Receiver, receiver
-from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.waiting import eventually, patient
 
 pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.xdist_group("cluster")]
 CONNECTIONS = 3
@@ -41,7 +41,7 @@ def people(cluster: Cluster) -> Iterator[list[httpx.Client]]:
     """Programs of different users; the last one is no attacker."""
     keys = cluster.manage("shell", "--verbosity", "0", "-c", MAKE_KEYS.format(ATTACKERS + 1)).split()
     clients = [
-        httpx.Client(base_url=cluster.url, headers={"Authorization": f"Bearer {key}"}, timeout=3 * PATIENCE_SECONDS)
+        httpx.Client(base_url=cluster.url, headers={"Authorization": f"Bearer {key}"}, timeout=patient(60))
         for key in keys
     ]
     yield clients

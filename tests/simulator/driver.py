@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from types import TracebackType
@@ -12,7 +11,9 @@ from typing import Any, Self
 import httpx
 from websocket import WebSocket, WebSocketTimeoutException, create_connection
 
-PATIENCE_SECONDS = 10.0
+from tests.support.waiting import eventually, patient
+
+PATIENCE_SECONDS = patient(10.0)
 
 Frame = dict[str, Any] | bytes
 
@@ -24,12 +25,7 @@ def kind_of(frame: Frame) -> str:
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
     """The first truthy answer; fails after a while, naming what did not happen."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.005)
-    raise AssertionError(f"{what} did not happen within {PATIENCE_SECONDS:g} s")
+    return eventually(condition, what=what)
 
 
 class Socket:

@@ -10,6 +10,7 @@ import httpx
 from tests.simulator.driver import Driver, kind_of
 from tests.simulator.graphs import node, plain, text_to_image, words
 from tests.support.simulator import RunningSimulator
+from tests.support.waiting import patient
 
 
 def test_first_message_has_the_session_id(driver: Driver) -> None:
@@ -154,7 +155,8 @@ def test_pictures_over_the_socket_are_whole_pngs(driver: Driver) -> None:
 def test_events_can_come_before_the_reply(driver: Driver, simulator: RunningSimulator) -> None:
     simulator.faults.events_before_reply = 5.0
     try:
-        driver.http.post("/prompt", json={"prompt": plain(), "client_id": driver.socket.client_id}, timeout=0.1)
+        body = {"prompt": plain(), "client_id": driver.socket.client_id}
+        driver.http.post("/prompt", json=body, timeout=httpx.Timeout(patient(10), read=0.1))
     except httpx.TimeoutException:
         pass
     else:

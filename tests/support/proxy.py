@@ -8,6 +8,8 @@ import threading
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.support.waiting import patient
+
 CHUNK_BYTES = 64 * 1024
 Mode = Literal["pass", "refuse", "stall"]
 
@@ -29,7 +31,7 @@ class Proxy:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="proxy", daemon=True)
         self._thread.start()
-        ready.wait(10)
+        ready.wait(patient(10))
 
     def set(self, mode: Mode) -> None:
         """Change what happens to connections; from any thread."""
@@ -42,7 +44,7 @@ class Proxy:
     def close(self) -> None:
         """End the proxy."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(patient(10))
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.support.waiting import patient
+
 GATE_SECONDS = 60
 
 
@@ -64,4 +66,4 @@ def receiver() -> Iterator[Receiver]:
         state.gate.set()
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(patient(5))

@@ -18,9 +18,11 @@ from typing import Any, Self
 
 from generations.simulator.faults import Faults
 from generations.simulator.server import Simulator, describe
+from tests.support.waiting import patient
 
-START_SECONDS = 20.0
-STOP_SECONDS = 10.0
+START_SECONDS = patient(20.0)
+STOP_SECONDS = patient(10.0)
+HELD_SECONDS = 1e6
 ROOT = Path(__file__).parents[2]
 
 
@@ -64,6 +66,14 @@ class RunningSimulator:
     def faults(self) -> Faults:
         """Set an attribute to switch a fault on; `set(drop_sockets=True)` and `set(half_open=True)` act at once."""
         return self.simulator.faults
+
+    def hold(self) -> None:
+        """Sampling stops at its next step until `go_on`: what a test does meanwhile happens in the middle of a run."""
+        self.simulator.environment.step_seconds = HELD_SECONDS
+
+    def go_on(self) -> None:
+        """Sampling goes on, at full speed."""
+        self.simulator.environment.step_seconds = 0.0
 
     def restart(self) -> None:
         """Everything in memory is lost and every socket is cut, as when the process dies and comes back at once."""

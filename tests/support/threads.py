@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from django.db import connection
 
+from tests.support.waiting import patient
+
 AT_ONCE = 8
-JOIN_SECONDS = 60
+JOIN_SECONDS = patient(60)
 
 
 def at_once(action: Callable[[], object], *, times: int = AT_ONCE) -> list[object]:

@@ -190,9 +190,9 @@ class KSampler(Node):
 
     @staticmethod
     def _wait(context: Context) -> None:
-        """One step's time, in slices, so that an interrupt is noticed."""
-        deadline = time.monotonic() + context.environment.step_seconds
-        while (left := deadline - time.monotonic()) > 0:
+        """One step's time, in slices, so that an interrupt is noticed, and another speed, too."""
+        begin = time.monotonic()
+        while (left := begin + context.environment.step_seconds - time.monotonic()) > 0:
             time.sleep(min(SLEEP_SLICE_SECONDS, left))
             context.check_interrupted()
 

@@ -1,0 +1,38 @@
+"""Every measurement of `make bench` reaches its end, with sizes so small that its numbers mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+
+from tests.benchmarks.__main__ import MEASUREMENTS
+from tests.support.processes import prepared_database
+
+pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.xdist_group("cluster")]
+
+
+@pytest.fixture(scope="module")
+def servers(postgres_url: str, redis_url: str) -> Iterator[None]:
+    """PostgreSQL and Redis as `make bench` finds them, and a database to copy: nine migrations would take minutes."""
+    with prepared_database(postgres_url, redis_url) as template, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", postgres_url)
+        patch.setenv("REDIS_URL", redis_url)
+        patch.setenv("BENCH_TEMPLATE", template)
+        yield
+
+
+@pytest.mark.parametrize("name", MEASUREMENTS)
+def test_a_measurement_reaches_its_end(name: str, servers: None, request: pytest.FixtureRequest) -> None:
+    module = import_module(f"tests.benchmarks.{name}")
+    if name == "studio":
+        module.CHROMIUM = request.getfixturevalue("chromium_path")
+    with pytest.MonkeyPatch.context() as patch:
+        for constant, value in module.SMALL.items():
+            assert hasattr(module, constant)
+            patch.setattr(module, constant, value)
+        results = module.measure()
+    assert results
+    assert all(isinstance(result.value, int | float) for result in results)
+    assert len({result.name for result in results}) == len(results)
