@@ -12,6 +12,7 @@ from django.contrib.auth import get_user
 from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
+from accounts import limits
 from accounts.models import ApiKey, Scope, User
 
 PLACE_SECONDS = 60
@@ -38,27 +39,27 @@ class Access:
         return user is not None and user.pk == self.user_id
 
 
-def key_for_reading(authorization: str) -> ApiKey | None:
-    """The key of an Authorization header, if it is one that may read."""
-    key = _key_of(authorization)
+def key_for_reading(authorization: str, address: str) -> ApiKey | None:
+    """The key of an Authorization header, if it is one that may read. RateLimitedError: see `limits.key_for`."""
+    key = _key_of(authorization, address)
     return key if key is not None and Scope.READ.value in key.scopes else None
 
 
-def sender_of(headers: Mapping[bytes, bytes]) -> User | None:
+def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
     """Who sends a request with these headers (names in small letters), before anything else of it is read.
 
-    A request that brings a key is judged by its key alone, as the API does.
+    A request that brings a key is judged by its key alone, as the API does. RateLimitedError: see `limits.key_for`.
     """
     if authorization := headers.get(b"authorization", b"").decode("latin-1"):
-        key = _key_of(authorization)
+        key = _key_of(authorization, address)
         return key.user if key is not None else None
     cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
     return _user_of_session(cookies.get(settings.SESSION_COOKIE_NAME))
 
 
-def _key_of(authorization: str) -> ApiKey | None:
+def _key_of(authorization: str, address: str) -> ApiKey | None:
     kind, _, secret = authorization.partition(" ")
-    return ApiKey.objects.authenticate(secret.strip()) if kind.lower() == "bearer" else None
+    return limits.key_for(secret.strip(), address) if kind.lower() == "bearer" else None
 
 
 def _user_of_session(session_key: str | None) -> User | None:

@@ -99,7 +99,15 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
 class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """Shares and limits. A change holds for what is admitted from now on."""
 
-    list_display = ("name", "weight", "priority", "max_concurrent", "max_queued", "requests_per_minute")
+    list_display = (
+        "name",
+        "weight",
+        "priority",
+        "max_concurrent",
+        "max_queued",
+        "requests_per_minute",
+        "max_storage_mb",
+    )
     search_fields = ("name",)
 
 

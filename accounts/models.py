@@ -91,6 +91,24 @@ class Plan(models.Model):
         help_text="Websockets that may be open at a time: one for each running generation on a page.",
     )
 
+    pages_per_minute = models.PositiveIntegerField(
+        default=3000,
+        db_default=3000,
+        help_text="Pages and pictures in them that a user may open; 0: as many as they like.",
+    )
+    uploads_per_minute = models.PositiveIntegerField(
+        default=300,
+        db_default=300,
+        help_text="Files that a user may bring, whichever way; as many may be fetched. 0: as many as they like.",
+    )
+    max_storage_mb = models.PositiveIntegerField(
+        "max storage in MB",
+        default=51_200,
+        db_default=51_200,
+        help_text="What a user's uploads and results may take. Beyond it new uploads and new jobs are refused; results "
+        "of accepted jobs are kept. 0: as much as there is.",
+    )
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -102,6 +120,11 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def max_storage_bytes(self) -> int:
+        """0: as much as there is."""
+        return self.max_storage_mb * 2**20
 
 
 class User(AbstractUser):

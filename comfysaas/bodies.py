@@ -17,8 +17,10 @@ from django.conf import settings
 from django.utils.http import parse_header_parameters
 
 from accounts.access import sender_of
+from accounts.limits import RateLimitedError, address_of_scope, ensure_upload
 from comfysaas.http_server import EXTENSION
 from comfysaas.mount import below_root
+from generations.models.usage import StorageFullError, StorageUsage
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -32,6 +34,8 @@ FILES_PER_FORM = 4  # of the largest size; more of smaller ones
 # Where files come in: one at a time, or several in one form.
 _ONE_FILE = re.compile(r"/api/v2/(assets|templates)/?|/open/")
 _SEVERAL_FILES = re.compile(r"/api/v2/templates/[^/]+/jobs/?|/templates/[^/]+/|/admin/.*")
+# Where files become their sender's own.
+_KEPT = re.compile(r"/api/v2/assets/?|/api/v2/templates/[^/]+/jobs/?|/templates/[^/]+/")
 _BODILESS = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -42,6 +46,7 @@ class Refusal:
     status: int
     code: str
     message: str
+    retry_after: int | None = None  # seconds
 
 
 UNAUTHORIZED = Refusal(
@@ -104,10 +109,28 @@ async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Re
     body.limit, body.beyond = ANONYMOUS_BYTES, UNAUTHORIZED
     if length is not None and length <= ANONYMOUS_BYTES:
         return None
-    if await database_sync_to_async(sender_of)(headers) is not None:
+    is_kept = bool(body.boundary) and _KEPT.fullmatch(path) is not None
+    refusal = await database_sync_to_async(_judge_sender)(headers, address_of_scope(scope), length, is_kept)
+    if refusal is None:
         body.limit, body.beyond = limit, too_large(limit)
         return None
-    return UNAUTHORIZED if length is not None else None
+    return refusal if length is not None or refusal is not UNAUTHORIZED else None
+
+
+def _judge_sender(headers: dict[bytes, bytes], address: str, length: int | None, is_kept: bool) -> Refusal | None:
+    """Whether they may send so much, and keep files of that size (None: not known yet)."""
+    try:
+        user = sender_of(headers, address)
+        if user is None:
+            return UNAUTHORIZED
+        if is_kept:
+            ensure_upload(user)
+            StorageUsage.objects.ensure_room(user, size_bytes=(length or 0) - FORM_OVERHEAD_BYTES)
+    except RateLimitedError as error:
+        return Refusal(429, "rate_limited", str(error), error.allowance.reset_seconds)
+    except StorageFullError as error:
+        return Refusal(403, "storage_full", str(error))
+    return None
 
 
 class _Body:

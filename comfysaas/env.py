@@ -111,6 +111,11 @@ class Env(BaseSettings):
     )
 
     # -- accounts
+    anonymous_pages_per_minute: int = Field(
+        600,
+        ge=0,
+        description="Pages that may be opened from one address without being signed in. 0: as many as they like.",
+    )
     signup_open: bool = Field(
         False,
         description="Let anybody create an account; they confirm their address by mail first, so set EMAIL_HOST. "

@@ -7,7 +7,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
+from django_htmx.http import reswap, retarget
 
+from accounts import limits
+from accounts.limits import RateLimitedError
 from comfysaas.bodies import SCOPE_KEY, Refusal
 from comfysaas.mount import below_root
 from generations.api import envelope
@@ -17,6 +20,10 @@ ADMIN_POLICY = {
     "style-src": [SELF, UNSAFE_INLINE],
     "frame-src": [SELF],
 }
+
+
+_PROBES = {"/healthz", "/readyz"}
+_API = "/api/v2/"
 
 
 class AdminContentSecurityPolicy(MiddlewareMixin):
@@ -41,7 +48,35 @@ class Refusals(MiddlewareMixin):
         refusal: Refusal | None = getattr(request, "scope", {}).get(SCOPE_KEY)
         if refusal is None:
             return None
-        if below_root(request.path_info).startswith("/api/"):
-            headers = {"WWW-Authenticate": 'Bearer realm="comfysaas"'} if refusal.status == 401 else {}
-            return envelope(request, refusal.status, refusal.code, refusal.message, headers=headers)
-        return render(request, "refused.html", {"refusal": refusal}, status=refusal.status)
+        return _answer(request, refusal)
+
+
+class PageLimits(MiddlewareMixin):
+    """How many pages somebody may open; the API counts for itself. Static files are served before they come here."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """429; None for a request that goes on."""
+        path = below_root(request.path_info)
+        if path in _PROBES or (path.startswith(_API) and path != f"{_API}openapi.json"):
+            return None
+        try:
+            limits.count_page(request.user if request.user.is_authenticated else None, limits.address_of(request))
+        except RateLimitedError as error:
+            refusal = Refusal(429, "rate_limited", str(error), error.allowance.reset_seconds)
+            return _answer(request, refusal)
+        return None
+
+
+def _answer(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """As the API, as a part of a page, or as a page."""
+    headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+    if below_root(request.path_info).startswith("/api/"):
+        if refusal.status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="comfysaas"'
+        return envelope(request, refusal.status, refusal.code, refusal.message, headers=headers)
+    is_part = getattr(request, "htmx", False)
+    template = "_refused.html" if is_part else "refused.html"
+    response = render(request, template, {"refusal": refusal}, status=refusal.status)
+    for name, value in headers.items():
+        response[name] = value
+    return reswap(retarget(response, "#notices"), "innerHTML") if is_part else response

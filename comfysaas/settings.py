@@ -118,6 +118,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "comfysaas.middleware.PageLimits",
     "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "comfysaas.urls"
@@ -307,6 +308,7 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{ENV.public_host}] "
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
 SIGNUP_OPEN = ENV.signup_open
+ANONYMOUS_PAGES_PER_MINUTE = ENV.anonymous_pages_per_minute
 EMAIL_BACKEND = (
     "comfysaas.mail.ReleasingBackend" if ENV.email_host else "django.core.mail.backends.console.EmailBackend"
 )

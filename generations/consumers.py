@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 
 from accounts.access import PLACE_SECONDS, Access, key_for_reading, take_place
+from accounts.limits import RateLimitedError, address_of_scope
 from generations import events, snapshot
 from generations.models import Generation, Status
 
@@ -202,7 +203,9 @@ class KeyAuthentication:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """With the key's user in the scope; nobody for a wrong key."""
-        key = await database_sync_to_async(key_for_reading)(authorization_of(scope))
+        key = None
+        with contextlib.suppress(RateLimitedError):
+            key = await database_sync_to_async(key_for_reading)(authorization_of(scope), address_of_scope(scope))
         about = {"user": key.user, "access": Access.by_key(key)} if key else {"user": AnonymousUser()}
         return await self._application({**scope, **about}, receive, send)
 

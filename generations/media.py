@@ -13,11 +13,12 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
+from accounts import limits
 from comfysaas import outbound
 from comfysaas.concurrency import AtOnce
 from generations import accepting, services
 from generations.comfy.references import asset_id_of, is_reference
-from generations.models import Asset
+from generations.models import Asset, StorageUsage
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs
 
@@ -37,7 +38,8 @@ def gather(
 ) -> dict[str, Any]:
     """The inputs with the id of an asset in place of every file. InvalidInputs names each one that cannot be used.
 
-    What was uploaded or fetched is the user's from now on. TooBusyError when they have too many of either under way.
+    What was uploaded or fetched is the user's from now on. TooBusyError when they have too many of either under way;
+    limits.RateLimitedError, StorageFullError.
     """
     media = {parameter.name for parameter in parameters if parameter.is_media}
     gathered: dict[str, Any] = dict(inputs)
@@ -67,6 +69,8 @@ def _resolve(user: User, value: Any) -> Any:
     if value[:5].lower() == "data:":
         return str(_keep(user, _decode(value), "upload").pk)
     if re.match("https?://", value, re.IGNORECASE):
+        limits.count_fetch(user)
+        StorageUsage.objects.ensure_room(user)
         with fetches.one_more(user.pk):
             answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
         return str(_keep(user, answer.body, _name_of(value)).pk)

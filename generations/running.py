@@ -9,10 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import reswap, retarget
 
+from accounts.limits import RateLimitedError
 from comfysaas.concurrency import TooBusyError
 from generations import accepting, services, snapshot
 from generations.comfy.decoders import BusyError
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
+from generations.models.usage import StorageFullError
 from generations.parameters.form import ParametersForm
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
@@ -49,7 +51,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
             if name in inputs:
                 inputs[name] = str(services.upload(user=user, file=file).pk)
-    except (accepting.InvalidUploadError, TooBusyError, BusyError) as error:
+    except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
         form.add_error(name, str(error))
         return None
     try:
@@ -58,7 +60,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for field, sentences in invalid.errors.items():
             form.add_error(field if field in form.fields else None, sentences)
         return None
-    except (services.CannotRunError, services.NotAllowedError, QueueFullError) as refusal:
+    except (services.CannotRunError, services.NotAllowedError, QueueFullError, StorageFullError) as refusal:
         form.add_error(None, str(refusal))
         return None
 

@@ -15,6 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import limits
 from comfysaas.concurrency import AtOnce
 from generations import accepting, fitness, importing, naming, publisher, queue, snapshot, storage, tasks, transitions
 from generations.accepting import InvalidUploadError
@@ -27,12 +28,14 @@ from generations.models import (
     Asset,
     Generation,
     IdempotencyKey,
+    StorageUsage,
     TemplateVersion,
     Webhook,
     WorkflowTemplate,
 )
 from generations.models.asset import file_name
 from generations.models.idempotency import KeyReuseError
+from generations.models.usage import StorageFullError
 from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
 from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
@@ -175,7 +178,8 @@ def _searchable(texts: Iterable[str]) -> str:
 
 
 def _enqueue(user: User, rows: Sequence[Generation], assets: Iterable[uuid.UUID], extras: Extras) -> None:
-    """Write them all and get them in line, or nothing at all."""
+    """Write them all and get them in line, or nothing at all. StorageFullError: there is no room for results."""
+    StorageUsage.objects.ensure_room(user)
     wanted = set(assets)
     with transaction.atomic():
         IdempotencyKey.objects.claim(user, extras.idempotency_key)
@@ -316,9 +320,11 @@ def add_asset(
     """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
 
     InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
-    user has too many uploads under way; decoders.BusyError.
+    user has too many uploads under way; decoders.BusyError; limits.RateLimitedError; StorageFullError.
     """
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
+    limits.count_upload(user)
+    StorageUsage.objects.ensure_room(user, size_bytes=file.size or 0)
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
         raise InvalidUploadError(msg)
@@ -349,7 +355,8 @@ def _stored(user: User, spooled: storage.Spooled, name: str, placement: Placemen
         with transaction.atomic():
             IdempotencyKey.objects.claim(user, idempotency_key)
             asset.save()
-    except KeyReuseError:
+            StorageUsage.objects.add(user, asset.size_bytes)
+    except (KeyReuseError, StorageFullError):
         tasks.delete_files.delay([asset.key, asset.thumbnail_key])
         raise
     return asset
@@ -408,10 +415,16 @@ def delete_asset(asset: Asset) -> None:
     """Remove it; its bytes go unless another one shares them. AssetInUseError."""
     with transaction.atomic():
         rows = Asset.objects.filter(pk=asset.pk)
+        StorageUsage.objects.lock([asset.user_id])  # first, as `discard` does
         rows.select_for_update(of=("self",)).first()
         if rows.in_use().exists():
             raise AssetInUseError
         tasks.discard(rows)
+
+
+def delete_uploads(user: User) -> int:
+    """Remove the user's uploads that no unfinished generation needs, a few hundred at most; how many that were."""
+    return tasks.discard_unused(Asset.objects.filter(user=user, output=None))
 
 
 # ---------------------------------------------------------------------------------------------- afterwards

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.web import files, pages, webhooks
+from generations.web import files, pages, storage, webhooks
 
 urlpatterns = [
     path("", pages.gallery, name="gallery"),
@@ -22,6 +22,9 @@ urlpatterns = [
     path("account/webhooks/<uuid:pk>/delete/", webhooks.delete, name="webhook-delete"),
     path("account/webhooks/<uuid:pk>/test/", webhooks.send_test, name="webhook-test"),
     path("account/webhooks/<uuid:pk>/<uuid:delivery>/again/", webhooks.redeliver, name="webhook-redeliver"),
+    path("account/storage/", storage.index, name="storage"),
+    path("account/storage/delete/", storage.delete_all, name="storage-delete-all"),
+    path("account/storage/<uuid:pk>/delete/", storage.delete, name="storage-delete"),
     path("assets/<uuid:pk>/", files.asset, name="asset"),
     path("assets/<uuid:pk>/thumbnail/", files.thumbnail, name="asset-thumbnail"),
 ]

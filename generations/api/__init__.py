@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from accounts.limits import RateLimitedError
 from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
 from comfysaas import __version__
 from comfysaas.concurrency import TooBusyError
@@ -29,13 +30,13 @@ from generations.accepting import InvalidUploadError
 from generations.api import account, assets, jobs, servers, templates, webhooks
 from generations.api.auth import allowed
 from generations.api.body import InvalidBodyError, StrictParser
-from generations.api.limits import RateLimitedError
 from generations.api.schemas import ErrorEnvelope
 from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
 from generations.comfy.convert import ConversionError
 from generations.comfy.decoders import BusyError
 from generations.comfy.graph import GraphError
 from generations.models.idempotency import KeyReuseError
+from generations.models.usage import StorageFullError
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 from generations.services import CannotRunError
@@ -241,6 +242,11 @@ def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
 def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse:
     headers = {**error.allowance.headers, "Retry-After": str(error.allowance.reset_seconds)}
     return envelope(request, 429, "rate_limited", str(error), headers=headers)
+
+
+@api.exception_handler(StorageFullError)
+def _storage_full(request: HttpRequest, error: StorageFullError) -> HttpResponse:
+    return envelope(request, 403, "storage_full", str(error))
 
 
 @api.exception_handler(TooBusyError)

@@ -19,7 +19,7 @@ from generations.api.auth import caller, key_of
 from generations.api.operations import operation
 from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
 from generations.jobs import STATUS
-from generations.models import Asset, Generation, Status
+from generations.models import Asset, Generation, Status, StorageUsage
 from generations.services import RAW_PERMISSION
 
 router = Router()
@@ -43,6 +43,8 @@ def get_me(request: HttpRequest) -> Me:
             max_streams=plan.max_streams,
             max_sockets=plan.max_sockets,
             requests_per_minute=plan.requests_per_minute,
+            uploads_per_minute=plan.uploads_per_minute,
+            max_storage_bytes=plan.max_storage_bytes,
             max_upload_bytes=settings.MAX_UPLOAD_BYTES,
         ),
     )
@@ -82,15 +84,13 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
         )
         .order_by("day")
     ]
-    files = Asset.objects.for_user(user)
-    stored = files.values("key", "size_bytes").distinct().aggregate(total=Sum("size_bytes"))["total"]
     return Usage(
         since=since,
         jobs=counted,
         execution_seconds=sum(day.execution_seconds for day in by_day),
         days=by_day,
-        storage_bytes=stored or 0,
-        files=files.count(),
+        storage_bytes=StorageUsage.objects.stored_by(user),
+        files=Asset.objects.for_user(user).count(),
     )
 
 

@@ -10,8 +10,8 @@ from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as NinjaSessionAuth
 from ninja.utils import check_csrf
 
+from accounts import limits
 from accounts.models import ApiKey, Scope, User
-from generations.api import limits
 
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
@@ -27,8 +27,11 @@ class ApiKeyAuth(HttpBearer):
         self.scope = scope
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        """The key's user, who is also the request's from here on. HttpError 403 when the key lacks the scope."""
-        key = ApiKey.objects.authenticate(token)
+        """The key's user, who is also the request's from here on. HttpError 403 when the key lacks the scope.
+
+        RateLimitedError: this key or user, or wrong keys from this address.
+        """
+        key = limits.key_for(token, limits.address_of(request))
         if key is None:
             return None
         request.user = key.user

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from ninja.errors import AuthenticationError
 
 from accounts.access import key_for_reading
+from accounts.limits import RateLimitedError, address_of
 from accounts.models import User
 from generations import fitness
 from generations.api import api
@@ -35,7 +36,10 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
     authorization = request.headers.get("Authorization", "")
     user: User | AnonymousUser = request.user
     if authorization:
-        key = key_for_reading(authorization)
+        try:
+            key = key_for_reading(authorization, address_of(request))
+        except RateLimitedError as error:
+            return api.on_exception(request, error)
         if key is None:
             return api.on_exception(request, AuthenticationError())
         user = key.user

@@ -245,6 +245,8 @@ class Limits(Schema):
     max_streams: int
     max_sockets: int
     requests_per_minute: int = Field(description="0: as many as you like.")
+    uploads_per_minute: int = Field(description="Files; as many may be fetched. 0: as many as you like.")
+    max_storage_bytes: int = Field(description="Beyond it, 403 `storage_full`. 0: as much as there is.")
     max_upload_bytes: int
 
 
@@ -311,7 +313,7 @@ class Usage(Schema):
     jobs: dict[str, int] = Field(description="By status.")
     execution_seconds: float
     days: list[DayUsage]
-    storage_bytes: int
+    storage_bytes: int = Field(description="Of all your files; those with the same bytes count once.")
     files: int
 
 

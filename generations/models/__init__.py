@@ -6,6 +6,7 @@ from generations.models.idempotency import IdempotencyKey
 from generations.models.queue import QueueClock, QueueShare
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.models.usage import StorageUsage
 from generations.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "QueueClock",
     "QueueShare",
     "Status",
+    "StorageUsage",
     "TemplateDraft",
     "TemplateVersion",
     "Webhook",

@@ -36,6 +36,11 @@ class AssetQuerySet(models.QuerySet["Asset"]):
         """Those that a result is, or that an unfinished generation takes as an input: they cannot be deleted."""
         return self.filter(models.Q(output__isnull=False) | models.Q(used_by__status__in=ACTIVE_STATUSES)).distinct()
 
+    def stored_bytes(self) -> int:
+        """What their files take. Added up file by file: `StorageUsage` knows it at once for all of a user's."""
+        files = self.order_by().values("key", "size_bytes").distinct()
+        return files.aggregate(total=models.Sum("size_bytes"))["total"] or 0
+
     def with_bytes(self, digest: str) -> Self:
         """Those whose bytes have this hash (blake3:<hex>)."""
         return self.filter(hash=digest.lower())

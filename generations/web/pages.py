@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from generations import fitness, importing, markdown, naming, running, services, snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
+from generations.models.usage import StorageFullError
 from generations.parameters.form import parameters_form
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
@@ -210,6 +211,7 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         services.NotAllowedError,
         services.RawNotAllowedError,
         QueueFullError,
+        StorageFullError,
     ) as refusal:
         messages.error(request, str(refusal))
         return redirect("generation", pk=pk)

@@ -10,7 +10,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import ApiKey
+from accounts import limits
+from accounts.models import ApiKey, User
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
 from tests.support.factories import make_template
@@ -103,3 +104,28 @@ def test_key_needs_no_csrf_token(owner: Any) -> None:
 
 def _get_with(secret: str) -> Any:
     return Client(headers={"Authorization": f"Bearer {secret}"}).get("/api/v2/templates")
+
+
+def test_wrong_keys_from_one_address_cost_no_query_any_more(
+    owner: User, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(limits, "WRONG_KEYS_PER_MINUTE", 3)
+    wrong = {"Authorization": "Bearer csk_wrong_key"}
+    right = {"Authorization": f"Bearer {issue(owner)}"}
+    assert Client().get("/api/v2/me", headers=right).status_code == 200
+    for _ in range(3):
+        error_of(Client().get("/api/v2/me", headers=wrong), 401, "unauthorized")
+    with django_assert_num_queries(0):
+        response = Client().get("/api/v2/me", headers=wrong)
+    error_of(response, 429, "rate_limited")
+    assert int(response["Retry-After"]) > 0
+    error_of(Client().get("/api/v2/openapi.json", headers=wrong), 429, "rate_limited")
+    # A key that works goes on working, whoever else is behind the same address.
+    assert Client().get("/api/v2/me", headers=right).status_code == 200
+    assert Client(REMOTE_ADDR="192.0.2.9").get("/api/v2/me", headers=wrong).status_code == 401
+
+
+def test_right_keys_are_never_counted_as_wrong(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WRONG_KEYS_PER_MINUTE", 2)
+    for _ in range(5):
+        assert Client(headers={"Authorization": f"Bearer {issue(owner)}"}).get("/api/v2/me").status_code == 200

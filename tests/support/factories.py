@@ -17,6 +17,7 @@ from generations.models import (
     Generation,
     Output,
     Status,
+    StorageUsage,
     TemplateVersion,
     WorkflowTemplate,
 )
@@ -144,7 +145,7 @@ def make_asset(
     key = key or storage.upload_key(asset_id)
     with closing(storage.spool([content])) as spooled:
         storage.write(key, spooled)
-        return Asset.objects.create(
+        asset = Asset.objects.create(
             id=asset_id,
             user=user,
             name=fields.pop("name", "picture.png"),
@@ -157,6 +158,8 @@ def make_asset(
             height=spooled.look.height,
             **fields,
         )
+        StorageUsage.objects.add_anyway(user.pk, asset.size_bytes)
+        return asset
 
 
 def make_output(generation: Generation, *, position: int = 0, **fields: Any) -> Output:

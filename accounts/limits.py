@@ -1,0 +1,218 @@
+"""How often somebody may ask: a window of a minute that slides, counted in the cache for all processes.
+
+The API, pages, uploads and wrong keys are counted by the same few functions. A cache that does not answer lets
+everything through: it must not take the site down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest
+
+from accounts.models import ApiKey, User
+
+logger = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 60
+WRONG_KEYS_PER_MINUTE = 60
+KNOWN_KEYS = 10_000
+_REQUESTS, _FILES, _PAGES = "make {} requests a minute", "bring {} files a minute", "open {} pages a minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left. `reset_seconds`: when there is room again, or more of it."""
+
+    limit: int
+    remaining: int
+    reset_seconds: int
+    is_exceeded: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As the IETF's draft on rate limit headers has them."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset_seconds),
+            "RateLimit-Policy": f"{self.limit};w={WINDOW_SECONDS}",
+        }
+
+
+class RateLimitedError(Exception):
+    """Too many of something; `str()` says how many there may be, and how long to wait."""
+
+    def __init__(self, allowance: Allowance, what: str = _REQUESTS) -> None:
+        wait = allowance.reset_seconds
+        super().__init__(f"You may {what.format(allowance.limit)}. Please wait {wait} second{'s' * (wait != 1)}.")
+        self.allowance = allowance
+
+
+def count(user: User, key: ApiKey | None) -> Allowance | None:
+    """Count one request to the API of this user, and of this key; the tighter allowance, None without any limit.
+
+    RateLimitedError.
+    """
+    subjects = {f"user.{user.pk}": user.limits.requests_per_minute}
+    if key is not None:
+        subjects[f"key.{key.pk}"] = key.requests_per_minute
+    return _count(subjects)
+
+
+def count_upload(user: User) -> None:
+    """Count one file that this user brings. RateLimitedError."""
+    _count({f"upload.{user.pk}": user.limits.uploads_per_minute}, _FILES)
+
+
+def count_fetch(user: User) -> None:
+    """Count one address of this user's that is asked for a file. RateLimitedError."""
+    _count({f"fetch.{user.pk}": user.limits.uploads_per_minute}, "have {} files fetched a minute")
+
+
+def ensure_upload(user: User) -> None:
+    """RateLimitedError when this user can bring no file now. Nothing is counted: for a look before the body is read."""
+    _refuse_if_exceeded(f"user.{user.pk}", user.limits.requests_per_minute, _REQUESTS)
+    _refuse_if_exceeded(f"upload.{user.pk}", user.limits.uploads_per_minute, _FILES)
+
+
+def count_page(user: User | None, address: str) -> None:
+    """Count one page: of this user, or else of whoever is at this address. RateLimitedError."""
+    if user is not None:
+        _count({f"page.{user.pk}": user.limits.pages_per_minute}, _PAGES)
+    else:
+        _count({f"page.{address}": settings.ANONYMOUS_PAGES_PER_MINUTE}, _PAGES)
+
+
+# ---------------------------------------------------------------------------------------------- wrong keys
+_known: OrderedDict[bytes, None] = OrderedDict()
+
+
+def key_for(secret: str, address: str) -> ApiKey | None:
+    """The usable key with this secret. RateLimitedError when too many wrong ones came from this address.
+
+    Each wrong key costs a query, so they are refused before it. A key that was right in this process lately is not
+    asked to pay for the wrong ones of others behind the same address.
+    """
+    mark = hashlib.sha256(secret.encode()).digest()
+    subject = f"wrong-key.{address}"
+    if mark not in _known:
+        _refuse_if_exceeded(subject, WRONG_KEYS_PER_MINUTE, "send {} wrong keys a minute")
+    key = ApiKey.objects.authenticate(secret)
+    if key is None:
+        _known.pop(mark, None)
+        with contextlib.suppress(RateLimitedError):  # the next one is refused
+            _count({subject: WRONG_KEYS_PER_MINUTE})
+        return None
+    _known[mark] = None
+    with contextlib.suppress(KeyError):
+        while len(_known) > KNOWN_KEYS:
+            _known.popitem(last=False)
+    return key
+
+
+def address_of(request: HttpRequest) -> str:
+    """Where a request comes from, as `address_in` tells it."""
+    return address_in(request.headers.get("X-Forwarded-For", ""), request.META.get("REMOTE_ADDR") or "")
+
+
+def address_of_scope(scope: Mapping[str, Any]) -> str:
+    """Where an ASGI connection comes from."""
+    forwarded_for = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    return address_in(forwarded_for.decode("latin-1"), (scope.get("client") or [""])[0] or "")
+
+
+def address_in(forwarded_for: str, peer: str) -> str:
+    """The address that counts: what the proxy in front of us has seen, if there is one; of IPv6, the network.
+
+    Whatever stands further left in X-Forwarded-For, the client wrote.
+    """
+    hops = [hop.strip() for hop in forwarded_for.split(",")]
+    proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT
+    seen = hops[-proxies] if proxies and len(hops) >= proxies and hops[-proxies] else peer
+    try:
+        address = ipaddress.ip_address(seen.strip("[]").partition("%")[0])
+    except ValueError:
+        return seen[:64]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        # A household has a /64, and any address in it.
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+# ---------------------------------------------------------------------------------------------- the window
+def _count(subjects: dict[str, int], what: str = _REQUESTS) -> Allowance | None:
+    try:
+        found = [_hit(subject, limit) for subject, limit in subjects.items() if limit]
+    except Exception:
+        logger.warning("Requests are not counted: the cache does not answer", exc_info=True)
+        return None
+    tightest = min(found, key=lambda each: (not each.is_exceeded, each.remaining), default=None)
+    if tightest is not None and tightest.is_exceeded:
+        raise RateLimitedError(tightest, what)
+    return tightest
+
+
+def _refuse_if_exceeded(subject: str, limit: int, what: str) -> None:
+    """RateLimitedError, without counting anything."""
+    window, elapsed = divmod(time.time(), WINDOW_SECONDS)
+    try:
+        earlier: int = cache.get(_counter(subject, window - 1), 0)
+        number: int = cache.get(_counter(subject, window), 0)
+    except Exception:
+        logger.warning("Requests are not counted: the cache does not answer", exc_info=True)
+        return
+    if limit and earlier * (1 - elapsed / WINDOW_SECONDS) + number + 1 > limit:
+        wait = _wait(earlier, number, limit, elapsed)
+        raise RateLimitedError(Allowance(limit, 0, wait, is_exceeded=True), what)
+
+
+def _hit(subject: str, limit: int) -> Allowance:
+    window, elapsed = divmod(time.time(), WINDOW_SECONDS)
+    counter = _counter(subject, window)
+    earlier: int = cache.get(_counter(subject, window - 1), 0)
+    number = _increment(counter)
+    # Of the window before, that part counts which is still within the last minute.
+    used = earlier * (1 - elapsed / WINDOW_SECONDS) + number
+    if used <= limit:
+        return Allowance(limit, math.floor(limit - used), math.ceil(WINDOW_SECONDS - elapsed))
+    _decrement(counter)  # what was refused does not count
+    return Allowance(limit, 0, _wait(earlier, number - 1, limit, elapsed), is_exceeded=True)
+
+
+def _counter(subject: str, window: float) -> str:
+    return f"rate.{subject}.{window:.0f}"
+
+
+def _wait(earlier: int, number: int, limit: int, elapsed: float) -> int:
+    """Seconds until one more fits."""
+    room = limit - 1 - number
+    if earlier and room >= 0:
+        return max(1, math.ceil(WINDOW_SECONDS * (1 - room / earlier) - elapsed))
+    # This window alone is full: its share shrinks in the next one.
+    return math.ceil(WINDOW_SECONDS - elapsed + WINDOW_SECONDS * max(0.0, 1 - (limit - 1) / max(1, number)))
+
+
+def _increment(counter: str) -> int:
+    if cache.add(counter, 1, 2 * WINDOW_SECONDS):
+        return 1
+    try:
+        return cache.incr(counter)
+    except ValueError:  # it ran out in between
+        return 1
+
+
+def _decrement(counter: str) -> None:
+    with contextlib.suppress(ValueError):
+        cache.decr(counter)

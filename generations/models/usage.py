@@ -1,0 +1,93 @@
+"""How much of the storage each user has taken: a number that is kept, because to add it up takes too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
+from django.template.defaultfilters import filesizeformat
+
+from generations.models.asset import Asset
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class StorageFullError(Exception):
+    """The user's files take as much as the plan allows; `str()` says what to do."""
+
+    def __init__(self, stored: int, limit: int) -> None:
+        super().__init__(
+            f"Your storage is full: {filesizeformat(stored)} of {filesizeformat(limit)} are taken. Delete generations "
+            "in your history, or uploaded files on your account's page “Storage”, and try again."
+        )
+
+
+class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
+    def stored_by(self, user: User) -> int:
+        """Bytes of all files of this user; files with the same bytes count once."""
+        return self.filter(user=user).values_list("stored_bytes", flat=True).first() or 0
+
+    def ensure_room(self, user: User, *, size_bytes: int = 0) -> None:
+        """StorageFullError when so many bytes more, or anything at all, would be too much. `add` decides for good."""
+        limit = user.limits.max_storage_bytes
+        if limit and (stored := self.stored_by(user)) + max(size_bytes, 1) > limit:
+            raise StorageFullError(stored, limit)
+
+    def add(self, user: User, size_bytes: int) -> None:
+        """Count a new file, in the transaction that writes its row. StorageFullError, also against others at the same
+        moment."""
+        limit = user.limits.max_storage_bytes
+        if not limit:
+            self.add_anyway(user.pk, size_bytes)
+            return
+        self._ensure([user.pk])
+        rows = self.filter(user=user, stored_bytes__lte=limit - size_bytes)
+        if not rows.update(stored_bytes=F("stored_bytes") + size_bytes):
+            raise StorageFullError(self.stored_by(user), limit)
+
+    def add_anyway(self, user_id: int, size_bytes: int) -> None:
+        """Count a result, in the transaction that writes its row: what was accepted is kept, whatever the plan says."""
+        self._ensure([user_id])
+        self.filter(user=user_id).update(stored_bytes=F("stored_bytes") + size_bytes)
+
+    def lock(self, user_ids: Iterable[int]) -> None:
+        """Until the transaction ends nobody else changes which files these users have. Take it before you delete some:
+        of two deletions of one file's last two assets, one has to see that the file goes."""
+        wanted = sorted(set(user_ids))
+        self._ensure(wanted)
+        list(self.filter(user__in=wanted).order_by("user").select_for_update())
+
+    def subtract(self, user_id: int, size_bytes: int) -> None:
+        """These files are gone. Under `lock`."""
+        self.filter(user=user_id).update(stored_bytes=Greatest(F("stored_bytes") - size_bytes, 0))
+
+    def recount(self, user_id: int) -> int:
+        """Add up what there really is, and correct the number; by how much that was."""
+        with transaction.atomic():
+            # Whoever changes a file's row changes this one as well, and waits: so nothing falls in between.
+            self.lock([user_id])
+            before = self.filter(user=user_id).values_list("stored_bytes", flat=True)[0]
+            real = Asset.objects.filter(user=user_id).stored_bytes()
+            self.filter(user=user_id).update(stored_bytes=real)
+        return real - before
+
+    def _ensure(self, user_ids: Iterable[int]) -> None:
+        missing = set(user_ids) - set(self.filter(user__in=user_ids).values_list("user", flat=True))
+        self.bulk_create([StorageUsage(user_id=each) for each in sorted(missing)], ignore_conflicts=True)
+
+
+class StorageUsage(models.Model):
+    """One user's number. A row of its own, which nothing else writes."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    stored_bytes = models.BigIntegerField(default=0, db_default=0)
+
+    objects = StorageUsageQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.stored_bytes} bytes"

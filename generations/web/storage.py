@@ -1,0 +1,63 @@
+"""The account's page about storage: how much is taken, and the uploads, which can be deleted here."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from generations import services
+from generations.models import Asset, StorageUsage
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from generations.models.asset import AssetQuerySet
+
+SHOWN = 100
+
+
+@login_required
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """The largest uploads first."""
+    user = cast("User", request.user)
+    uploads = list(_uploads(request).order_by("-size_bytes", "-created_at")[:SHOWN])
+    in_use = set(Asset.objects.filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
+    context = {
+        "uploads": [(each, each.pk in in_use) for each in uploads],
+        "is_cut": len(uploads) == SHOWN,
+        "stored": StorageUsage.objects.stored_by(user),
+        "limit": user.limits.max_storage_bytes,
+    }
+    return render(request, "account/storage.html", context)
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """One upload."""
+    try:
+        services.delete_asset(get_object_or_404(_uploads(request), pk=pk))
+    except services.AssetInUseError:
+        messages.error(request, "An unfinished generation needs this file. Cancel it, or wait until it is done.")
+    else:
+        messages.info(request, "The file is deleted.")
+    return redirect("storage")
+
+
+@login_required
+@require_POST
+def delete_all(request: HttpRequest) -> HttpResponse:
+    """Every upload that no unfinished generation needs, as many as one request should delete."""
+    number = services.delete_uploads(cast("User", request.user))
+    messages.info(request, f"{number} file{'s' * (number != 1)} deleted.")
+    return redirect("storage")
+
+
+def _uploads(request: HttpRequest) -> AssetQuerySet:
+    return Asset.objects.for_user(request.user).filter(output=None)

@@ -1,0 +1,286 @@
+"""What is stored is counted as it comes and goes, and the plan's limit holds before anything is stored."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Plan, User
+from generations import services, storage, tasks
+from generations.comfy.outputs import FileRef, OutputItem
+from generations.models import Asset, Generation, Status, StorageUsage
+from generations.models.usage import StorageFullError
+from generations.services import Placement
+from tests.api.conftest import issue
+from tests.api.envelope import error_of
+from tests.support.factories import make_asset, make_generation, make_output, make_template
+
+MIB = 2**20
+CONTENTS = [bytes([65 + number]) * (1000 * (number + 1)) for number in range(5)]
+
+
+@pytest.fixture
+def api(owner: User) -> Client:
+    """The owner's program."""
+    return Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+
+
+def upload(user: User, content: bytes, **placement: Any) -> Asset:
+    file = SimpleUploadedFile("a.txt", content)
+    return services.add_asset(user=user, file=file, placement=Placement(**placement))[0]
+
+
+def limited(user: User, megabytes: int, **limits: int) -> User:
+    user.plan = Plan.objects.create(name=f"{megabytes} MB", max_storage_mb=megabytes, **limits)
+    user.save()
+    return user
+
+
+def is_right(user: User) -> bool:
+    return StorageUsage.objects.stored_by(user) == Asset.objects.filter(user=user).stored_bytes()
+
+
+def record_a_result(user: User, content: bytes) -> Generation:
+    """As the worker does it."""
+    generation = make_generation(user, status=Status.STORING)
+    with closing(storage.spool([content])) as spooled:
+        key = storage.output_key(generation.pk, 1, 0)
+        asset = storage.keep(spooled, key=key, user_id=user.pk, name="a.txt")
+    file = FileRef(filename="a.txt", subfolder="", type="output")
+    tasks._record(
+        generation, 0, OutputItem(kind="file", node_id="9", key="images", index=0, file=file, value=None), asset=asset
+    )
+    Generation.objects.filter(pk=generation.pk).update(
+        status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None
+    )
+    generation.refresh_from_db()
+    return generation
+
+
+# ---------------------------------------------------------------------------------------------- the number is right
+@pytest.mark.django_db
+@pytest.mark.parametrize("seed", range(4))
+def test_the_number_is_the_sum_of_the_files_after_whatever_happens(owner: User, stranger: User, seed: int) -> None:
+    make_template()
+    chance = random.Random(seed)
+    for _ in range(60):
+        user = chance.choice([owner, stranger])
+        content = chance.choice(CONTENTS)
+        mine = list(Asset.objects.filter(user=user, output=None))
+        match chance.randrange(7):
+            case 0 | 1:
+                upload(user, content, expires_in=chance.choice([None, 60]))
+            case 2 if mine:
+                services.asset_from_hash(user=user, digest=chance.choice(mine).hash, placement=Placement(tags=["x"]))
+            case 3 if mine:
+                services.delete_asset(chance.choice(mine))
+            case 4:
+                record_a_result(user, content)
+            case 5:
+                for generation in Generation.objects.filter(user=user)[:1]:
+                    services.delete(generation)
+            case 6:
+                Asset.objects.filter(expires_at__isnull=False).update(expires_at=timezone.now() - timedelta(seconds=1))
+                tasks.expire()
+        assert is_right(owner)
+        assert is_right(stranger)
+    for generation in Generation.objects.all():
+        services.delete(generation)
+    for user in (owner, stranger):
+        services.delete_uploads(user)
+        assert StorageUsage.objects.stored_by(user) == 0
+
+
+def in_threads(*works: Callable[[], object]) -> list[object]:
+    """What each returned or raised; they begin at the same moment."""
+    barrier, results = threading.Barrier(len(works)), []
+
+    def run(work: Callable[[], object]) -> None:
+        barrier.wait(60)
+        try:
+            results.append(work())
+        except Exception as error:
+            results.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+@pytest.mark.django_db(transaction=True)
+def test_uploads_at_the_same_moment_do_not_get_past_the_limit_together(owner: User) -> None:
+    limited(owner, 3)
+    works = [lambda number=number: upload(owner, bytes([number]) * MIB) for number in range(6)]
+    results = in_threads(*works)
+    assert sum(isinstance(each, Asset) for each in results) == 3, results
+    assert sum(isinstance(each, StorageFullError) for each in results) == 3
+    assert StorageUsage.objects.stored_by(owner) == 3 * MIB
+    assert is_right(owner)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("eager_tasks")
+def test_of_two_that_share_a_file_and_go_at_the_same_moment_one_takes_it_along(owner: User) -> None:
+    for _ in range(5):
+        one, two = upload(owner, CONTENTS[0]), upload(owner, CONTENTS[0])
+        assert one.key == two.key
+        assert in_threads(lambda one=one: services.delete_asset(one), lambda two=two: services.delete_asset(two)) == [
+            None, None
+        ]  # fmt: skip
+        assert StorageUsage.objects.stored_by(owner) == 0
+        assert not storage.default_storage.exists(one.key)
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_is_corrected_every_day(owner: User, stranger: User, caplog: pytest.LogCaptureFixture) -> None:
+    upload(owner, CONTENTS[1])
+    upload(stranger, CONTENTS[0])
+    StorageUsage.objects.filter(user=owner).update(stored_bytes=7)
+    tasks.tidy_storage()
+    assert is_right(owner)
+    assert is_right(stranger)
+    assert caplog.text.count("bytes more than was counted") == 1
+
+
+@pytest.mark.django_db
+def test_what_was_there_before_is_counted_by_the_migration(owner: User, stranger: User) -> None:
+    for content in (CONTENTS[0], CONTENTS[0], CONTENTS[2]):
+        upload(owner, content)
+    StorageUsage.objects.all().delete()
+    migration = importlib.import_module("generations.migrations.0012_storage_usage")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.COUNT)
+    assert StorageUsage.objects.stored_by(owner) == 4000
+    assert StorageUsage.objects.stored_by(stranger) == 0
+
+
+@pytest.mark.django_db
+def test_asking_costs_the_same_however_many_files_there_are(owner: User, django_assert_num_queries: Any) -> None:
+    for content in CONTENTS:
+        upload(owner, content)
+    with django_assert_num_queries(1):
+        StorageUsage.objects.ensure_room(owner, size_bytes=5)
+
+
+# ---------------------------------------------------------------------------------------------- the limit holds
+@pytest.mark.django_db
+def test_a_full_storage_takes_no_uploads_and_no_jobs_until_something_is_deleted(
+    owner: User, api: Client, client_for: Any
+) -> None:
+    make_template()
+    limited(owner, 1)
+    kept = upload(owner, b"x" * MIB)
+    send = {"file": SimpleUploadedFile("b.txt", b"more")}
+    error = error_of(api.post("/api/v2/assets", send), 403, "storage_full")
+    assert "Delete generations in your history" in error["message"]
+    run = "/api/v2/templates/text-to-image/jobs"
+    error_of(api.post(run, {"prompt": "a cat"}), 403, "storage_full")
+    page = client_for(owner).post("/templates/text-to-image/", {"prompt": "a cat"})
+    assert (page.status_code, "Your storage is full" in page.content.decode()) == (422, True)
+    assert not Generation.objects.exists()
+    assert api.delete(f"/api/v2/assets/{kept.pk}").status_code == 204
+    send = {"file": SimpleUploadedFile("b.txt", b"more")}
+    assert api.post("/api/v2/assets", send).status_code == 201
+    assert api.post(run, {"prompt": "a cat"}).status_code == 201
+
+
+@pytest.mark.django_db
+def test_a_file_that_does_not_fit_is_refused_before_it_is_stored(owner: User, media_root: Any) -> None:
+    limited(owner, 1)
+    upload(owner, b"x" * (MIB - 10))
+    before = sorted(media_root.rglob("*"))
+    with pytest.raises(StorageFullError, match=r"1024.0.KB of 1.0.MB"):
+        upload(owner, b"y" * 11)
+    assert sorted(media_root.rglob("*")) == before
+    upload(owner, b"y" * 10)
+    assert is_right(owner)
+
+
+@pytest.mark.django_db
+def test_results_of_accepted_jobs_are_kept_beyond_the_limit(owner: User) -> None:
+    limited(owner, 1)
+    generation = record_a_result(owner, b"x" * (2 * MIB))
+    assert generation.outputs.count() == 1
+    assert StorageUsage.objects.stored_by(owner) == 2 * MIB
+    with pytest.raises(StorageFullError):
+        upload(owner, b"more")
+    services.delete(generation)
+    upload(owner, b"more")
+
+
+@pytest.mark.django_db
+def test_no_limit_is_no_limit(owner: User) -> None:
+    limited(owner, 0)
+    upload(owner, CONTENTS[0])
+    assert is_right(owner)
+
+
+@pytest.mark.django_db
+def test_only_so_many_files_a_minute_are_taken(owner: User, api: Client, client_for: Any) -> None:
+    limited(owner, 100, uploads_per_minute=2)
+    for number in range(3):
+        response = api.post("/api/v2/assets", {"file": SimpleUploadedFile("a.txt", bytes([65 + number]))})
+    error = error_of(response, 429, "rate_limited")
+    assert "bring 2 files a minute" in error["message"]
+    assert int(response["Retry-After"]) > 0
+    assert Asset.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_the_api_tells_limits_and_usage(owner: User, api: Client) -> None:
+    limited(owner, 3, uploads_per_minute=5)
+    upload(owner, CONTENTS[0])
+    upload(owner, CONTENTS[0])
+    limits = api.get("/api/v2/me").json()["limits"]
+    assert (limits["max_storage_bytes"], limits["uploads_per_minute"]) == (3 * MIB, 5)
+    usage = api.get("/api/v2/usage").json()
+    assert (usage["storage_bytes"], usage["files"]) == (1000, 2)
+
+
+# ---------------------------------------------------------------------------------------------- its page
+@pytest.mark.django_db
+def test_the_page_shows_what_is_used_and_deletes_uploads(owner: User, stranger: User, client_for: Any) -> None:
+    limited(owner, 1)
+    client = client_for(owner)
+    free, needed = make_asset(owner, name="free.png"), make_asset(owner, name="needed.png")
+    result = make_output(make_generation(owner, status=Status.SUCCEEDED)).asset
+    theirs = make_asset(stranger, name="theirs.png")
+    make_generation(owner, input_assets=[needed])
+    html = client.get("/account/storage/").content.decode()
+    assert "free.png" in html
+    assert "In use" in html
+    assert "theirs.png" not in html
+    for pk in (theirs.pk, result.pk, uuid.uuid4()):
+        assert client.post(f"/account/storage/{pk}/delete/").status_code == 404
+    client.post(f"/account/storage/{needed.pk}/delete/")
+    client.post(f"/account/storage/{free.pk}/delete/")
+    assert set(Asset.objects.filter(user=owner)) == {needed, result}
+    make_asset(owner)
+    client.post("/account/storage/delete/")
+    assert set(Asset.objects.filter(user=owner)) == {needed, result}
+    assert Asset.objects.filter(pk=theirs.pk).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["", "delete/", f"{uuid.UUID(int=1)}/delete/"])
+def test_the_page_is_for_people_who_are_signed_in(path: str, client: Client, owner: User, client_for: Any) -> None:
+    for method in (client.get, client.post):
+        assert method(f"/account/storage/{path}").status_code == 302
+    assert client_for(owner).get(f"/account/storage/{path}").status_code == (405 if path else 200)
