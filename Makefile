@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-sdk-py test-sdk-js lint types check bench chaos format lock docs clean
+.PHONY: help install run test test-sdk-py test-sdk-js lint types check bench chaos fuzz format lock docs clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(VENV)/.dev ## Measure; prints tables and writes build/bench.json
 # Needs DATABASE_URL (a database of its own is made there), and redis-server on the path.
 chaos: $(VENV)/.dev ## A thousand generations while everything around them breaks (OPTIONS="--seed 7 …")
 	$(BIN)/python -m tests.chaos $(OPTIONS)
+
+fuzz: $(VENV)/.dev ## Change good files and requests until a parser fails (OPTIONS="--minutes 5 --targets import,bodies")
+	$(BIN)/python -m tests.fuzz $(OPTIONS)
 
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .

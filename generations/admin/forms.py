@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, cast
+import io
+from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -129,7 +130,8 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
     @staticmethod
     def _check_workflow(cover: UploadedFile[Any]) -> None:
         try:
-            without_workflow(cast("BinaryIO", cover.file)).seek(0)
+            without_workflow(io.BytesIO(cover.read())).close()
+            cover.seek(0)
         except WorkflowLeftError as error:
             msg = "This picture carries a workflow that cannot be taken out of it. Save it anew with another program."
             raise forms.ValidationError(msg) from error

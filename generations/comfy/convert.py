@@ -29,6 +29,8 @@ from generations.comfy.wire import decode
 MAX_NODES = 20_000
 MAX_DEPTH = 20
 MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
+STEPS_OF_INSTANCE = 150
+MAX_PROBLEMS = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")
 _GET_AND_SET = frozenset({"GetNode", "SetNode"})
@@ -211,6 +213,8 @@ class _Converter:
         )
         sentence = message[:1].upper() + message[1:]
         self.problems.setdefault((node_id, message), GraphProblem(node_id, title, sentence))
+        if len(self.problems) >= MAX_PROBLEMS:  # nobody reads more of them
+            raise ConversionError(list(self.problems.values()))
 
     # ------------------------------------------------------------------------------------------ links
     def _resolve(
@@ -297,6 +301,7 @@ class _Converter:
         if scope.depth >= MAX_DEPTH:
             message = f"sub-graphs are nested more than {MAX_DEPTH} deep here; one of them may contain itself."
             raise ConversionError([GraphProblem(f"{scope.path}{node.id}", node.title or node.type, message)])
+        self._spend(STEPS_OF_INSTANCE)
         child = _Scope(definition, path, node, scope, scope.depth + 1)
         if group is not None:
             child.fixed = self._group_values(definition, node)

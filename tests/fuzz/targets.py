@@ -1,0 +1,213 @@
+"""What is fuzzed: each target takes any bytes, and refuses them with an error of ours or takes them. Nothing worse."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, BinaryIO, cast
+from unittest.mock import patch
+
+import django
+from django.apps import apps
+
+if not apps.ready:  # by itself, and not within the suite
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "comfysaas.settings")
+    os.environ.setdefault("DATA_DIR", "build/fuzz")
+    django.setup()
+
+from django.core.exceptions import BadRequest
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from generations import delivery, importing, media, services, studio
+from generations.api import jobs, schemas
+from generations.api.body import parse_json
+from generations.comfy import containers, pictures, stripping
+from generations.comfy.embedded import NoWorkflowError, read_embedded
+from generations.comfy.errors import ProtocolError
+from generations.comfy.graph import GraphError, check_graph, load_api_graph
+from generations.comfy.wire import decode
+from generations.parameters.schema import parse_parameters
+from generations.parameters.validate import InvalidInputs, json_values, validate
+from generations.starters import starters
+from generations.web import pages
+from tests.comfy.test_stripping import MORE
+from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow, png
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`run` takes any bytes and raises nothing but `refusals`. `seeds` are inputs that it takes."""
+
+    run: Callable[[bytes], object]
+    refusals: tuple[type[Exception], ...]
+    seeds: Callable[[], list[bytes]]
+
+
+def storable(value: object) -> None:
+    """What the database keeps, and every reader of JSON takes."""
+    text = json.dumps(value, allow_nan=False)
+    assert "\\u0000" not in text
+    text.encode()
+    json.dumps(value, ensure_ascii=False).encode()
+
+
+def import_file(content: bytes) -> None:
+    """Whatever staff drop on the studio, without the database's part in it."""
+    with patch.object(importing, "origin_of", return_value=None):
+        imported = importing.read(content, OBJECT_INFO)
+    storable(imported.graph)
+    storable(studio.proposals(imported.graph, OBJECT_INFO))
+    check_graph(imported.graph, OBJECT_INFO)
+
+
+def read_file(content: bytes) -> None:
+    """What a file carries, and who it says made it."""
+    stripping.find_marks(io.BytesIO(content))
+    found = read_embedded(io.BytesIO(content))
+    storable([found.prompt, found.workflow, dict(found.extra)])
+
+
+def strip_file(content: bytes) -> None:
+    """A result on its way into the storage."""
+    mark = {"generation": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "template": "t", "version": 1}
+    with stripping.without_workflow(io.BytesIO(content), mark) as found:
+        assert not stripping.carries_workflow(cast("BinaryIO", found))
+
+
+def look_at_picture(content: bytes) -> None:
+    """What the decoder process does with pictures; every kind is tried, whatever the bytes say."""
+    for kind in pictures.FORMATS.values():
+        try:
+            pictures.thumbnail(io.BytesIO(content), kind)
+        except Exception as error:
+            assert not isinstance(error, MemoryError | RecursionError), error
+
+
+def look_at_stream(content: bytes) -> None:
+    """What the decoder process does with videos and sounds."""
+    demuxer = containers.demuxer_of(content[: containers.HEAD_BYTES])
+    if demuxer is None:
+        return
+    for look in (containers.stream_kinds, containers.poster):
+        try:
+            look(io.BytesIO(content), demuxer)
+        except Exception as error:
+            assert not isinstance(error, MemoryError | RecursionError), error
+
+
+def read_body(content: bytes) -> None:
+    """Bodies of API requests, up to where the database begins."""
+    value = parse_json(content.decode())
+    storable(value)
+    for adapter in bodies():
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            error.errors(include_url=False, include_context=False, include_input=False)
+    if isinstance(value, dict):
+        read_inputs(value)
+
+
+def read_inputs(value: dict[str, Any]) -> None:
+    """The inputs of every starter, and the graph of a whole workflow."""
+    inputs = value.get("inputs")
+    for parameters in all_parameters():
+        try:
+            checked = validate(parameters, inputs if isinstance(inputs, Mapping) else value)
+            storable(json_values(parameters, checked))
+        except InvalidInputs as refusal:
+            storable(refusal.errors)
+    graph = load_api_graph(value.get("workflow", value))
+    storable([str(problem) for problem in check_graph(graph, OBJECT_INFO)])
+
+
+@cache
+def bodies() -> list[TypeAdapter[Any]]:
+    """Every request that has JSON as its body."""
+    names = [name for name in vars(schemas) if name.endswith(("Request", "Change", "FromHash"))]
+    return [TypeAdapter(getattr(schemas, name)) for name in names]
+
+
+@cache
+def all_parameters() -> list[Any]:
+    return [parse_parameters(starter["parameters"]) for starter in starters()]
+
+
+def read_texts(content: bytes) -> None:
+    """Cursors, ranges, addresses and dates: the first byte says which."""
+    text = content[1:].decode("latin-1")
+    readers: list[Callable[[str], object]] = [
+        jobs._read_cursor,
+        lambda header: delivery._parse_range(header, 1000),
+        pages._parse_cursor,
+        media._decode,
+        media._name_of,
+        lambda moment: jobs.JobFilter(created_after=moment, limit=5),  # type: ignore[arg-type]
+        lambda number: jobs.JobFilter(limit=number, q=number, cursor=number),  # type: ignore[arg-type]
+        decode,
+    ]
+    readers[content[0] % len(readers) if content else 0](text)
+
+
+def _files() -> list[bytes]:
+    return [make() for make in MORE.values()]
+
+
+def _pictures() -> list[bytes]:
+    found = []
+    for kind in pictures.FORMATS.values():
+        buffer = io.BytesIO()
+        Image.linear_gradient("L").resize((24, 16)).save(buffer, kind)
+        found.append(buffer.getvalue())
+    return found
+
+
+def _workflows() -> list[bytes]:
+    small = [path.read_bytes() for path in sorted(CASES.rglob("*.json")) if path.stat().st_size < 20_000]
+    return [*small, png(prompt={}, workflow=editor_workflow()), *(json.dumps(each).encode() for each in starters())]
+
+
+def _bodies() -> list[bytes]:
+    graph = starters()[0]["graph"]
+    return [
+        json.dumps(value).encode()
+        for value in (
+            {"inputs": {"prompt": "x", "seed": "18446744073709551615", "steps": 20, "cfg": 7.5}, "count": 2},
+            {"workflow": graph, "metadata": {"a": "b"}, "extra_data": {"api_key_comfy_org": "k"}},
+            {"action": "cancel", "ids": ["0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"]},
+            {"name": "k", "scopes": ["read"], "expires_in_days": 5, "requests_per_minute": 10},
+            {"url": "https://example.com/", "events": ["job.failed"], "is_for_every_job": True},
+            {"title": "x", "tags": ["a"], "position": -5, "is_published": False},
+        )
+    ]
+
+
+def _texts() -> list[bytes]:
+    texts = (
+        "MjAyNi0xMS0yN1QwMDowMDowMCswMDowMCwwMTkwYTFiMi1jM2Q0LTdlNWYtOGE5Yi0wYzFkMmUzZjRhNWI", "bytes=0-499",
+        "2026-11-27T00:00:00+00:00,0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "data:image/png;base64,AAAA", "50", "1e400",
+        "https://example.com/a%20b.png?x=1", "2026-11-27T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
+        '{"a": [1, "\\u00e4"]}', "bytes=-5",
+    )  # fmt: skip
+    return [bytes([number]) + text.encode() for number in range(8) for text in texts]
+
+
+FILE_REFUSALS = (GraphError, NoWorkflowError, stripping.WorkflowLeftError)
+TARGETS = {
+    "import": Target(import_file, FILE_REFUSALS, lambda: [*_workflows(), *_files()]),
+    "embedded": Target(read_file, FILE_REFUSALS, _files),
+    "stripping": Target(strip_file, FILE_REFUSALS, _files),
+    "pictures": Target(look_at_picture, (), lambda: [*_pictures(), *_files()]),
+    "streams": Target(look_at_stream, (), _files),
+    "bodies": Target(read_body, (GraphError, ValueError), lambda: [*_bodies(), *_workflows()]),
+    "texts": Target(
+        read_texts,
+        (jobs.InvalidCursorError, BadRequest, services.InvalidUploadError, ValidationError, ProtocolError),
+        _texts,
+    ),
+}
