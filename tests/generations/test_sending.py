@@ -18,7 +18,7 @@ from generations import sending, webhooks
 from generations.models import Webhook, WebhookDelivery
 from generations.sending import PER_HOST, PER_USER, PER_WEBHOOK, SLOW_AT_ONCE, Candidate, UnderWay
 from tests.support.receiver import Receiver, receiver
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 MANY = 60
 
@@ -107,7 +107,7 @@ def sender(**options: Any) -> Iterator[list[int]]:
     try:
         yield result
     finally:
-        thread.join(60)
+        thread.join(patient(60))
         assert not thread.is_alive()
 
 

@@ -26,6 +26,7 @@ from generations.services import Placement
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output, make_template
+from tests.support.waiting import patient
 
 MIB = 2**20
 CONTENTS = [bytes([65 + number]) * (1000 * (number + 1)) for number in range(5)]
@@ -108,7 +109,7 @@ def in_threads(*works: Callable[[], object]) -> list[object]:
     barrier, results = threading.Barrier(len(works)), []
 
     def run(work: Callable[[], object]) -> None:
-        barrier.wait(60)
+        barrier.wait(patient(60))
         try:
             results.append(work())
         except Exception as error:
@@ -120,7 +121,7 @@ def in_threads(*works: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(patient(60))
     return results
 
 
