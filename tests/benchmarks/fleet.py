@@ -17,6 +17,7 @@ from tests.support.simulator import simulator_process
 from tests.support.waiting import eventually
 
 JOB_SECONDS, TRIES, ALTERNATING = 0.3, 36, 24
+SMALL = {"JOB_SECONDS": 0.1, "TRIES": 1, "ALTERNATING": 2}
 MODELS = ("v1-5-pruned-emaonly-fp16.safetensors", "dreamshaper_8.safetensors")
 MAY_SEND = "from accounts.models import User; User.objects.update(is_superuser=True)"
 NEWEST = """
