@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -88,7 +89,8 @@ class Evidence:
     rows: dict[str, Row]
     outputs: dict[str, list[Stored]]  # by generation
     objects: dict[str, tuple[int, str]]  # what the storage has under outputs/: key -> (bytes, hash)
-    originals: dict[str, int]  # what the servers ever made: hash -> the seed in the picture itself
+    pictures: dict[str, str]  # of these, what their pixels are: key -> hash
+    originals: dict[str, int]  # what the servers ever made: hash of the pixels -> the seed in the picture's own graph
 
 
 def unfinished(world: World) -> int:
@@ -139,17 +141,19 @@ def _gather(world: World) -> Evidence:
         " FROM generations_output o JOIN generations_asset a ON a.id = o.asset_id ORDER BY o.position",
     ):
         outputs.setdefault(output.generation_id, []).append(output)
-    return Evidence(rows, outputs, _objects(world), _originals(world))
+    return Evidence(rows, outputs, *_objects(world), _originals(world))
 
 
-def _objects(world: World) -> dict[str, tuple[int, str]]:
+def _objects(world: World) -> tuple[dict[str, tuple[int, str]], dict[str, str]]:
     with closing(s3.client(f"http://127.0.0.1:{world.s3_port}")) as bucket:
         pages = bucket.get_paginator("list_objects_v2").paginate(Bucket=s3.BUCKET, Prefix="outputs/")
-        found = {}
+        objects, pictures = {}, {}
         for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
             content: bytes = bucket.get_object(Bucket=s3.BUCKET, Key=key)["Body"].read()
-            found[key] = (len(content), _hash(content))
-        return found
+            objects[key] = (len(content), _hash(content))
+            with Image.open(BytesIO(content)) as image:
+                pictures[key] = _picture(image)
+        return objects, pictures
 
 
 def _originals(world: World) -> dict[str, int]:
@@ -157,8 +161,13 @@ def _originals(world: World) -> dict[str, int]:
     for path in world.output_files():
         with Image.open(path) as image:
             graph = json.loads(str(image.info["prompt"]))
-        found[_hash(path.read_bytes())] = int(graph["3"]["inputs"]["seed"])
+            found[_picture(image)] = int(graph["3"]["inputs"]["seed"])
     return found
+
+
+def _picture(image: Image.Image) -> str:
+    """Of the pixels alone: results come without the graph that the server wrote into the file."""
+    return _hash(image.convert("RGB").tobytes())
 
 
 def _hash(content: bytes) -> str:
@@ -223,10 +232,11 @@ def _problems_of(output: Stored, row: Row, found: Evidence) -> Iterator[str]:
         yield f"is described as {(output.size_bytes, output.hash)}, and {found.objects[output.key]} is stored"
     if output.thumbnail_key not in found.objects:
         yield f"has no thumbnail in the storage at {output.thumbnail_key!r}"
-    if output.hash not in found.originals:
+    picture = found.pictures.get(output.key, "")
+    if picture not in found.originals:
         yield "has a picture that no server made"
-    elif found.originals[output.hash] != row.seed:
-        yield f"has the picture of seed {found.originals[output.hash]} instead of {row.seed}"
+    elif found.originals[picture] != row.seed:
+        yield f"has the picture of seed {found.originals[picture]} instead of {row.seed}"
 
 
 def _duplicates(found: Evidence) -> Iterator[str]:
@@ -239,7 +249,7 @@ def _duplicates(found: Evidence) -> Iterator[str]:
             yield f"{number} outputs are at position {place[1]} of {place[0]}"
     owners: dict[str, set[str]] = {}
     for output in everything:
-        owners.setdefault(output.hash, set()).add(output.generation_id)
+        owners.setdefault(found.pictures.get(output.key, output.key), set()).add(output.generation_id)
     for several in owners.values():
         # Two rows of one wish, whose first answer was lost, have the same picture rightly.
         if len({found.rows[job].seed for job in several}) > 1:

@@ -45,14 +45,15 @@ def stored(job: str, *, user_id: int) -> Stored:
 @pytest.fixture
 def found() -> Evidence:
     """Two users, each with a result."""
-    evidence = Evidence(rows={}, outputs={}, objects={}, originals={})
+    evidence = Evidence(rows={}, outputs={}, objects={}, pictures={}, originals={})
     for job, user_id, seed in ((MINE, 1, 11), (OTHER, 2, 22)):
         output = stored(job, user_id=user_id)
         evidence.rows[job] = row(job, user_id=user_id, seed=seed)
         evidence.outputs[job] = [output]
         evidence.objects[output.key] = (output.size_bytes, output.hash)
         evidence.objects[output.thumbnail_key] = (1, "a thumbnail")
-        evidence.originals[output.hash] = seed
+        evidence.pictures[output.key] = f"pixels of {job}"
+        evidence.originals[f"pixels of {job}"] = seed
     return evidence
 
 
@@ -82,7 +83,7 @@ def lose_row(found: Evidence, load: Load) -> None:
 
 
 def swap_pictures(found: Evidence, load: Load) -> None:
-    found.originals.update({f"hash of {MINE}": 22, f"hash of {OTHER}": 11})
+    found.originals.update({f"pixels of {MINE}": 22, f"pixels of {OTHER}": 11})
 
 
 def repeat(found: Evidence, load: Load) -> None:
@@ -100,7 +101,7 @@ def cancel_in_vain(found: Evidence, load: Load) -> None:
 
 
 def share_picture(found: Evidence, load: Load) -> None:
-    found.outputs[OTHER] = [replace(found.outputs[OTHER][0], hash=f"hash of {MINE}")]
+    found.pictures[found.outputs[OTHER][0].key] = f"pixels of {MINE}"
 
 
 DAMAGE: list[tuple[Callable[[Evidence, Load], object], str]] = [
@@ -122,7 +123,7 @@ DAMAGE: list[tuple[Callable[[Evidence, Load], object], str]] = [
     (lambda found, _: change_output(found, size_bytes=4), "wrong_results"),
     (lambda found, _: found.objects.pop(f"outputs/{MINE}/0"), "wrong_results"),
     (lambda found, _: found.objects.pop(f"outputs/{MINE}/0.thumb"), "wrong_results"),
-    (lambda found, _: found.originals.pop(f"hash of {MINE}"), "wrong_results"),
+    (lambda found, _: found.originals.pop(f"pixels of {MINE}"), "wrong_results"),
     (swap_pictures, "wrong_results"),
     (share_picture, "duplicates"),
     (leave_file, "orphans_of_results"),
