@@ -85,7 +85,9 @@ def test_a_known_browser_guesses_no_more_often_than_others(owner: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x", "owner@example.com", signing.dumps(["owner@example.com", "x"], salt="other")]
+    "value",
+    ["", "x", "owner@example.com", signing.dumps(["owner@example.com", "x"], salt="other")],
+    ids=["nothing", "a letter", "the address", "another signature"],
 )
 def test_nobody_makes_up_a_known_browser(owner: User, value: str) -> None:
     known = Client()

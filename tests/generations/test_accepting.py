@@ -127,6 +127,7 @@ def heic(brand: bytes) -> bytes:
         (b"just text", "not a picture, video or sound"),
         (b"", "empty"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(owner: Any, content: bytes, words: str) -> None:
     with pytest.raises(accepting.InvalidUploadError, match=words):
