@@ -44,6 +44,11 @@ class NodeError:
         return f"{name}: {self.message}" + (f" ({self.details})" if self.details else "")
 
 
+def is_silent(error: Exception) -> bool:
+    """True when the server gave no answer at all: it will not answer the next question either."""
+    return isinstance(error, Unavailable) and error.status is None
+
+
 class Rejected(ComfyError):
     """The server refused the request for what it contains; repeating it unchanged is useless."""
 

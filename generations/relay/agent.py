@@ -22,7 +22,7 @@ from django.utils import timezone
 from generations import fitness
 from generations import queue as fair_queue
 from generations.comfy.client import ComfyClient
-from generations.comfy.errors import ComfyError, Rejected, Unavailable
+from generations.comfy.errors import ComfyError, Rejected, Unavailable, is_silent
 from generations.comfy.listener import Connected, Disconnected, Event, Listener
 from generations.comfy.messages import (
     Executing,
@@ -41,7 +41,7 @@ from generations.relay import apply, frames
 from generations.relay.broadcast import Broadcast
 from generations.relay.health import Health
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
-from generations.relay.upstream import Mark, Upstream
+from generations.relay.upstream import Mark, Sighting, Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -237,7 +237,7 @@ class ServerAgent:
                 self._on_started(event.prompt_id)
             case Executing() if event.prompt_id:
                 # Only now is the history entry written: it is missing at execution_success (main.py).
-                self._look_up(event.prompt_id)
+                self._looks[event.prompt_id] = _Look(at=time.monotonic())
             case ExecutionError() if not event.is_execution_blocked:
                 self._look_later(event.prompt_id)
             case ExecutionInterrupted() | ExecutionSuccess():
@@ -267,7 +267,12 @@ class ServerAgent:
         """What is due: histories, stopping, reconciling, new work."""
         now = time.monotonic()
         for prompt_id in [key for key, look in self._looks.items() if look.at <= now]:
-            self._look_up(prompt_id)
+            try:
+                self._look_up(prompt_id)
+            except Exception as error:
+                self._put_off(prompt_id, error)
+                if is_silent(error):
+                    break
         if now >= self._timers.look_around:
             self._timers.look_around = now + TICK_SECONDS
             self._look_around()
@@ -275,6 +280,14 @@ class ServerAgent:
             self._reconcile()
         while self._may_claim() and self._claim():
             pass
+
+    def _put_off(self, prompt_id: str, error: Exception) -> None:
+        """This prompt cannot be dealt with now. Look at it again later: the other prompts do not wait for it."""
+        is_expected = isinstance(error, DatabaseError | ComfyError | StorageUnavailableError)
+        logger.warning("Prompt %s on %s waits: %s", prompt_id, self.server, error, exc_info=not is_expected)
+        look = self._looks.setdefault(prompt_id, _Look(at=0.0))
+        look.at = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
+        close_old_connections()
 
     def _look_around(self) -> None:
         """Once a second, and when woken."""
@@ -525,23 +538,32 @@ class ServerAgent:
         missed = []
         for prompt_id, sighting in found.items():
             row = rows[prompt_id]
-            match sighting.where:
-                case "ended" if sighting.entry is not None:
-                    is_sending = bool(frames.wanted_of(row)) and not self._frames.is_complete(prompt_id)
-                    if self._hears(prompt_id) and prompt_id not in self._looks and not is_sending:
-                        missed.append(prompt_id)
-                    self._collect(prompt_id, sighting.entry)
-                case "running" | "waiting":
-                    self._broadcast.follow(row, row.version.graph)
-                    if sighting.where == "running" and row.started_at is None:
-                        self._on_started(prompt_id)
-                case _:
-                    self._on_unknown(row, state)
+            if sighting.where == "ended" and self._hears(prompt_id) and prompt_id not in self._looks:
+                is_sending = bool(frames.wanted_of(row)) and not self._frames.is_complete(prompt_id)
+                missed += [] if is_sending else [prompt_id]
+            try:
+                self._apply(row, sighting, state)
+            except Exception as error:
+                if is_silent(error):
+                    raise
+                self._put_off(prompt_id, error)
         self._stop_given_up(state)
         self._judge(state)
         if missed and self._inbox.empty():
             # Its end was not heard, and is not about to be: this socket may be open and deaf.
             self._listener.reconnect(f"{self.server} was not heard to end {missed[0]}.")
+
+    def _apply(self, row: Generation, sighting: Sighting, state: QueueState) -> None:
+        """What became of one of ours while nobody looked."""
+        match sighting.where:
+            case "ended" if sighting.entry is not None:
+                self._collect(sighting.entry.prompt_id, sighting.entry)
+            case "running" | "waiting":
+                self._broadcast.follow(row, row.version.graph)
+                if sighting.where == "running" and row.started_at is None:
+                    self._on_started(str(row.prompt_id))
+            case _:
+                self._on_unknown(row, state)
 
     def _hears(self, prompt_id: str) -> bool:
         held = self._held.get(prompt_id)

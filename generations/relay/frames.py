@@ -174,6 +174,6 @@ def keep(generation: Generation, outputs: dict[str, object], pictures: dict[str,
 
 def _count(outputs: dict[str, Any]) -> int:
     """How many pictures earlier parts of a batch have in the storage."""
-    results = [result for result in outputs.values() if isinstance(result, dict)]
-    items = [item for result in results for item in result.get("images", ()) if isinstance(item, dict)]
+    lists = [result.get("images") for result in outputs.values() if isinstance(result, dict)]
+    items = [item for each in lists if isinstance(each, list) for item in each if isinstance(item, dict)]
     return sum(item.get("type") == copying.OVER_SOCKET for item in items)

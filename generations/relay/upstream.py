@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from generations.comfy.client import ComfyClient
-from generations.comfy.errors import NotSupported
+from generations.comfy.errors import ComfyError, NotSupported, is_silent
 from generations.comfy.state import HistoryEntry, QueueItem, QueueState
 
 logger = logging.getLogger(__name__)
@@ -73,19 +73,23 @@ class Upstream:
         """Where each of these is, and the queue as it was at first.
 
         A prompt leaves the queue in the same moment in which its history is written (execution.py, task_done): what
-        is neither in the queue nor afterwards in the history, the server does not have.
+        is neither in the queue nor afterwards in the history, the server does not have. One about which it answers
+        nonsense is left out.
         """
         queue = self._client.queue()
         running = {item.prompt_id for item in queue.running}
-        waiting = queue.prompt_ids - running
-        return {
-            prompt_id: Sighting("running")
-            if prompt_id in running
-            else Sighting("waiting")
-            if prompt_id in waiting
-            else self._look_closer(prompt_id)
-            for prompt_id in prompt_ids
-        }, queue
+        found = {}
+        for prompt_id in prompt_ids:
+            if prompt_id in queue.prompt_ids:
+                found[prompt_id] = Sighting("running" if prompt_id in running else "waiting")
+                continue
+            try:
+                found[prompt_id] = self._look_closer(prompt_id)
+            except ComfyError as error:
+                if is_silent(error):
+                    raise
+                logger.warning("What became of prompt %s cannot be read: %s", prompt_id, error)
+        return found, queue
 
     def _look_closer(self, prompt_id: str) -> Sighting:
         """It is not in the queue any more; newer servers say in one answer whether they know it at all."""

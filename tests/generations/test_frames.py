@@ -17,6 +17,7 @@ from generations.comfy.messages import (
     PreviewImageWithMetadata,
     ProgressState,
 )
+from generations.models import Generation
 from generations.relay import frames
 from generations.relay.frames import Frames, suffix_of
 
@@ -123,6 +124,11 @@ def test_too_much_is_told_and_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -
     found = heard(START, enters("2"), image(), image(), image(), END)
     assert found.is_too_much("p")
     assert found.of("p", ["2"]) == {"2": [PNG]}
+
+
+def test_results_of_earlier_parts_that_are_no_lists_are_no_pictures() -> None:
+    earlier = {"1": {"images": None}, "2": {"images": [None, {"type": "output"}]}, "3": None}
+    assert frames.keep(Generation(earlier_outputs=earlier), {"4": {"text": ["x"]}}, {"2": []}) == {"4": {"text": ["x"]}}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from generations import services
+from generations.comfy.client import ComfyClient, HistoryEntry, SystemStats
+from generations.comfy.errors import ProtocolError, Unavailable
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.relay import agent as agent_module
 from generations.relay import health as health_module
@@ -235,6 +237,35 @@ def test_another_socket_does_not_unstick_a_server(
     simulator.faults.set(drop_sockets=True)
     eventually(lambda: "what it is given" in ComfyServer.objects.get().state_message, what="another socket")
     assert ComfyServer.objects.get().state == "wedged"
+
+
+def test_a_prompt_whose_history_cannot_be_read_keeps_nothing_else_waiting(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history = ComfyClient.history
+    broken: list[str] = []
+
+    def breaking(self: ComfyClient, prompt_id: str) -> HistoryEntry | None:
+        if prompt_id == str(generation.pk):
+            broken.append(prompt_id)
+            msg = "ComfyUI sent a history entry that is not an object."
+            raise ProtocolError(msg)
+        return history(self, prompt_id)
+
+    monkeypatch.setattr(ComfyClient, "history", breaking)
+    simulator.hold()
+    generation = submit(template, steps=4)
+    given_up = reaches(submit(template, steps=4, seed=5), Status.SUBMITTED)
+    simulator.go_on()
+    eventually(lambda: len(broken) > 5, what="looking again")
+    reaches(given_up, Status.SUCCEEDED)
+    reaches(submit(template, seed=6), Status.SUCCEEDED)
+    simulator.faults.set(drop_sockets=True)  # whatever is done after a connect is done nevertheless
+    reaches(submit(template, seed=7), Status.SUCCEEDED)
 
 
 def test_work_of_an_unreachable_server_goes_to_another(

@@ -217,6 +217,33 @@ def test_a_storage_that_is_down_delays_a_picture_and_does_not_lose_it(
     assert len(tries) > 2
 
 
+def test_a_picture_that_cannot_be_stored_keeps_nothing_else_waiting(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server still runs and cancels what others sent."""
+    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.5)
+    tries: list[str] = []
+    write_bytes = storage.write_bytes
+
+    def failing(key: str, content: bytes) -> None:
+        if ".frame." not in key:
+            write_bytes(key, content)
+            return
+        tries.append(key)
+        msg = "the storage is down"
+        raise OSError(msg)
+
+    monkeypatch.setattr(storage, "write_bytes", failing)
+    generation = submit(SEND)
+    eventually(lambda: len(tries) > 1, what="trying again")
+    save = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
+    template = make_template("other", graph={"1": IMAGE, "2": save}, parameters=[])
+    other = services.submit(user=make_user("other@example.com"), version=version_of(template), inputs={})
+    assert reaches(other, Status.SUCCEEDED).outputs.count() == 1
+    services.cancel(Generation.objects.get(pk=generation.pk))
+    assert reaches(generation, Status.CANCELED).attempt == 1
+
+
 def test_a_new_relay_that_missed_the_pictures_has_them_made_again(
     transactional_db: None, eager_tasks: None, reaches: Reaches
 ) -> None:
