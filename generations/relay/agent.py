@@ -292,7 +292,10 @@ class ServerAgent:
     def _look_around(self) -> None:
         """Once a second, and when woken."""
         if self._has_socket and not self._connected:
-            self._meet()
+            try:
+                self._meet()
+            except ComfyError as error:  # sockets pass where nothing else does, through a proxy for example
+                ComfyServer.objects.saw_unreachable(self.server.pk, message=str(error))
         if not self._connected:
             self._move_away()
             return

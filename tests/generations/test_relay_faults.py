@@ -268,6 +268,34 @@ def test_a_prompt_whose_history_cannot_be_read_keeps_nothing_else_waiting(
     reaches(submit(template, seed=7), Status.SUCCEEDED)
 
 
+def test_work_of_a_server_of_which_only_the_socket_answers_goes_to_another(  # noqa: PLR0917
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    second: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system_stats = ComfyClient.system_stats
+
+    def dead(self: ComfyClient) -> SystemStats:
+        if str(simulator.port) in str(self.address):
+            msg = "ComfyUI answered HTTP 502."
+            raise Unavailable(msg, status=502)
+        return system_stats(self)
+
+    simulator.hold()
+    generation = reaches(submit(template, steps=50), Status.RUNNING)
+    let_in("two")
+    monkeypatch.setattr(ComfyClient, "system_stats", dead)
+    simulator.faults.set(drop_sockets=True)
+    done = reaches(generation, Status.SUCCEEDED)
+    assert done.server is not None
+    assert (done.server.name, done.losses) == ("two", 1)
+    server = ComfyServer.objects.get(name="one")
+    assert (server.state, server.state_message) == ("unreachable", "ComfyUI answered HTTP 502.")
+
+
 def test_work_of_an_unreachable_server_goes_to_another(
     relay: Supervisor,
     simulator: RunningSimulator,
