@@ -55,9 +55,12 @@ UNAUTHORIZED = Refusal(
 CUT_OFF = Refusal(400, "invalid_request", "The form is cut off: its last boundary is missing. Send it again.")
 
 
-def too_large(limit: int) -> Refusal:
+def too_large(limit: int, *, is_multipart: bool) -> Refusal:
     """For a body of more than so many bytes."""
-    return Refusal(413, "too_large", f"The request is larger than the {limit // 2**20} MB that this address takes.")
+    hint = "" if is_multipart else " Send files as a form (multipart/form-data), or upload them first."
+    return Refusal(
+        413, "too_large", f"The request is larger than the {limit // 2**20} MB that this address takes.{hint}"
+    )
 
 
 def limit_of(path: str, *, is_multipart: bool) -> int:
@@ -98,21 +101,25 @@ class BoundedBodies:
 async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Refusal | None:
     """What the head alone shows to be too much. Sets how much of the body may be read, and what is said beyond that."""
     announced = headers.get(b"content-length", b"")
-    length = int(announced) if announced.isdigit() else None
+    length = int(announced[:19]) if announced.isdigit() else None  # 19 digits are too many already
     if b"transfer-encoding" not in headers and not length:
         body.limit = 0
         return CUT_OFF if body.boundary and scope["method"] not in _BODILESS else None
     path = below_root(scope["path"])
-    limit = limit_of(path, is_multipart=bool(body.boundary))
+    is_multipart = bool(body.boundary)
+    limit = limit_of(path, is_multipart=is_multipart)
+    beyond = too_large(limit, is_multipart=is_multipart)
     if length is not None and length > limit:
-        return too_large(limit)
+        return beyond
     body.limit, body.beyond = ANONYMOUS_BYTES, UNAUTHORIZED
     if length is not None and length <= ANONYMOUS_BYTES:
         return None
-    is_kept = bool(body.boundary) and _KEPT.fullmatch(path) is not None
-    refusal = await database_sync_to_async(_judge_sender)(headers, address_of_scope(scope), length, is_kept)
+    is_kept = is_multipart and _KEPT.fullmatch(path) is not None
+    refusal = await database_sync_to_async(_judge_sender, thread_sensitive=False)(
+        headers, address_of_scope(scope), length, is_kept
+    )
     if refusal is None:
-        body.limit, body.beyond = limit, too_large(limit)
+        body.limit, body.beyond = limit, beyond
         return None
     return refusal if length is not None or refusal is not UNAUTHORIZED else None
 

@@ -51,17 +51,6 @@ class _Enveloped(MiddlewareMixin):
     django-ninja answers before it comes to an operation.
     """
 
-    def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        """A body that would not be read to its end is refused at its beginning."""
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        is_form = (request.content_type or "").startswith("multipart/")
-        is_within = length.isdecimal() and len(length) <= 18 and int(length) <= limit
-        if is_form or not length.isdecimal() or is_within:
-            return None
-        message = f"The body is larger than {limit // 2**20} MB. Send files as a form, or upload them as assets."
-        return envelope(request, 413, "too_large", message)
-
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Its root address is a plain 404."""
         return _not_found(request, error) if isinstance(error, Http404) else None

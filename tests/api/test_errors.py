@@ -24,13 +24,6 @@ def test_a_damaged_form_is_refused(staff: Any, api_for: Any, path: str) -> None:
     error_of(response, 400, "invalid_request")
 
 
-def test_too_large_a_body_is_refused_at_its_beginning(api: Client, settings: Any) -> None:
-    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
-    for path in ("/api/v2/jobs", "/api/v2/templates/text-to-image/jobs"):
-        response = api.post(path, "{" + " " * 200 + "}", content_type="application/json")
-        error_of(response, 413, "too_large")
-
-
 def test_a_form_cannot_smuggle_what_the_database_cannot_keep(api: Client) -> None:
     make_template()
     path = "/api/v2/templates/text-to-image/jobs"

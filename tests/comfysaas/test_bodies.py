@@ -15,7 +15,7 @@ from django.test import Client
 from accounts.models import ApiKey
 from comfysaas.asgi import application
 from comfysaas.bodies import ANONYMOUS_BYTES, FORM_OVERHEAD_BYTES, limit_of
-from tests.support.factories import make_template, make_user
+from tests.support.factories import make_server, make_template, make_user
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -116,6 +116,15 @@ async def test_an_announced_size_beyond_the_limit_is_refused_before_a_byte_is_re
     assert b"51 MB" in body or b"2 MB" in body
 
 
+@pytest.mark.parametrize("path", ["/api/v2/jobs", "/api/v2/templates/text-to-image/jobs"])
+async def test_json_that_is_too_large_for_its_files_says_how_to_send_them(path: str) -> None:
+    sender = Sender(path, pieces=[b"{"], content_type="application/json", content_length=str(11 * MB))
+    status, body = await sender.answer()
+    assert (status, code_of(body)) == (413, "too_large")
+    assert "10 MB" in body.decode()
+    assert "as a form" in body.decode()
+
+
 async def test_a_stranger_may_not_send_much() -> None:
     sender = Sender("/api/v2/assets", pieces=[b"x"], content_type=FORM, content_length=str(5 * MB))
     status, body = await sender.answer()
@@ -167,6 +176,7 @@ async def test_users_may_send_as_much_as_the_address_takes() -> None:
 
 async def test_a_chunked_form_keeps_its_fields() -> None:
     key = await key_of("chunked@example.com")
+    await database_sync_to_async(make_server)()
     await database_sync_to_async(make_template)("teapot")
     body = form(prompt="a blue teapot")
     sender = Sender(
