@@ -37,6 +37,7 @@ _SEVERAL_FILES = re.compile(r"/api/v2/templates/[^/]+/jobs/?|/templates/[^/]+/|/
 # Where files become their sender's own.
 _KEPT = re.compile(r"/api/v2/assets/?|/api/v2/templates/[^/]+/jobs/?|/templates/[^/]+/")
 _BODILESS = {"GET", "HEAD", "OPTIONS"}
+_ABOUT_BODIES = {b"content-length", b"content-type", b"transfer-encoding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Refusal:
 UNAUTHORIZED = Refusal(
     401, "unauthorized", "Sign in, or send a valid API key as “Authorization: Bearer csk_…”, before you send this much."
 )
+UNREADABLE = Refusal(400, "invalid_request", "The header Content-Type cannot be read.")
 CUT_OFF = Refusal(400, "invalid_request", "The form is cut off: its last boundary is missing. Send it again.")
 
 
@@ -87,15 +89,21 @@ class BoundedBodies:
             await self._application(scope, receive, _in_step(send, connection))
             return
         headers = dict(scope["headers"])
-        body = _Body(scope, headers, receive, connection)
+        try:
+            body = _Body(scope, headers, receive, connection)
+        except (ValueError, LookupError):  # of an encoded parameter, such as boundary*=utf-8''x
+            await self._refuse(UNREADABLE, scope, receive, send)
+            return
         refusal = await _refusal(scope, headers, body)
         if refusal is None:
             await self._application(scope, body.receive, _in_step(send, connection))
             refusal = body.refusal
         if refusal is not None:
-            bodiless = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
-            refused = {**scope, "headers": bodiless, SCOPE_KEY: refusal}
-            await self._application(refused, _nothing(receive), send)
+            await self._refuse(refusal, scope, receive, send)
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [pair for pair in scope["headers"] if pair[0] not in _ABOUT_BODIES]
+        await self._application({**scope, "headers": headers, SCOPE_KEY: refusal}, _nothing(receive), send)
 
 
 async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Refusal | None:

@@ -23,6 +23,7 @@ from twisted.web import http
 
 EXTENSION = "comfysaas.connection"
 
+LENGTH_DIGITS = 18
 UNREAD_BYTES = 256 * 1024  # of a body that may wait for the application before the client has to
 MESSAGE_BYTES = 512  # what one message weighs besides its bytes
 HEAD_SECONDS = 60.0  # a head may take so long, counted from the connection's begin or the response before
@@ -32,6 +33,8 @@ WRITE_SECONDS = 30.0  # a client that takes nothing for so long is gone
 LINGER_SECONDS = 10.0  # a client that is still sending may read its refusal for so long
 RESPONSE_SECONDS = 2 * 3600.0
 SOCKET_SECONDS = 4 * 3600.0  # browsers come back by themselves
+# What a websocket may send in that time: pongs and the like. Parsing thousands of tiny frames would take seconds.
+HEARD_BYTES, HEARD_SECONDS = 4 * 1024, 10.0
 
 
 def install() -> None:
@@ -92,6 +95,7 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
         self._began_at = time.monotonic()
         self._is_streamed = self._is_complete = self._is_paused = self._expects_continue = False
         self._received = self._unread = 0
+        self._arrived: list[bytes] = []  # in the read from the socket that is being parsed
         self._inbox: asyncio.Queue[dict[str, Any]] | None = None
 
     # -- the body, from the client
@@ -105,24 +109,31 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
         channel.resetTimeout()
         # The channel would invite the body at once; it is invited when somebody wants to read it.
         expected = self.requestHeaders.getRawHeaders(b"Expect") or [b""]
-        self._expects_continue = expected[0].lower() == b"100-continue"
+        self._expects_continue = expected[0].lower() == b"100-continue" and channel._version == b"HTTP/1.1"
         self.requestHeaders.removeHeader(b"Expect")
         self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
         self.path = self.uri.partition(b"?")[0]
         self.args: dict[bytes, list[bytes]] = {}
-        if self.requestHeaders.hasHeader(b"Upgrade"):
-            self.basic_error(400, b"Bad Request", "A request to upgrade the connection has no body.")
+        upgrade = self.requestHeaders.getRawHeaders(b"Upgrade") or [b""]
+        if upgrade[0].lower() == b"websocket":
+            self.basic_error(400, b"Bad Request", "A request for a websocket has no body.")
             return
         self.process()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Pass bytes on, and have the client wait while too many of them are unread."""
+        """One piece of the body. There may be thousands in one read from the socket: they become one message."""
+        self._arrived.append(data)
+
+    def pass_on(self) -> None:
+        """Hand over what one read brought, and have the client wait while too much is unread."""
+        data = b"".join(self._arrived)
+        self._arrived.clear()
         self._received += len(data)
-        if self.finished or self._inbox is None:
+        if not data or self.finished or self._inbox is None:
             return
         self._unread += len(data) + MESSAGE_BYTES
         self._inbox.put_nowait({"type": "http.request", "body": data, "more_body": True})
-        if self._unread > UNREAD_BYTES and not self._is_paused:
+        if self._unread > UNREAD_BYTES and not self._is_paused and not self._is_complete:
             self._is_paused = True
             self.channel.setTimeout(None)  # this wait is not the client's
             self.channel.transport.pauseProducing()
@@ -130,6 +141,11 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The body is there; without one, the application begins now."""
         self._is_complete = True
+        self.pass_on()
+        if self._is_paused:
+            self._is_paused = False
+            self.channel.transport.resumeProducing()
+            self.channel._savedTimeOut = self.channel.factory.timeOut  # for the next request: ours was off
         if not self._is_streamed:
             super().requestReceived(command, path, version)
         elif self.finished:
@@ -155,7 +171,7 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
     def taken(self, size: int) -> None:
         """The application has read a message with so many bytes."""
         self._unread -= size + MESSAGE_BYTES
-        if self._is_paused and self._unread < UNREAD_BYTES // 2 and self.channel is not None:
+        if self._is_paused and self._unread < UNREAD_BYTES // 2 and getattr(self, "channel", None) is not None:
             self._resume()
 
     async def drained(self) -> None:
@@ -165,19 +181,34 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
 
     def _resume(self) -> None:
         self._is_paused = False
-        self.channel.setTimeout(self.channel.timeOut)
+        self.channel.setTimeout(self.channel.factory.timeOut)
         self.channel.transport.resumeProducing()
 
     # -- the response
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """As daphne does it; a response that comes before the body's end also ends the connection."""
-        if message.get("type") == "http.response.start" and self._is_streamed and not self._is_complete:
+        """As daphne does it, but that a response before the body's end ends the connection, and that HEAD gets no body.
+
+        Daphne calls `Request.write` past the instance, where Twisted has put a function that drops bodies.
+        """
+        kind = message.get("type")
+        if kind == "http.response.start" and self._is_streamed and not self._is_complete and self.channel is not None:
+            self.channel.persistent = 0
             message = {**message, "headers": [*message.get("headers", ()), (b"Connection", b"close")]}
+        elif kind == "http.response.body" and (self.method == b"HEAD" or self.code in http.NO_BODY_CODES):
+            message = {**message, "body": b""}
         super().handle_reply(message)
+
+    def handle_exception(self, exception: BaseException) -> None:
+        """The application failed. Once the response has begun, nothing but the connection's end can say so."""
+        if self._response_started:
+            self._abort()
+        else:
+            super().handle_exception(exception)
 
     def finish(self) -> None:
         """The response is whole. A client that is still sending its body gets the time to read it."""
         self.unregisterProducer()
+        self._outlet.stopProducing()
         if not self._is_streamed or self._is_complete or self.channel is None:
             super().finish()
             return
@@ -228,8 +259,9 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
             self._abort()
 
     def _abort(self) -> None:
-        if self.channel is not None:
-            self.channel.transport.abortConnection()
+        channel = getattr(self, "channel", None)  # Twisted deletes it when a response is whole
+        if channel is not None:
+            channel.transport.abortConnection()
 
 
 class _Channel(http.HTTPChannel):
@@ -241,6 +273,24 @@ class _Channel(http.HTTPChannel):
             LineReceiver.dataReceived(self, data)  # type: ignore[no-untyped-call]
         else:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if self.requests:
+            self.requests[-1].pass_on()
+
+    def headerReceived(self, line: bytes) -> bool:
+        """As Twisted's, but for what makes Twisted or daphne fail later on: that is a bad request.
+
+        Daphne-Root-Path is daphne's own way for a proxy to name a path; our path comes from PUBLIC_URL, and from nobody
+        else.
+        """
+        name, _, value = line.partition(b":")
+        name = name.strip().lower()
+        if name == b"daphne-root-path":
+            return True
+        is_length = name == b"content-length" and len(value.strip()) > LENGTH_DIGITS
+        if is_length or (name == b"sec-websocket-protocol" and not value.isascii()):
+            self._respondToBadRequestAndDisconnect()  # type: ignore[no-untyped-call]
+            return False
+        return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
 
 
 class _Factory(HTTPFactory):  # type: ignore[misc]  # daphne ships no types
@@ -270,7 +320,23 @@ class _Factory(HTTPFactory):  # type: ignore[misc]  # daphne ships no types
 
 
 class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne ships no types
-    """One websocket. A client that does not read is cut off, whatever else it sends."""
+    """One websocket. A client that does not read is cut off, whatever else it sends, and so is one that sends much."""
+
+    _heard_since = 0.0
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Nobody has anything to say here once the handshake is over."""
+        if self.state == self.STATE_OPEN:
+            now = time.monotonic()
+            if now - self._heard_since > HEARD_SECONDS:
+                self._heard_since = now
+                self._heard = 0
+            self._heard += len(data)
+            if self._heard > HEARD_BYTES:
+                self.transport.abortConnection()
+                return
+        super().dataReceived(data)
 
     def onOpen(self) -> None:
         """The transport has had the HTTP channel for its producer until now."""

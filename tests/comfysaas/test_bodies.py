@@ -211,3 +211,13 @@ async def test_a_body_whose_client_leaves_reaches_no_view() -> None:
     await communicator.send_input({"type": "http.disconnect"})
     await communicator.wait(patient(10))
     assert await communicator.receive_nothing()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data; boundary*=utf-8''%e2%82%ac", "text/plain; charset*=zzz''x"]
+)
+async def test_a_content_type_that_cannot_be_read_is_a_400(content_type: str) -> None:
+    for method in ("GET", "POST"):
+        sender = Sender("/api/v2/jobs", method=method, pieces=[b"x"], content_type=content_type, content_length="1")
+        status, body = await sender.answer()
+        assert (status, code_of(body)) == (400, "invalid_request")

@@ -14,7 +14,8 @@ import websocket
 from tests.support.processes import Process, free_port
 from tests.support.waiting import eventually, patient
 
-LIMITS = ("WRITE_SECONDS=1", "BODY_SECONDS=1", "BODY_BYTES_PER_SECOND=1e9", "HEAD_SECONDS=2", "LINGER_SECONDS=1")
+SHORT = patient(0.5)
+LIMITS = (f"WRITE_SECONDS={SHORT}", f"BODY_SECONDS={SHORT}", "BODY_BYTES_PER_SECOND=1e9", f"HEAD_SECONDS={SHORT}")
 
 
 def start(port: int, *limits: str) -> Process:
@@ -25,7 +26,16 @@ def start(port: int, *limits: str) -> Process:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A server whose deadlines are a second or two."""
+    """A server with the product's own deadlines, but that it does not linger."""
+    number = free_port()
+    process = start(number, "LINGER_SECONDS=1")
+    yield number
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[int]:
+    """A server whose deadlines are short."""
     number = free_port()
     process = start(number, *LIMITS)
     yield number
@@ -103,8 +113,8 @@ def test_an_upgrade_with_a_body_is_refused(port: int) -> None:
 
 
 @pytest.mark.parametrize("head", ["", "POST /read HT", "POST /read HTTP/1.1\nHost: x\nContent-Le"])
-def test_a_head_that_does_not_end_ends_the_connection_whatever_trickles_in(port: int, head: str) -> None:
-    with closing(connected(port, head)) as client:
+def test_a_head_that_does_not_end_ends_the_connection_whatever_trickles_in(hasty: int, head: str) -> None:
+    with closing(connected(hasty, head)) as client:
         client.settimeout(0.05)
 
         def is_over() -> bool:
@@ -119,8 +129,8 @@ def test_a_head_that_does_not_end_ends_the_connection_whatever_trickles_in(port:
         eventually(is_over, seconds=30, what="the end of the connection")
 
 
-def test_a_body_that_trickles_in_is_a_408(port: int) -> None:
-    with closing(connected(port, "POST /read HTTP/1.1\nHost: x\nContent-Length: 1000000\n\n")) as client:
+def test_a_body_that_trickles_in_is_a_408(hasty: int) -> None:
+    with closing(connected(hasty, "POST /read HTTP/1.1\nHost: x\nContent-Length: 1000000\n\n")) as client:
         client.settimeout(0.05)
         found = b""
 
@@ -134,18 +144,18 @@ def test_a_body_that_trickles_in_is_a_408(port: int) -> None:
         eventually(lambda: answer().startswith(b"HTTP/1.1 408 "), seconds=30, what="408")
 
 
-def test_a_download_that_nobody_reads_is_bounded_and_ends(port: int) -> None:
-    before = state(port).get("bytes", 0)
-    with closing(connected(port, "GET /flood HTTP/1.1\nHost: x\n\n", receive_buffer=4096)):
-        eventually(lambda: state(port)["floods"] == 1, what="the download's beginning")
-        eventually(lambda: state(port)["floods"] == 0, seconds=30, what="its end")
+def test_a_download_that_nobody_reads_is_bounded_and_ends(hasty: int) -> None:
+    before = state(hasty).get("bytes", 0)
+    with closing(connected(hasty, "GET /flood HTTP/1.1\nHost: x\n\n", receive_buffer=4096)):
+        eventually(lambda: state(hasty)["floods"] == 1, what="the download's beginning")
+        eventually(lambda: state(hasty)["floods"] == 0, seconds=30, what="its end")
     # What the kernel's buffers take, and 64 KiB of ours.
-    assert state(port)["bytes"] - before < 16 * 1024 * 1024
+    assert state(hasty)["bytes"] - before < 16 * 1024 * 1024
 
 
-def test_a_slow_reader_gets_everything(port: int) -> None:
+def test_a_slow_reader_gets_everything(hasty: int) -> None:
     """The deadline is for a client that takes nothing: one that takes a little now and then stays."""
-    with closing(connected(port, "GET /flood HTTP/1.1\nHost: x\n\n", receive_buffer=4096)) as client:
+    with closing(connected(hasty, "GET /flood HTTP/1.1\nHost: x\n\n", receive_buffer=4096)) as client:
         got = 0
 
         def is_read() -> bool:
@@ -156,15 +166,15 @@ def test_a_slow_reader_gets_everything(port: int) -> None:
         eventually(is_read, seconds=60, what="a megabyte")
 
 
-def test_a_websocket_that_never_reads_ends_although_it_sends(port: int) -> None:
-    client = websocket.create_connection(f"ws://127.0.0.1:{port}/", timeout=patient(20))
+def test_a_websocket_that_never_reads_ends_although_it_sends(hasty: int) -> None:
+    client = websocket.create_connection(f"ws://127.0.0.1:{hasty}/", timeout=patient(20))
     with closing(client):
-        eventually(lambda: state(port)["floods"] == 1, what="the socket's beginning")
+        eventually(lambda: state(hasty)["floods"] == 1, what="the socket's beginning")
 
         def is_over() -> bool:
             with suppress(OSError, websocket.WebSocketException):
                 client.send("still here")
-            return state(port)["floods"] == 0
+            return state(hasty)["floods"] == 0
 
         eventually(is_over, seconds=60, what="its end")
 
@@ -183,3 +193,73 @@ def test_memory_does_not_grow_with_a_body_that_nobody_reads() -> None:
         assert sent < 32 * 1024 * 1024
     finally:
         process.stop()
+
+
+def test_a_body_in_thousands_of_pieces_holds_up_nobody(port: int) -> None:
+    """Each piece used to be a message of its own: 250 KB took seconds in which nobody else was served."""
+    pieces = b"1\r\nx\r\n" * 250_000 + b"0\r\n\r\n"
+    head = "POST /read HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\nConnection: close\n\n"
+    with closing(connected(port, head)) as client:
+        client.sendall(pieces)
+        assert everything(client).endswith(b"\r\n\r\n250000")
+    # One message for each read of at most 64 KiB.
+    assert state(port)["messages"] < 100
+
+
+def test_a_failure_within_a_response_ends_the_connection_and_others_go_on(port: int) -> None:
+    for _ in range(3):
+        with closing(connected(port, "GET /fail-late HTTP/1.1\nHost: x\n\n")) as client:
+            assert b"a part" in everything(client)
+        with closing(connected(port, "GET /fail HTTP/1.1\nHost: x\nConnection: close\n\n")) as client:
+            assert everything(client).startswith(b"HTTP/1.1 500 ")
+
+
+def test_head_has_no_body_however_it_is_answered(port: int) -> None:
+    heads = "HEAD /read HTTP/1.1\nHost: x\n\nGET /state HTTP/1.1\nHost: x\nConnection: close\n\n"
+    with closing(connected(port, heads)) as client:
+        first, _, rest = everything(client).partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert rest.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_times_out_after_a_body_that_had_to_wait(hasty: int) -> None:
+    with closing(connected(hasty, "POST /read HTTP/1.1\nHost: x\nContent-Length: 2000000\n\n")) as client:
+        client.sendall(b"x" * 2_000_000)
+        assert everything(client).endswith(b"\r\n\r\n2000000")  # then the server ends the idle connection
+
+
+def test_an_upgrade_that_nobody_knows_is_ignored(port: int) -> None:
+    head = "POST /read HTTP/1.1\nHost: x\nUpgrade: h2c\nConnection: Upgrade, close\nContent-Length: 5\n\nhello"
+    with closing(connected(port, head)) as client:
+        assert b"\r\n\r\n5" in client.recv(65536)
+
+
+def test_an_old_client_gets_no_interim_answer(port: int) -> None:
+    head = "POST /read HTTP/1.0\nHost: x\nContent-Length: 5\nExpect: 100-continue\n\nhello"
+    with closing(connected(port, head)) as client:
+        assert b"100 Continue" not in everything(client)
+
+
+@pytest.mark.parametrize(
+    "header", [f"Content-Length: {'9' * 5000}", f"Content-Length: {'0' * 30}5", "Sec-WebSocket-Protocol: \u00ff"]
+)
+def test_headers_that_nobody_can_read_are_a_400(port: int, header: str) -> None:
+    with closing(connected(port, f"POST /read HTTP/1.1\nHost: x\n{header}\n\n")) as client:
+        assert everything(client).startswith(b"HTTP/1.1 400 ")
+
+
+def test_nobody_names_the_path_of_the_site_from_outside(port: int) -> None:
+    with closing(
+        connected(port, "GET /root HTTP/1.1\nHost: x\nDaphne-Root-Path: /evil\nConnection: close\n\n")
+    ) as client:
+        assert everything(client).endswith(b"\r\n\r\n[]")
+
+
+def test_a_websocket_that_sends_much_is_cut_off(port: int) -> None:
+    client = websocket.create_connection(f"ws://127.0.0.1:{port}/quiet", timeout=patient(20))
+    try:
+        with pytest.raises((OSError, websocket.WebSocketException)):
+            for _ in range(10_000):
+                client.sock.sendall(b"\x89\x80\0\0\0\0" * 1000)
+    finally:
+        client.shutdown()

@@ -1,8 +1,9 @@
 """`python -m tests.support.impatient_server PORT [NAME=SECONDS …]`: daphne with our protocols and shorter deadlines.
 
 The application behind it is small: `/read` answers with the number of bytes of the body, `/refuse` with 413 at once,
-`/flood` with bytes without end, and a websocket is flooded with messages as fast as it takes them. `/state` tells how
-many of these still run, and how many bytes were handed to the server.
+`/flood` with bytes without end, `/root` with the site's path; `/fail` fails before its answer and `/fail-late` within
+it. A websocket is flooded with messages as fast as it takes them, but for `/quiet`. `/state` counts what still runs,
+the messages of bodies, and the bytes that were handed to the server.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ async def _read(connection: Any, receive: Any, send: Any) -> None:
     size = 0
     connection.invite()
     while (message := await receive())["type"] == "http.request":
+        state["messages"] += 1
         if message["more_body"]:
             connection.taken(len(message["body"]))
         size += len(message["body"])
@@ -61,16 +63,26 @@ async def _flood(connection: Any, receive: Any, send: Any, first: dict[str, Any]
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Whatever the path names."""
     connection = scope["extensions"][http_server.EXTENSION]
-    if scope["type"] == "websocket":
+    if scope["path"] == "/quiet":
+        await send({"type": "websocket.accept"})
+        await asyncio.Event().wait()
+    elif scope["type"] == "websocket":
         await _flood(
             connection, receive, send, {"type": "websocket.accept"}, {"type": "websocket.send", "bytes": CHUNK}
         )
     elif scope["path"] == "/read":
         await _read(connection, receive, send)
+    elif scope["path"] == "/root":
+        await _answer(send, 200, json.dumps(scope["root_path"] or []).encode())
     elif scope["path"] == "/refuse":
         await _answer(send, 413, b"too much")
     elif scope["path"] == "/state":
         await _answer(send, 200, json.dumps(state).encode())
+    elif scope["path"].startswith("/fail"):
+        if scope["path"] == "/fail-late":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"a part", "more_body": True})
+        raise RuntimeError("as asked for")
     elif scope["path"] == "/ignore":
         await asyncio.Event().wait()
     elif scope["path"] == "/flood":
