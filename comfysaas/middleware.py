@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
-from django_htmx.http import reswap, retarget
+from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import limits
 from accounts.limits import RateLimitedError
 from comfysaas.bodies import SCOPE_KEY, Refusal
 from comfysaas.mount import below_root
-from generations.api import envelope
+from comfysaas.refusing import METHOD, refuse, sign_in_address
 
 ADMIN_POLICY = {
     "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
@@ -22,7 +25,9 @@ ADMIN_POLICY = {
 }
 
 
-_PROBES = {"/healthz", "/readyz"}
+# Not pages: probes, and what browsers fetch beside a page by themselves.
+_UNCOUNTED = {"/healthz", "/readyz", "/favicon.ico"}
+_STATIC = "/static/"
 _API = "/api/v2/"
 
 
@@ -48,7 +53,7 @@ class Refusals(MiddlewareMixin):
         refusal: Refusal | None = getattr(request, "scope", {}).get(SCOPE_KEY)
         if refusal is None:
             return None
-        return _answer(request, refusal)
+        return refuse(request, refusal)
 
 
 class PageLimits(MiddlewareMixin):
@@ -57,26 +62,41 @@ class PageLimits(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         """429; None for a request that goes on."""
         path = below_root(request.path_info)
-        if path in _PROBES or (path.startswith(_API) and path != f"{_API}openapi.json"):
+        if path in _UNCOUNTED or path.startswith(_STATIC) or (path.startswith(_API) and path != f"{_API}openapi.json"):
             return None
         try:
             limits.count_page(request.user if request.user.is_authenticated else None, limits.address_of(request))
         except RateLimitedError as error:
             refusal = Refusal(429, "rate_limited", str(error), error.allowance.reset_seconds)
-            return _answer(request, refusal)
+            return refuse(request, refusal)
         return None
 
 
-def _answer(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """As the API, as a part of a page, or as a page."""
-    headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-    if below_root(request.path_info).startswith("/api/"):
-        if refusal.status == 401:
-            headers["WWW-Authenticate"] = 'Bearer realm="comfysaas"'
-        return envelope(request, refusal.status, refusal.code, refusal.message, headers=headers)
-    is_part = getattr(request, "htmx", False)
-    template = "_refused.html" if is_part else "refused.html"
-    response = render(request, template, {"refusal": refusal}, status=refusal.status)
-    for name, value in headers.items():
-        response[name] = value
-    return reswap(retarget(response, "#notices"), "innerHTML") if is_part else response
+class SignInAgain(MiddlewareMixin):
+    """Sends the whole page to sign in when a part of it needs that: htmx would show the sign-in page in the part."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """401 and where to go, for requests of pages' scripts; other answers as they are."""
+        target = urlsplit(response.get("Location", "")).path
+        if (
+            response.status_code != 302
+            or not getattr(request, "htmx", False)
+            or target not in {resolve_url(settings.LOGIN_URL), reverse("admin:login")}
+            or request.user.is_authenticated
+        ):
+            return response
+        again = HttpResponseClientRedirect(sign_in_address(request))
+        again.status_code = 401
+        return again
+
+
+class MethodPage(MiddlewareMixin):
+    """Views answer a method that they do not know with nothing at all: people get a page."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """405 with words and the same `Allow`; other answers as they are."""
+        if response.status_code != 405 or response.streaming or getattr(response, "content", None):
+            return response
+        page = refuse(request, Refusal(405, "method_not_allowed", METHOD))
+        page["Allow"] = response.get("Allow", "")
+        return page

@@ -56,6 +56,7 @@ SALT_KEY = "comfysaas.encrypted-fields"
 DEBUG = ENV.debug
 ALLOWED_HOSTS = [ENV.public_host, "127.0.0.1", "localhost", "[::1]", *ENV.allowed_hosts]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]
+CSRF_FAILURE_VIEW = "comfysaas.refusing.csrf_failure"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ROOT_PATH
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
@@ -118,6 +119,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "comfysaas.middleware.MethodPage",
+    "comfysaas.middleware.SignInAgain",
     "comfysaas.middleware.PageLimits",
     "allauth.account.middleware.AccountMiddleware",
 ]

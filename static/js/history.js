@@ -8,7 +8,7 @@ async function refresh(id) {
   const card = cardOf(id);
   if (!card) return;
   const response = await fetch(card.dataset.cardUrl, { headers: { "HX-Request": "true" } });
-  if (!response.ok || response.redirected) return;
+  if (!response.ok) return;
   const holder = document.createElement("template");
   holder.innerHTML = await response.text();
   card.replaceWith(holder.content.firstElementChild);

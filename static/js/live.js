@@ -100,7 +100,7 @@ async function refresh(id) {
     const panel = panelOf(id);
     if (!panel) return forget(id);
     const response = await fetch(panel.dataset.panelUrl, { headers: { "HX-Request": "true" } });
-    if (response.redirected) return location.reload();
+    if (response.status === 401) return location.reload();
     if (response.status === 404) return forget(id);
     if (!response.ok) return;
     const holder = document.createElement("template");

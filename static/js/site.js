@@ -1,4 +1,6 @@
 // What every page does: htmx requests carry the CSRF token by themselves (it is in the forms); menus close.
+import "./failures.js";
+
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;

@@ -1,4 +1,6 @@
 // The studio: ticks, moves and settings go to the server, which answers with the parts of the page that changed.
+import "./failures.js";
+
 const page = document.querySelector("[data-studio]");
 
 // ---------------------------------------------------------------- a workflow is dropped, chosen or pasted
@@ -111,8 +113,6 @@ function start() {
   dragging();
   document.body.addEventListener("draft-changed", renewPreview);
   document.body.addEventListener("htmx:afterSettle", afterChange);
-  document.body.addEventListener("htmx:responseError", () => say("That did not work. Reload the page and try again."));
-  document.body.addEventListener("htmx:sendError", () => say("The server cannot be reached. Nothing was changed."));
   page.addEventListener("change", (event) => event.target.name === "type" && showSettings());
   showSettings();
   placeFaults();
@@ -143,7 +143,7 @@ function send(path, values) {
     try {
       await htmx.ajax("POST", page.dataset.url + path, { source: page, target: "#parameters", swap: "innerHTML", values });
     } catch {
-      // Said already (htmx:sendError, htmx:responseError); the ticks go back to what holds.
+      // Said already (failures.js); the ticks go back to what holds.
     } finally {
       underway -= 1;
       if (!underway) syncTicks();

@@ -134,10 +134,14 @@ def page(browser: Browser, server: Standalone) -> Iterator[Page]:
 
 def sign_in(page: Page, email: str, password: str) -> None:
     page.goto("/")
+    sign_in_here(page, email, password)
+    expect(page.get_by_role("heading", name="What do you want to make?")).to_be_visible()
+
+
+def sign_in_here(page: Page, email: str, password: str) -> None:
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="What do you want to make?")).to_be_visible()
 
 
 @pytest.mark.browser
@@ -194,6 +198,75 @@ def test_a_wrong_value_is_shown_at_its_field_without_losing_the_rest(page: Page)
     expect(page.locator(".type-integer.invalid .errorlist")).to_be_visible()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("kept")
     expect(page.locator(".panel")).to_have_count(0)
+
+
+@pytest.fixture
+def failing_page(browser: Browser, server: Standalone) -> Iterator[Page]:
+    """A page whose requests may fail, which Chromium notes; breaches of the content security policy fail the test."""
+    context = browser.new_context(base_url=server.url)
+    context.set_default_timeout(BROWSER_MS)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if "Policy" in message.text else None)
+    yield page
+    context.close()
+    assert not problems
+
+
+@pytest.mark.browser
+def test_a_form_of_somebody_who_is_signed_out_says_so_or_leads_to_the_sign_in(
+    failing_page: Page, tmp_path: Path
+) -> None:
+    page = failing_page
+    photo = tmp_path / "photo.png"
+    Image.effect_noise((1024, 1024), 90).save(photo)  # more than anybody may send who is not signed in
+    sign_in(page, "demo@example.com", DEMO)
+    page.goto("/templates/image-to-image/")
+    page.locator("input[type=file]").first.set_input_files(photo)
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("#notices")).to_contain_text("You are signed out.")
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page).to_have_url(re.compile(r"/accounts/login/\?next=%2Ftemplates%2Fimage-to-image%2F$"))
+    sign_in_here(page, "demo@example.com", DEMO)
+    expect(page).to_have_url(re.compile("/templates/image-to-image/$"))
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Generate").click()
+    expect(page).to_have_url(re.compile(r"/accounts/login/\?next=%2Ftemplates%2Fimage-to-image%2F$"))
+
+
+@pytest.mark.browser
+def test_whatever_goes_wrong_with_a_form_is_said_in_words(failing_page: Page) -> None:
+    page = failing_page
+    sign_in(page, "demo@example.com", DEMO)
+    page.goto("/templates/text-to-image/")
+    page.get_by_label("Prompt", exact=True).fill("kept")
+    notices = page.locator("#notices")
+    for status, words in (
+        (500, "Something went wrong on our side, nothing was changed."),
+        (413, "too large"),
+        (404, "not here any more"),
+    ):
+        page.route(
+            "**/templates/text-to-image/",
+            lambda route, _request, status=status: route.fulfill(status=status, body="<html><h1>a proxy</h1></html>"),
+        )
+        page.get_by_role("button", name="Generate").click()
+        expect(notices).to_contain_text(words)
+        page.unroute("**/templates/text-to-image/")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Generate").click()
+    expect(notices).to_contain_text("The server cannot be reached.")
+    page.context.set_offline(False)
+    page.context.clear_cookies(name="csrftoken")
+    page.get_by_role("button", name="Generate").click()
+    expect(notices).to_contain_text("This page was open too long")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("kept")
+    page.reload()
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".panel").first).to_be_visible()
+    expect(notices).to_be_empty()
 
 
 @pytest.mark.browser

@@ -1,0 +1,37 @@
+// Says in words why a request of the page failed. What the server sends to a place of its own goes there as it is;
+// everything else that failed is no part of this page (a whole error page, a proxy's own), and gets a sentence.
+const SENTENCES = {
+  401: "You are signed out. Reload the page to sign in again.",
+  403: "That is not allowed. Reload the page and try again.",
+  404: "This is not here any more. Reload the page.",
+  413: "This is too large for the server.",
+  504: "The server took too long. Reload the page to see what became of it.",
+};
+
+function sentenceFor(status) {
+  const usual = status >= 500 ? "Something went wrong on our side, nothing was changed. Try again." : "";
+  return SENTENCES[status] || usual || "That did not work. Reload the page and try again.";
+}
+
+function notify(sentence) {
+  const notices = document.getElementById("notices");
+  if (!notices) return;
+  const notice = Object.assign(document.createElement("p"), { className: "notice error", textContent: sentence });
+  notice.setAttribute("role", "alert");
+  notices.replaceChildren(notice);
+  notices.scrollIntoView({ block: "nearest" });
+}
+
+document.body.addEventListener("htmx:beforeRequest", () => document.getElementById("notices")?.replaceChildren());
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (!event.detail.xhr.getResponseHeader("HX-Retarget")) return;
+  event.detail.shouldSwap = true;
+  event.detail.isError = false;
+});
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id === "notices") event.detail.target.scrollIntoView({ block: "nearest" });
+});
+document.body.addEventListener("htmx:responseError", (event) => notify(sentenceFor(event.detail.xhr.status)));
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.body.addEventListener(name, () => notify("The server cannot be reached. Look at your connection and try again."));
+}
