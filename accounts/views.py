@@ -10,10 +10,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts.forms import KeyForm
 from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError
+from comfysaas.methods import post_only
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -53,7 +54,7 @@ def _issue(user: User, form: KeyForm) -> str:
 
 
 @login_required
-@require_POST
+@post_only("api-keys")
 def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     """It stops working at once."""
     mine = ApiKey.objects.for_user(request.user)

@@ -14,8 +14,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
+from comfysaas.methods import post_only
 from generations import fitness, importing, markdown, naming, running, services, snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 PAGE_SIZE = 24
+NO_RESULT = (
+    "This file does not lead back to one of your results. Choose a picture, video or sound that you downloaded here."
+)
 
 
 @login_required
@@ -51,13 +55,13 @@ def gallery(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("gallery")
 def open_result(request: HttpRequest) -> HttpResponse:
     """A result of one's own, as a file, leads back to the form that made it, filled in as it was."""
     file = request.FILES.get("file")
     origin = importing.origin_of(cast("BinaryIO", file.file)) if file else None
     if origin is None or origin.user_id != request.user.pk:
-        messages.error(request, "This is no result of yours, or it was changed since.")
+        messages.error(request, NO_RESULT)
         return redirect("gallery")
     template = origin.version.template
     if template is None or not WorkflowTemplate.objects.visible_to(request.user).filter(pk=template.pk).exists():
@@ -184,7 +188,7 @@ def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
 
 
 @login_required
-@require_POST
+@post_only("generation", "pk")
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask it to stop."""
     found = services.cancel(_mine(request, pk))
@@ -194,7 +198,7 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("generation", "pk")
 def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The same again; with `new_seed`, with fresh seeds."""
     found = _mine(request, pk)
@@ -219,7 +223,7 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("generation", "pk")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Remove it for good, with its files."""
     try:

@@ -9,8 +9,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
+from comfysaas.methods import post_only
 from generations import services
 from generations.models import Asset, StorageUsage
 
@@ -38,7 +39,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("storage")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One upload."""
     try:
@@ -51,7 +52,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("storage")
 def delete_all(request: HttpRequest) -> HttpResponse:
     """Every upload that no unfinished generation needs, as many as one request should delete."""
     number = services.delete_uploads(cast("User", request.user))

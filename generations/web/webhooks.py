@@ -10,8 +10,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
+from comfysaas.methods import post_only
 from comfysaas.outbound import RefusedAddressError
 from generations import webhooks
 from generations.models import Webhook
@@ -71,7 +72,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("webhook", "pk")
 def switch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Off, or on again with a fresh start."""
     hook = _mine(request, pk)
@@ -84,7 +85,7 @@ def switch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("webhook", "pk")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """With its log."""
     _mine(request, pk).delete()
@@ -93,7 +94,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("webhook", "pk")
 def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """A message that says nothing."""
     webhooks.test(_mine(request, pk))
@@ -103,7 +104,7 @@ def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("webhook", "pk")
 def redeliver(request: HttpRequest, pk: uuid.UUID, delivery: uuid.UUID) -> HttpResponse:
     """The same message again."""
     webhooks.redeliver(get_object_or_404(_mine(request, pk).deliveries, pk=delivery))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 from django.test import Client, RequestFactory
@@ -14,6 +15,7 @@ from comfysaas.refusing import refuse
 from tests.support.factories import make_generation, make_template
 
 pytestmark = pytest.mark.django_db
+ACTIONS = ("cancel", "rerun", "delete")
 PAGE = "http://testserver/templates/text-to-image/?from=1"
 HTMX = {"HX-Request": "true", "HX-Current-URL": PAGE}
 
@@ -76,7 +78,7 @@ def answer(refusal: Refusal, path: str = "/", **headers: str) -> Any:
     [
         (UNAUTHORIZED, "Sign in first"),
         (CUT_OFF, "The form did not arrive whole"),
-        (too_large(2**20), "That is too large"),
+        (too_large(2**20, is_multipart=True), "That is too large"),
         (Refusal(429, "rate_limited", "You may open 2 pages a minute."), "Too many requests"),
     ],
 )
@@ -97,7 +99,7 @@ def test_a_body_refused_before_the_middleware_of_htmx_is_answered_as_a_notice() 
     assert "You are signed out." in html
     assert "/accounts/login/?next=%2Ftemplates%2Ftext-to-image%2F%3Ffrom%3D1" in html
     assert "API key" not in html
-    assert "larger than the 1 MB" in answer(too_large(2**20), **HTMX).content.decode()
+    assert "larger than the 1 MB" in answer(too_large(2**20, is_multipart=True), **HTMX).content.decode()
 
 
 def test_the_api_answers_in_its_own_words() -> None:
@@ -119,6 +121,28 @@ def test_a_lost_csrf_token_is_explained_on_a_page_of_ours(owner: User, client_fo
 
 
 # ------------------------------------------------------------------------------------------ methods
+HOOK = "/account/webhooks/00000000-0000-0000-0000-000000000001/"
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/open/", "/"),
+        ("/account/keys/abc/revoke/", "/account/keys/"),
+        ("/account/storage/delete/", "/account/storage/"),
+        ("/account/storage/00000000-0000-0000-0000-000000000001/delete/", "/account/storage/"),
+        *((f"/generations/{UUID(int=1)}/{action}/", f"/generations/{UUID(int=1)}/") for action in ACTIONS),
+        *((f"{HOOK}{action}/", HOOK) for action in ("switch", "delete", "test", f"{UUID(int=1)}/again")),
+    ],
+)
+def test_signing_in_on_the_way_to_an_action_ends_on_a_page(owner: User, client_for: Any, path: str, page: str) -> None:
+    assert Client().post(path)["Location"] == f"/accounts/login/?next={path}"
+    client = client_for(owner)
+    response = client.get(path)
+    assert (response.status_code, response["Location"]) == (302, page)
+    assert client.put(path).status_code == 405
+
+
 def test_a_method_that_an_address_does_not_know_gets_a_page(owner: User, client_for: Any) -> None:
     generation = make_generation(owner)
     response = client_for(owner).post(f"/generations/{generation.pk}/panel/")

@@ -284,4 +284,4 @@ def test_the_page_shows_what_is_used_and_deletes_uploads(owner: User, stranger: 
 def test_the_page_is_for_people_who_are_signed_in(path: str, client: Client, owner: User, client_for: Any) -> None:
     for method in (client.get, client.post):
         assert method(f"/account/storage/{path}").status_code == 302
-    assert client_for(owner).get(f"/account/storage/{path}").status_code == (405 if path else 200)
+    assert client_for(owner).get(f"/account/storage/{path}").status_code == (302 if path else 200)

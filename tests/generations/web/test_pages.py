@@ -67,7 +67,8 @@ def test_somebody_elses_generation_is_a_404_for_everybody(
 def test_actions_are_post_only_and_csrf_checked(owner: Any, client_of_owner: Client, action: str) -> None:
     generation = make_generation(owner, status=Status.SUCCEEDED)
     path = f"/generations/{generation.pk}/{action}"
-    assert client_of_owner.get(path).status_code == 405
+    assert client_of_owner.get(path)["Location"] == f"/generations/{generation.pk}/"
+    assert client_of_owner.put(path).status_code == 405
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = client_of_owner.cookies
     assert strict.post(path).status_code == 403
