@@ -76,6 +76,7 @@ class _Look:
 
     at: float
     tries: int = 0
+    size_bytes: int = 0  # of the pictures that had come over the socket by then
 
 
 @dataclass(slots=True)
@@ -300,7 +301,7 @@ class ServerAgent:
             self._move_away()
             return
         if self._health.is_deaf():
-            self._listener.reconnect(f"{self.server} is not heard on this connection any more.")
+            self._reconnect(f"{self.server} is not heard on this connection any more.")
         self._stop_unwanted()
         is_reading = self._catalog_reader is not None and self._catalog_reader.is_alive()
         if time.monotonic() >= self._timers.catalog and not is_reading:
@@ -308,6 +309,11 @@ class ServerAgent:
             name = f"catalog {self.server.name}"
             self._catalog_reader = threading.Thread(target=self._read_catalog, name=name, daemon=True)
             self._catalog_reader.start()
+
+    def _reconnect(self, reason: str) -> None:
+        """Another socket, and no new work until it is there: this one would not hear what becomes of it."""
+        self._listener.reconnect(reason)
+        self._timers.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
 
     # ------------------------------------------------------------------------------------ catalog
     def _read_catalog(self) -> None:
@@ -486,9 +492,13 @@ class ServerAgent:
         if self._frames.is_complete(prompt_id) or not self._hears(prompt_id) or not self._connected:
             return False
         look = self._looks.setdefault(prompt_id, _Look(at=0.0))
-        look.tries += 1
-        look.at = time.monotonic() + HISTORY_RETRY_SECONDS
-        return look.tries * HISTORY_RETRY_SECONDS < frames.WAIT_SECONDS
+        size_bytes = self._frames.size_bytes(prompt_id)
+        look.tries = look.tries + 1 if size_bytes == look.size_bytes else 0
+        look.at, look.size_bytes = time.monotonic() + HISTORY_RETRY_SECONDS, size_bytes
+        if look.tries * HISTORY_RETRY_SECONDS < frames.WAIT_SECONDS:
+            return True
+        self._reconnect(f"{self.server} was not heard to send the last pictures of {prompt_id}.")
+        return False
 
     def _go_on(self, generation: Generation, entry: HistoryEntry) -> bool:
         """A node has queued the rest of its batch under another id, with our mark: wait for that. False: it is gone.
@@ -554,7 +564,7 @@ class ServerAgent:
         self._judge(state)
         if missed and self._inbox.empty():
             # Its end was not heard, and is not about to be: this socket may be open and deaf.
-            self._listener.reconnect(f"{self.server} was not heard to end {missed[0]}.")
+            self._reconnect(f"{self.server} was not heard to end {missed[0]}.")
 
     def _apply(self, row: Generation, sighting: Sighting, state: QueueState) -> None:
         """What became of one of ours while nobody looked."""

@@ -28,7 +28,7 @@ from generations.models import Generation
 from generations.relay.submit import StorageUnavailableError
 
 MAX_BYTES = 256 * 1024 * 1024  # of one prompt
-WAIT_SECONDS = 30.0  # for the last frames, once the history has the prompt
+WAIT_SECONDS = 30.0  # for the next frame, once the history has the prompt
 _SUFFIXES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 
 
@@ -126,6 +126,12 @@ class Frames:
             prompt = self._prompts.get(prompt_id)
             return prompt is not None and prompt.has_ended
 
+    def size_bytes(self, prompt_id: str) -> int:
+        """How much of it has come so far."""
+        with self._lock:
+            prompt = self._prompts.get(prompt_id)
+            return prompt.size_bytes if prompt is not None else 0
+
     def is_too_much(self, prompt_id: str) -> bool:
         """True when it sent more than MAX_BYTES."""
         with self._lock:
@@ -139,7 +145,7 @@ class Frames:
         """
         with self._lock:
             prompt = self._prompts.get(prompt_id)
-            if prompt is None or not (prompt.is_whole or prompt.finished.issuperset(wanted)):
+            if prompt is None or not ((prompt.is_whole and prompt.has_ended) or prompt.finished.issuperset(wanted)):
                 return None
             return {node: list(prompt.pictures.get(node, ())) for node in wanted}
 

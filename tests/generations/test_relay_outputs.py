@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from websocket import ABNF
 
 from generations import importing, services, storage
-from generations.comfy.listener import Disconnected
+from generations.comfy.listener import Disconnected, Listener
 from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
+from generations.relay import agent as agent_module
 from generations.relay import frames
+from generations.relay.agent import ServerAgent
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import REGISTRY, Context, Node, Result
 from tests.generations.conftest import running_relay
@@ -179,6 +182,64 @@ def test_a_picture_that_was_missed_is_made_again(
     done = reaches(submit(SEND), Status.SUCCEEDED)
     assert broken
     assert (done.attempt, done.losses, done.outputs.count()) == (2, 1, 2)
+
+
+def looks_often(relay: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It need not hear of an end to find it."""
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.2)
+    (agent,) = relay._agents.values()
+    agent._timers.reconcile = 0.0
+    agent.wake()
+
+
+def test_a_socket_that_stalls_between_two_pictures_costs_none_of_them(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing comes any more, and nothing says that the connection broke."""
+    monkeypatch.setattr(frames, "WAIT_SECONDS", 1.0)
+    receive = Listener._receive
+    stalled: list[Any] = []
+
+    def stalling(self: Listener, connection: Any) -> tuple[int, bytes]:
+        while stalled and connection is stalled[0]:
+            receive(self, connection)  # until we give the connection up
+        opcode, data = receive(self, connection)
+        if opcode == ABNF.OPCODE_BINARY:
+            stalled.append(connection)
+        return opcode, data
+
+    monkeypatch.setattr(Listener, "_receive", stalling)
+    looks_often(relay, monkeypatch)
+    done = reaches(submit(SEND), Status.SUCCEEDED)
+    assert stalled
+    assert (done.attempt, done.losses, done.outputs.count()) == (2, 1, 2)
+
+
+def test_pictures_that_come_slowly_are_waited_for(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each one comes in time, all of them together do not."""
+    monkeypatch.setattr(frames, "WAIT_SECONDS", 20 * agent_module.HISTORY_RETRY_SECONDS)
+    receive, may_hear_more = Listener._receive, ServerAgent._may_hear_more
+    waits: list[str] = []
+
+    def waiting(self: ServerAgent, prompt_id: str) -> bool:
+        waits.append(prompt_id)
+        return may_hear_more(self, prompt_id)
+
+    def wait_and_receive(self: Listener, connection: Any) -> tuple[int, bytes]:
+        opcode, data = receive(self, connection)
+        if opcode == ABNF.OPCODE_BINARY:
+            before = len(waits)
+            eventually(lambda: len(waits) > before + 7, what="waiting for a picture")
+        return opcode, data
+
+    monkeypatch.setattr(ServerAgent, "_may_hear_more", waiting)
+    monkeypatch.setattr(Listener, "_receive", wait_and_receive)
+    looks_often(relay, monkeypatch)
+    image = {"class_type": "EmptyImage", "inputs": {**SIZE, "batch_size": 5}}
+    done = reaches(submit({**SEND, "1": image}), Status.SUCCEEDED)
+    assert (done.attempt, done.losses, done.outputs.count()) == (1, 0, 5)
 
 
 def test_a_picture_that_is_missed_again_and_again_is_an_honest_failure(
