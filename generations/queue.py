@@ -36,6 +36,7 @@ CHEAPEST_SECONDS, DEAREST_SECONDS = 0.1, 3600.0
 AFFINITY_TAG_SECONDS = 60.0  # how much later in line one may be that is preferred for its models
 OVERTAKEN_SECONDS = 30.0  # how long one may be passed over for that reason
 LEAVE_SECONDS = 2.0  # how long one is left to a server that should have it rather: each looks every second
+AVOID_SECONDS = 30.0  # the same for the server that lost it before
 LEFT_AT_MOST, VERSIONS_AT_MOST = 1000, 2000  # what an agent remembers
 RETRY_AFTER_SECONDS = 10
 
@@ -199,12 +200,16 @@ class Memory:
             version_id for (digest, version_id), fits in self._verdicts.items() if digest == worker.digest and not fits
         )
 
-    def leaves(self, candidate: Candidate) -> bool:
-        """True while another server may still take it; after LEAVE_SECONDS nobody waits for that any longer."""
+    def leaves(self, candidate: Candidate, *, seconds: float) -> bool:
+        """True while another server may still take it; after so many seconds nobody waits for that any longer."""
         now = time.monotonic()
         if len(self._left) > LEFT_AT_MOST:
-            self._left = {pk: since for pk, since in self._left.items() if now - since < OVERTAKEN_SECONDS}
-        return now - self._left.setdefault(candidate.pk, now) < LEAVE_SECONDS
+            self._left = {pk: since for pk, since in self._left.items() if now - since < 2 * AVOID_SECONDS}
+        return now - self._left.setdefault(candidate.pk, now) < seconds
+
+    def took(self, candidate: Candidate) -> None:
+        """It is this server's now. Should it come back, it is left to others anew."""
+        self._left.pop(candidate.pk, None)
 
 
 def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | None:
@@ -221,6 +226,7 @@ def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | No
             # Somebody else may be at it: then the next one, without waiting.
             row = Generation.objects.in_line().select_for_update(skip_locked=True, of=("self",)).filter(pk=candidate.pk)
             if row.exists() and Generation.objects.claim(candidate.pk, server=server):
+                memory.took(candidate)
                 QueueClock.objects.advance(candidate.tag)
                 if candidate.models and candidate.models != me.loaded:
                     ComfyServer.objects.loaded(me.pk, candidate.models)
@@ -254,7 +260,7 @@ def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Cand
             candidate
             for candidate in batch
             if memory.fits(me, candidate)
-            and not (candidate.avoided_server_id == me.pk and any(memory.fits(each, candidate) for each in others))
+            and not _is_avoided(candidate, me, others, memory)
             and not _is_left(candidate, me, free, memory)
         ]
         if fitting:
@@ -268,6 +274,12 @@ def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Cand
         size *= 4  # few queries, however many are in line that only others can run
 
 
+def _is_avoided(candidate: Candidate, me: Worker, others: list[Worker], memory: Memory) -> bool:
+    """Whether this server lost it before, and another one may still take it: one that seems fit need not be."""
+    is_for_others = candidate.avoided_server_id == me.pk and any(memory.fits(each, candidate) for each in others)
+    return is_for_others and memory.leaves(candidate, seconds=AVOID_SECONDS)
+
+
 def _is_left(candidate: Candidate, me: Worker, free: list[Worker], memory: Memory) -> bool:
     """Whether one of the `free` servers should have it rather than this one. That one then is not free any more."""
     mine = me.rank(candidate)
@@ -276,7 +288,7 @@ def _is_left(candidate: Candidate, me: Worker, free: list[Worker], memory: Memor
         for each in free
         if each.rank(candidate) < mine and each.pk != candidate.avoided_server_id and memory.fits(each, candidate)
     ]
-    if not better or not memory.leaves(candidate):
+    if not better or not memory.leaves(candidate, seconds=LEAVE_SECONDS):
         return False
     free.remove(min(better, key=lambda each: each.rank(candidate)))
     return True

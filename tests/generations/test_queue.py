@@ -6,6 +6,7 @@ import random
 import uuid
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -290,6 +291,24 @@ def test_the_server_that_lost_it_leaves_it_to_others(server: ComfyServer, templa
     again = claim(server)
     assert again is not None
     assert (again.pk, again.losses) == (generation.pk, 1)
+
+
+def test_what_no_other_takes_goes_back_to_the_server_that_lost_it(
+    server: ComfyServer, template: WorkflowTemplate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one seems fit and online, but never asks for it."""
+    seconds = [0.0]
+    monkeypatch.setattr(queue, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    at_work("other", 2)
+    memory, generation = Memory(), submit(person("user"), template)
+    assert claim(server, memory) == generation
+    for start in (100.0, 200.0):  # once more each time that it is lost
+        lost = Generation.objects.get(pk=generation.pk)
+        Generation.objects.requeue(lost.prompt_id, Retry.LOST)
+        taken = []
+        for seconds[0] in (start, start + 29.0, start + 31.0):
+            taken.append(claim(server, memory))
+        assert taken == [None, None, generation]
 
 
 # ---------------------------------------------------------------------------------------------- affinity
