@@ -41,15 +41,15 @@ def gather(
     What was uploaded or fetched is the user's from now on. TooBusyError when they have too many of either under way;
     limits.RateLimitedError, StorageFullError.
     """
-    media = {parameter.name for parameter in parameters if parameter.is_media}
+    media = {parameter.name: parameter.type for parameter in parameters if parameter.is_media}
     gathered: dict[str, Any] = dict(inputs)
     errors = {name: ["This is no file of the template."] for name in files if name not in media}
     for name in sorted(media):
         try:
             if name in files:
-                gathered[name] = str(services.upload(user=user, file=files[name]).pk)
+                gathered[name] = str(services.upload(user=user, file=files[name], kind=media[name]).pk)
             elif name in gathered:
-                gathered[name] = _resolve(user, gathered[name])
+                gathered[name] = _resolve(user, gathered[name], media[name])
         except (accepting.InvalidUploadError, outbound.RefusedAddressError, outbound.RequestFailedError) as error:
             errors[name] = [str(error)]
     if errors:
@@ -57,7 +57,7 @@ def gather(
     return gathered
 
 
-def _resolve(user: User, value: Any) -> Any:
+def _resolve(user: User, value: Any, kind: str) -> Any:
     """The id of an asset; anything that is no file stays as it is, for the validation to judge."""
     if isinstance(value, dict) and is_reference(value):
         found = asset_id_of(value)
@@ -67,18 +67,18 @@ def _resolve(user: User, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value[:5].lower() == "data:":
-        return str(_keep(user, _decode(value), "upload").pk)
+        return str(_keep(user, _decode(value), "upload", kind).pk)
     if re.match("https?://", value, re.IGNORECASE):
         limits.count_fetch(user)
         StorageUsage.objects.ensure_room(user)
         with fetches.one_more(user.pk):
             answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
-        return str(_keep(user, answer.body, _name_of(value)).pk)
+        return str(_keep(user, answer.body, _name_of(value), kind).pk)
     return value
 
 
-def _keep(user: User, body: bytes, name: str) -> Asset:
-    return services.upload(user=user, file=SimpleUploadedFile(name, body))
+def _keep(user: User, body: bytes, name: str, kind: str) -> Asset:
+    return services.upload(user=user, file=SimpleUploadedFile(name, body), kind=kind)
 
 
 def _name_of(url: str) -> str:

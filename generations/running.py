@@ -47,10 +47,11 @@ def run(
 def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
     """The new generation; None when something was wrong after all, which the form then says."""
     inputs, user = dict(form.cleaned_data), cast("User", request.user)
+    kinds = {parameter.name: parameter.type for parameter in form.parameters}
     try:
         for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
             if name in inputs:
-                inputs[name] = str(services.upload(user=user, file=file).pk)
+                inputs[name] = str(services.upload(user=user, file=file, kind=kinds[name]).pk)
     except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
         form.add_error(name, str(error))
         return None

@@ -19,6 +19,7 @@ from accounts import limits
 from comfysaas.concurrency import AtOnce
 from generations import accepting, fitness, importing, naming, publisher, queue, snapshot, storage, tasks, transitions
 from generations.accepting import InvalidUploadError
+from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
@@ -303,9 +304,12 @@ class Placement:
 ANYWHERE = Placement()
 
 
-def upload(*, user: User, file: UploadedFile[Any]) -> Asset:
-    """Store a picture, video or sound for an input. InvalidUploadError when it is none that a workflow can use."""
-    return add_asset(user=user, file=file, is_medium=True)[0]
+def upload(*, user: User, file: UploadedFile[Any], kind: str = "") -> Asset:
+    """Store a file for a parameter of this kind ("image", "mask", "video", "audio"; "" for any of them).
+
+    InvalidUploadError when it is none that a workflow can use; errors as of `add_asset`.
+    """
+    return add_asset(user=user, file=file, is_medium=True, kind=kind)[0]
 
 
 def add_asset(
@@ -313,6 +317,7 @@ def add_asset(
     user: User,
     file: UploadedFile[Any],
     is_medium: bool = False,
+    kind: str = "",
     placement: Placement = ANYWHERE,
     expected_hash: str = "",
     idempotency_key: str = "",
@@ -331,7 +336,7 @@ def add_asset(
     with ExitStack() as stack:
         stack.enter_context(uploads.one_more(user.pk))
         spooled, name = stack.enter_context(closing(storage.spool(file.chunks()))), file.name or "upload"
-        accepting.check(spooled, is_medium=is_medium)
+        accepting.check(spooled, is_medium=is_medium, kind=kind)
         if is_medium and spooled.content_type in accepting.CONVERTED:
             spooled = stack.enter_context(closing(accepting.as_png(spooled)))
             name = f"{name.rpartition('.')[0] or name}.png"
@@ -349,7 +354,11 @@ def add_asset(
 
 def _stored(user: User, spooled: storage.Spooled, name: str, placement: Placement, idempotency_key: str) -> Asset:
     asset_id = uuid.uuid4()
-    asset = storage.keep(spooled, key=storage.upload_key(asset_id), user_id=user.pk, name=name, asset_id=asset_id)
+    key = storage.upload_key(asset_id)
+    try:
+        asset = storage.keep(spooled, key=key, user_id=user.pk, name=name, asset_id=asset_id, is_strict=True)
+    except decoders.DamagedError as error:
+        raise InvalidUploadError(accepting.damaged("image")) from error
     placement.apply(asset)
     try:
         with transaction.atomic():

@@ -233,10 +233,11 @@ def hash_of(file: IO[bytes] | File[Any]) -> str:
     return f"blake3:{hasher.hexdigest()}"
 
 
-def write_thumbnail(key: str, spooled: Spooled) -> str:
+def write_thumbnail(key: str, spooled: Spooled, *, is_strict: bool = False) -> str:
     """A small WebP of a picture or a video's first frame under `key`.thumb; "" when there is none to make.
 
-    Only a thumbnail is lost when decoding fails: that is logged, and the output itself is kept.
+    Only a thumbnail is lost when decoding fails: that is logged, and the output itself is kept. When it `is_strict`, a
+    picture that is certainly damaged is a decoders.DamagedError: no workflow can use it.
     """
     database.release()
     demuxer, _type_of_sound = containers.VIDEO_TYPES.get(spooled.content_type, (None, ""))
@@ -247,6 +248,8 @@ def write_thumbnail(key: str, spooled: Spooled) -> str:
         try:
             decoders.ask("thumbnail", kind, spooled.file, file)
         except (decoders.UndecodableError, decoders.UnusableError, decoders.BusyError) as error:
+            if is_strict and isinstance(error, decoders.DamagedError):
+                raise
             logger.warning("No thumbnail for %s (%s): %s", key, spooled.content_type, error)
             return ""
         content = ContentFile(file.read(), name=thumbnail_key(key))
@@ -254,15 +257,21 @@ def write_thumbnail(key: str, spooled: Spooled) -> str:
     return _save_exactly(thumbnail_key(key), content)
 
 
-def keep(spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.UUID | None = None) -> Asset:
-    """Write the bytes and their thumbnail; the asset that describes them, not saved yet."""
+def keep(
+    spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.UUID | None = None, is_strict: bool = False
+) -> Asset:
+    """Write the bytes and their thumbnail; the asset that describes them, not saved yet.
+
+    decoders.DamagedError for a damaged picture when it `is_strict`: then nothing was written.
+    """
+    small = write_thumbnail(key, spooled, is_strict=is_strict)
     write(key, spooled)
     return Asset(
         id=asset_id or uuid.uuid4(),
         user_id=user_id,
         name=file_name(name),
         key=key,
-        thumbnail_key=write_thumbnail(key, spooled),
+        thumbnail_key=small,
         content_type=spooled.content_type,
         size_bytes=spooled.size_bytes,
         hash=spooled.hash,

@@ -2,7 +2,8 @@
 
 `python -m generations.comfy.decoder`, with a Unix socket as standard input. A request is a line of JSON,
 {"do": an operation, "kind": Pillow's format or FFmpeg's demuxer}, together with the descriptors of the file to read and
-of the one to write. The answer is a line of JSON: {"result": …}, {"unusable": why} or {"error": what happened}.
+of the one to write. The answer is a line of JSON: {"result": …}, {"unusable": why}, or {"damaged": …} and
+{"error": …} with what happened.
 `decoders.py` is the other side.
 """
 
@@ -118,6 +119,8 @@ def _answer(request: bytes, descriptors: list[int]) -> dict[str, Any]:
             return {"result": result}
         except pictures.UnusableError as error:
             return {"unusable": str(error)}
+        except pictures.DamagedError as error:
+            return {"damaged": str(error)}
         except Exception as error:  # decoders of damaged files raise whatever they like
             return {"error": f"{type(error).__name__}: {error}"[:500]}
 

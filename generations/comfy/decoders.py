@@ -39,6 +39,10 @@ class UndecodableError(Exception):
     """The file cannot be decoded: damaged, too large, or too slow. `str()` says what happened, for the log."""
 
 
+class DamagedError(UndecodableError):
+    """The picture can be measured, and certainly not be decoded: it is cut off, say."""
+
+
 class UnusableError(Exception):
     """The file can be read, but what was asked for cannot be made of it; `str()` says why, for its owner."""
 
@@ -164,7 +168,7 @@ def ask(operation: str, kind: str, file: IO[bytes], output: IO[bytes] | None = N
 
     Both files have descriptors, unless `file` is a BytesIO. The position of `file` stays; `output` is new, and read
     from its start afterwards.
-    UndecodableError, UnusableError, BusyError.
+    UndecodableError, DamagedError among them; UnusableError, BusyError.
     """
     request = json.dumps({"do": operation, "kind": kind}).encode()
     with ExitStack() as stack:
@@ -177,6 +181,8 @@ def ask(operation: str, kind: str, file: IO[bytes], output: IO[bytes] | None = N
         answer = _pool.ask(request, [file.fileno(), output.fileno()])
     if "unusable" in answer:
         raise UnusableError(answer["unusable"])
+    if "damaged" in answer:
+        raise DamagedError(answer["damaged"])
     if "error" in answer:
         raise UndecodableError(answer["error"])
     return answer["result"]

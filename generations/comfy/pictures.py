@@ -23,12 +23,18 @@ FORMATS = {
 MAX_PIXELS = 64_000_000
 THUMBNAIL_PIXELS = (512, 512)
 STRIP_PIXELS = 1_000_000
+# Decoders outside of Pillow do not tell damage from want of memory, of which this many pixels never want more.
+SURE_PIXELS = 16_000_000
 # The usual greatest values of modes that have none of their own: float pictures, bytes, 16 and 32 bits.
 _WHITES = (1.0, 255.0, 65535.0, 2.0**32 - 1)
 
 
 class UnusableError(ValueError):
     """Nothing is made of this picture; `str()` says why, for the person who chose it."""
+
+
+class DamagedError(ValueError):
+    """The picture's header is fine and its data is not: it is cut off, or other bytes are in it."""
 
 
 def use_own_limits() -> None:
@@ -47,16 +53,30 @@ def measure(file: BinaryIO, kind: str) -> tuple[int, int]:
 
 
 def thumbnail(file: BinaryIO, kind: str) -> Image.Image:
-    """At most THUMBNAIL_PIXELS, upright, RGB or RGBA. UnusableError; Pillow's errors for damaged files."""
+    """At most THUMBNAIL_PIXELS, upright, RGB or RGBA. UnusableError; DamagedError when its data cannot be decoded, and
+    Pillow's errors when that is not sure.
+    """
     file.seek(0)
     with Image.open(file, formats=[kind]) as image:
         _check_size(image)
         image.draft("RGB", THUMBNAIL_PIXELS)
-        image.load()
+        _load(image)
         small = _reduced(image)
         small.info["exif"] = image.info.get("exif", b"")
     small.thumbnail(THUMBNAIL_PIXELS)
     return ImageOps.exif_transpose(small)
+
+
+def _load(image: Image.Image) -> None:
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        is_sure = image.format not in ("WEBP", "AVIF") or image.width * image.height <= SURE_PIXELS
+        if is_sure and "out of memory" not in str(error):  # Pillow's own decoders say so, in an OSError
+            raise DamagedError(f"{type(error).__name__}: {error}"[:500]) from error
+        raise
 
 
 def _check_size(image: Image.Image) -> None:

@@ -10,11 +10,11 @@ import av
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from accounts.models import ApiKey
 from generations import accepting, services, storage
-from generations.comfy import decoders
+from generations.comfy import decoders, pictures
 from generations.models import Asset
 from generations.parameters.validate import InvalidInputs
 from generations.relay import submit
@@ -71,7 +71,7 @@ def test_sound_is_sound_whatever_container_it_comes_in(
     assert (asset.content_type, submit.extension_of(asset)) == (content_type, extension)
     assert asset.content_type in storage.INLINE_TYPES
     assert accepting.why_not(asset, "audio") == ""
-    assert accepting.why_not(asset, "video") == f"This needs video data, but the file is {content_type}."
+    assert accepting.why_not(asset, "video") == f"Choose a video: MP4, MOV, WebM or MKV. This file is {content_type}."
 
 
 def test_a_video_with_sound_serves_as_sound_and_a_silent_one_does_not(owner: Any) -> None:
@@ -124,7 +124,7 @@ def heic(brand: bytes) -> bytes:
         (video(is_silent=True)[:60], "This video is damaged or cut off"),
         (bombs.session_as_flv(45678), r"video/x-flv\) cannot be used. Use MP4, MOV, WebM or MKV"),
         (bombs.png(20_000, 4_000, colors=1), "more than 64 megapixels"),
-        (b"just text", "not a picture, video or sound"),
+        (b"just text", "Choose a picture, a video or a sound"),
         (b"", "empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "file",
@@ -133,6 +133,81 @@ def test_what_cannot_be_used_is_refused_with_the_reason(owner: Any, content: byt
     with pytest.raises(accepting.InvalidUploadError, match=words):
         upload(owner, "file", content)
     assert not Asset.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("image", "Choose a picture: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF."),
+        ("mask", "Choose a picture: PNG"),
+        ("video", "Choose a video: MP4, MOV"),
+        ("audio", "Choose a sound: MP3, WAV"),
+    ],
+)
+def test_a_file_of_another_sort_is_refused_with_what_the_input_takes(owner: Any, kind: str, words: str) -> None:
+    with pytest.raises(accepting.InvalidUploadError, match=words):
+        services.upload(user=owner, file=SimpleUploadedFile("notes.txt", b"just text"), kind=kind)
+
+
+def noise(kind: str, size: tuple[int, int] = (200, 150)) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 90).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("is_medium", [True, False])
+def test_a_picture_that_is_cut_off_behind_its_header_is_refused_and_nothing_is_kept(
+    owner: Any, kind: str, is_medium: bool, media_root: Path
+) -> None:
+    content = noise(kind)
+    file = SimpleUploadedFile("a", content[: len(content) * 2 // 3])
+    converted = kind in {"BMP", "TIFF"} and is_medium
+    with pytest.raises(accepting.InvalidUploadError, match="is damaged" if converted else "damaged or cut off. Open"):
+        services.add_asset(user=owner, file=file, is_medium=is_medium)
+    assert not Asset.objects.exists()
+    assert not [path for path in media_root.rglob("*") if path.is_file()]
+    assert services.upload(user=owner, file=SimpleUploadedFile("a", content)).thumbnail_key
+
+
+@pytest.mark.parametrize(
+    "error", [decoders.BusyError(), decoders.UndecodableError("slow"), decoders.UnusableError("x")]
+)
+def test_a_picture_is_kept_when_only_its_thumbnail_could_not_be_made(
+    owner: Any, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = decoders.ask
+
+    def refuse(operation: str, *args: Any) -> Any:
+        if operation == "thumbnail":
+            raise error
+        return ask(operation, *args)
+
+    monkeypatch.setattr(decoders, "ask", refuse)
+    assert upload(owner, "a.png", noise("PNG")).thumbnail_key == ""
+
+
+def test_each_picture_is_decoded_once(owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, asked = decoders.ask, []
+
+    def count(operation: str, *args: Any) -> Any:
+        asked.append(operation)
+        return ask(operation, *args)
+
+    monkeypatch.setattr(decoders, "ask", count)
+    upload(owner, "a.png", noise("PNG"))
+    assert asked == ["measure", "thumbnail"]
+
+
+def test_want_of_memory_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (MemoryError(), OSError("out of memory error when reading image file")):
+
+        def fail(_image: Any, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+        with pytest.raises(type(error)):
+            pictures.thumbnail(io.BytesIO(noise("PNG")), "PNG")
 
 
 def test_an_avif_with_the_brand_of_heic_is_an_avif(owner: Any) -> None:

@@ -125,4 +125,4 @@ def test_a_session_description_opens_no_socket(running_server: Standalone, clien
     assert not seen & {port, port + 1}
     assert kept.status_code == 201
     assert (used.status_code, used.json()["error"]["code"]) == (422, "invalid_inputs")
-    assert "cannot be used" in used.text or "not a picture" in used.text
+    assert "cannot be used" in used.text or "Choose a picture" in used.text
