@@ -505,16 +505,17 @@ class ServerAgent:
 
         The time limit and a wish to cancel go on with it.
         """
-        mark = Mark(str(generation.pk), generation.attempt)
-        actual = self._upstream.find(mark, besides=entry.prompt_id, queue=self._client.queue())
-        if actual is None or not _is_uuid(actual):
-            return False
-        apply.went_on(generation, entry, actual=uuid.UUID(actual))
+        passed, actual = self._upstream.rest_of(entry, Mark(str(generation.pk), generation.attempt))
+        if actual is None or not _is_uuid(actual) or (passed and frames.wanted_of(generation)):
+            return False  # what passed unseen was not heard either
+        parts = [entry, *(each for each in passed if each.outcome == "success")]
+        apply.went_on(generation, parts, actual=uuid.UUID(actual))
         self._hold(generation, client_id="").client_id = ""  # some of what it said was not for us yet: poll
         self._move(generation, uuid.UUID(actual))
         if not self.server.is_history_kept:
             with contextlib.suppress(ComfyError):
-                self._client.delete_history(entry.prompt_id)
+                for each in parts:
+                    self._client.delete_history(each.prompt_id)
         return True
 
     def _mine(self) -> GenerationQuerySet:

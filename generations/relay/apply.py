@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import transaction
@@ -78,9 +79,11 @@ def _ask_to_store(pk: uuid.UUID) -> None:
         logger.warning("Generation %s is stored later: %s", pk, error)
 
 
-def went_on(generation: Generation, entry: HistoryEntry, *, actual: uuid.UUID) -> bool:
-    """It was a part of a batch; the next one has this prompt_id. Nobody needs to know: it still runs."""
-    outputs = merged(generation.earlier_outputs or {}, entry.outputs)
+def went_on(generation: Generation, parts: Iterable[HistoryEntry], *, actual: uuid.UUID) -> bool:
+    """These parts of a batch ended; the next one has this prompt_id. Nobody needs to know: it still runs."""
+    outputs: dict[str, object] = generation.earlier_outputs or {}
+    for part in parts:
+        outputs = merged(outputs, part.outputs)
     return bool(Generation.objects.go_on(generation.prompt_id, actual=actual, outputs=outputs))
 
 

@@ -106,6 +106,21 @@ class Upstream:
         entry = self._client.history(prompt_id)
         return Sighting("ended", entry) if entry is not None else Sighting("unknown")
 
+    def rest_of(self, entry: HistoryEntry, mark: Mark) -> tuple[list[HistoryEntry], str | None]:
+        """The parts of a batch that ended after `entry`, oldest first, and the prompt_id at which it goes on, which
+        comes after them: in the queue or, when the batch has ended, in the history. None: the rest is gone.
+        """
+        queue = self._client.queue()  # first: what leaves it meanwhile is in the history by then
+        waiting = [item.prompt_id for item in (*queue.running, *queue.pending) if Mark.read(item.extra_data) == mark]
+        ended = [each for each in self._client.recent_history(RECENT) if Mark.read(each.extra_data) == mark]
+        known = [each.prompt_id for each in ended]
+        ended = ended[known.index(entry.prompt_id) + 1 :] if entry.prompt_id in known else ended
+        later = [each.prompt_id for each in ended]
+        following = [prompt_id for prompt_id in waiting if prompt_id not in {entry.prompt_id, *later}]
+        if following:
+            return ended, following[0]
+        return ended[:-1], later[-1] if later else None
+
     def find(self, mark: Mark, *, besides: str, queue: QueueState, has_ended: bool = True) -> str | None:
         """Another prompt_id than `besides` under which the server has our attempt, because it draws its own ids or a
         node queued the rest of a batch; None if it has not. Without `has_ended`, only the queue is looked at.

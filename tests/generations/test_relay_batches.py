@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from typing import Any
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
 from generations import services
-from generations.comfy.client import ComfyClient
+from generations.comfy.client import ComfyClient, HistoryEntry
 from generations.models import ComfyServer, Generation, Status
 from generations.relay import agent as agent_module
 from generations.relay.supervisor import Supervisor
-from tests.generations.conftest import running_relay
+from generations.simulator.nodes.base import Context, Environment, Node, Result
+from tests.generations.conftest import is_connected, running_relay
 from tests.support.factories import make_template, make_user, version_of
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
@@ -118,22 +121,63 @@ def test_a_new_relay_finds_the_part_that_is_under_way(
     assert (done.attempt, done.outputs.count()) == (1, 1)
 
 
+class Still(Node):
+    """Passes pictures on and reports something else each time."""
+
+    class_type = "Still"
+    required: ClassVar[Any] = {"images": ("IMAGE",)}
+    returns = ("IMAGE",)
+    numbers: ClassVar[Iterator[int]] = itertools.count(1)
+
+    @classmethod
+    def fingerprint(cls, environment: Environment, inputs: Mapping[str, Any]) -> str:
+        return uuid.uuid4().hex
+
+    def run(self, context: Context, **inputs: Any) -> Result:
+        return Result((inputs["images"],), {"text": [f"part {next(self.numbers)}"]})
+
+
+def test_parts_that_ended_while_no_relay_ran_are_all_kept(
+    transactional_db: None,
+    eager_tasks: None,
+    simulator: RunningSimulator,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Still, "numbers", itertools.count(1))
+    monkeypatch.setitem(simulator.simulator.registry, "Still", Still)
+    still = {"class_type": "Still", "inputs": {"images": ["1", 0]}}
+    save = {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "film"}}
+    ComfyServer.objects.create(name="one", url=simulator.url)
+    simulator.faults.set(unfinished_batches=3)
+    with running_relay():
+        eventually(lambda: is_connected("one"), what="connecting")
+        generation = submit({"1": FILM["1"], "3": still, "2": save})
+        reaches(generation, Status.RUNNING)
+    eventually(lambda: not simulator.simulator.queue.remaining(), what="the end of the batch")
+    with running_relay():
+        done = reaches(generation, Status.SUCCEEDED)
+    texts = [output.value for output in done.outputs.all() if output.node_id == "3"]
+    assert (done.attempt, texts) == (1, ["part 1", "part 2", "part 3", "part 4"])
+    eventually(lambda: not simulator.simulator.queue.histories(max_items=None, offset=0), what="a tidy history")
+
+
 def test_a_batch_whose_rest_somebody_removed_is_run_again(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = agent_module.Upstream.find
+    rest_of = agent_module.Upstream.rest_of
     removed: list[str] = []
 
-    def removing(self: Any, *arguments: Any, **options: Any) -> str | None:
-        found = find(self, *arguments, **options)
+    def removing(self: Any, entry: HistoryEntry, mark: Any) -> tuple[list[HistoryEntry], str | None]:
+        passed, found = rest_of(self, entry, mark)
         if found and not removed:
             removed.append(found)
             body = json.dumps({"delete": [found]}).encode()
             urllib.request.urlopen(urllib.request.Request(f"{simulator.url}/queue", body, method="POST")).close()
             self._client.interrupt(found)
-        return found
+        return passed, found
 
-    monkeypatch.setattr(agent_module.Upstream, "find", removing)
+    monkeypatch.setattr(agent_module.Upstream, "rest_of", removing)
     simulator.faults.set(unfinished_batches=1)
     done = reaches(submit(), Status.SUCCEEDED)
     assert (done.attempt, done.outputs.count()) == (2, 1)
