@@ -467,7 +467,7 @@ class ServerAgent:
                 ComfyServer.objects.loaded(self.server.pk, [])
             if not self._end(generation, entry):
                 return
-        if entry.outcome != "success":
+        if entry.outcome != "success" or is_unfinished(entry.outputs):
             self._timers.reconcile = 0.0  # the rest of a batch may be queued, which nobody wants any more
         self._drop(prompt_id)
 
@@ -542,11 +542,13 @@ class ServerAgent:
             self._drop(prompt_id)
         for row in rows.values():
             self._hold(row, client_id="")
-        self._compare(rows)
-        is_unheard = any(held.client_id != self._client_id for held in self._held.values())
-        self._timers.reconcile = time.monotonic() + (POLL_SECONDS if is_unheard else RECONCILE_SECONDS)
+        self._timers.reconcile = time.monotonic() + RECONCILE_SECONDS  # what follows may want it sooner
+        has_stopped = self._compare(rows)
+        if has_stopped or any(held.client_id != self._client_id for held in self._held.values()):
+            self._timers.reconcile = min(self._timers.reconcile, time.monotonic() + POLL_SECONDS)
 
-    def _compare(self, rows: dict[str, Generation]) -> None:
+    def _compare(self, rows: dict[str, Generation]) -> bool:
+        """True when something was stopped, which can get lost: ask again soon."""
         found, state = self._upstream.look(rows)
         ComfyServer.objects.saw_answer(self.server.pk)
         missed = []
@@ -561,11 +563,12 @@ class ServerAgent:
                 if is_silent(error):
                     raise
                 self._put_off(prompt_id, error)
-        self._stop_given_up(state)
+        has_stopped = self._stop_given_up(state)
         self._judge(state)
         if missed and self._inbox.empty():
             # Its end was not heard, and is not about to be: this socket may be open and deaf.
             self._reconnect(f"{self.server} was not heard to end {missed[0]}.")
+        return has_stopped
 
     def _apply(self, row: Generation, sighting: Sighting, state: QueueState) -> None:
         """What became of one of ours while nobody looked."""
@@ -597,8 +600,12 @@ class ServerAgent:
         else:
             apply.lost(row)
 
-    def _stop_given_up(self, state: QueueState) -> None:
-        """Ours in its queue that nobody waits for any more: canceled ones, and attempts made elsewhere meanwhile."""
+    def _stop_given_up(self, state: QueueState) -> bool:
+        """Ours in its queue that nobody waits for any more: canceled ones, and attempts made elsewhere meanwhile.
+
+        True when there were any.
+        """
+        has_stopped = False
         for item, mark in self._upstream.marked(state):
             if item.prompt_id in self._held or not _is_uuid(mark.generation):
                 continue
@@ -608,6 +615,8 @@ class ServerAgent:
             if known.exclude(pk__in=current.values("pk")).exists():
                 logger.info("%s still has %s, which nobody waits for: it is stopped", self.server, item.prompt_id)
                 self._upstream.stop(item.prompt_id)
+                has_stopped = True
+        return has_stopped
 
     def _judge(self, state: QueueState) -> None:
         """Does it still run what it is given?"""

@@ -16,6 +16,7 @@ from generations import services
 from generations.comfy.client import ComfyClient, HistoryEntry
 from generations.models import ComfyServer, Generation, Status
 from generations.relay import agent as agent_module
+from generations.relay import frames
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import Context, Environment, Node, Result
 from tests.generations.conftest import is_connected, running_relay
@@ -183,6 +184,17 @@ def test_a_batch_whose_rest_somebody_removed_is_run_again(
     assert (done.attempt, done.outputs.count()) == (2, 1)
     assert done.earlier_outputs is None
     assert removed
+
+
+def test_the_rest_of_a_part_that_was_missed_is_stopped_at_once(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 1000.0)
+    monkeypatch.setattr(frames.Frames, "of", lambda *_arguments: None)
+    simulator.faults.set(unfinished_batches=1000)
+    sending = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}}
+    assert reaches(submit({**FILM, "3": sending}), Status.FAILED).error_code == "lost"
+    eventually(lambda: not simulator.simulator.queue.remaining(), what="an empty queue")
 
 
 def test_the_rest_of_an_attempt_that_was_given_up_is_stopped(
