@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 WINDOW_SECONDS = 60
 WRONG_KEYS_PER_MINUTE = 60
 KNOWN_KEYS = 10_000
-_REQUESTS, _FILES, _PAGES = "make {} requests a minute", "bring {} files a minute", "open {} pages a minute"
+_REQUESTS, _FILES, _PAGES = "make {} request{} a minute", "bring {} file{} a minute", "open {} page{} a minute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class RateLimitedError(Exception):
 
     def __init__(self, allowance: Allowance, what: str = _REQUESTS) -> None:
         wait = allowance.reset_seconds
-        super().__init__(f"You may {what.format(allowance.limit)}. Please wait {wait} second{'s' * (wait != 1)}.")
+        may = what.format(allowance.limit, "s" * (allowance.limit != 1))
+        super().__init__(f"You may {may}. Please wait {wait} second{'s' * (wait != 1)}.")
         self.allowance = allowance
 
 
@@ -78,7 +79,7 @@ def count_upload(user: User) -> None:
 
 def count_fetch(user: User) -> None:
     """Count one address of this user's that is asked for a file. RateLimitedError."""
-    _count({f"fetch.{user.pk}": user.limits.uploads_per_minute}, "have {} files fetched a minute")
+    _count({f"fetch.{user.pk}": user.limits.uploads_per_minute}, "have {} file{} fetched a minute")
 
 
 def ensure_upload(user: User) -> None:
@@ -108,7 +109,7 @@ def key_for(secret: str, address: str) -> ApiKey | None:
     mark = hashlib.sha256(secret.encode()).digest()
     subject = f"wrong-key.{address}"
     if mark not in _known:
-        _refuse_if_exceeded(subject, WRONG_KEYS_PER_MINUTE, "send {} wrong keys a minute")
+        _refuse_if_exceeded(subject, WRONG_KEYS_PER_MINUTE, "send {} wrong key{} a minute")
     key = ApiKey.objects.authenticate(secret)
     if key is None:
         _known.pop(mark, None)

@@ -46,8 +46,8 @@ class QueueFullError(Exception):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"You already have {limit} generations waiting, which is the most that your plan allows. "
-            "Wait until some of them are done, or cancel some."
+            f"You already have {limit} generation{'s' * (limit != 1)} waiting, which is the most that your plan "
+            "allows. Wait until a generation is done, or cancel one."
         )
         self.retry_after = RETRY_AFTER_SECONDS
 

@@ -19,7 +19,7 @@ from generations.models import Asset
 from generations.parameters.validate import InvalidInputs
 from generations.relay import submit
 from tests.support import bombs
-from tests.support.factories import make_asset, make_template, parameter, txt2img_graph, version_of
+from tests.support.factories import make_asset, make_server, make_template, parameter, txt2img_graph, version_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -271,6 +271,7 @@ def test_a_thumbnail_that_cannot_be_made_now_costs_nothing_else(owner: Any, monk
 
 
 def test_a_template_takes_sound_in_an_mp4(owner: Any) -> None:
+    make_server()
     graph = {
         "1": {"class_type": "LoadAudio", "inputs": {"audio": "a.wav"}},
         "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "audio/x"}},

@@ -299,10 +299,10 @@ def test_pages_say_why_nothing_more_may_wait(owner: Any, client_of_owner: Client
     for headers in ({}, HTMX):
         response = client_of_owner.post("/templates/text-to-image/", {"prompt": "x"}, headers=headers)
         assert response.status_code == 422
-        assert "already have 1 generations waiting" in response.content.decode()
+        assert "already have 1 generation waiting" in response.content.decode()
     done = make_generation(owner, status=Status.SUCCEEDED)
     response = client_of_owner.post(f"/generations/{done.pk}/rerun/", follow=True)
-    assert "already have 1 generations waiting" in response.content.decode()
+    assert "already have 1 generation waiting" in response.content.decode()
     assert Generation.objects.filter(status=Status.QUEUED).get() == first
 
 
