@@ -322,8 +322,9 @@ class ServerAgent:
         finally:
             connections.close_all()
 
-    def _fetch_catalog(self) -> None:
-        """The server's node classes: megabytes and seconds on a real server, so mostly in a thread of its own.
+    def _fetch_catalog(self) -> bool:
+        """The server's node classes: megabytes and seconds on a real server, so mostly in a thread of its own. False
+        when they could not be read.
 
         The next claim sees the new digest, here and in every other process.
         """
@@ -334,6 +335,8 @@ class ServerAgent:
         except (ComfyError, DatabaseError) as error:
             logger.warning("The node classes of %s could not be read: %s", self.server, error)
             self._timers.catalog = time.monotonic() + CATALOG_RETRY_SECONDS
+            return False
+        return True
 
     # ------------------------------------------------------------------------------------ new work
     def _may_claim(self) -> bool:
@@ -419,7 +422,9 @@ class ServerAgent:
     def _on_rejected(self, generation: Generation, error: Rejected) -> bool:
         """It is not fit for this server, if its catalog, read again, says so: then it is for others. Else it failed."""
         if error.type in MISSING_THINGS or any(each.type in MISSING_THINGS for each in error.node_errors):
-            self._fetch_catalog()
+            if not self._fetch_catalog():
+                self._give_back(generation)  # whose fault it is cannot be told before that is read
+                return False
             catalog = fitness.catalog_of(self.server)
             if catalog is not None and catalog.missing(fair_queue.needs_of(generation)):
                 self._forget(generation)

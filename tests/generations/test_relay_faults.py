@@ -13,10 +13,11 @@ import pytest
 
 from generations import services
 from generations.comfy.client import ComfyClient, HistoryEntry, SystemStats
-from generations.comfy.errors import ProtocolError, Unavailable
+from generations.comfy.errors import ProtocolError, Rejected, Unavailable
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.relay import agent as agent_module
 from generations.relay import health as health_module
+from generations.relay.agent import ServerAgent
 from generations.relay.supervisor import Supervisor
 from generations.simulator.profiles import PROFILES
 from tests.generations.conftest import running_relay
@@ -294,6 +295,32 @@ def test_work_of_a_server_of_which_only_the_socket_answers_goes_to_another(  # n
     assert (done.server.name, done.losses) == ("two", 1)
     server = ComfyServer.objects.get(name="one")
     assert (server.state, server.state_message) == ("unreachable", "ComfyUI answered HTTP 502.")
+
+
+def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
+    relay: Supervisor,
+    simulator: RunningSimulator,
+    template: WorkflowTemplate,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It lost a node, and does not say so."""
+    refused: list[str] = []
+    on_rejected = ServerAgent._on_rejected
+
+    def counting(self: ServerAgent, generation: Generation, error: Rejected) -> bool:
+        refused.append(error.type)
+        return on_rejected(self, generation, error)
+
+    monkeypatch.setattr(ServerAgent, "_on_rejected", counting)
+    registry = simulator.simulator.registry
+    saving = registry.pop("SaveImage")
+    simulator.faults.set(object_info_error=True)
+    generation = submit(template)
+    eventually(lambda: len(refused) > 1, what="trying again")
+    registry["SaveImage"] = saving
+    simulator.faults.set(object_info_error=False)
+    assert reaches(generation, Status.SUCCEEDED).losses == 0
 
 
 def test_work_of_an_unreachable_server_goes_to_another(
