@@ -396,11 +396,11 @@ class ServerAgent:
     def _move(self, generation: Generation, actual: uuid.UUID) -> None:
         """What we know of it is about another prompt_id from now on."""
         held = self._held[str(generation.prompt_id)]
+        self._frames.follow(str(actual), generation.version.graph)  # before the other one: it tells where this belongs
         self._forget(generation)
         generation.prompt_id = actual
         self._held[str(actual)] = held
         self._broadcast.follow(generation, generation.version.graph)
-        self._frames.follow(str(actual), generation.version.graph)
         self._timers.reconcile = 0.0
 
     def _hold(self, generation: Generation, *, client_id: str) -> _Held:
@@ -478,6 +478,7 @@ class ServerAgent:
 
     def _end(self, generation: Generation, entry: HistoryEntry) -> bool:
         """Apply how it ended. False when it has not: the last frames or the rest of a batch are yet to come."""
+        goes_on = entry.outcome == "success" and is_unfinished(entry.outputs)
         wanted = frames.wanted_of(generation) if entry.outcome == "success" else []
         if wanted:
             if self._may_hear_more(entry.prompt_id):
@@ -488,13 +489,14 @@ class ServerAgent:
             if self._frames.is_too_much(entry.prompt_id):
                 return apply.failed(generation, FRAMES_TOO_LARGE) or True
             entry = replace(entry, outputs=frames.keep(generation, entry.outputs, pictures))
-        if entry.outcome == "success" and is_unfinished(entry.outputs):
+        if goes_on:
             return not self._go_on(generation, entry) and (apply.lost(generation) or True)
         return apply.ended(generation, entry) or True
 
     def _may_hear_more(self, prompt_id: str) -> bool:
         """The history has it, but its last frames may still be on their way: look again soon."""
-        if self._frames.is_complete(prompt_id) or not self._hears(prompt_id) or not self._connected:
+        is_heard = self._hears(prompt_id) or self._frames.has_started(prompt_id)
+        if self._frames.is_complete(prompt_id) or not is_heard or not self._connected:
             return False
         look = self._looks.setdefault(prompt_id, _Look(at=0.0))
         size_bytes = self._frames.size_bytes(prompt_id)

@@ -56,13 +56,15 @@ class Frames:
         self._lock = threading.Lock()
         self._prompts: dict[str, _Prompt] = {}
         self._running: tuple[str, str] = ("", "")  # prompt, node
+        self._unknown = ""  # the prompt that started last, while nobody follows it
 
     def follow(self, prompt_id: str, graph: Graph) -> None:
-        """Before it is submitted."""
-        nodes = frozenset(sending_nodes(graph))
-        if nodes:
-            with self._lock:
-                self._prompts.setdefault(prompt_id, _Prompt(nodes))
+        """Before it is submitted; or, when a node queued it or the server drew its id, as soon as that is known."""
+        with self._lock:
+            prompt = self._prompts.setdefault(prompt_id, _Prompt(frozenset()))
+            prompt.nodes = frozenset(sending_nodes(graph))
+            if prompt_id == self._unknown:
+                self._unknown = ""
 
     def forget(self, prompt_id: str) -> None:
         """Let go of its pictures."""
@@ -75,8 +77,8 @@ class Frames:
             match event:
                 case Disconnected():
                     self._miss()
-                case ExecutionStart(prompt_id=prompt_id) if prompt_id in self._prompts:
-                    self._prompts[prompt_id].is_whole = True
+                case ExecutionStart(prompt_id=prompt_id):
+                    self._start(prompt_id)
                 case Executing(prompt_id=str(prompt_id)):
                     self._enter(prompt_id, event.node)
                 case ExecutionSuccess():
@@ -89,6 +91,14 @@ class Frames:
                 case PreviewImageWithMetadata():
                     return self._add(event.prompt_id, event.display_node_id, event.image)
         return False
+
+    def _start(self, prompt_id: str) -> None:
+        """Only ours are heard here: one that nobody follows yet may be the rest of a batch of one that is followed."""
+        if prompt_id not in self._prompts:
+            self._prompts.pop(self._unknown, None)
+            self._unknown = prompt_id
+            self._prompts[prompt_id] = _Prompt(frozenset().union(*(each.nodes for each in self._prompts.values())))
+        self._prompts[prompt_id].is_whole = True
 
     def _miss(self) -> None:
         """The connection broke: what a node sends while it is down is gone."""
@@ -118,13 +128,19 @@ class Frames:
         prompt.size_bytes += len(image)
         if node_id in prompt.pictures and prompt.size_bytes <= MAX_BYTES:
             prompt.pictures[node_id].append(image)
-        return True
+        return prompt_id != self._unknown
 
     def is_complete(self, prompt_id: str) -> bool:
         """True when its end was heard: nothing more comes."""
         with self._lock:
             prompt = self._prompts.get(prompt_id)
             return prompt is not None and prompt.has_ended
+
+    def has_started(self, prompt_id: str) -> bool:
+        """True when all of it was heard so far: whatever it still sends will be, too."""
+        with self._lock:
+            prompt = self._prompts.get(prompt_id)
+            return prompt is not None and prompt.is_whole
 
     def size_bytes(self, prompt_id: str) -> int:
         """How much of it has come so far."""

@@ -120,6 +120,28 @@ def test_prompts_that_were_not_followed_have_nothing() -> None:
     assert not found.is_complete("p")
 
 
+def test_the_rest_of_a_batch_is_heard_before_it_is_followed() -> None:
+    found = heard(START, enters("2"), image(), END, ExecutionStart("q"), Executing("2", "2", "q"))
+    assert not found.hear(image(JPEG, prompt="q"))  # nobody knows yet what it is
+    found.follow("q", GRAPH)
+    found.forget("p")
+    assert found.hear(image(prompt="q"))
+    assert found.of("q", ["2"]) is None
+    found.hear(ExecutionSuccess("q"))
+    assert found.of("q", ["2"]) == {"2": [JPEG, PNG]}
+
+
+def test_of_what_nobody_follows_only_the_last_one_is_kept() -> None:
+    found = heard(START, END)
+    for prompt in ("q", "r"):
+        for event in (ExecutionStart(prompt), Executing("2", "2", prompt), image(prompt=prompt)):
+            found.hear(event)
+        found.hear(ExecutionSuccess(prompt))
+    for prompt in ("q", "r"):
+        found.follow(prompt, GRAPH)
+    assert [found.of(prompt, ["2"]) for prompt in ("q", "r")] == [None, {"2": [PNG]}]
+
+
 def test_too_much_is_told_and_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "MAX_BYTES", len(PNG) + 1)
     found = heard(START, enters("2"), image(), image(), image(), END)

@@ -17,6 +17,7 @@ from generations.comfy.client import ComfyClient, HistoryEntry
 from generations.models import ComfyServer, Generation, Status
 from generations.relay import agent as agent_module
 from generations.relay import frames
+from generations.relay.agent import ServerAgent
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import Context, Environment, Node, Result
 from tests.generations.conftest import is_connected, running_relay
@@ -184,6 +185,45 @@ def test_a_batch_whose_rest_somebody_removed_is_run_again(
     assert (done.attempt, done.outputs.count()) == (2, 1)
     assert done.earlier_outputs is None
     assert removed
+
+
+def sending(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A graph that sends another picture in each part."""
+    monkeypatch.setitem(simulator.simulator.registry, "Still", Still)
+    with ComfyClient(simulator.url) as client:
+        ComfyServer.objects.saw_nodes(ComfyServer.objects.get().pk, object_info=client.object_info())
+    still = {"class_type": "Still", "inputs": {"images": ["1", 0]}}
+    return {"1": FILM["1"], "3": still, "4": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["3", 0]}}}
+
+
+def test_pictures_that_a_part_sent_before_it_was_followed_are_kept(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = ServerAgent._go_on
+    late: list[str] = []
+
+    def go_on_late(self: ServerAgent, generation: Generation, entry: HistoryEntry) -> bool:
+        eventually(lambda: not simulator.simulator.queue.remaining(), what="the end of the batch")
+        late.append(entry.prompt_id)
+        return go_on(self, generation, entry)
+
+    monkeypatch.setattr(ServerAgent, "_go_on", go_on_late)
+    graph = sending(simulator, monkeypatch)
+    save = {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "film"}}
+    simulator.faults.set(unfinished_batches=1)
+    done = reaches(submit({**graph, "2": save}), Status.SUCCEEDED)
+    pictures = [output for output in done.outputs.all() if output.node_id == "4"]
+    assert (len(late), done.attempt, len(pictures)) == (1, 1, 2)
+
+
+def test_a_batch_whose_sending_node_queues_its_rest_is_followed(
+    relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = sending(simulator, monkeypatch)
+    simulator.faults.set(unfinished_batches=1)
+    done = reaches(submit(graph), Status.SUCCEEDED)
+    pictures = [output for output in done.outputs.all() if output.node_id == "4"]
+    assert (done.attempt, len(pictures), done.prompt_id != done.pk) == (1, 2, True)
 
 
 def test_the_rest_of_a_part_that_was_missed_is_stopped_at_once(
