@@ -178,15 +178,20 @@ def test_groups_are_made_by_superusers(admin: Client) -> None:
     assert Group.objects.get().name == "VIP"
 
 
+LIMITS = {
+    "max_concurrent": "4",
+    "max_queued": "50",
+    "max_storage_mb": "1000",
+    "requests_per_minute": "100",
+    "pages_per_minute": "100",
+    "uploads_per_minute": "10",
+    "max_streams": "5",
+    "max_sockets": "9",
+}
+
+
 def test_a_plan_is_made_and_given_to_a_user(admin: Client, owner: User) -> None:
-    limits = {
-        "max_concurrent": "4",
-        "max_queued": "50",
-        "requests_per_minute": "100",
-        "max_streams": "5",
-        "max_sockets": "9",
-    }
-    data = {"name": "Studio", "weight": "3", "priority": "0", **limits}
+    data = {"name": "Studio", "weight": "3", "priority": "0", **LIMITS}
     assert admin.post("/admin/accounts/plan/add/", data).status_code == 302
     plan = Plan.objects.get()
     assert owner.limits.max_queued == 200
@@ -196,14 +201,7 @@ def test_a_plan_is_made_and_given_to_a_user(admin: Client, owner: User) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("weight", "0"), ("max_concurrent", "0"), ("max_queued", "0")])
 def test_a_plan_that_lets_nothing_run_is_refused(admin: Client, field: str, value: str) -> None:
-    limits = {
-        "max_concurrent": "4",
-        "max_queued": "50",
-        "requests_per_minute": "100",
-        "max_streams": "5",
-        "max_sockets": "9",
-    }
-    data = {"name": "None", "weight": "1", "priority": "0", **limits, field: value}
+    data = {"name": "None", "weight": "1", "priority": "0", **LIMITS, field: value}
     response = admin.post("/admin/accounts/plan/add/", data)
     assert response.status_code == 200
     assert not Plan.objects.exists()

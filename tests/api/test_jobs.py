@@ -279,7 +279,10 @@ def test_one_job_too_many_is_a_429_that_says_when_to_come_back(api: Client, owne
 def test_what_no_server_can_run_is_a_409_that_names_what_is_missing(api: Client) -> None:
     make_template()
     make_server(object_info={"SaveImage": {}}, object_info_at=timezone.now())
-    assert "node type KSampler" in error_of(post(api, {"prompt": "x"}), 409, "template_unavailable")["message"]
+    assert (
+        "lack the node type CLIPTextEncode"
+        in error_of(post(api, {"prompt": "x"}), 409, "template_unavailable")["message"]
+    )
 
 
 def test_jobs_expire_when_results_are_kept_for_a_time_only(api: Client, owner: Any, settings: Any) -> None:

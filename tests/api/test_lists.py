@@ -241,7 +241,7 @@ def test_only_so_many_files_of_one_user_are_fetched_at_a_time(api: Client, owner
     [
         ("http://example.com/a.png", "https://"), ("https://127.0.0.1/a.png", "private"),
         ("https://localhost/a.png", "could not be reached"), ("data:image/png;base64,%%%", "base64"),
-        ("data:nonsense", "cannot be read"), ("data:,", "empty"), ("data:text/plain,hello", "no picture"),
+        ("data:nonsense", "cannot be read"), ("data:,", "empty"), ("data:text/plain,hello", "picture"),
         ({"url": "https://10.0.0.1/"}, "private"), (str(uuid.UUID(int=5)), "no such file"), (7, ""), ({"x": 1}, ""),
     ],
 )  # fmt: skip

@@ -271,7 +271,9 @@ def test_a_thumbnail_that_cannot_be_made_now_costs_nothing_else(owner: Any, monk
 
 
 def test_a_template_takes_sound_in_an_mp4(owner: Any) -> None:
-    make_server()
+    loader = {"input": {"required": {"audio": [["a.wav"], {"audio_upload": True}]}}}
+    saver = {"input": {"required": {"audio": ["AUDIO"], "filename_prefix": ["STRING", {}]}}}
+    make_server(object_info={"LoadAudio": loader, "SaveAudio": {**saver, "output_node": True}})
     graph = {
         "1": {"class_type": "LoadAudio", "inputs": {"audio": "a.wav"}},
         "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "audio/x"}},

@@ -48,7 +48,8 @@ def stored(asset: Asset) -> bytes:
 
 
 def test_every_byte_of_a_result_arrives(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
-    generation = reaches(submit(seed=42), Status.SUCCEEDED)
+    template = make_template(is_workflow_removed=False)
+    generation = reaches(submit(template=template, seed=42), Status.SUCCEEDED)
     assert generation.prompt_id == generation.pk
     assert generation.inputs["seed"] == "42"
     outputs = list(generation.outputs.select_related("asset"))

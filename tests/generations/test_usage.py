@@ -25,7 +25,7 @@ from generations.models.usage import StorageFullError
 from generations.services import Placement
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_output, make_template
+from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template
 from tests.support.waiting import patient
 
 MIB = 2**20
@@ -185,6 +185,7 @@ def test_asking_costs_the_same_however_many_files_there_are(owner: User, django_
 def test_a_full_storage_takes_no_uploads_and_no_jobs_until_something_is_deleted(
     owner: User, api: Client, client_for: Any
 ) -> None:
+    make_server()
     make_template()
     limited(owner, 1)
     kept = upload(owner, b"x" * MIB)

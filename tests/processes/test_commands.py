@@ -138,7 +138,9 @@ def test_a_question_without_a_terminal_says_so(migrated: Path) -> None:
 
 
 def test_a_port_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    assert "Set PORT to another one" in refusal("standalone", "--port", "99999", folder=tmp_path)
+    assert "PORT: Input should be less than or equal to 65535" in refusal(
+        "standalone", "--port", "99999", folder=tmp_path
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -86,7 +86,7 @@ def test_check_now_says_what_the_server_answered_and_learns_its_nodes(
 
 
 def test_check_now_of_several_says_which_are_down(admin: Client, simulator: RunningSimulator) -> None:
-    up, down = make_server("up", simulator.url), make_server("down", "http://127.0.0.1:1")
+    up, down = make_server("up", simulator.url), make_server("down", "http://127.0.0.1:1", object_info=None)
     data = {"action": "check_now", "_selected_action": [up.pk, down.pk]}
     html = admin.post(LIST, data, follow=True).content.decode()
     assert "up answers" in html

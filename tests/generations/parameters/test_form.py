@@ -106,7 +106,7 @@ def test_fields_tell_templates_where_they_belong() -> None:
         ("seed", {}, ['inputmode="numeric"', "data-seed", 'placeholder="Random"']),
         ("image", {"required": True}, ['type="file"', 'accept="image/', " required"]),
         ("video", {}, ['accept="video/*"']),
-        ("audio", {}, ['accept="audio/*"']),
+        ("audio", {}, ['accept="audio/*,video/mp4']),
     ],
 )
 def test_widgets_fit_their_type(kind: str, more: dict[str, Any], parts: list[str]) -> None:

@@ -310,4 +310,4 @@ def test_pages_say_what_the_servers_lack(owner: Any, client_of_owner: Client) ->
     make_template()
     make_server(object_info={"SaveImage": {}}, object_info_at=timezone.now())
     response = client_of_owner.post("/templates/text-to-image/", {"prompt": "x"})
-    assert "node type KSampler" in response.content.decode()
+    assert "lack the node type CLIPTextEncode" in response.content.decode()
