@@ -23,6 +23,7 @@ _HEADINGS = {
     413: "That is too large",
     429: "Too many requests",
 }
+_HEADINGS_OF_CODES = {"csrf_failed": "Reload the page", "storage_full": "Your storage is full"}
 SIGNED_OUT = "You are signed out."
 CSRF = "This page was open too long, or your browser refuses cookies. Reload it and try again."
 METHOD = "This address only takes what a form of the site sends. Start from the page that has the form."
@@ -40,7 +41,7 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     is_signed_out = refusal.status == 401
     context = {
         "refusal": refusal,
-        "heading": _HEADINGS.get(refusal.status, "That did not work"),
+        "heading": _HEADINGS_OF_CODES.get(refusal.code) or _HEADINGS.get(refusal.status, "That did not work"),
         "message": SIGNED_OUT if is_signed_out else refusal.message,
         "sign_in": sign_in_address(request) if is_signed_out else "",
     }

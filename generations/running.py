@@ -32,6 +32,7 @@ def run(
     action: str,
 ) -> HttpResponse:
     """Its live panel, or the form with what is wrong. Without a version, the form says why there is none."""
+    _keep_files(request, form)
     generation = _submitted(request, version, form) if version is not None and form.is_valid() else None
     if generation is not None:
         if is_htmx(request):
@@ -44,17 +45,21 @@ def run(
     return render(request, "generations/template.html", context, status=422)
 
 
+def _keep_files(request: HttpRequest, form: ParametersForm) -> None:
+    """Files become assets whatever else is wrong with the form: browsers would have them chosen again."""
+    kinds = {parameter.name: parameter.type for parameter in form.parameters if parameter.is_media}
+    for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
+        if name not in kinds or name in form.errors:
+            continue
+        try:
+            form.keep(name, services.upload(user=cast("User", request.user), file=file, kind=kinds[name]).pk)
+        except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
+            form.add_error(name, str(error))
+
+
 def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
     """The new generation; None when something was wrong after all, which the form then says."""
     inputs, user = dict(form.cleaned_data), cast("User", request.user)
-    kinds = {parameter.name: parameter.type for parameter in form.parameters}
-    try:
-        for name, file in cast("dict[str, UploadedFile[Any]]", request.FILES).items():
-            if name in inputs:
-                inputs[name] = str(services.upload(user=user, file=file, kind=kinds[name]).pk)
-    except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
-        form.add_error(name, str(error))
-        return None
     try:
         return services.submit(user=user, version=version, inputs=inputs)
     except InvalidInputs as invalid:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from django import forms
@@ -95,6 +96,12 @@ class ParametersForm(forms.Form):
         asset = initial.get(f"{name}_asset") or initial.get(name)
         self.fields[name] = UploadField(parameter, is_needed=parameter.required and not asset)
         self.fields[f"{name}_asset"] = forms.Field(required=False, initial=asset, widget=forms.HiddenInput())
+
+    def keep(self, name: str, asset_id: uuid.UUID) -> None:
+        """The file that came for this parameter is an asset now, which the form has when it is shown again."""
+        data: Any = copy(self.data)
+        data[f"{name}_asset"] = self.cleaned_data[name] = str(asset_id)
+        self.data = data
 
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:

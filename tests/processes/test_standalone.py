@@ -200,6 +200,22 @@ def test_a_wrong_value_is_shown_at_its_field_without_losing_the_rest(page: Page)
     expect(page.locator(".panel")).to_have_count(0)
 
 
+@pytest.mark.browser
+def test_a_picture_stays_chosen_when_another_field_is_wrong(page: Page, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), "#4080c0").save(photo)
+    sign_in(page, "demo@example.com", DEMO)
+    page.goto("/templates/image-to-image/")
+    page.locator("input[type=file]").first.set_input_files(photo)
+    page.locator("input[name=width]").fill("5")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".type-integer.invalid .errorlist")).to_be_visible()
+    expect(page.locator("img.chosen")).to_have_attribute("src", re.compile("^/assets/.*/thumbnail/$"))
+    page.locator("input[name=width]").fill("64")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".panel").first).to_be_visible()
+
+
 @pytest.fixture
 def failing_page(browser: Browser, server: Standalone) -> Iterator[Page]:
     """A page whose requests may fail, which Chromium notes; breaches of the content security policy fail the test."""

@@ -153,10 +153,11 @@ def test_an_earlier_generations_inputs_can_be_edited_but_not_a_strangers(
     assert client_of_owner.get("/templates/text-to-image/?from=nonsense").status_code == 200
 
 
-def picture_template() -> None:
+def picture_template(*others: Any) -> None:
     graph = txt2img_graph()
     graph["10"] = {"class_type": "LoadImage", "inputs": {"image": "x.png"}}
-    make_template("picture", graph=graph, parameters=[parameter("image", "image", "10", "image", required=True)])
+    definitions = [parameter("image", "image", "10", "image", required=True), *others]
+    make_template("picture", graph=graph, parameters=definitions)
 
 
 def png() -> bytes:
@@ -172,6 +173,24 @@ def test_an_uploaded_picture_becomes_an_asset_of_its_owner(owner: Any, client_of
     asset = Asset.objects.get()
     assert asset.user == owner
     assert Generation.objects.get().inputs == {"image": str(asset.pk)}
+
+
+@pytest.mark.usefixtures("known_server")
+@pytest.mark.parametrize("is_htmx", [True, False])
+def test_a_file_stays_chosen_when_something_else_is_wrong(client_of_owner: Client, is_htmx: bool) -> None:
+    number = parameter("steps", "integer", "3", "steps", minimum=1, maximum=50, required=True)
+    picture_template(number)
+    headers = HTMX if is_htmx else {}
+    sent = {"image": SimpleUploadedFile("a.png", png(), "image/png"), "steps": "500"}
+    refused = client_of_owner.post("/templates/picture/", sent, headers=headers)
+    assert refused.status_code == 422
+    assert list(refused.context["form"].errors) == ["steps"]
+    asset = Asset.objects.get()
+    hidden = f'<input type="hidden" name="image_asset" value="{asset.pk}" id="id_image_asset">'
+    assert hidden in refused.content.decode()
+    again = {"image_asset": str(asset.pk), "steps": "5"}
+    assert client_of_owner.post("/templates/picture/", again, headers=headers).status_code in {200, 302}
+    assert Generation.objects.get().inputs == {"image": str(asset.pk), "steps": 5}
 
 
 @pytest.mark.parametrize("content", [b"<svg onload='x'/>", b"\x89PNG\r\n\x1a\nbroken", b"text"])
