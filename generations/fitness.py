@@ -36,7 +36,9 @@ class _Catalogs:
         self._known: dict[str, Catalog] = {}
 
     def get(self, server_id: int, digest: str) -> Catalog | None:
-        """The catalogue with that digest; None while the server has told nothing."""
+        """The catalogue with that digest, or a newer one if the server told one in this moment; None while it has told
+        nothing.
+        """
         found = self._known.get(digest)
         if found is not None or not digest:
             return found
@@ -49,6 +51,11 @@ class _Catalogs:
                 self._known.clear()
             self._known[row[0]] = found  # by its own digest: the server may have told something new since
         return found
+
+    def exact(self, server_id: int, digest: str) -> Catalog | None:
+        """The one with that digest, for verdicts that are kept under it; None when it is not the server's any more."""
+        self.get(server_id, digest)
+        return self._known.get(digest)
 
 
 catalogs = _Catalogs()

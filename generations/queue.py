@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -160,7 +160,7 @@ class Memory:
     """What a server's agent keeps from claim to claim: verdicts on versions, and what it has left to other servers."""
 
     _needs: dict[int, Needs] = field(default_factory=dict)
-    _verdicts: dict[tuple[str, int], bool] = field(default_factory=dict)
+    _verdicts: dict[str, dict[int, bool]] = field(default_factory=dict)  # by digest and version
     _left: dict[uuid.UUID, float] = field(default_factory=dict)
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
@@ -181,24 +181,27 @@ class Memory:
         return self._fits_version(worker, candidate.version_id) and self._has(worker, candidate.values)
 
     def _fits_version(self, worker: Worker, version_id: int) -> bool:
-        key = (worker.digest, version_id)
-        if key not in self._verdicts:
-            catalog = fitness.catalogs.get(worker.pk, worker.digest)
+        verdicts = self._verdicts.setdefault(worker.digest, {})
+        if version_id not in verdicts:
+            catalog = fitness.catalogs.exact(worker.pk, worker.digest)
             if catalog is None:
                 return False
-            self._verdicts[key] = not catalog.missing(self._needs[version_id])
-        return self._verdicts[key]
+            verdicts[version_id] = not catalog.missing(self._needs[version_id])
+        return verdicts[version_id]
 
     @staticmethod
     def _has(worker: Worker, values: tuple[Value, ...]) -> bool:
-        catalog = fitness.catalogs.get(worker.pk, worker.digest)
+        catalog = fitness.catalogs.exact(worker.pk, worker.digest)
         return catalog is not None and not catalog.missing(Needs((), values))
 
     def unfit_versions(self, worker: Worker) -> list[int]:
         """Versions that this server cannot run, whatever users choose."""
-        return sorted(
-            version_id for (digest, version_id), fits in self._verdicts.items() if digest == worker.digest and not fits
-        )
+        return sorted(version_id for version_id, fits in self._verdicts.get(worker.digest, {}).items() if not fits)
+
+    def keep(self, digests: Set[str]) -> None:
+        """Only these catalogues are true now: each file that is uploaded to a server makes another one."""
+        for digest in self._verdicts.keys() - digests:
+            del self._verdicts[digest]
 
     def leaves(self, candidate: Candidate, *, seconds: float) -> bool:
         """True while another server may still take it; after so many seconds nobody waits for that any longer."""
@@ -252,6 +255,7 @@ def _at_work(server: ComfyServer, token: int) -> dict[int, Worker]:
 
 def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Candidate]:
     """Those that the server can run and does not leave to others, in the order in which it should try them."""
+    memory.keep({each.digest for each in (me, *others)})
     unfit_versions, seen, size = memory.unfit_versions(me), 0, CANDIDATES
     free = [each for each in others if each.load < each.slots]
     while batch := _line(unfit_versions, seen, size):

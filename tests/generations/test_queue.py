@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Plan, User
-from generations import queue, services, snapshot
+from generations import fitness, queue, services, snapshot
 from generations.models import ComfyServer, Generation, QueueShare, Status, WorkflowTemplate
 from generations.models.generation import Retry
 from generations.queue import CANDIDATES, Candidate, Memory, QueueFullError, prefer
@@ -483,6 +483,34 @@ def test_two_kinds_of_work_stay_where_their_models_are(server: ComfyServer, temp
                 break
     assert len(ran) == 8
     assert len(set(ran)) == 2
+
+
+def test_verdicts_on_catalogues_of_the_past_are_forgotten(server: ComfyServer, template: WorkflowTemplate) -> None:
+    memory = Memory()
+    submit(person("user"), template)
+    for number in range(5):  # as uploads do
+        tell(server, {f"Other{number}": {}})
+        assert claim(server, memory) is None
+    (digest,) = ComfyServer.objects.values_list("catalog_digest", flat=True)
+    assert list(memory._verdicts) == [digest]
+    tell(server, CATALOG)
+    assert claim(server, memory) is not None
+
+
+def test_a_catalogue_is_never_judged_under_the_digest_of_another(
+    server: ComfyServer, template: WorkflowTemplate
+) -> None:
+    """The server told something else between two looks at its row."""
+    submit(person("user"), template)
+    told = ComfyServer.objects.get()
+    before = told.catalog_digest
+    tell(server, {"Other": {}})
+    memory, (waiting,) = Memory(), queue._line([], 0, 1)
+    memory.learn([waiting])
+    fitness.catalogs._known.pop(before, None)  # as in a process that has not read it
+    assert not memory.fits(queue.Worker(server.pk, before, 1, frozenset(), 0), waiting)
+    tell(server, told.object_info or {})
+    assert memory.fits(queue.Worker(server.pk, before, 1, frozenset(), 0), waiting)
 
 
 def test_looking_at_other_servers_costs_no_query(server: ComfyServer, template: WorkflowTemplate) -> None:
