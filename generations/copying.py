@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,8 +40,14 @@ def items_of(generation: Generation) -> tuple[list[OutputItem], int]:
 def frame_keys(generation: Generation) -> list[str]:
     """Where its pictures that came over the socket wait to be copied."""
     files = [item.file for item in collect(generation.upstream_outputs or {}) if item.file]
-    numbers = [int(file.subfolder) for file in files if file.type == OVER_SOCKET]
-    return [storage.frame_key(generation.pk, generation.attempt, number) for number in numbers]
+    return [key for file in files if file.type == OVER_SOCKET and (key := _frame_key(generation, file))]
+
+
+def _frame_key(generation: Generation, file: FileRef) -> str | None:
+    """None when the relay did not write this reference: nodes can name any type and subfolder."""
+    if not re.fullmatch("[0-9]{1,6}", file.subfolder):
+        return None
+    return storage.frame_key(generation.pk, generation.attempt, int(file.subfolder))
 
 
 def is_kept(generation: Generation, node_id: str) -> bool:
@@ -75,7 +82,9 @@ def opened(generation: Generation, item: OutputItem, client: ComfyClient | None)
         is_text = isinstance(item.value, str)
         yield Source(iter([_bytes(item)]), content_type="text/plain; charset=utf-8" if is_text else "application/json")
     elif file.type == OVER_SOCKET:
-        key = storage.frame_key(generation.pk, generation.attempt, int(file.subfolder))
+        key = _frame_key(generation, file)
+        if key is None:
+            raise NotFound(f"{file.filename} did not come over the socket")
         try:
             kept = storage.open_key(key)
         except FileNotFoundError as error:

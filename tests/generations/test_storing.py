@@ -82,6 +82,17 @@ def test_a_copy_that_fails_on_the_way_is_tried_again(
     assert contents == [bytes(300_000), b"\x01" * 300_000]
 
 
+@pytest.mark.parametrize("subfolder", ["mine", "", "٣", "9" * 5000])
+def test_a_node_that_says_its_file_came_over_the_socket_names_a_missing_file(
+    generation: Generation, subfolder: str
+) -> None:
+    outputs = {"9": {"images": [{"filename": "x.png", "subfolder": subfolder, "type": "socket"}], "text": ["done"]}}
+    Generation.objects.filter(pk=generation.pk).update(upstream_outputs=outputs, is_cache_bypassed=True)
+    done = run(generation)
+    assert (done.status, [each["code"] for each in done.warnings]) == (Status.SUCCEEDED, ["output_missing"])
+    assert copying.frame_keys(done) == []
+
+
 def test_what_was_stored_before_the_fault_is_not_copied_again(
     generation: Generation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
