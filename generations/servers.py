@@ -24,7 +24,7 @@ def check(server: ComfyServer) -> tuple[bool, str]:
     except (ComfyError, ValueError) as error:
         ComfyServer.objects.saw_unreachable(server.pk, message=str(error))
         return False, f"{server}: {error}"
-    ComfyServer.objects.saw_nodes(server.pk, object_info=object_info)
+    ComfyServer.objects.filter(url=server.url).saw_nodes(server.pk, object_info=object_info)
     ComfyServer.objects.saw_answer(server.pk)
     if server.state == ServerState.WEDGED:
         return False, f"{server} answers, but it is stuck. {server.state_message}"

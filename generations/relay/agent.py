@@ -328,12 +328,16 @@ class ServerAgent:
 
         The next claim sees the new digest, here and in every other process.
         """
+        server = self.server
         try:
-            with ComfyClient(self.server.url, headers=self.server.headers) as client:
-                ComfyServer.objects.saw_nodes(self.server.pk, object_info=client.object_info())
+            with ComfyClient(server.url, headers=server.headers) as client:
+                object_info = client.object_info()
+            # Somebody may have entered another address meanwhile: then another agent reads what is there.
+            ComfyServer.objects.filter(url=server.url).saw_nodes(server.pk, object_info=object_info)
             self.wake()
-        except (ComfyError, DatabaseError) as error:
-            logger.warning("The node classes of %s could not be read: %s", self.server, error)
+        except Exception as error:  # also what nobody thought of: without a catalogue, the server gets no work
+            is_expected = isinstance(error, ComfyError | DatabaseError)
+            logger.warning("The node classes of %s could not be read: %s", server, error, exc_info=not is_expected)
             self._timers.catalog = time.monotonic() + CATALOG_RETRY_SECONDS
             return False
         return True

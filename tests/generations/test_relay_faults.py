@@ -323,6 +323,46 @@ def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
     assert reaches(generation, Status.SUCCEEDED).losses == 0
 
 
+def test_a_catalogue_that_cannot_be_read_for_any_reason_is_read_again_soon(
+    relay: Supervisor, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "CATALOG_RETRY_SECONDS", 0.1)
+    object_info = ComfyClient.object_info
+    reads: list[str] = []
+
+    def failing(self: ComfyClient) -> dict[str, object]:
+        reads.append(str(self.address))
+        if len(reads) < 3:
+            msg = "nobody thought of this"
+            raise RuntimeError(msg)
+        return {**object_info(self), "New": {}}
+
+    monkeypatch.setattr(ComfyClient, "object_info", failing)
+    simulator.faults.set(drop_sockets=True)  # it is read after each connect
+    eventually(lambda: "New" in (ComfyServer.objects.get().object_info or {}), what="the new catalogue")
+    assert len(reads) == 3
+
+
+def test_what_another_address_told_is_not_the_catalogue(
+    relay: Supervisor, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody moves the server while the agent of the old address reads."""
+    object_info = ComfyClient.object_info
+    reads: list[str] = []
+
+    def moving(self: ComfyClient) -> dict[str, object]:
+        ComfyServer.objects.update(url="http://127.0.0.1:1")
+        reads.append(str(self.address))
+        return {**object_info(self), "Old": {}}
+
+    (agent,) = relay._agents.values()
+    before = ComfyServer.objects.get().catalog_digest
+    monkeypatch.setattr(ComfyClient, "object_info", moving)
+    agent._fetch_catalog()
+    assert reads
+    assert ComfyServer.objects.get().catalog_digest == before
+
+
 def test_work_of_an_unreachable_server_goes_to_another(
     relay: Supervisor,
     simulator: RunningSimulator,
