@@ -20,6 +20,7 @@ from psycopg.rows import class_row
 from tests.chaos.load import Account, Load
 from tests.chaos.world import World
 from tests.support import s3
+from tests.support.waiting import eventually
 
 UNFINISHED = ("queued", "submitted", "running", "storing")
 SHOWN_TO_STRANGERS = 10  # jobs that somebody else asks for
@@ -278,14 +279,28 @@ def _wrong_answers(world: World, found: Evidence, accounts: list[Account]) -> It
     with httpx.Client(base_url=f"http://127.0.0.1:{world.web_ports[0]}/api/v2/", timeout=20) as client:
         for row in canceled + succeeded:
             path = f"jobs/{row.id}"
-            mine = client.get(path, headers={"Authorization": f"Bearer {keys[row.user_id]}"}).json()
+            answer = _answer(client, path, keys[row.user_id])
+            if answer.status_code != 200:
+                yield f"{row.id} is answered with {answer.status_code}: {answer.text[:200]}"
+                continue
+            mine = answer.json()
             shown, wanted = len(mine["outputs"]), 0 if row.status == "canceled" else row.inputs["count"]
             if (mine["status"], shown) != (row.status, wanted):
                 yield f"{row.id} is shown as {mine['status']} with {shown} outputs"
             for stranger in [account for account in accounts if account.user_id != row.user_id][:1]:
-                status = client.get(path, headers={"Authorization": f"Bearer {stranger.key}"}).status_code
+                status = _answer(client, path, stranger.key).status_code
                 if status != 404:
                     yield f"{row.id} is answered to a stranger with {status}"
+
+
+def _answer(client: httpx.Client, path: str, key: str) -> httpx.Response:
+    """As a client gets it that waits when it is asked to (429, 503): the last fault may be a moment ago."""
+
+    def ask() -> httpx.Response | None:
+        response = client.get(path, headers={"Authorization": f"Bearer {key}"})
+        return None if response.status_code in {429, 503} else response
+
+    return eventually(ask, seconds=30, what=f"an answer to GET {path}")
 
 
 # ---------------------------------------------------------------------------------------------- for the summary
