@@ -136,6 +136,8 @@ def test_what_a_stranger_cleared_from_the_queue_is_queued_again(
     simulator.hold()
     running = reaches(submit(template, steps=15), Status.RUNNING)
     waiting = reaches(submit(template, seed=5), Status.SUBMITTED)
+    # Submitted is what it is called before ComfyUI has it.
+    eventually(lambda: httpx.get(f"{simulator.url}/queue").json()["queue_pending"], what="the prompt in the queue")
     post(simulator, "/queue", {"clear": True})
     simulator.go_on()
     assert reaches(waiting, Status.SUCCEEDED).losses == 1
