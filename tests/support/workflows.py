@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,13 @@ from PIL.PngImagePlugin import PngInfo
 
 CASES = Path(__file__).parents[1] / "comfy" / "conversion"
 OBJECT_INFO: dict[str, Any] = json.loads((CASES / "object_info.json").read_text())
+
+
+@cache
+def newest_object_info() -> dict[str, Any]:
+    """What a ComfyUI 0.29.0 told of its 819 node types. All callers share it: copy it before changing anything."""
+    schemas: dict[str, Any] = json.loads(lzma.decompress((CASES / "object_info_0.29.json.xz").read_bytes()))
+    return schemas
 
 
 def with_models(*names: str) -> dict[str, Any]:
