@@ -1,14 +1,13 @@
-"""Lists what a graph could expose, and suggests a parameter for each constant input."""
+"""Suggests a parameter for a constant input: its type, name, label and limits."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from generations.comfy.graph import Graph, is_link, is_model_file, links, node_title, own_title
-from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
+from generations.comfy.graph import is_model_file
+from generations.comfy.object_info import InputSpec
 from generations.parameters.schema import Choice, Parameter, ParameterType
 
 _LABELS = {
@@ -57,40 +56,6 @@ _FILES = frozenset({"file", "directory", "folder", "audio_file"})
 _GENERIC = frozenset({"value", "text", "string"})
 
 
-@dataclass(frozen=True, slots=True)
-class InputDescription:
-    """One input of a node. `suggested` is None for links and for values that no parameter can carry."""
-
-    input_name: str
-    value: object
-    is_link: bool
-    linked_from: str | None
-    suggested: Parameter | None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeDescription:
-    node_id: str
-    class_type: str
-    title: str
-    inputs: list[InputDescription]
-
-
-def describe(graph: Graph, object_info: ObjectInfo | None = None) -> list[NodeDescription]:
-    """Every node with its inputs; the suggested parameters have names that are unique in the graph."""
-    roles = _text_roles(graph)
-    taken: set[str] = set()
-    return [
-        NodeDescription(
-            node_id,
-            node["class_type"],
-            node_title(graph, node_id),
-            list(_describe_inputs(graph, node_id, object_info, roles.get(node_id), taken)),
-        )
-        for node_id, node in graph.items()
-    ]
-
-
 def suggest_parameter(
     node_id: str,
     input_name: str,
@@ -133,48 +98,6 @@ def suggest_parameter(
     except ValidationError:
         # The graph's own value breaks the node's rules (a model that this server lacks): no default, then.
         return Parameter.model_validate(fields)
-
-
-def _describe_inputs(
-    graph: Graph, node_id: str, object_info: ObjectInfo | None, role: str | None, taken: set[str]
-) -> Iterator[InputDescription]:
-    node = graph[node_id]
-    description = node_spec(object_info, node["class_type"])
-    for name, value in node["inputs"].items():
-        if is_link(value):
-            yield InputDescription(name, value, True, str(value[0]), None)
-            continue
-        suggested = None
-        if isinstance(value, str | int | float):
-            suggested = suggest_parameter(
-                node_id,
-                name,
-                value,
-                input_spec(object_info, node["class_type"], name),
-                title=own_title(graph, node_id, description),
-                role=role,
-                taken=taken,
-            )
-            taken.add(suggested.name)
-        yield InputDescription(name, value, False, None, suggested)
-
-
-def _text_roles(graph: Graph) -> dict[str, str]:
-    """Nodes whose output ends, over any number of nodes, in "positive" or in "negative" inputs alone."""
-    found: dict[str, set[str]] = {}
-    users: dict[str, list[tuple[str, str]]] = {}
-    for node_id, name, source_id in links(graph):
-        users.setdefault(source_id, []).append((node_id, name))
-    for start in graph:
-        seen, queue = {start}, [start]
-        while queue:
-            for user_id, name in users.get(queue.pop(), ()):
-                if name in _ROLES:
-                    found.setdefault(start, set()).add(name)
-                elif user_id not in seen:
-                    seen.add(user_id)
-                    queue.append(user_id)
-    return {node_id: roles.pop() for node_id, roles in found.items() if len(roles) == 1}
 
 
 def _kind(input_name: str, value: object, spec: InputSpec | None) -> ParameterType:
