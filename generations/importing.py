@@ -141,9 +141,40 @@ def _read_json(value: object, object_info: ObjectInfo | None) -> Imported:
         return _read_package(value)
     if is_editor_format(value):
         return _convert(value, object_info)
-    if isinstance(value, dict) and not {"prompt", "output"} & value.keys() and is_editor_format(value.get("workflow")):
-        return _convert(value["workflow"], object_info)
-    return Imported(load_api_graph(value))
+    return _read_pair(value, _beside(value), object_info)
+
+
+def _beside(value: object) -> object:
+    """The editor's workflow that the body of a request, or a file that holds both, has beside its prompt."""
+    if not isinstance(value, dict):
+        return None
+    workflow = value.get("workflow")
+    for name in ("extra_data", "extra_pnginfo", "workflow"):
+        value = value.get(name) if isinstance(value, dict) else None
+    found = workflow if workflow is not None else value
+    if isinstance(found, str):  # JSON within JSON, as in the texts of pictures
+        try:
+            return decode(found, max_values=MAX_VALUES)
+        except ProtocolError:
+            return None
+    return found
+
+
+def _read_pair(prompt: object, workflow: object, object_info: ObjectInfo | None) -> Imported:
+    """What ran, to the letter, where the prompt tells; else the editor's workflow, which has to be converted.
+
+    Some nodes and tools write an empty prompt, or another thing under its name, beside a workflow that is whole.
+    """
+    try:
+        graph = load_api_graph(prompt)
+    except GraphError as refusal:
+        if is_editor_format(workflow):
+            return _convert(workflow, object_info)
+        try:
+            return Imported(load_api_graph(workflow))  # under the other's name
+        except GraphError:
+            raise refusal from None
+    return Imported(graph, editor=kept_of(workflow, graph))
 
 
 def _read_package(value: dict[str, Any]) -> Imported:
@@ -170,16 +201,8 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     origin = origin_of(io.BytesIO(data))
     if origin is not None:
         return _read_own(origin)
+    imported = _read_pair(embedded.prompt, embedded.workflow, object_info)
     notes = [NOT_OURS] if MARK in embedded.extra else []
-    try:
-        # What ran, to the letter: the editor's workflow beside it would have to be converted.
-        graph = load_api_graph(embedded.prompt)
-        return Imported(graph, notes=notes, editor=kept_of(embedded.workflow, graph))
-    except GraphError:
-        # Some nodes and tools write an empty prompt, or another thing under its name, beside a workflow that is whole.
-        if embedded.workflow is None:
-            raise
-    imported = _convert(embedded.workflow, object_info)
     return replace(imported, notes=[*notes, *imported.notes])
 
 

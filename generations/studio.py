@@ -16,6 +16,7 @@ from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph, GraphProblem, check_graph, own_title
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
+from generations.comfy.titles import title_from_name
 from generations.importing import Imported
 from generations.models import Asset, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition
@@ -348,7 +349,7 @@ def create(
     details = dict(imported.details)
     cover = details.pop("cover", None)
     own_name = details.pop("title", "")
-    title = (title or own_name or _title_of(source))[:120]
+    title = (title or own_name or title_from_name(source) or "New template")[:120]
     details["category"] = details.get("category", "")[:60]
     if not details.get("time_limit_seconds"):
         details.pop("time_limit_seconds", None)
@@ -360,11 +361,6 @@ def create(
             # is better than none.
             transaction.on_commit(lambda: set_cover(template, cover), robust=True)
     return template, notes
-
-
-def _title_of(source: str) -> str:
-    stem = source.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " ").replace("-", " ").strip()
-    return stem[:1].upper() + stem[1:] if stem else "New template"
 
 
 def free_slug(title: str) -> str:

@@ -30,6 +30,7 @@ MAX_TEXT_BYTES = 32 * 1024 * 1024
 _TOO_MUCH = "This file carries more text than any workflow."
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PREFIXED = re.compile(r"\s*(\w{1,40}):\s*(?=[{\[])", re.ASCII)
+_CARRIERS = {"prompt", "workflow"}
 _USER_COMMENT_ENCODINGS = {b"UNICODE\x00": "utf-16-be", b"ASCII\x00\x00\x00": "ascii", b"\x00" * 8: "utf-8"}
 _STREAM_FORMATS = {"a video": ("mov", "matroska"), "a sound": ("flac", "mp3", "ogg", "wav")}
 
@@ -38,7 +39,10 @@ Texts = Iterator[tuple[str, str]]  # key, text as it stands in the file
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What a file carries: the API graph that ran, the editor's workflow, and other JSON objects by their key."""
+    """What a file carries: the API graph that ran, the editor's workflow, and other JSON objects by their key.
+
+    What is there but cannot be parsed is None, too.
+    """
 
     prompt: object | None
     workflow: object | None
@@ -64,6 +68,11 @@ def read_embedded(file: BinaryIO) -> Embedded:
     if "prompt" not in found and "workflow" not in found:
         raise NoWorkflowError(_why_nothing(kind))
     prompt, workflow = found.pop("prompt", None), found.pop("workflow", None)
+    if prompt is None and workflow is None:
+        raise NoWorkflowError(
+            f"This is {kind} with a workflow in it that cannot be read: its text is damaged or cut off. Use the "
+            "original file."
+        )
     return Embedded(prompt, workflow, {key: value for key, value in found.items() if isinstance(value, dict)})
 
 
@@ -120,12 +129,16 @@ def _parsed(texts: Texts) -> Iterator[tuple[str, object]]:
             value = _json(text)
             if isinstance(value, dict):
                 yield from ((str(name), _json(one) if isinstance(one, str) else one) for name, one in value.items())
-        elif (value := _json(text)) is not None:
+        elif (value := _json(text)) is not None or (key in _CARRIERS and _looks_like_json(text)):
             yield key, value
 
 
+def _looks_like_json(text: str) -> bool:
+    return text.lstrip()[:1] in {"{", "[", '"'}
+
+
 def _json(text: str) -> object | None:
-    if text.lstrip()[:1] not in ("{", "[", '"'):
+    if not _looks_like_json(text):
         return None
     try:
         value = decode(text, max_values=MAX_VALUES)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from generations import importing, studio
 from generations.comfy.graph import GraphError
@@ -176,9 +178,73 @@ def test_node_types_of_all_enabled_servers_count() -> None:
     assert set(importing.known_nodes(one) or {}) == {"A"}
 
 
-@pytest.mark.parametrize("prompt", [{}, [], "a castle", None, {"1": {"no": "node"}}, {"6": 7}])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {},
+        [],
+        "a castle",
+        "",
+        None,
+        0,
+        {"1": {"no": "node"}},
+        {"6": 7},
+        {"1": {"class_type": "A", "inputs": {"b": ["2", 0]}}},
+    ],
+)
 def test_workflow_beside_a_prompt_that_is_none_is_imported(prompt: Any) -> None:
-    assert read(png(prompt=prompt, workflow=editor_workflow())).graph["3"]["class_type"] == "KSampler"
+    both = {"prompt": prompt, "workflow": editor_workflow()}
+    for content in (png(**both), both, {key: json.dumps(each) for key, each in both.items()}):
+        assert read(content).graph["3"]["inputs"]["seed"] == 123456789
+
+
+@pytest.mark.parametrize("workflow", [None, [], {}, "x", {"nodes": 5}, {"nodes": [None, {"id": {}}]}, {"nodes": []}])
+def test_prompt_beside_a_workflow_that_is_none_is_imported(workflow: Any) -> None:
+    both = {"prompt": txt2img_graph(), "workflow": workflow}
+    for content in (png(**both), both):
+        assert read(content).graph == txt2img_graph()
+
+
+def test_where_both_differ_the_prompt_is_what_ran_and_the_workflow_adds_what_the_editor_keeps() -> None:
+    workflow = editor_workflow()
+    sampler = next(each for each in workflow["nodes"] if each["id"] == 3)
+    sampler["properties"] = {"mine": 1}
+    pair = {"prompt": txt2img_graph(), "workflow": workflow}
+    body = {"prompt": txt2img_graph(), "extra_data": {"extra_pnginfo": {"workflow": workflow}}}
+    for content in (png(**pair), pair, body):
+        imported = read(content)
+        assert imported.graph == txt2img_graph()
+        assert imported.editor is not None and imported.editor["3"]["properties"] == {"mine": 1}
+
+
+def test_api_graph_under_the_workflows_name_is_imported() -> None:
+    for content in (png(workflow=txt2img_graph()), {"workflow": txt2img_graph()}):
+        assert read(content).graph == txt2img_graph()
+
+
+@pytest.mark.parametrize(
+    "texts", [{"prompt": '{"1": {"cla'}, {"workflow": '{"nodes": ['}, {"prompt": "[", "workflow": "{"}]
+)
+def test_workflow_that_is_cut_off_is_not_called_missing(texts: dict[str, str]) -> None:
+    with pytest.raises(GraphError, match="damaged or cut off"):
+        read(png_with(texts))
+
+
+def test_broken_text_does_no_harm_beside_a_whole_one() -> None:
+    whole = {"workflow": json.dumps(editor_workflow()), "prompt": '{"1": {"cla'}
+    assert read(png_with(whole)).graph["3"]["inputs"]["seed"] == 123456789
+    whole = {"workflow": '{"nodes": [', "prompt": json.dumps(txt2img_graph())}
+    assert read(png_with(whole)).graph == txt2img_graph()
+
+
+def png_with(texts: dict[str, str]) -> bytes:
+    """A picture with these texts as they are."""
+    info = PngInfo()
+    for key, text in texts.items():
+        info.add_text(key, text)
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def test_empty_prompt_alone_is_no_workflow() -> None:
