@@ -82,11 +82,11 @@ def _with_sub_inputs(spec: InputSpec, value: object) -> list[InputSpec]:
 
 
 def _drop_control(values: list[Any], spec: InputSpec) -> None:
-    """Take off the control word behind a value, if there is one: older files have none, or a yes or no."""
+    """Take off the control word behind a value, if there is one: older files have none, a yes or no, or a null."""
     if not spec.control_values or not values:
         return
     word = values[0]
-    if word in CONTROL_WORDS if isinstance(word, str) else isinstance(word, bool):
+    if word in CONTROL_WORDS if isinstance(word, str) else word is None or isinstance(word, bool):
         del values[0]
         if spec.control_values == 2 and values and isinstance(values[0], str):
             del values[0]

@@ -106,6 +106,15 @@ def test_missing_control_word_shifts_nothing() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("word", [None, True, "fixed", "randomize"])
+def test_place_of_the_control_word_is_no_value_whatever_it_holds(word: object) -> None:
+    values = [5, word, 25, 7.0, "dpmpp_2m", "karras", 1.0]
+    inputs = convert(workflow(node(1, "KSampler", widgets_values=values)), OBJECT_INFO)["1"]["inputs"]
+    assert inputs == {
+        "seed": 5, "steps": 25, "cfg": 7.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0
+    }  # fmt: skip
+
+
 def test_control_word_that_the_class_does_not_expect_any_more_shifts_nothing() -> None:
     info = {
         "Video": {"input": {"required": {"seed": ["INT", {"control_after_generate": False}], "steps": ["INT", {}]}}}
