@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from generations import packages, storage
-from generations.comfy.convert import convert
+from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
@@ -32,6 +32,7 @@ NO_SERVER = (
     "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
     "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
 )
+NOTHING_RUNS = "Nothing in this workflow would run: it is empty, or every node is muted or bypassed."
 NOT_OURS = "This result was not made here, or its history was deleted; it was read like any other picture."
 
 
@@ -185,10 +186,10 @@ def _read_package(value: dict[str, Any]) -> Imported:
 def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     if object_info is None:
         raise GraphError(NO_SERVER)
-    graph = convert(value, object_info)
+    converted = convert_flagged(value, object_info)
+    graph, notes = converted.graph, [f"{flag.title} (node {flag.node_id}): {flag.message}" for flag in converted.flags]
     if not graph:
-        raise GraphError("Nothing in this workflow would run: it is empty, or every node is muted or bypassed.")
-    notes: list[str] = []
+        raise GraphError("\n".join([NOTHING_RUNS, *notes]))
     needed = needed_nodes(graph, output_nodes(graph, object_info))
     left = [node_id for node_id in graph if node_id not in needed]
     if needed and left:

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from generations.comfy import editor
+from generations.comfy import editor, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
@@ -33,7 +33,6 @@ STEPS_OF_INSTANCE = 150
 MAX_PROBLEMS = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")
-_GET_AND_SET = frozenset({"GetNode", "SetNode"})
 _BROWSER_ONLY = "Connect the nodes with links, or export the workflow in the API format."
 
 
@@ -78,13 +77,27 @@ class _Scope:
     fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # inner id -> input -> value (groups)
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A graph, and what to look at before trusting it: each flag names a node."""
+
+    graph: Graph
+    flags: list[GraphProblem]
+
+
 def convert(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Graph:
+    """As `convert_flagged`, for those who have no use for flags."""
+    return convert_flagged(workflow, object_info).graph
+
+
+def convert_flagged(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Conversion:
     """The graph that the editor would queue. ConversionError when it would queue none, or a wrong one.
 
     A workflow without a node to run gives an empty graph.
     """
     try:
-        return _Converter(editor.read_workflow(workflow), object_info).run()
+        converter = _Converter(editor.read_workflow(workflow), object_info)
+        return Conversion(converter.run(), list(converter.flags.values()))
     except RecursionError as error:
         message = "Its nodes are chained or nested too deep to be followed."
         raise ConversionError([GraphProblem("", "", message)]) from error
@@ -100,6 +113,9 @@ class _Converter:
         # Up to 1.27, switching an instance off switched its inner nodes off, too; later ones do without.
         self.skips_insides = workflow.frontend_version > (1, 27)
         self.captured: list[tuple[_Scope, EditorNode, str]] = []
+        self.setters = wiring.Setters(workflow)
+        self.unknown: dict[str, tuple[_Scope, EditorNode]] = {}  # nodes without a class, by their ids in the graph
+        self.flags: dict[str, GraphProblem] = {}
         self.count = 0
         self.steps = 0
 
@@ -109,6 +125,7 @@ class _Converter:
         root = _Scope(self.workflow.root)
         self._apply_primitives(root)
         emitted = dict(self._emit(root))
+        self._judge_unknown(emitted)
         self._refuse_captured(emitted)
         if self.problems:
             raise ConversionError(list(self.problems.values()))
@@ -132,7 +149,8 @@ class _Converter:
     def _emit(self, scope: _Scope) -> Iterator[tuple[str, dict[str, Any]]]:
         self._spend(1 + len(scope.definition.nodes))
         for node in scope.definition.nodes.values():
-            if node.type in editor.DECORATION or node.type in editor.PASS_THROUGH or node.type == PRIMITIVE:
+            if wiring.is_editor_only(node, self.object_info):
+                self._look_at_editor_only(scope, node)
                 continue
             child = self._child(scope, node)
             if child is not None:
@@ -146,8 +164,11 @@ class _Converter:
 
     def _describe(self, scope: _Scope, node: EditorNode) -> tuple[str, dict[str, Any]] | None:
         class_type, spec = editor.class_of(node, self.object_info)
-        if spec is None or _EVERYWHERE.match(node.type):
-            self._refuse(scope, node, self._why_unknown(node))
+        if _EVERYWHERE.match(node.type):
+            self._refuse(scope, node, f"Use Everywhere connects nodes in the browser only. {_BROWSER_ONLY}")
+            return None
+        if spec is None:
+            self.unknown[f"{scope.path}{node.id}"] = (scope, node)
             return None
         inputs = self._constants(scope, node, class_type, spec)
         linked: dict[str, Any] = {}
@@ -196,11 +217,41 @@ class _Converter:
             if f"{scope.path}{node.id}" in used:
                 self._refuse(scope, node, f'its input "{name}" is recorded in the browser when a workflow is queued.')
 
+    # ------------------------------------------------------------------------------------------ nodes without a class
+    def _look_at_editor_only(self, scope: _Scope, node: EditorNode) -> None:
+        """What changes the workflow at the moment of queueing, in a way that no file tells."""
+        if node.type == wiring.RANDOM_UNMUTER and (origins := wiring.chosen_at_random(scope.definition, node)):
+            names = ", ".join(f"“{origin.title or origin.type}” (node {origin.id})" for origin in origins)
+            self._refuse(scope, node, f"it switches on one of these at random each time: {names}. Unmute one of them.")
+
+    def _judge_unknown(self, emitted: Graph) -> None:
+        """Nodes whose types no server has: something real needs them, or they only exist in the editor.
+
+        What is needed by one of them that is needed is needed, too.
+        """
+        used = {value.node_id for node in emitted.values() for value in node["inputs"].values() if _is_source(value)}
+        waiting = [node_id for node_id in self.unknown if node_id in used]
+        for node_id in waiting:
+            scope, node = self.unknown[node_id]
+            self._refuse(scope, node, self._why_unknown(node))
+            sources = (self._resolve(scope, node, slot, slot.type, frozenset()) for slot in node.inputs)
+            new = {source.node_id for source in sources if _is_source(source)} - used
+            used |= new
+            waiting += [each for each in self.unknown if each in new]
+        types = wiring.types_of(self.object_info) if len(used) < len(used | self.unknown.keys()) else frozenset()
+        for node_id, (scope, node) in self.unknown.items():
+            if node_id not in used:
+                self._judge_unused(scope, node, types)
+
+    def _judge_unused(self, scope: _Scope, node: EditorNode, types: frozenset[str]) -> None:
+        if _UUID.fullmatch(node.type) or wiring.may_run(node, types):
+            self._refuse(scope, node, self._why_unknown(node))
+            return
+        node_id = f"{scope.path}{node.id}"
+        message = f"Left out: no server has the node type {node.type}, and nothing that runs depends on it."
+        self.flags[node_id] = GraphProblem(node_id, node.title.strip() or node.type, message)
+
     def _why_unknown(self, node: EditorNode) -> str:
-        if _EVERYWHERE.match(node.type):
-            return f"Use Everywhere connects nodes in the browser only. {_BROWSER_ONLY}"
-        if node.type in _GET_AND_SET:
-            return f"Get and Set nodes work in the browser only. {_BROWSER_ONLY}"
         if _UUID.fullmatch(node.type):
             return "the sub-graph that it stands for is not in the file."
         return f"the server does not know the node type {node.type}; install the custom node it comes from."
@@ -239,7 +290,7 @@ class _Converter:
         if step not in seen:
             return self._from_output(scope, origin, link.origin_slot, wanted, seen | {step})
         if origin.type not in editor.PASS_THROUGH:
-            self._refuse(scope, node, "it is connected in a circle of bypassed nodes.")
+            self._refuse(scope, node, "it is connected in a circle of nodes that only pass on what they get.")
         return None
 
     def _from_output(
@@ -256,7 +307,36 @@ class _Converter:
         child = self._child(scope, origin)
         if child is not None:
             return self._from_inside(child, number, wanted, seen)
+        if wiring.is_editor_only(origin, self.object_info):
+            return None if origin.mode == MUTED else self._through_wiring(scope, origin, number, wanted, seen)
         return _Source(f"{scope.path}{origin.id}", number)
+
+    def _through_wiring(
+        self, scope: _Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
+    ) -> _Source | _Constant | None:
+        """What a node of the editor alone gives on: what its Set node takes, or its own input of the same number."""
+        if origin.type == wiring.PRESET_TEXT:
+            self._refuse(
+                scope, origin, "its text is kept in the browser; type it into the nodes that it is connected to."
+            )
+            return None
+        if wiring.is_getter(origin):
+            try:
+                scope, origin = self._setter(scope, origin)
+            except wiring.NoSource as reason:
+                self._refuse(scope, origin, str(reason))
+                return None
+        return (
+            self._resolve(scope, origin, origin.inputs[number], wanted, seen) if number < len(origin.inputs) else None
+        )
+
+    def _setter(self, scope: _Scope, getter: EditorNode) -> tuple[_Scope, EditorNode]:
+        around = [scope]
+        while around[-1].parent is not None:
+            around.append(around[-1].parent)
+        chain = [(each.definition, each.instance.type if each.instance else "") for each in around]
+        level, setter = self.setters.find(getter, chain)
+        return around[level], setter
 
     def _from_outside(
         self, scope: _Scope, number: int, wanted: str, seen: frozenset[tuple[str, int]]
@@ -428,6 +508,10 @@ def _bypass(node: EditorNode, number: int, wanted: str) -> Slot | None:
 def _is_compatible(one: str, other: str) -> bool:
     ours, theirs = ({part.strip().lower() for part in text.split(",")} for text in (one, other))
     return bool({"*", ""} & (ours | theirs) or ours & theirs)
+
+
+def _is_source(value: object) -> TypeGuard[_Source]:
+    return isinstance(value, _Source)
 
 
 def _is_pair(row: object) -> bool:

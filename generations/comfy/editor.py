@@ -20,13 +20,6 @@ MUTED, BYPASSED = 2, 4
 NO_SLOT = 2**31
 PASS_THROUGH = frozenset({"Reroute", "Reroute (rgthree)"})
 PRIMITIVE = "PrimitiveNode"
-# Nodes that exist in the editor alone and change nothing that runs.
-DECORATION = frozenset(
-    {
-        "Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)", "Fast Groups Muter (rgthree)",
-        "Fast Groups Bypasser (rgthree)", "Fast Muter (rgthree)", "Fast Bypasser (rgthree)",
-    }
-)  # fmt: skip
 # Classes that ComfyUI renamed, and the inputs that were renamed with them (src/stores, fix-ups on load).
 RENAMED = {"T2IAdapterLoader": "ControlNetLoader", "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning"}
 _GROUP_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)

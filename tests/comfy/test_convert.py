@@ -65,7 +65,6 @@ def test_titles_are_those_shown_in_the_editor() -> None:
         ("dangling_link_id", "4", "link 77"),
         ("dangling_origin", "3", "node 99"),
         ("dangling_slot", "3", "an output that it does not have"),
-        ("getset_nodes", "2", "Get and Set nodes"),
         ("subgraph_missing_def", "5", "not in the file"),
         ("unknown_bypassed", "5", "does not know the node type"),
         ("unknown_class", "2", "does not know the node type"),
@@ -150,6 +149,7 @@ def test_what_the_editor_fails_at_but_is_clear_is_converted() -> None:
     assert inputs_of("subgraph_passthrough", "10")["images"] == ["5:1", 0]
     assert inputs_of("subgraph_groupnode_inside", "5:1:1")["width"] == 20
     assert inputs_of("subgraph_primitive_inside", "5:2")["width"] == 64
+    assert inputs_of("getset_nodes", "4")["images"] == ["1", 0]
 
 
 def test_every_case_has_its_test() -> None:
