@@ -90,6 +90,12 @@ class Env(BaseSettings):
         description="ComfyUI servers of `manage.py standalone`, separated by commas. Empty: the bundled simulator. "
         "In a cluster, servers are managed in the admin.",
     )
+    simulator_object_info: Path | None = Field(
+        None,
+        description="A real ComfyUI's node types for the bundled simulator, saved with `curl -o object_info.json "
+        "http://HOST:8188/object_info`: workflows are imported and checked as that server would; what the simulator "
+        "can draw is drawn, and the first node that it cannot run is named. Only without COMFYUI_URLS.",
+    )
     max_attempts: int = Field(
         2, ge=1, description="How often a generation is submitted when servers lose it before it fails."
     )

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from celery.worker import WorkController
@@ -25,6 +26,7 @@ from generations import servers, starters
 from generations.models import ComfyServer
 from generations.publisher import sender
 from generations.relay.supervisor import Supervisor
+from generations.simulator.recording import Recording, RecordingError
 
 logger = logging.getLogger(__name__)
 
@@ -89,13 +91,22 @@ def register_servers(urls: tuple[str, ...]) -> None:
 def simulator() -> Iterator[str]:
     """A child process with the simulator, for as long as the context lasts. Yields its address.
 
-    A process of its own, because its drawing would hold the interpreter lock of the web server.
+    A process of its own, because its drawing would hold the interpreter lock of the web server. CannotStartError when
+    SIMULATOR_OBJECT_INFO names no such file.
     """
+    recording: Path | None = settings.ENV.simulator_object_info
+    if recording is not None:
+        try:
+            Recording.read(recording)
+        except RecordingError as problem:
+            msg = f"SIMULATOR_OBJECT_INFO: {problem}"
+            raise CannotStartError(msg) from problem
     data_dir = settings.DATA_DIR / "simulator"
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [
         sys.executable, "-m", "generations.simulator", "--port", "0", "--data-dir", str(data_dir),
         "--step-seconds", str(SIMULATOR_STEP_SECONDS), "--exit-with-parent",
+        *(["--object-info", str(recording.resolve())] if recording is not None else []),
     ]  # fmt: skip
     # In a session of its own: Ctrl-C is for us, and we stop it after the last generation was let go of.
     child = subprocess.Popen(  # noqa: S603  (our own module)

@@ -15,7 +15,9 @@ from typing import Any
 
 from generations.simulator.faults import Faults
 from generations.simulator.installation import Installation
+from generations.simulator.nodes import REGISTRY
 from generations.simulator.profiles import PROFILES
+from generations.simulator.recording import Recording, RecordingError
 from generations.simulator.server import Simulator, finite
 
 # Asking is safer than Linux's parent-death signal, which comes already when the thread that started us ends.
@@ -24,7 +26,7 @@ PARENT_POLL_SECONDS = 0.5
 
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
-    options = _options()
+    options, recording = _options()
     parent = os.getppid()
     with contextlib.ExitStack() as stack:
         data_dir = options.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simulator-")))
@@ -34,15 +36,16 @@ def main() -> None:
             preview_method=options.preview_method,
             preview_size=options.preview_size,
             checkpoints=tuple(options.checkpoint),
-            profile=options.profile,
+            profile=options.profile or ("newest" if recording else "0.3.64"),
             job_seconds=options.job_seconds,
             installation=options.installation,
+            recording=recording,
         )
         simulator.faults.set(**{"history_delay": options.history_delay, **dict(options.fault)})
         asyncio.run(_serve(simulator, options, parent))
 
 
-def _options() -> argparse.Namespace:
+def _options() -> tuple[argparse.Namespace, Recording | None]:
     parser = argparse.ArgumentParser(prog="python -m generations.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8188, help="0: any free one")
@@ -51,7 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--history-delay", type=finite, default=0.0, help="seconds from the end to the history entry")
     parser.add_argument("--preview-method", choices=["auto", "latent2rgb", "taesd", "none"], default="auto")
     parser.add_argument("--preview-size", type=int, default=512, help="pixels of the longer side")
-    parser.add_argument("--profile", choices=list(PROFILES), default="0.3.64", help="the version to behave like")
+    parser.add_argument(
+        "--profile", choices=list(PROFILES), help="the version to behave like (0.3.64; newest with --object-info)"
+    )
     parser.add_argument("--job-seconds", type=finite, default=0.0, help="each prompt takes at least so long")
     parser.add_argument("--checkpoint", action="append", default=[], help="a further model file to pretend to have")
     parser.add_argument(
@@ -61,6 +66,13 @@ def _options() -> argparse.Namespace:
         help='nodes and models that differ: {"without": [CLASS], "inputs": {CLASS: {NAME: SPEC}}, "models": {FOLDER: '
         "[FILE]}}",
     )
+    parser.add_argument(
+        "--object-info",
+        type=Path,
+        metavar="FILE",
+        help="a real server's answer to GET /object_info: have its node types, run those that can be simulated, and "
+        "name the first that cannot",
+    )
     parser.add_argument("--fault", action="append", default=[], type=_fault, metavar="NAME=VALUE")
     parser.add_argument("--exit-with-parent", action="store_true")
     options = parser.parse_args()
@@ -68,7 +80,16 @@ def _options() -> argparse.Namespace:
         Faults().set(**dict(options.fault))
     except TypeError as problem:
         parser.error(f"--fault: {problem}")
-    return options
+    try:
+        recording = Recording.read(options.object_info) if options.object_info else None
+    except RecordingError as problem:
+        parser.error(f"--object-info: {problem}")
+    try:
+        if options.installation:
+            options.installation.check(recording.entries if recording else REGISTRY)
+    except ValueError as problem:
+        parser.error(f"--installation: {problem}")
+    return options, recording
 
 
 def _fault(text: str) -> tuple[str, Any]:

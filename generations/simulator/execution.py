@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from generations.simulator.announcer import Announcer, Cached, OutOfMemoryError, Run
+from generations.simulator.dynamic import expanded
 from generations.simulator.faults import Faults
 from generations.simulator.nodes.base import Context, Environment, Interrupted, Node, Preview, Result
 from generations.simulator.prompt_queue import Item, PromptQueue
+from generations.simulator.recording import CannotRunError
 from generations.simulator.signatures import is_link, signatures, sources
 
 logger = logging.getLogger(__name__)
@@ -265,12 +267,21 @@ class Worker:
         return self._instances.setdefault((node_id, class_type), self._registry[class_type]())
 
     def _inputs(self, run: Run, node_id: str) -> dict[str, Any]:
-        specs = self._registry[run.node_type(node_id)].input_specs(self._environment)
+        inputs = run.item.prompt[node_id]["inputs"]
+        specs = expanded(self._registry[run.node_type(node_id)].input_specs(self._environment), inputs)
         return {
-            name: run.results[value[0]].outputs[value[1]] if is_link(value) else value
-            for name, value in run.item.prompt[node_id]["inputs"].items()
+            name: self._output(run, *value) if is_link(value) else value
+            for name, value in inputs.items()
             if name in specs["required"] or name in specs["optional"]
         }
+
+    def _output(self, run: Run, node_id: str, slot: int) -> Any:
+        outputs = run.results[node_id].outputs
+        if slot >= len(outputs):
+            class_type = run.node_type(node_id)
+            msg = f"The simulator cannot run this node: it takes output {slot} of {class_type}, which does not make it."
+            raise CannotRunError(msg)
+        return outputs[slot]
 
     def _hidden_inputs(self, run: Run, node_id: str) -> dict[str, Any]:
         """What the server adds to the inputs of nodes of the old interface."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,21 +23,25 @@ class Installation:
 
     @classmethod
     def read(cls, text: str) -> Installation:
-        """From JSON. ValueError for anything else, and for names that do not exist."""
+        """From JSON. ValueError for anything else."""
         value = json.loads(text)
         if not isinstance(value, dict) or not value.keys() <= FIELDS:
             msg = f"an installation is an object of {', '.join(sorted(FIELDS))}"
             raise ValueError(msg)
-        if unknown := {*value.get("without", ()), *value.get("inputs", ())} - REGISTRY.keys():
-            msg = f"there is no node class {', '.join(sorted(unknown))}"
-            raise ValueError(msg)
         return cls(**value)
 
-    def registry(self) -> dict[str, type[Node]]:
-        """The node classes by name."""
+    def check(self, classes: Collection[str]) -> None:
+        """ValueError when it changes a node class that is not among these."""
+        if unknown := {*self.without, *self.inputs}.difference(classes):
+            msg = f"there is no node class {', '.join(sorted(unknown))}"
+            raise ValueError(msg)
+
+    def registry(self, usual: Mapping[str, type[Node]] = REGISTRY) -> dict[str, type[Node]]:
+        """The node classes by name. ValueError for changes to classes that are not among the usual ones."""
+        self.check(usual)
         return {
             name: _changed(node, self.inputs[name]) if name in self.inputs else node
-            for name, node in REGISTRY.items()
+            for name, node in usual.items()
             if name not in self.without
         }
 

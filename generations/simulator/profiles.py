@@ -23,6 +23,7 @@ class Profile:
     progress_interval: float = 0.0  # seconds between progress messages of a node; 0.9.2
     wants_canonical_ids: bool = False  # August 2026: a prompt_id must be a lower-case UUID with hyphens
     names_missing_node_type: bool = False  # 0.13: an error type of its own
+    checks_every_combo: bool = False  # those of V3 nodes, too; by 0.29
     refuses_cross_site: bool = False  # 0.19.0: Sec-Fetch-Site: cross-site is a 403
 
 
@@ -47,6 +48,7 @@ PROFILES = {
         has_job_cancel=True,
         wants_canonical_ids=True,
         names_missing_node_type=True,
+        checks_every_combo=True,
         refuses_cross_site=True,
     ),
 }

@@ -22,9 +22,11 @@ from generations.simulator.execution import Worker
 from generations.simulator.faults import Faults
 from generations.simulator.files import TROUBLE, Files
 from generations.simulator.installation import Installation
+from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment, Node
 from generations.simulator.profiles import PROFILES
 from generations.simulator.prompt_queue import Item, PromptQueue
+from generations.simulator.recording import Recorded, Recording
 from generations.simulator.sockets import MAX_UPLOAD_BYTES, SERVER_FLAGS, Sockets
 from generations.simulator.validation import Validator, error
 
@@ -63,7 +65,9 @@ class Simulator:
         profile: str = "0.3.64",
         job_seconds: float = 0.0,
         installation: Installation | None = None,
+        recording: Recording | None = None,
     ) -> None:
+        self._recording = recording
         self.profile = PROFILES[profile]
         self._usual_models = {**MODELS, "checkpoints": sorted({*MODELS["checkpoints"], *checkpoints})}
         self.environment = Environment(data_dir, {}, step_seconds, preview_method)
@@ -93,12 +97,16 @@ class Simulator:
             self.environment.folder(folder)
 
     def install(self, installation: Installation) -> None:
-        """Have these nodes and models from now on. Clients see it when they ask again, as after a real restart."""
-        self.registry.clear()
-        self.registry.update(installation.registry())
+        """Have these nodes and models from now on. Clients see it when they ask again, as after a real restart.
+
+        ValueError for changes to nodes that it does not have.
+        """
         self.environment.models.clear()
         self.environment.models.update(self._usual_models)
         self.environment.models.update({folder: list(files) for folder, files in installation.models.items()})
+        usual = self._recording.registry(self.environment) if self._recording else REGISTRY
+        self.registry.clear()
+        self.registry.update(installation.registry(usual))
 
     def _announce_queue(self) -> None:
         self.sockets.publish("status", {"status": {"exec_info": {"queue_remaining": self.queue.remaining()}}})
@@ -208,7 +216,11 @@ class Simulator:
             message = "prompt_id must be a UUID in its canonical form"
             return _refuse(error("invalid_prompt_id", message, prompt_id), {})
         validator = Validator(
-            self.registry, self.environment, prompt, names_missing_node_type=self.profile.names_missing_node_type
+            self.registry,
+            self.environment,
+            prompt,
+            names_missing_node_type=self.profile.names_missing_node_type,
+            checks_every_combo=self.profile.checks_every_combo,
         )
         verdict = validator.run(body.get("partial_execution_targets"))
         extra_data = body.get("extra_data", {})
@@ -369,6 +381,8 @@ class Simulator:
 
 def describe(name: str, node: type[Node], environment: Environment) -> dict[str, Any]:
     """A class's entry of /object_info, keys in ComfyUI's order."""
+    if issubclass(node, Recorded):
+        return node.described(environment)
     specs = node.input_specs(environment)
     inputs: dict[str, Any] = {"required": _listed(specs["required"])}
     if specs["optional"]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from generations.simulator.dynamic import expanded
 from generations.simulator.nodes.base import Environment, Node
 
 Prompt = dict[str, Any]
-Spec = tuple[Any, ...]
+Spec = Sequence[Any]
 NodeError = dict[str, Any]
 LONG_LIST = 20
+MATCHED = "COMFY_MATCHTYPE_V3"  # the editor sees to it that such inputs and outputs fit
 CONSTANT_TYPES = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
@@ -46,8 +48,10 @@ class Validator:
         prompt: Prompt,
         *,
         names_missing_node_type: bool = False,
+        checks_every_combo: bool = False,
     ) -> None:
         self._names_missing_node_type = names_missing_node_type
+        self._checks_every_combo = checks_every_combo
         self._registry = registry
         self._environment = environment
         self._prompt = prompt
@@ -125,9 +129,8 @@ class Validator:
         inputs, node_class = self._prompt[node_id]["inputs"], self._registry[self._prompt[node_id]["class_type"]]
         errors: list[NodeError] = []
         is_valid = True
-        specs = node_class.input_specs(self._environment)
-        for kind in ("required", "optional"):
-            for name, spec in specs[kind].items():
+        for kind, specs in expanded(node_class.input_specs(self._environment), inputs).items():
+            for name, spec in specs.items():
                 if name not in inputs:
                     if kind == "required":
                         errors.append(
@@ -199,7 +202,7 @@ class Validator:
                 )
                 return
         if name not in node_class.self_validated:
-            errors += _out_of_bounds(name, value, spec)
+            errors += _out_of_bounds(name, value, spec, checks_every_combo=self._checks_every_combo)
 
     def _check_custom(self, node_class: type[Node], inputs: dict[str, Any], errors: list[NodeError]) -> None:
         """The node's own validator; it gets constants only, and without one of its arguments the call fails."""
@@ -231,23 +234,40 @@ def _inner_exception(name: str, spec: Spec, link: list[Any], problem: Exception)
     )
 
 
-def _out_of_bounds(name: str, value: Any, spec: Spec) -> list[NodeError]:
-    """At most one error: of the range, or of the choices (those of V3 combos are not checked)."""
+def _out_of_bounds(name: str, value: Any, spec: Spec, *, checks_every_combo: bool) -> list[NodeError]:
+    """At most one error: of the range, or of the choices."""
     options = spec[1] if len(spec) > 1 else {}
     kind, message, details = "", "", name
     config: list[Any] | None = _config(spec)
+    choices = _choices(spec, options, checks_every_combo=checks_every_combo)
     if "min" in options and value < options["min"]:
         kind, message = "value_smaller_than_min", f"Value {value} smaller than min of {options['min']}"
     elif "max" in options and value > options["max"]:
         kind, message = "value_bigger_than_max", f"Value {value} bigger than max of {options['max']}"
-    elif isinstance(spec[0], list) and value not in spec[0]:
-        is_long = len(spec[0]) > LONG_LIST
+    elif choices is not None and not _is_among(choices, value, options):
+        is_long = len(choices) > LONG_LIST
         config = None if is_long else config
-        shown = f"(list of length {len(spec[0])})" if is_long else str(spec[0])
+        shown = f"(list of length {len(choices)})" if is_long else str(choices)
         kind, message, details = "value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}"
     if not kind:
         return []
     return [error(kind, message, details, input_name=name, input_config=config, received_value=value)]
+
+
+def _is_among(choices: list[Any], value: Any, options: dict[str, Any]) -> bool:
+    if options.get("multiselect") and isinstance(value, list):
+        return all(each in choices for each in value)
+    return value in choices
+
+
+def _choices(spec: Spec, options: dict[str, Any], *, checks_every_combo: bool) -> list[Any] | None:
+    """What the value must be among. Options that only browsers fetch are unknown; older servers skip V3 combos."""
+    if isinstance(spec[0], list):
+        return spec[0]
+    if spec[0] != "COMBO" or not checks_every_combo or options.get("remote_combo"):
+        return None
+    found: list[Any] = options.get("options", [])
+    return found
 
 
 def _config(spec: Spec) -> list[Any]:
@@ -256,7 +276,7 @@ def _config(spec: Spec) -> list[Any]:
 
 def accepts(received: Any, wanted: Any) -> bool:
     """Whether an output of one type may feed an input of another: equal, a wildcard, or unions that overlap."""
-    if received == wanted:
+    if received == wanted or MATCHED in (received, wanted):
         return True
     if not isinstance(received, str) or not isinstance(wanted, str):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import signal
 import stat
@@ -16,8 +17,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from tests.support.processes import Process, Standalone
+from tests.support.processes import Process, Standalone, free_port
 from tests.support.waiting import eventually, patient
+from tests.support.workflows import newest_object_info
 
 ADMIN, DEMO = "an admin's password", "a demo password"
 FLAGS = [
@@ -101,6 +103,37 @@ def test_kill_9_in_the_middle_and_a_second_start_goes_on(tmp_path: Path) -> None
                 assert len(client.get(f"jobs/{pk}").json()["outputs"]) == 1
     finally:
         server.process.stop()
+
+
+def test_with_a_real_servers_node_types_it_names_the_node_that_it_cannot_run(tmp_path: Path) -> None:
+    (tmp_path / "object_info.json").write_text(json.dumps(newest_object_info()))
+    server = Standalone(tmp_path / "data", SIMULATOR_OBJECT_INFO=str(tmp_path / "object_info.json"))
+    graph = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "Canny", "inputs": {"image": ["1", 0], "low_threshold": 0.4, "high_threshold": 0.8}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    }
+    try:
+        assert re.search(r"It has the node types of .*/object_info.json", server.process.output)
+        key = server.manage("create_api_key", "admin@example.com")
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=f"{server.url}/api/v2/", headers=headers, timeout=patient(20)) as client:
+            pk = client.post("jobs", json={"workflow": graph}).raise_for_status().json()["id"]
+            eventually(lambda: status(client, pk) == "failed")
+            error = client.get(f"jobs/{pk}").json()["error"]
+    finally:
+        server.process.stop()
+    assert error["message"] == "The simulator cannot run Canny nodes; it only knows what a real server told about them."
+
+
+def test_a_wrong_file_of_node_types_is_explained_at_the_start(tmp_path: Path) -> None:
+    env = {"DATA_DIR": str(tmp_path), "PORT": str(free_port()), "SIMULATOR_OBJECT_INFO": "no-such-file.json"}
+    process = Process("manage.py", "standalone", env=env)
+    try:
+        process.said("CommandError: SIMULATOR_OBJECT_INFO: no-such-file.json cannot be read: No such file or directory")
+        assert process.wait() == 1
+    finally:
+        process.stop()
 
 
 # ------------------------------------------------------------------------------------------ the browser

@@ -82,6 +82,8 @@ class Command(BaseCommand):
                 "  No ComfyUI is connected: the bundled SIMULATOR draws the pictures.",
                 "  Set COMFYUI_URLS=http://host:8188 to use a real one.",
             ]
+            if recording := settings.ENV.simulator_object_info:
+                source.append(f"  It has the node types of {recording}, and runs those that it can simulate.")
         else:
             source = [f"  ComfyUI: {address}" for address in settings.COMFYUI_URLS]
         self._print(

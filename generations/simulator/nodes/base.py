@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image
 
-InputSpecs = Mapping[str, tuple[Any, ...]]
+InputSpecs = Mapping[str, Sequence[Any]]
 
 
 @dataclass(slots=True)
