@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from generations import packages, storage
+from generations.comfy import app_mode
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
@@ -23,6 +24,8 @@ from generations.models import ComfyServer, Generation
 from generations.models.server import ComfyServerQuerySet
 from generations.packages import Definition
 from generations.parameters.bind import bind
+from generations.parameters.chosen import chosen_parameters
+from generations.parameters.schema import Parameter
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024
@@ -38,7 +41,9 @@ NOT_OURS = "This result was not made here, or its history was deleted; it was re
 
 @dataclass(slots=True)
 class Imported:
-    """A graph, and what came along with it. `parameters` is None when nothing said what users may set."""
+    """A graph, and what came along with it. `parameters` is None when nothing said what users may set; `chosen` is
+    what the workflow's author chose for whoever uses it in the editor.
+    """
 
     graph: Graph
     parameters: list[Definition] | None = None
@@ -46,6 +51,7 @@ class Imported:
     details: dict[str, Any] = field(default_factory=dict)  # of the template: title, description, …
     editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
     notes: list[str] = field(default_factory=list)
+    chosen: list[Parameter] = field(default_factory=list)
 
 
 def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
@@ -175,7 +181,7 @@ def _read_pair(prompt: object, workflow: object, object_info: ObjectInfo | None)
             return Imported(load_api_graph(workflow))  # under the other's name
         except GraphError:
             raise refusal from None
-    return Imported(graph, editor=kept_of(workflow, graph))
+    return _with_choice(Imported(graph, editor=kept_of(workflow, graph)), workflow, object_info)
 
 
 def _read_package(value: dict[str, Any]) -> Imported:
@@ -195,7 +201,27 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     if needed and left:
         notes.append(f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes.")
         graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
-    return Imported(graph, notes=[*notes, *disagreements(graph, object_info)], editor=kept_of(value, graph))
+    imported = Imported(graph, notes=[*notes, *disagreements(graph, object_info)], editor=kept_of(value, graph))
+    return _with_choice(imported, value, object_info)
+
+
+def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo | None) -> Imported:
+    """With what the author chose in the workflow, and a sentence that says so."""
+    choice = app_mode.read(workflow, imported.graph, object_info)
+    settings, results = len(choice.inputs), len(choice.outputs)
+    said = []
+    if settings or results:
+        what = [
+            *(["this setting" if settings == 1 else f"these {settings} settings"] if settings else []),
+            *(["the results of one node" if results == 1 else f"the results of {results} nodes"] if results else []),
+        ]
+        said = [f"The author's app mode chose {' and '.join(what)}."]
+    return replace(
+        imported,
+        chosen=chosen_parameters(imported.graph, choice.inputs, object_info),
+        output_nodes=choice.outputs,
+        notes=[*imported.notes, *said, *choice.notes],
+    )
 
 
 def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:

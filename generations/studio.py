@@ -89,8 +89,8 @@ def put(
 ) -> tuple[TemplateDraft, list[str]]:
     """Make an imported workflow the draft. Returns it with sentences about what became of the parameters.
 
-    What came along is taken; else what the draft exposes is kept as far as the new graph has it; else parameters are
-    proposed.
+    What came along is taken; else what the draft exposes is kept as far as the new graph has it, behind what the
+    author of the workflow chose; else parameters are proposed.
     """
     notes = list(imported.notes)
 
@@ -101,7 +101,7 @@ def put(
             kept, lost = _carried_over(draft.parameters, draft.graph, imported.graph)
             if lost:
                 notes.append(f"The new workflow has no place for {', '.join(lost)}: users can no longer set it.")
-            draft.parameters = kept or proposals(imported.graph, object_info)
+            draft.parameters = _joined(imported.chosen, kept) or proposals(imported.graph, object_info)
         draft.graph, draft.editor = imported.graph, imported.editor
         draft.output_nodes = [
             node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
@@ -125,6 +125,24 @@ def _carried_over(parameters: list[Definition], old: Graph, new: Graph) -> tuple
         else:
             lost.append(definition.get("label") or definition.get("name", ""))
     return kept, lost
+
+
+def _joined(chosen: Sequence[Parameter], kept: Sequence[Definition]) -> list[Definition]:
+    """What the author chose, in that order, as the draft has it already where it does; then what else is kept."""
+    joined: list[Definition] = []
+    rest = list(kept)
+    for wanted in map(describe, chosen):
+        same = next((each for each in rest if bound_places([each]) & bound_places([wanted])), None)
+        if same is not None:
+            rest.remove(same)
+            places = bound_places([*joined, *rest, same])
+            more = [each for each in wanted["bindings"] if (each["node_id"], each["input_name"]) not in places]
+            joined.append({**same, "bindings": [*same["bindings"], *more]})
+            continue
+        taken = {each["name"] for each in [*joined, *rest]}
+        names = [wanted["name"], *(f"{wanted['name'][:60]}_{number}" for number in range(2, len(taken) + 3))]
+        joined.append({**wanted, "name": next(name for name in names if name not in taken)})
+    return [*joined, *rest]
 
 
 def _is_constant(graph: Graph, place: Place) -> bool:

@@ -27,12 +27,15 @@ _GROUP_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """An input or output. `link` is the id of the link into an input, None if there is none."""
+    """An input or output. `link` is the id of the link into an input, None if there is none; `label` is what it was
+    renamed to.
+    """
 
     name: str
     type: str
     link: str | None = None
     widget: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +163,13 @@ def _read_slots(entries: object) -> list[Slot]:
 
 
 def _read_slot(entry: Mapping[str, Any]) -> Slot:
-    link, kind = entry.get("link"), entry.get("type")
+    link, kind, label = entry.get("link"), entry.get("type"), entry.get("label")
     return Slot(
         name=str(entry.get("name") or ""),
         type=kind if isinstance(kind, str) else "COMBO" if isinstance(kind, list) else "*",
         link=None if link is None else str(link),
         widget=str(_mapping(entry.get("widget")).get("name") or ""),
+        label=label.strip() if isinstance(label, str) else "",
     )
 
 

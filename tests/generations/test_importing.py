@@ -77,6 +77,43 @@ def test_picture_with_both_gives_what_ran() -> None:
     assert imported.graph == txt2img_graph()
 
 
+def with_app_mode(*inputs: Any, outputs: Any = ()) -> dict[str, Any]:
+    workflow = editor_workflow()
+    workflow.setdefault("extra", {})["linearData"] = {"inputs": list(inputs), "outputs": list(outputs)}
+    return workflow
+
+
+def test_what_the_author_chose_in_app_mode_comes_along() -> None:
+    imported = read(with_app_mode(["3", "steps"], [6, "text"], ["99", "text"], outputs=["9"]))
+    assert [each.name for each in imported.chosen] == ["steps", "prompt"]
+    assert imported.output_nodes == ["9"]
+    assert imported.notes == [
+        "The author's app mode chose these 2 settings and the results of one node.",
+        "App mode offers “text” of node 99, which is not in the workflow.",
+    ]
+
+
+def test_choice_that_is_empty_is_none() -> None:
+    imported = read(with_app_mode())
+    assert (imported.chosen, imported.output_nodes, imported.notes) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [
+        lambda graph, workflow: png(prompt=graph, workflow=workflow),
+        lambda graph, workflow: {"prompt": graph, "workflow": workflow},
+        lambda graph, workflow: {"prompt": graph, "extra_data": {"extra_pnginfo": {"workflow": workflow}}},
+    ],
+)
+def test_author_chose_in_the_workflow_beside_what_ran(carrier: Any) -> None:
+    imported = read(carrier(txt2img_graph(), with_app_mode(["3", "steps"], outputs=["9"])))
+    assert imported.graph == txt2img_graph()
+    assert [each.name for each in imported.chosen] == ["steps"]
+    assert imported.output_nodes == ["9"]
+    assert read(carrier(txt2img_graph(), with_app_mode(["3", "steps"])), None).chosen[0].name == "steps"
+
+
 def test_picture_with_the_editors_workflow_alone_is_converted() -> None:
     assert read(png(workflow=editor_workflow())).graph["3"]["inputs"]["seed"] == 123456789
 

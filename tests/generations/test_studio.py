@@ -10,8 +10,11 @@ import pytest
 from django.utils import timezone
 
 from generations import importing, packages, studio
+from generations.comfy.app_mode import ChosenInput
 from generations.importing import Imported
 from generations.models import Status, TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.parameters.chosen import chosen_parameters
+from generations.parameters.schema import parse_parameters
 from tests.support.factories import (
     CHECKPOINT,
     make_asset,
@@ -161,6 +164,33 @@ def test_what_comes_with_the_workflow_goes_before_what_there_was(staff: Any) -> 
     given = [{"name": "only", "type": "text", "label": "Only", "bindings": [{"node_id": "6", "input_name": "text"}]}]
     draft, _notes = studio.put(template, staff, Imported(txt2img_graph(), parameters=given), object_info=None)
     assert names(draft) == ["only"]
+
+
+def by_the_author(*places: str) -> Imported:
+    graph = txt2img_graph()
+    inputs = [ChosenInput(((node_id, name),)) for node_id, name in (place.split(".") for place in places)]
+    return Imported(graph, chosen=chosen_parameters(graph, inputs, OBJECT_INFO), output_nodes=["9"])
+
+
+def test_what_the_author_chose_is_what_users_set(staff: Any) -> None:
+    template, _notes = studio.create(staff, by_the_author("3.steps", "6.text"), object_info=OBJECT_INFO)
+    draft = studio.draft_of(template)
+    assert (names(draft), draft.output_nodes) == (["steps", "prompt"], ["9"])
+    assert studio.faults(draft, OBJECT_INFO) == {}
+
+
+def test_author_decides_order_and_what_is_new_but_undoes_nothing_in_the_draft(staff: Any) -> None:
+    template = new_template(staff)
+    wanted = [
+        {"name": "steps", "type": "text", "label": "Mine", "bindings": [{"node_id": "6", "input_name": "text"}]},
+        {"name": "wide", "type": "integer", "label": "Wide", "bindings": [{"node_id": "5", "input_name": "width"}]},
+    ]
+    studio.change(template, staff, lambda draft: setattr(draft, "parameters", wanted))
+    draft, _notes = studio.put(template, staff, by_the_author("3.steps", "6.text"), object_info=OBJECT_INFO)
+    assert [(each["name"], each["label"]) for each in draft.parameters] == [
+        ("steps_2", "Steps"), ("steps", "Mine"), ("wide", "Wide"),
+    ]  # fmt: skip
+    assert len(parse_parameters(draft.parameters)) == 3
 
 
 # --------------------------------------------------------------------------------------------- parameters
