@@ -170,7 +170,7 @@ class _Converter:
         if spec is None:
             self.unknown[f"{scope.path}{node.id}"] = (scope, node)
             return None
-        inputs = self._constants(scope, node, class_type, spec)
+        inputs = self._constants(scope, node, spec)
         linked: dict[str, Any] = {}
         for slot in node.inputs:
             found = self._resolve(scope, node, slot, slot.type, frozenset())
@@ -186,12 +186,12 @@ class _Converter:
             "_meta": {"title": title},
         }
 
-    def _constants(self, scope: _Scope, node: EditorNode, class_type: str, spec: NodeSpec) -> dict[str, Any]:
-        values = widget_values(node, class_type, spec)
+    def _constants(self, scope: _Scope, node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
+        values = widget_values(node, spec)
         values |= scope.fixed.get(node.id, {})
         if not scope.path:
             values |= {name: self.typed[node.id, name] for name in values if (node.id, name) in self.typed}
-        return {name: as_constant(value) for name, value in values.items()}
+        return {name: _as_sent(value, spec.input(name)) for name, value in values.items()}
 
     def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
         """What the editor fails at: values that only a browser has, and texts that are none."""
@@ -201,7 +201,7 @@ class _Converter:
                 continue
             if wanted.is_captured:
                 self.captured.append((scope, node, name))
-            elif wanted.type == "STRING" and not isinstance(value, str):
+            elif wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
                 shown = json.dumps(value)[:60]
                 self._refuse(scope, node, f'its input "{name}" holds {shown}, where a text belongs.')
 
@@ -431,7 +431,7 @@ class _Converter:
         values = list(instance.values) if isinstance(instance.values, list) else []
         found: dict[str, dict[str, Any]] = {}
         for node in definition.nodes.values():
-            class_type, spec = editor.class_of(node, self.object_info)
+            _class_type, spec = editor.class_of(node, self.object_info)
             if spec is None:
                 continue
             linked = {slot.widget for slot in node.inputs if slot.widget and slot.link is not None}
@@ -439,7 +439,7 @@ class _Converter:
             length = expected_length(node, free)
             own, values = values[:length], values[length:]
             if own:
-                taken = widget_values(EditorNode(node.id, node.type, values=own), class_type, free)
+                taken = widget_values(EditorNode(node.id, node.type, values=own), free)
                 found[node.id] = {name: value for name, value in taken.items() if name not in linked}
         return found
 
@@ -471,8 +471,8 @@ class _Converter:
             self._spend(len(self.workflow.root.nodes))
             for node in self.workflow.root.nodes.values():
                 if name in (node.properties.get("Node name for S&R"), node.title):
-                    class_type, spec = editor.class_of(node, self.object_info)
-                    values = widget_values(node, class_type, spec) if spec else {}
+                    _class_type, spec = editor.class_of(node, self.object_info)
+                    values = widget_values(node, spec) if spec else {}
                     return str(values[widget]) if widget in values else found[0]
             return found[0]
 
@@ -512,6 +512,13 @@ def _is_compatible(one: str, other: str) -> bool:
 
 def _is_source(value: object) -> TypeGuard[_Source]:
     return isinstance(value, _Source)
+
+
+def _as_sent(value: Any, spec: InputSpec | None) -> Any:
+    """The value as the graph has it; curves say what they are."""
+    if spec is not None and spec.type == "CURVE" and value is not None:
+        return {"__type__": "CURVE", "__value__": value}
+    return as_constant(value)
 
 
 def _is_pair(row: object) -> bool:

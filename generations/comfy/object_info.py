@@ -9,18 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from generations.comfy.files import FileInput, Upload, known_file, read_file_input
+from generations.comfy.kinds import AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP, KINDS, Kind
 
 ObjectInfo: TypeAlias = Mapping[str, object]
 Choice: TypeAlias = str | int | float | bool
 _CONSTANT_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
-# What the editor shows a widget for, extensions of its core included; the position of their values counts.
-_WIDGET_TYPES = _CONSTANT_TYPES | {
-    "MARKDOWN", "COLOR", "IMAGECOMPARE", "TREESELECT", "MULTISELECT", "CHART", "GALLERIA", "SELECTBUTTON",
-    "TEXTAREA", "FILEUPLOAD", "IMAGEUPLOAD", "COMFY_DYNAMICCOMBO_V3",
-}  # fmt: skip
-# Widgets that take their value from the browser at the moment of queueing.
-_CAPTURE_TYPES = frozenset({"WEBCAM", "AUDIO_RECORD", "LOAD_3D", "LOAD_3D_ANIMATION"})
-
 
 # Our own entries among an input's options, made by `merge`; no server's answer has them.
 _ONLY_ON, _REQUIRED_BY = "comfysaas_only_on", "comfysaas_required_by"
@@ -51,9 +44,12 @@ class InputSpec:
     is_advanced: bool = False
     is_forced_link: bool = False
     widget_type: str = ""
+    is_multiple: bool = False  # a combo of which several can be chosen
+    is_remote: bool = False  # its choices come from another address of the server
     has_refresh_button: bool = False
     control_values: int = 0  # positions that the editor keeps behind this value: its control word, and a filter
     sub_inputs: Mapping[str, tuple["InputSpec", ...]] = field(default_factory=dict)  # by option of a dynamic combo
+    members: tuple["InputSpec", ...] = ()  # of a group that grows: what each of its rows has, or one of its sockets
     only_on: tuple[str, ...] = ()
     required_by: tuple[str, ...] = ()
 
@@ -68,14 +64,19 @@ class InputSpec:
         return self.type in _CONSTANT_TYPES and not self.is_forced_link
 
     @property
+    def kind(self) -> Kind | None:
+        """The kind of widget that the editor has for it (frontend: widgetStore); None for a socket."""
+        return None if self.is_forced_link else KINDS.get(self.widget_type or self.type)
+
+    @property
     def is_widget(self) -> bool:
-        """True when the editor keeps a value for it (frontend: nodeDefStore, widgetStore)."""
-        return (self.widget_type or self.type) in _WIDGET_TYPES | _CAPTURE_TYPES and not self.is_forced_link
+        """True when the editor shows a widget for it."""
+        return self.kind is not None
 
     @property
     def is_captured(self) -> bool:
         """True when only a browser can give the value: webcam, microphone, 3D view."""
-        return (self.widget_type or self.type) in _CAPTURE_TYPES
+        return self.kind is not None and self.kind.is_captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class NodeSpec:
     is_output_node: bool = False
     category: str = ""
     description: str = ""
+    is_ordered: bool = True  # the server tells the order of its inputs, as all do since 2024
+    is_old: bool = False  # told by a server of 2025 or before, whose own editor differs from today's here and there
 
     def input(self, name: str) -> InputSpec | None:
         """Its input of that name; dotted names are those that an option of a dynamic combo brings along."""
@@ -98,6 +101,15 @@ def _with_sub_inputs(specs: Iterable[InputSpec], name: str) -> Iterator[InputSpe
         if name.startswith(f"{spec.name}."):
             for each in spec.sub_inputs.values():
                 yield from _with_sub_inputs(each, name)
+            yield from (row for member in spec.members if (row := _member(spec, member, name)))
+
+
+def _member(spec: InputSpec, member: InputSpec, name: str) -> InputSpec | None:
+    """The socket or field of that name in a group that grows."""
+    if spec.type == AUTOGROW:
+        return replace(member, name=name) if "." not in name[len(spec.name) + 1 :] else None
+    row, _dot, own = name[len(spec.name) + 1 :].partition(".")
+    return replace(member, name=name) if row.isdecimal() and own == member.name else None
 
 
 def node_spec(object_info: ObjectInfo | None, class_type: str) -> NodeSpec | None:
@@ -126,6 +138,8 @@ def read_node_spec(class_type: str, info: object) -> NodeSpec:
         is_output_node=data.get("output_node") is True,
         category=_text(data.get("category")),
         description=_text(data.get("description")),
+        is_ordered=bool(_mapping(data.get("input_order"))),
+        is_old="is_input_list" not in data and "output_is_list" in data,
     )
 
 
@@ -133,11 +147,13 @@ def _read_inputs(class_type: str, info: Mapping[str, object]) -> Iterator[InputS
     return _read_groups(class_type, _mapping(info.get("input")), _mapping(info.get("input_order")))
 
 
-def _read_groups(class_type: str, groups: Mapping[str, object], order: Mapping[str, object]) -> Iterator[InputSpec]:
+def _read_groups(
+    class_type: str, groups: Mapping[str, object], order: Mapping[str, object], prefix: str = ""
+) -> Iterator[InputSpec]:
     for group in ("required", "optional"):
         specs = _mapping(groups.get(group))
         for name in _in_order(specs, order.get(group)):
-            yield _read_input(class_type, name, specs[name], required=group == "required")
+            yield _read_input(class_type, prefix, name, specs[name], required=group == "required")
 
 
 def _in_order(specs: Mapping[str, object], order: object) -> list[str]:
@@ -146,7 +162,8 @@ def _in_order(specs: Mapping[str, object], order: object) -> list[str]:
     return list(dict.fromkeys([*first, *specs]))
 
 
-def _read_input(class_type: str, name: str, spec: object, *, required: bool) -> InputSpec:
+def _read_input(class_type: str, prefix: str, name: str, spec: object, *, required: bool) -> InputSpec:
+    full_name = f"{prefix}{name}"
     parts = spec if isinstance(spec, list | tuple) else [spec]
     kind = parts[0] if parts else "*"
     options = _mapping(parts[1]) if len(parts) > 1 else {}
@@ -155,7 +172,7 @@ def _read_input(class_type: str, name: str, spec: object, *, required: bool) -> 
     type_name = "COMBO" if isinstance(kind, list | tuple) else _text(kind) or "*"
     choices = _choices(raw_choices) if type_name == "COMBO" else None
     return InputSpec(
-        name=name,
+        name=full_name,
         type=type_name,
         required=required and not (options.get(_ONLY_ON) or options.get(_REQUIRED_BY)),
         only_on=_words(options.get(_ONLY_ON)),
@@ -173,29 +190,43 @@ def _read_input(class_type: str, name: str, spec: object, *, required: bool) -> 
         is_advanced=options.get("advanced") is True,
         is_forced_link=options.get("forceInput") is True,
         widget_type=_text(options.get("widgetType")),
+        is_multiple=bool(options.get("multi_select")),
+        is_remote=bool(_mapping(options.get("remote"))),
         has_refresh_button=_mapping(options.get("remote")).get("refresh_button") is True,
-        control_values=_control_values(name, type_name, options.get("control_after_generate")),
-        sub_inputs=_sub_inputs(class_type, name, options) if type_name == "COMFY_DYNAMICCOMBO_V3" else {},
+        control_values=_control_values(full_name, type_name, options),
+        sub_inputs=_sub_inputs(class_type, full_name, options) if type_name == DYNAMIC_COMBO else {},
+        members=_members(class_type, options) if type_name in {AUTOGROW, DYNAMIC_GROUP} else (),
     )
 
 
-def _control_values(name: str, type_name: str, control: object) -> int:
-    """1 for numbers that the editor changes after each run, 2 for combos (frontend: widgets.ts)."""
+def _control_values(name: str, type_name: str, options: Mapping[str, object]) -> int:
+    """1 for numbers that the editor changes after each run, 2 for combos (frontend: useIntWidget, useComboWidget).
+
+    The names that need no option to be seeds are whole names: a "model.seed" in a dynamic combo is none.
+    """
+    control = options.get("control_after_generate")
     if type_name == "INT":
         return int(bool(control) or (control is None and name in {"seed", "noise_seed"}))
-    return 2 if type_name == "COMBO" and control else 0
+    if type_name == "FLOAT":
+        return int(bool(control))
+    return (1 if options.get("multi_select") else 2) if type_name == "COMBO" and control else 0
 
 
 def _sub_inputs(class_type: str, name: str, options: Mapping[str, object]) -> dict[str, tuple[InputSpec, ...]]:
     """The inputs that each option of a dynamic combo brings along; their names are dotted (comfy_api, _io.py)."""
-    found: dict[str, tuple[InputSpec, ...]] = {}
     rows = options.get("options")
-    for row in rows if isinstance(rows, list) else ():
-        inputs = _mapping(_mapping(row).get("inputs"))
-        found[_text(_mapping(row).get("key"))] = tuple(
-            replace(spec, name=f"{name}.{spec.name}") for spec in _read_groups(class_type, inputs, {})
+    return {
+        _text(_mapping(row).get("key")): tuple(
+            _read_groups(class_type, _mapping(_mapping(row).get("inputs")), {}, f"{name}.")
         )
-    return found
+        for row in (rows if isinstance(rows, list) else ())
+    }
+
+
+def _members(class_type: str, options: Mapping[str, object]) -> tuple[InputSpec, ...]:
+    """What a group that grows consists of; the names are without the group's (comfy_api, _io.py: Autogrow)."""
+    template = _mapping(options.get("template"))
+    return tuple(_read_groups(class_type, _mapping(template.get("input")) or template, {}))
 
 
 def _is_seed(name: str, options: Mapping[str, object]) -> bool:

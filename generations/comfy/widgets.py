@@ -7,45 +7,38 @@ src/utils/litegraphUtil.ts of ComfyUI_frontend).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from generations.comfy.editor import EditorNode
+from generations.comfy.kinds import ABSENT
+from generations.comfy.layout import as_held, brought_along, chosen_number, default_of, helpers_of, widgets_of
 from generations.comfy.object_info import InputSpec, NodeSpec
 
 CONTROL_WORDS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
 _NEVER_WORDS = frozenset({"INT", "FLOAT", "BOOLEAN"})
-# Sent by the editor although the class does not know them; they take a place among the positions, too.
-_AUDIO = {"audioUI": ""}
-_COMPANIONS: dict[str, dict[str, str]] = {
-    "LoadAudio": _AUDIO,
-    "SaveAudio": _AUDIO,
-    "SaveAudioMP3": _AUDIO,
-    "SaveAudioOpus": _AUDIO,
-    "PreviewAudio": _AUDIO,
-    "Preview3D": {"image": ""},
-    "Preview3DAnimation": {"image": ""},
-    "SaveGLB": {"image": ""},
-    "PreviewAny": {"preview": ""},
-}
 
 
-def widget_values(node: EditorNode, class_type: str, spec: NodeSpec) -> dict[str, Any]:
+def widget_values(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
     """Input name -> value of each widget: what was stored, else the default of the class.
 
-    Values are taken as they are: neither clamped nor converted, and null stays null.
+    Values are taken as they are: neither clamped nor converted.
     """
-    stored = _by_name(node, spec) if isinstance(node.values, Mapping) else _by_position(node, spec)
-    buttons = {"refresh": "refresh"} if any(each.has_refresh_button for each in spec.inputs) else {}
-    return {**stored, **buttons, **_COMPANIONS.get(class_type, {})}
+    found = _by_name(node, spec) if isinstance(node.values, Mapping) else _by_position(node, spec)
+    if spec.class_type == "CustomCombo":
+        found["index"] = chosen_number(found.get("choice"), found)
+    return {name: value for name, value in found.items() if value is not ABSENT}
 
 
 def _by_name(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
     values = node.values if isinstance(node.values, Mapping) else {}
     found: dict[str, Any] = {}
-    for each in _widgets(spec.inputs, node):
-        for one in _with_sub_inputs(each, values.get(each.name, _default(each))):
-            found[one.name] = values.get(one.name, _default(one))
+    pending = widgets_of(spec, node)
+    while pending:
+        each = pending.pop(0)
+        value = values.get(each.name, default_of(each))
+        found |= _sent(each, value)
+        pending[:0] = brought_along(each, value)
     return found
 
 
@@ -53,32 +46,34 @@ def _by_position(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
     values = list(node.values) if isinstance(node.values, Sequence) else []
     values = _without_dummies(values, spec)
     found: dict[str, Any] = {}
-    pending = list(_widgets(spec.inputs, node))
+    pending = widgets_of(spec, node)
     while pending:
         each = pending.pop(0)
         if values and each.type in _NEVER_WORDS and isinstance(values[0], str) and values[0] in CONTROL_WORDS:
             del values[0]  # the class had a control there when the file was saved
-        value = values.pop(0) if values else _default(each)
-        found[each.name] = value
+        is_kept = each.kind is None or each.kind.is_kept
+        value = as_held(values.pop(0), each, is_old=spec.is_old) if values and is_kept else default_of(each)
+        found |= _sent(each, value)
+        del values[: helpers_of(each)]
         _drop_control(values, each)
-        pending[:0] = [one for one in _with_sub_inputs(each, value)[1:] if one.is_widget]
+        pending[:0] = brought_along(each, value)
     return found
+
+
+def _sent(spec: InputSpec, value: Any) -> dict[str, Any]:
+    if spec.kind is not None and not spec.kind.is_sent:
+        return {}
+    buttons = {"refresh": "refresh"} if spec.has_refresh_button else {}
+    return {spec.name: value, **buttons}
 
 
 def expected_length(node: EditorNode, spec: NodeSpec) -> int:
     """How many positions the widgets of this node take when all are stored."""
-    return sum(1 + each.control_values for each in _widgets(spec.inputs, node))
-
-
-def _widgets(inputs: Iterable[InputSpec], node: EditorNode) -> Iterator[InputSpec]:
-    """Inputs that have a widget: by their type, or because an extension gave them one, as the file shows."""
-    shown = {slot.widget for slot in node.inputs if slot.widget}
-    return (each for each in inputs if each.is_widget or (each.name in shown and not each.is_forced_link))
-
-
-def _with_sub_inputs(spec: InputSpec, value: object) -> list[InputSpec]:
-    """The input, and what the chosen option of a dynamic combo brings along."""
-    return [spec, *(spec.sub_inputs.get(value, ()) if isinstance(value, str) else ())]
+    return sum(
+        1 + each.control_values + helpers_of(each)
+        for each in widgets_of(spec, node)
+        if each.kind is None or each.kind.is_kept
+    )
 
 
 def _drop_control(values: list[Any], spec: InputSpec) -> None:
@@ -107,16 +102,6 @@ def _without_dummies(values: list[Any], spec: NodeSpec) -> list[Any]:
             kept += values[position : position + length]
         position += length
     return kept
-
-
-def _default(spec: InputSpec) -> Any:
-    if spec.default is not None:
-        return spec.default
-    if spec.sub_inputs:
-        return next(iter(spec.sub_inputs))
-    if spec.choices:
-        return spec.choices[0]
-    return {"INT": 0, "FLOAT": 0, "BOOLEAN": False}.get(spec.type, "")
 
 
 def as_typed(value: Any, spec: InputSpec) -> Any:

@@ -68,7 +68,6 @@ def test_titles_are_those_shown_in_the_editor() -> None:
         ("subgraph_missing_def", "5", "not in the file"),
         ("unknown_bypassed", "5", "does not know the node type"),
         ("unknown_class", "2", "does not know the node type"),
-        ("value_types", "3", "where a text belongs"),
         ("webcam", "1", "in the browser"),
         ("widgets_long_null", "3", "where a text belongs"),
     ],
@@ -96,6 +95,10 @@ def test_seeds_keep_all_their_digits() -> None:
     assert inputs_of("seed64", "4")["value"] == -(2**63) + 1
     assert inputs_of("seed64_in_graph", "3")["seed"] == 2**64 - 1
     assert inputs_of("seed_above_2_53", "3")["seed"] == 2**53 + 1
+
+
+def test_numbers_in_texts_are_sent_as_they_are() -> None:
+    assert inputs_of("value_types", "3")["filename_prefix"] == 12345
 
 
 def test_missing_control_word_shifts_nothing() -> None:

@@ -1,0 +1,98 @@
+"""Which widgets a node has in ComfyUI's editor, in the order in which it stores their values.
+
+Most are inputs of the node's class; some come from the editor's own extensions (src/extensions/core of
+ComfyUI_frontend), and some from values: the option of a dynamic combo, the texts of a CustomCombo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from generations.comfy.editor import EditorNode
+from generations.comfy.kinds import ABSENT, CHOSEN_NUMBER, DYNAMIC_GROUP, SENT_PLAYER, TYPED_OPTION
+from generations.comfy.object_info import InputSpec, NodeSpec
+
+MAX_ROWS = 1_000
+_PLAYERS = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced"})
+
+
+def widgets_of(spec: NodeSpec, node: EditorNode) -> list[InputSpec]:
+    """The widgets that a node of this class has before any value is read."""
+    shown = {slot.widget for slot in node.inputs if slot.widget}
+    own = [each for each in spec.inputs if each.is_widget or (each.name in shown and not each.is_forced_link)]
+    if spec.class_type == "CustomCombo":
+        return [*own, InputSpec("index", CHOSEN_NUMBER), InputSpec("option1", TYPED_OPTION)]
+    added = _added(spec)
+    if spec.is_ordered:
+        return [*own, *added]
+    return [*(each for each in own if each.required), *added, *(each for each in own if not each.required)]
+
+
+def _added(spec: NodeSpec) -> list[InputSpec]:
+    """Widgets that extensions of the editor's core add to the class."""
+    required = {each.name: each for each in spec.inputs if each.required}
+    added: list[InputSpec] = []
+    if spec.class_type in _PLAYERS:
+        added.append(InputSpec("audioUI", SENT_PLAYER if spec.is_old else "AUDIO_UI"))
+    if spec.class_type == "PreviewAny" and spec.is_old:
+        added.append(InputSpec("preview", "STRING"))
+    if spec.class_type in {"SaveGLB", "Preview3D"}:
+        added.append(InputSpec("image", "PREVIEW_3D"))
+    if "audio" in required and required["audio"].upload == "audio":
+        added.append(InputSpec("upload", "AUDIOUPLOAD"))
+    elif any(each.upload in {"image", "video"} for each in required.values()):
+        added.append(InputSpec("upload", "IMAGEUPLOAD"))
+    return added
+
+
+def helpers_of(spec: InputSpec) -> int:
+    """Places that hidden widgets take behind this one: the switch and button of a remote list among them."""
+    return (spec.kind.helpers if spec.kind else 0) + int(spec.is_remote) + int(spec.has_refresh_button)
+
+
+def brought_along(spec: InputSpec, value: object) -> list[InputSpec]:
+    """Widgets that stand behind this one because of its value."""
+    if spec.sub_inputs:
+        return [each for each in spec.sub_inputs.get(value, ()) if each.is_widget] if isinstance(value, str) else []
+    if spec.type == DYNAMIC_GROUP and isinstance(value, int | float):
+        rows = range(max(int(spec.min or 0), min(int(value), MAX_ROWS)))
+        fields = [each for each in spec.members if each.is_widget]
+        return [replace(each, name=f"{spec.name}.{row}.{each.name}") for row in rows for each in fields]
+    if spec.type == TYPED_OPTION and value:
+        return [replace(spec, name=f"option{int(spec.name.removeprefix('option')) + 1}")]
+    return []
+
+
+def chosen_number(choice: object, values: Mapping[str, Any]) -> int:
+    """The place of the choice among a CustomCombo's options, from 0; -1 when it is none of them."""
+    options = [values[name] for name in values if name.startswith("option")]
+    return next((at for at, each in enumerate(options) if type(each) is type(choice) and each == choice), -1)
+
+
+def default_of(spec: InputSpec) -> Any:
+    """What the widget holds in a node that nothing was typed into; ABSENT for nothing at all."""
+    kind = spec.kind
+    if spec.sub_inputs:
+        return next(iter(spec.sub_inputs))
+    if spec.type == DYNAMIC_GROUP:
+        return int(spec.min or 0)
+    if spec.type == "COMBO":
+        if spec.is_multiple:
+            return []
+        first = spec.choices[0] if spec.choices else "Loading..." if spec.is_remote else ABSENT
+        return spec.default or first
+    if spec.default is not None and not (kind and kind.has_own_default):
+        return spec.default
+    return kind.default if kind else ""
+
+
+def as_held(value: Any, spec: InputSpec, *, is_old: bool) -> Any:
+    """A stored value as the widget has it: a combo is never empty, and one of several lines holds numbers as text."""
+    if value is None and not is_old and not spec.is_multiple and (spec.choices or spec.sub_inputs):
+        return spec.choices[0] if spec.choices else next(iter(spec.sub_inputs))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and spec.type == "STRING" and spec.multiline and not spec.widget_type:
+        return str(int(value) if float(value).is_integer() else value)
+    return value
