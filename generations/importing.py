@@ -8,11 +8,11 @@ import io
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from generations import packages, storage
+from generations import archives, packages, storage
 from generations.comfy import app_mode
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
-from generations.comfy.embedded import Embedded, NoWorkflowError, read_embedded
+from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, is_given, load_api_graph, needed_nodes, output_nodes
 from generations.comfy.object_info import ObjectInfo, merge, node_spec
@@ -36,7 +36,15 @@ NO_SERVER = (
     "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
 )
 NOTHING_RUNS = "Nothing in this workflow would run: it is empty, or every node is muted or bypassed."
+ZIP = (
+    "This is a ZIP archive. Drop it where a new template is made, and each workflow in it becomes one; here, choose "
+    "one of its files."
+)
 NOT_OURS = "This result was not made here, or its history was deleted; it was read like any other picture."
+
+
+class NoWorkflowFileError(GraphError):
+    """A file of another sort: among many, it is passed over."""
 
 
 @dataclass(slots=True)
@@ -108,6 +116,8 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
         raise GraphError(f"This file is larger than {MAX_BYTES // 2**20} MB.")
     if not data or data.isspace():
         raise GraphError("This is empty. Choose a workflow, or a picture made with ComfyUI.")
+    if archives.is_archive(data):
+        raise GraphError(ZIP)
     text = _as_text(data)
     if text is not None:
         return _read_json(_decode(text), object_info)
@@ -116,7 +126,8 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
     except NoWorkflowError as error:
         origin = origin_of(io.BytesIO(data))  # of ours, but made by a ComfyUI that writes nothing into files
         if origin is None:
-            raise GraphError(str(error)) from error
+            kind = NoWorkflowFileError if isinstance(error, NothingInItError) else GraphError
+            raise kind(str(error)) from error
         return _read_own(origin)
     return _read_result(data, embedded, object_info)
 

@@ -72,7 +72,7 @@ def _like(template: WorkflowTemplate, version: TemplateVersion | None) -> Templa
     )
 
 
-def change(template: WorkflowTemplate, user: User, action: Callable[[TemplateDraft], None]) -> TemplateDraft:
+def change(template: WorkflowTemplate, user: User | None, action: Callable[[TemplateDraft], None]) -> TemplateDraft:
     """Apply a change to the draft as it is now, with nobody else at it meanwhile."""
     with transaction.atomic():
         locked = WorkflowTemplate.objects.select_for_update().get(pk=template.pk)
@@ -85,7 +85,12 @@ def change(template: WorkflowTemplate, user: User, action: Callable[[TemplateDra
 
 
 def put(
-    template: WorkflowTemplate, user: User, imported: Imported, *, object_info: ObjectInfo | None, source: str = ""
+    template: WorkflowTemplate,
+    user: User | None,
+    imported: Imported,
+    *,
+    object_info: ObjectInfo | None,
+    source: str = "",
 ) -> tuple[TemplateDraft, list[str]]:
     """Make an imported workflow the draft. Returns it with sentences about what became of the parameters.
 
@@ -292,7 +297,7 @@ def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[Graph
 # -------------------------------------------------------------------------------------------- versions
 def freeze(
     template: WorkflowTemplate,
-    user: User,
+    user: User | None,
     *,
     object_info: ObjectInfo | None,
     revision: int | None = None,
@@ -324,7 +329,7 @@ def freeze(
 
 def publish(
     template: WorkflowTemplate,
-    user: User,
+    user: User | None,
     *,
     object_info: ObjectInfo | None,
     revision: int | None = None,
@@ -361,9 +366,18 @@ def discard(template: WorkflowTemplate) -> None:
 
 # ------------------------------------------------------------------------------------------- templates
 def create(
-    user: User, imported: Imported, *, object_info: ObjectInfo | None, title: str = "", source: str = ""
+    user: User | None,
+    imported: Imported,
+    *,
+    object_info: ObjectInfo | None,
+    title: str = "",
+    source: str = "",
+    content_hash: str = "",
 ) -> tuple[WorkflowTemplate, list[str]]:
-    """A new template with the imported workflow as its draft, not published. Sentences as in `put`."""
+    """A new template with the imported workflow as its draft, not published. Sentences as in `put`.
+
+    `content_hash` is that of the file, by which it is known when it comes again.
+    """
     details = dict(imported.details)
     cover = details.pop("cover", None)
     own_name = details.pop("title", "")
@@ -372,7 +386,9 @@ def create(
     if not details.get("time_limit_seconds"):
         details.pop("time_limit_seconds", None)
     with transaction.atomic():
-        template = WorkflowTemplate.objects.create(title=title, slug=free_slug(title), **details)
+        template = WorkflowTemplate.objects.create(
+            title=title, slug=free_slug(title), imported_hash=content_hash, **details
+        )
         _draft, notes = put(template, user, imported, object_info=object_info, source=source)
         if cover is not None:
             # Storing is slow: not inside of a transaction, which may be the caller's. A template without its picture
@@ -397,6 +413,7 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
         copy._state.adding = True
         copy.title = f"{template.title[:110]} (copy)"
         copy.slug, copy.published_version, copy.cover = free_slug(copy.title), None, ""
+        copy.imported_hash = ""  # the file is the original's
         copy.save()
         copy.groups.set(template.groups.all())
         TemplateDraft.objects.create(

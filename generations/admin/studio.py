@@ -5,6 +5,7 @@ Each action changes the draft and answers with the parts of the page that look d
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,9 +20,12 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST
 
-from generations import fitness, importing, running, studio
+from comfysaas.bodies import limit_of
+from generations import fitness, importing, running, storage, studio
+from generations.admin import several
 from generations.admin.cards import node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
+from generations.batches import Outcome
 from generations.comfy.graph import GraphError, output_nodes
 from generations.comfy.object_info import ObjectInfo
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
@@ -52,16 +56,20 @@ class ImportForm(forms.Form):
     imported: importing.Imported
     object_info: ObjectInfo | None = None
     source = ""
+    content_hash = ""
 
     def clean(self) -> dict[str, Any]:
         """Read it. A chosen file goes before pasted text."""
         data: dict[str, Any] = super().clean() or {}
+        if len(self.files.getlist("file") if self.files else ()) > 1:
+            raise forms.ValidationError("Choose one file: a template has a single workflow.")
         file: UploadedFile[Any] | None = data.get("file")
         self.object_info = importing.known_nodes(data.get("server"))
         self.source = file.name or "" if file else ""
         try:
             content = file.read(importing.MAX_BYTES + 1) if file else data.get("workflow", "").encode()
             self.imported = importing.read(content, self.object_info)
+            self.content_hash = storage.hash_of(io.BytesIO(content))
         except GraphError as error:
             self.add_error(None, forms.ValidationError(str(error).splitlines()))
         return data
@@ -108,18 +116,41 @@ class StudioPages:
         """A new template from whatever is dropped."""
         if not self.admin.has_add_permission(request):
             raise PermissionDenied
+        if request.method == "POST" and several.are_several(request):
+            return self._make_several(request)
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
+            known = WorkflowTemplate.objects.all().made_from(form.content_hash)
             template, notes = studio.create(
                 _user(request),
                 form.imported,
                 object_info=form.object_info,
                 title=form.cleaned_data["title"],
                 source=form.source,
+                content_hash=form.content_hash,
             )
             self.admin.log_addition(request, template, f"Imported {form.source or 'a workflow'}.")
+            if known is not None:
+                notes.append(f"The same file was imported before: “{known}” was made from it, too.")
             return self._to_studio(request, template, notes)
-        return self._response(request, "import", "New template", form, {})
+        return self._import_page(request, form)
+
+    def _import_page(
+        self, request: HttpRequest, form: ImportForm, report: several.Report | None = None
+    ) -> HttpResponse:
+        most_bytes = min(importing.MAX_BYTES, limit_of(request.path_info, is_multipart=True))
+        context = {"report": report, "most_files": several.MAX_FILES_IN_ALL, "most_bytes": most_bytes}
+        return self._response(request, "import", "New template", form, context)
+
+    def _make_several(self, request: HttpRequest) -> HttpResponse:
+        """A template of each file: the report alone for the page's script, else the page with it."""
+        report = several.read(request)
+        for line in report.lines:
+            if line.outcome == Outcome.MADE:
+                self.admin.log_addition(request, line.template, f"Imported {line.source}.")
+        if "one_of_several" in request.POST:
+            return several.part(request, report)
+        return self._import_page(request, ImportForm(), report)
 
     def page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Everything at once."""

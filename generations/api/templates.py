@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Annotated, Any
 
 from django.core.files.uploadedfile import UploadedFile as DjangoFile
@@ -16,7 +17,7 @@ from ninja.files import UploadedFile
 from pydantic import ValidationError
 
 from accounts.models import Scope
-from generations import fitness, importing, media, services, studio
+from generations import fitness, importing, media, services, storage, studio
 from generations.api import jobs
 from generations.api.auth import caller, staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
@@ -119,10 +120,14 @@ def import_template(
     """
     user = staff(request, "generations.add_workflowtemplate")
     object_info = importing.known_nodes()
-    imported = importing.read(file.read(importing.MAX_BYTES + 1), object_info)
+    content = file.read(importing.MAX_BYTES + 1)
+    imported = importing.read(content, object_info)
+    content_hash = storage.hash_of(io.BytesIO(content))
     source = (file.name or "").replace("\x00", "")
     with transaction.atomic():
-        template, notes = studio.create(user, imported, object_info=object_info, title=title, source=source)
+        template, notes = studio.create(
+            user, imported, object_info=object_info, title=title, source=source, content_hash=content_hash
+        )
         draft = studio.draft_of(template)
         version = studio.publish(template, user, object_info=object_info) if publish else None
     servers = [

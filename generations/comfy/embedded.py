@@ -53,6 +53,10 @@ class NoWorkflowError(ValueError):
     """The file carries no workflow; `str()` says why that may be, for the person who chose it."""
 
 
+class NothingInItError(NoWorkflowError):
+    """It is whole, as far as can be seen, and simply another file: a photo, a text."""
+
+
 def read_embedded(file: BinaryIO) -> Embedded:
     """What the file carries, by its bytes alone. NoWorkflowError for anything else, damaged files included."""
     file.seek(0)
@@ -66,7 +70,7 @@ def read_embedded(file: BinaryIO) -> Embedded:
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise NoWorkflowError(f"This file looks like {kind}, but it is damaged or cut off.") from error
     if "prompt" not in found and "workflow" not in found:
-        raise NoWorkflowError(_why_nothing(kind))
+        raise NothingInItError(_why_nothing(kind))
     prompt, workflow = found.pop("prompt", None), found.pop("workflow", None)
     if prompt is None and workflow is None:
         raise NoWorkflowError(

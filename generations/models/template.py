@@ -54,6 +54,10 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
             .distinct()
         )
 
+    def made_from(self, content_hash: str) -> WorkflowTemplate | None:
+        """The first one that was made from the file with these bytes (`storage.hash_of`)."""
+        return self.filter(imported_hash=content_hash).order_by("pk").first() if content_hash else None
+
     def for_lists(self) -> Self:
         """With what tiles and summaries need, and without the graphs, which may be large."""
         return self.select_related("published_version").defer("published_version__graph")
@@ -116,6 +120,15 @@ class WorkflowTemplate(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         help_text="The version that users run. Empty: not published.",
+    )
+    imported_hash = models.CharField(
+        max_length=80,
+        blank=True,
+        default="",
+        db_default="",
+        db_index=True,
+        editable=False,
+        help_text="Of the file that it was made from: the same file is known when it comes again.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

@@ -8,7 +8,7 @@ const SENTENCES = {
   504: "The server took too long. Reload the page to see what became of it.",
 };
 
-function sentenceFor(status) {
+export function sentenceFor(status) {
   const usual = status >= 500 ? "Something went wrong on our side, nothing was changed. Try again." : "";
   return SENTENCES[status] || usual || "That did not work. Reload the page and try again.";
 }

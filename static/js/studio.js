@@ -1,5 +1,6 @@
 // The studio: ticks, moves and settings go to the server, which answers with the parts of the page that changed.
 import "./failures.js";
+import { areSeveral, sendSeveral } from "./several.js";
 
 const page = document.querySelector("[data-studio]");
 
@@ -8,11 +9,34 @@ for (const form of document.querySelectorAll("[data-drop]")) {
   const input = form.querySelector("input[type=file]");
   const zone = form.querySelector(".studio-drop");
   const name = form.querySelector("[data-drop-name]");
+  const usualName = name.textContent;
+  // What cannot be taken is not sent: a folder has no bytes, and a template has one workflow.
+  const whyNot = ({ files, items }) => {
+    const entries = [...(items ?? [])].map((item) => item.webkitGetAsEntry?.());
+    if (entries.some((entry) => entry?.isDirectory)) return "This is a folder. Drop the files in it, or a ZIP of it.";
+    if (files.length > 1 && !input.multiple) return "Choose one: a template has a single workflow.";
+    return "";
+  };
+  const take = (data) => {
+    if (form.inert) return false;
+    const reason = whyNot(data);
+    name.textContent = reason || usualName;
+    name.classList.toggle("studio-fault", Boolean(reason));
+    if (!reason) input.files = data.files;
+    return !reason;
+  };
   input.hasChangeListener = true; // else the theme writes the file's name into the next text field
   input.addEventListener("change", () => {
-    if (input.files.length) name.textContent = input.files[0].name;
+    const { length } = input.files;
+    if (length) name.textContent = length > 1 ? `${length} files` : input.files[0].name;
   });
-  form.addEventListener("submit", () => form.classList.add("is-busy"));
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.several === undefined || !areSeveral(input.files)) return void form.classList.add("is-busy");
+    event.preventDefault();
+    sendSeveral(form, [...input.files]);
+    input.value = "";
+    name.textContent = usualName;
+  });
   const over = (event, isOver) => {
     event.preventDefault();
     zone.classList.toggle("is-over", isOver);
@@ -21,17 +45,16 @@ for (const form of document.querySelectorAll("[data-drop]")) {
   form.addEventListener("dragleave", (event) => over(event, false));
   form.addEventListener("drop", (event) => {
     over(event, false);
-    if (!event.dataTransfer.files.length) return;
-    input.files = event.dataTransfer.files;
-    form.requestSubmit();
+    if (event.dataTransfer.files.length && take(event.dataTransfer)) form.requestSubmit();
   });
   document.addEventListener("paste", (event) => {
     const isTyping = event.target.closest?.("input, textarea");
     const text = event.clipboardData.getData("text").trim();
     const isShown = form.offsetParent !== null;
-    if (!isShown || (isTyping && !event.clipboardData.files.length)) return;
-    if (event.clipboardData.files.length) input.files = event.clipboardData.files;
-    else if (text.startsWith("{")) form.querySelector("textarea").value = text;
+    if (!isShown || form.inert || (isTyping && !event.clipboardData.files.length)) return;
+    if (event.clipboardData.files.length) {
+      if (!take(event.clipboardData)) return;
+    } else if (text.startsWith("{")) form.querySelector("textarea").value = text;
     else return;
     event.preventDefault();
     form.requestSubmit();

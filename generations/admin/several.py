@@ -1,0 +1,113 @@
+"""Several workflow files at once: dropped, chosen, or in a ZIP. Each becomes a template, and a line in the report.
+
+The page's script sends one file a request, so that the report grows as they are read; without it, all come in one form.
+A ZIP that takes longer than a request should is gone on with where it was left, in the next request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from generations import archives, importing
+from generations.batches import Batch, Line, Outcome, summary
+from generations.models import ComfyServer
+
+MAX_FILES = 50  # of one form
+MAX_FILES_IN_ALL = 500  # that the page's script sends one after the other
+SECONDS = 15.0
+Upload = UploadedFile  # generic in its stubs alone
+
+
+class SeveralForm(forms.Form):
+    """Whose node types the files are read with, and where in a ZIP to go on."""
+
+    server = forms.ModelChoiceField(ComfyServer.objects.enabled(), required=False)
+    start = forms.IntegerField(required=False, min_value=0, max_value=archives.MAX_ENTRIES)
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the files. `read` of `total` files of a ZIP: the script goes on from there."""
+
+    lines: list[Line] = field(default_factory=list)
+    read: int = 0
+    total: int = 0
+
+    @property
+    def summary(self) -> str:
+        """All in one sentence."""
+        return summary(self.lines)
+
+    @property
+    def rest(self) -> int:
+        """How many files of a ZIP nobody looked at yet."""
+        return self.total - self.read
+
+
+def are_several(request: HttpRequest) -> bool:
+    """True for more than one file, for a ZIP, and for one of several that the page's script sends."""
+    files = _files(request)
+    return len(files) > 1 or (bool(files) and ("one_of_several" in request.POST or _is_archive(files[0])))
+
+
+def read(request: HttpRequest) -> Report:
+    """Make templates of all files of the request. A fault in the form itself is a line, too."""
+    form, files, report = SeveralForm(request.POST), _files(request), Report()
+    if not form.is_valid():
+        reason = "The server whose node types you chose is not in use any more. Reload the page and choose again."
+        report.lines += [Line(each.name or "", Outcome.REFUSED, reason=reason) for each in files]
+        return report
+    if len(files) > MAX_FILES:
+        reason = (
+            f"These are {len(files)} files, and {MAX_FILES} are read at a time: nothing was read. Make a ZIP of them."
+        )
+        report.lines.append(Line("", Outcome.REFUSED, reason=reason))
+        return report
+    batch = Batch(cast("Any", request.user), importing.known_nodes(form.cleaned_data["server"]))
+    until = time.monotonic() + SECONDS
+    for file in files:
+        if _is_archive(file):
+            _unpack(batch, file, report, start=form.cleaned_data["start"] or 0, until=until)
+        else:
+            report.lines.append(batch.take(file.name or "", file.read(importing.MAX_BYTES + 1)))
+    return report
+
+
+def _unpack(batch: Batch, file: Upload[Any], report: Report, *, start: int, until: float) -> None:
+    name = file.name or ""
+    try:
+        for position, total, line in batch.unpack(name, cast("BinaryIO", file.file), start=start):
+            report.lines.append(line)
+            report.read, report.total = position + 1, total
+            if time.monotonic() >= until and report.rest:
+                return
+    except archives.ArchiveError as error:
+        report.lines.append(Line(name, Outcome.REFUSED, reason=str(error)))
+    else:
+        if not report.total:
+            report.lines.append(Line(name, Outcome.REFUSED, reason="There is no file in this ZIP archive."))
+
+
+def part(request: HttpRequest, report: Report) -> HttpResponse:
+    """The report's new lines alone, for the page's script."""
+    response = render(request, "admin/generations/_lines.html", {"lines": report.lines})
+    response["X-Files-Read"], response["X-Files-Total"] = str(report.read), str(report.total)
+    return response
+
+
+def _files(request: HttpRequest) -> Sequence[Upload[Any]]:
+    return request.FILES.getlist("file")
+
+
+def _is_archive(file: Upload[Any]) -> bool:
+    head = file.read(4)
+    file.seek(0)
+    return archives.is_archive(head)

@@ -1,0 +1,147 @@
+"""`manage.py import_workflows PATH…`: makes a template of each workflow in files, folders and ZIP archives."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentTypeError, FileType
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import User
+from generations import archives, importing
+from generations.batches import Batch, Line, Options, Outcome, summary
+from generations.comfy.object_info import ObjectInfo
+from generations.models import ComfyServer
+
+WIDTHS = (13, 44, 36)  # of the table's columns: outcome, file, template
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        msg = f"there is no file or folder {text}"
+        raise ArgumentTypeError(msg)
+    return path
+
+
+class Command(BaseCommand):
+    help = (
+        "Make a template of each workflow in these files, folders and ZIP archives. A file that made a template "
+        "already is passed over: running it again adds only what is new. Exits with 1 when a file was refused."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("paths", nargs="+", type=_path, metavar="PATH")
+        parser.add_argument("--owner", metavar="EMAIL", help="Who made them, in the drafts' and versions' history.")
+        parser.add_argument("--tags", default="", help="Words for all of them, separated by commas.")
+        parser.add_argument("--category", default="", help="Their heading in the gallery.")
+        parser.add_argument("--server", metavar="NAME", help="Read them with the node types of this server alone.")
+        parser.add_argument(
+            "--publish", action="store_true", help="Publish those that a server can run; the others stay drafts."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would become of each; keep nothing.")
+        parser.add_argument(
+            "--report", type=FileType("w", encoding="utf-8"), metavar="FILE", help="Write the report as JSON, too."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        wanted = Options(
+            is_published=options["publish"],
+            is_rehearsal=options["dry_run"],
+            tags=[word.strip()[:60] for word in options["tags"].split(",") if word.strip()],
+            category=options["category"].strip()[:60],
+        )
+        batch = Batch(_owner(options["owner"]), _known_nodes(options["server"]), wanted)
+        lines = []
+        self._row("", "File", "Template", "Settings for users")
+        for path in options["paths"]:
+            for line in _lines(batch, path):
+                lines.append(line)
+                self._show(line)
+        kept = " Nothing was kept: this was a dry run." if wanted.is_rehearsal else ""
+        self.stdout.write(f"{summary(lines)}{kept}")
+        if options["report"]:
+            with options["report"] as file:
+                json.dump([_as_json(line) for line in lines], file, indent=2, ensure_ascii=False)
+        if refused := sum(line.outcome == Outcome.REFUSED for line in lines):
+            msg = f"{refused} of {len(lines)} files refused; the reasons are above."
+            raise CommandError(msg)
+
+    def _show(self, line: Line) -> None:
+        title = f"{line.template.title} ({line.template.slug})" if line.template else ""
+        self._row("Published" if line.is_published else line.label, line.source, title, ", ".join(line.parameters))
+        for sentence in filter(None, [*line.reason.splitlines(), *line.notes]):
+            self.stdout.write(f"{'':{WIDTHS[0]}} {sentence}")
+
+    def _row(self, outcome: str, *cells: str) -> None:
+        *fixed, last = [outcome, *cells]
+        padded = [f"{_brief(cell, width):{width}}" for cell, width in zip(fixed, WIDTHS, strict=True)]
+        self.stdout.write(f"{' '.join(padded)} {last}".rstrip())
+
+
+def _lines(batch: Batch, path: Path) -> Iterator[Line]:
+    """What becomes of each file at that path. Names of files in folders begin behind the folder's."""
+    if not path.is_dir():
+        yield from _take(batch, path, path.name, is_chosen=True)
+        return
+    files = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
+    for file in files:
+        yield from _take(batch, file, file.relative_to(path).as_posix(), is_chosen=False)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _take(batch: Batch, path: Path, name: str, *, is_chosen: bool) -> Iterator[Line]:
+    try:
+        with path.open("rb") as file:
+            if archives.is_archive(file.read(4)):
+                yield from (line for _position, _total, line in batch.unpack(name, file))
+                return
+            file.seek(0)
+            content = file.read(importing.MAX_BYTES + 1)
+    except OSError as error:
+        yield Line(name, Outcome.REFUSED, reason=f"This file cannot be read: {error.strerror}.")
+    except archives.ArchiveError as error:
+        yield Line(name, Outcome.REFUSED, reason=str(error))
+    else:
+        yield batch.take(name, content, is_chosen=is_chosen)
+
+
+def _owner(address: str | None) -> User | None:
+    owner = User.objects.filter(email__iexact=address, is_active=True).first() if address else None
+    if address and owner is None:
+        msg = f"There is no active user with the address {address}."
+        raise CommandError(msg)
+    return owner
+
+
+def _known_nodes(name: str | None) -> ObjectInfo | None:
+    server = ComfyServer.objects.filter(name=name).first() if name else None
+    if name and server is None:
+        names = ", ".join(ComfyServer.objects.values_list("name", flat=True)) or "none"
+        msg = f"There is no server of the name {name}. Known ones: {names}."
+        raise CommandError(msg)
+    return importing.known_nodes(server)
+
+
+def _brief(text: str, width: int) -> str:
+    """The end tells files apart."""
+    return text if len(text) <= width else f"…{text[1 - width :]}"
+
+
+def _as_json(line: Line) -> dict[str, Any]:
+    template = line.template
+    return {
+        "file": line.source,
+        "outcome": line.outcome.value,
+        "template": {"slug": template.slug, "title": template.title} if template else None,
+        "parameters": line.parameters,
+        "is_published": line.is_published,
+        "notes": line.notes,
+        "reason": line.reason,
+    }

@@ -1,0 +1,102 @@
+"""`manage.py import_workflows`: files, folders and ZIP archives become templates, with a report."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from generations.models import WorkflowTemplate
+from tests.generations.test_archives import zipped
+from tests.generations.test_batches import graph
+from tests.support.factories import make_server
+from tests.support.workflows import OBJECT_INFO, editor_workflow
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_server(object_info=OBJECT_INFO)
+    found = tmp_path / "workflows"
+    (found / "portraits").mkdir(parents=True)
+    (found / ".git").mkdir()
+    (found / ".git" / "x.json").write_bytes(graph("hidden"))
+    (found / "portraits" / "cats.json").write_bytes(graph("cats"))
+    (found / "editor.json").write_text(json.dumps(editor_workflow()))
+    (found / "README.md").write_text("Read me.")
+    (found / "more.zip").write_bytes(zipped({"dogs.json": graph("dogs"), "notes.txt": b"x"}))
+    return found
+
+
+def run(*arguments: Any) -> str:
+    out = io.StringIO()
+    call_command("import_workflows", *map(str, arguments), stdout=out)
+    return out.getvalue()
+
+
+def test_folder_is_imported_with_a_report_and_again_adds_nothing(folder: Path, tmp_path: Path, staff: Any) -> None:
+    report = tmp_path / "report.json"
+    said = run(folder, "--owner", staff.email, "--tags", "a, b", "--category", "Ours", "--report", report)
+    assert "3 made, 2 skipped." in said
+    row = next(line for line in said.splitlines() if "portraits/cats.json" in line)
+    assert row.startswith("Made") and "Cats (cats)" in row and "Prompt, Negative prompt" in row
+    lines = json.loads(report.read_text())
+    assert [(each["file"], each["outcome"]) for each in lines] == [
+        ("README.md", "skipped"),
+        ("editor.json", "made"),
+        ("more.zip/dogs.json", "made"),
+        ("more.zip/notes.txt", "skipped"),
+        ("portraits/cats.json", "made"),
+    ]
+    assert lines[4]["template"] == {"slug": "cats", "title": "Cats"}
+    assert lines[4]["parameters"][:2] == ["Prompt", "Negative prompt"] and "carries no workflow" in lines[0]["reason"]
+    cats = WorkflowTemplate.objects.get(slug="cats")
+    assert (cats.tags, cats.category, cats.draft.changed_by) == (["a", "b"], "Ours", staff)
+    assert "3 already here, 2 skipped." in run(folder)
+    assert WorkflowTemplate.objects.count() == 3
+
+
+def test_dry_run_keeps_nothing(folder: Path) -> None:
+    assert "3 made, 2 skipped. Nothing was kept: this was a dry run." in run(folder, "--dry-run")
+    assert not WorkflowTemplate.objects.exists()
+
+
+def test_publishing_is_said(folder: Path) -> None:
+    said = run(folder / "editor.json", "--publish")
+    assert "Published     editor.json" in said
+    assert WorkflowTemplate.objects.published().count() == 1
+
+
+def test_refused_files_make_it_fail_after_the_others_were_made(folder: Path) -> None:
+    (folder / "broken.json").write_text('{"1": ')
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(CommandError, match="2 of 7 files refused"):
+        run(folder)
+    assert WorkflowTemplate.objects.count() == 3
+    with pytest.raises(CommandError, match="1 of 1 files refused"):
+        run(folder / "README.md")  # somebody named it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.json"], "there is no file or folder nowhere.json"),
+        ([".", "--owner", "nobody@example.com"], "no active user"),
+        ([".", "--server", "nothing"], "There is no server of the name nothing. Known ones: none."),
+    ],
+)
+def test_what_is_missing_is_named_before_anything_is_read(arguments: list[str], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        run(*arguments)
+
+
+def test_one_servers_node_types_can_be_chosen(folder: Path) -> None:
+    make_server("bare", "http://127.0.0.1:2", object_info={"Nothing": {}})
+    with pytest.raises(CommandError, match="1 of 1"):
+        run(folder / "editor.json", "--server", "bare")
+    assert "1 made." in run(folder / "editor.json", "--server", "one")
