@@ -124,6 +124,7 @@ def test_with_a_real_servers_node_types_it_names_the_node_that_it_cannot_run(tmp
     finally:
         server.process.stop()
     assert error["message"] == "The simulator cannot run Canny nodes; it only knows what a real server told about them."
+    assert (error["node_id"], error["class_type"]) == ("2", "Canny")
 
 
 def test_a_wrong_file_of_node_types_is_explained_at_the_start(tmp_path: Path) -> None:
