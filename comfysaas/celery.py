@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import worker_init
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "comfysaas.settings")
 
 app = Celery("comfysaas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+def ask(task: Task[..., Any] | str, *args: object) -> None:
+    """Have a worker do this soon; a name stands for a task that the caller cannot import.
+
+    Never raises because of the broker: callers have written down what is to be done, and `sweep` finds it there.
+    """
+    try:
+        if isinstance(task, str):
+            app.send_task(task, args)
+        else:
+            task.delay(*args)
+    except OperationalError as error:
+        name = task if isinstance(task, str) else task.name
+        logger.warning("The broker did not take %s, which is done later: %s", name, error)
 
 
 @worker_init.connect

@@ -366,7 +366,7 @@ def _stored(user: User, spooled: storage.Spooled, name: str, placement: Placemen
             asset.save()
             StorageUsage.objects.add(user, asset.size_bytes)
     except (KeyReuseError, StorageFullError):
-        tasks.delete_files.delay([asset.key, asset.thumbnail_key])
+        tasks.discard_files([asset.key, asset.thumbnail_key])
         raise
     return asset
 

@@ -23,6 +23,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from comfysaas.celery import ask
 from generations import copying, publisher, queue, sending, snapshot, storage
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
@@ -32,6 +33,7 @@ from generations.events import WarningItem
 from generations.models import (
     Asset,
     ComfyServer,
+    DiscardedFile,
     Generation,
     IdempotencyKey,
     Output,
@@ -50,7 +52,7 @@ logger = logging.getLogger(__name__)
 STORING_LEASE_SECONDS = 60.0
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 300.0
-DELETE_RETRIES = 50
+DELETE_AT_ONCE = 200
 EXPIRE_AT_ONCE = 500
 ORPHAN_AGE = timedelta(days=1)
 ORPHANS_AT_ONCE = 500
@@ -187,7 +189,7 @@ def _record(generation: Generation, position: int, item: OutputItem, *, asset: A
     # Canceled or deleted, nobody wants the file. With another worker's turn, it is that one's file by now.
     is_wanted = Generation.objects.filter(pk=generation.pk).exclude(status=Status.CANCELED).exists()
     if asset is not None and not is_wanted:
-        delete_files.delay([asset.key, asset.thumbnail_key])
+        discard_files([asset.key, asset.thumbnail_key])
     raise _TurnIsOverError
 
 
@@ -221,7 +223,7 @@ def _conclude(generation: Generation, warnings: list[WarningItem]) -> None:
     if Generation.objects.stored_by(generation.pk, turn=turn).exists() and transition(change, pk=generation.pk):
         _forget_upstream(generation)
         if frames := copying.frame_keys(generation):
-            delete_files.delay(frames)
+            discard_files(frames)
 
 
 def _run_anew(generation: Generation, missing: Sequence[OutputItem]) -> bool:
@@ -271,7 +273,7 @@ def discard(assets: QuerySet[Asset]) -> int:
         size = sum(asset.size_bytes for asset in files.values() if asset.user_id == user_id)
         StorageUsage.objects.subtract(user_id, size)
     if unwanted:
-        transaction.on_commit(lambda: delete_files.delay(sorted(unwanted)))
+        discard_files(unwanted)
     return len(rows)
 
 
@@ -284,13 +286,27 @@ def remove(generation: Generation) -> None:
         TemplateVersion.objects.unused_raw().filter(pk=version_id).delete()
 
 
-@shared_task(bind=True, max_retries=DELETE_RETRIES)
-def delete_files(self: object, keys: list[str]) -> None:
-    """Remove files of deleted rows; tried again while the storage is down."""
+def discard_files(keys: Iterable[str]) -> None:
+    """Have these files deleted once the surrounding transaction is committed, if there is one.
+
+    They are written down, so that it happens whatever becomes of the broker, the worker and the storage meanwhile.
+    """
+    named = sorted({key for key in keys if key})
+    DiscardedFile.objects.add(named)
+    transaction.on_commit(lambda: ask(delete_files, named))
+
+
+@shared_task
+def delete_files(keys: list[str]) -> None:
+    """Remove files that nothing names any more. Those that the storage keeps for now are found again by `sweep`."""
+    gone = []
     try:
-        storage.delete(keys)
-    except Exception as error:
-        raise self.retry(exc=error, countdown=min(300, 5 * 2**self.request.retries)) from error  # type: ignore[attr-defined]
+        for key in keys:
+            storage.delete([key])
+            gone.append(key)
+    except Exception:
+        logger.warning("%d of %d files are deleted later", len(keys) - len(gone), len(keys), exc_info=True)
+    DiscardedFile.objects.filter(key__in=gone).delete()
 
 
 @shared_task(ignore_result=True, expires=settings.SWEEP_SECONDS)
@@ -298,15 +314,17 @@ def sweep() -> None:
     """Nothing stays unfinished without somebody whose business it is."""
     due = Generation.objects.due_for_storing().order_by("store_after").values_list("pk", flat=True)[:500]
     for pk in due:
-        store_outputs.delay(str(pk))
+        ask(store_outputs, str(pk))
     for generation in Generation.objects.upstream().filter(server=None):
         logger.warning("Generation %s was on a server that was deleted; it is queued again", generation.pk)
         transition(
             lambda generation=generation: Generation.objects.requeue(generation.prompt_id, Retry.WITHDRAWN),  # type: ignore[misc]
             pk=generation.pk,
         )
+    if files := DiscardedFile.objects.take_overdue(DELETE_AT_ONCE):
+        ask(delete_files, files)
     if WebhookDelivery.objects.due().exists():
-        deliver_webhooks.delay()
+        ask(deliver_webhooks)
     # Held back, although their users have nothing under way any more that would let them in.
     for user in User.objects.filter(pk__in=Generation.objects.held().values("user")).select_related("plan"):
         if queue.admit(user):

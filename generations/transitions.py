@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 
-from celery import current_app
 from django.db import DatabaseError, transaction
-from kombu.exceptions import OperationalError as KombuError
 
+from comfysaas.celery import ask
 from generations import publisher, queue, snapshot, webhooks
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, Status
@@ -29,7 +29,7 @@ def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
         generation = Generation.objects.select_related("version__template", "user__plan").get(**lookup)
         announce(generation)
         if webhooks.announce(generation):
-            transaction.on_commit(_ask_to_deliver)
+            transaction.on_commit(partial(ask, "generations.tasks.deliver_webhooks"))
         if generation.status == Status.QUEUED:
             publisher.wake_relays()
         elif generation.status not in (*UPSTREAM, Status.SUCCEEDED):
@@ -42,14 +42,6 @@ def announce(generation: Generation) -> None:
     """Tell those who watch where it stands: in full once it is finished."""
     event = snapshot.snapshot_event if generation.is_terminal else snapshot.status_event
     publisher.publish(generation, event(generation))
-
-
-def _ask_to_deliver() -> None:
-    """The rows say what is to be told; if the broker does not take the message, `sweep` finds them."""
-    try:
-        current_app.send_task("generations.tasks.deliver_webhooks")
-    except KombuError as error:
-        logger.warning("Webhooks are told later: %s", error)
 
 
 def _let_next_in(generation: Generation) -> None:

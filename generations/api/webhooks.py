@@ -11,6 +11,7 @@ from ninja import Query, Router
 from ninja import Status as Answer
 
 from accounts.models import Scope
+from comfysaas.celery import ask
 from generations import webhooks
 from generations.api.auth import caller
 from generations.api.operations import operation
@@ -122,7 +123,7 @@ def delete_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
 def test_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[DeliveryOut]:
     """Of type `webhook.test`. Look at the log to see what became of it. 409 while the webhook is disabled."""
     delivery = webhooks.test(_enabled(_mine(request, id)))
-    deliver_webhooks.delay()
+    ask(deliver_webhooks)
     return Answer(202, _describe_delivery(delivery))
 
 
@@ -167,7 +168,7 @@ def redeliver(request: HttpRequest, id: uuid.UUID, delivery_id: uuid.UUID) -> An
     """The same message under the same id, with all its attempts. 409 while the webhook is disabled."""
     found = get_object_or_404(_enabled(_mine(request, id)).deliveries, pk=delivery_id)
     webhooks.redeliver(found)
-    deliver_webhooks.delay()
+    ask(deliver_webhooks)
     found.refresh_from_db()
     return Answer(202, _describe_delivery(found))
 

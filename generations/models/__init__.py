@@ -1,6 +1,7 @@
 """What the database keeps. Each QuerySet speaks the domain's words; transitions are conditional UPDATEs."""
 
 from generations.models.asset import Asset, Output
+from generations.models.discarded import DiscardedFile
 from generations.models.generation import Generation, Status
 from generations.models.idempotency import IdempotencyKey
 from generations.models.queue import QueueClock, QueueShare
@@ -12,6 +13,7 @@ from generations.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "Asset",
     "ComfyServer",
+    "DiscardedFile",
     "Generation",
     "IdempotencyKey",
     "Output",

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
+from comfysaas.celery import ask
 from generations.comfy.errors import NodeError, Rejected
 from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError
@@ -60,7 +60,7 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
         if changed:
             if generation.is_cache_bypassed:
                 remove_outputs(generation)  # of the run before: this one reports all of them again
-            transaction.on_commit(lambda: _ask_to_store(generation.pk))
+            transaction.on_commit(lambda: ask(store_outputs, str(generation.pk)))
             if entry.execution_seconds is not None and generation.version.template_id is not None:
                 WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=entry.execution_seconds)
     # 0 rows although it is still ours: its owner asked to cancel it, be it in this very moment.
@@ -69,14 +69,6 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
 
 def _is_canceled(generation: Generation) -> bool:
     return Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists()
-
-
-def _ask_to_store(pk: uuid.UUID) -> None:
-    """The row says that it is to be stored; if the broker does not take the message, `sweep` finds the row."""
-    try:
-        store_outputs.delay(str(pk))
-    except OperationalError as error:
-        logger.warning("Generation %s is stored later: %s", pk, error)
 
 
 def went_on(generation: Generation, parts: Iterable[HistoryEntry], *, actual: uuid.UUID) -> bool:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from comfysaas.celery import ask
 from comfysaas.methods import post_only
 from comfysaas.outbound import RefusedAddressError
 from generations import webhooks
@@ -98,7 +99,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """A message that says nothing."""
     webhooks.test(_mine(request, pk))
-    deliver_webhooks.delay()
+    ask(deliver_webhooks)
     messages.info(request, "A test is on its way; look at the log in a moment.")
     return redirect("webhook", pk=pk)
 
@@ -108,7 +109,7 @@ def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def redeliver(request: HttpRequest, pk: uuid.UUID, delivery: uuid.UUID) -> HttpResponse:
     """The same message again."""
     webhooks.redeliver(get_object_or_404(_mine(request, pk).deliveries, pk=delivery))
-    deliver_webhooks.delay()
+    ask(deliver_webhooks)
     messages.info(request, "It is sent again.")
     return redirect("webhook", pk=pk)
 

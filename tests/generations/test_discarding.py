@@ -1,0 +1,130 @@
+"""Files that nothing names any more go, whatever becomes of the broker, the worker and the storage meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from accounts.models import ApiKey
+from generations import storage, tasks
+from generations.models import Asset, DiscardedFile, Status, Webhook
+from generations.models.discarded import ASKED_AGAIN
+from tests.support.factories import make_asset, make_generation, make_output, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def unreachable(*_: object) -> None:
+    raise OperationalError("Error 111 connecting to the broker")
+
+
+@pytest.fixture
+def stored() -> Asset:
+    """An asset with its file and thumbnail."""
+    return make_asset(make_user())
+
+
+@contextmanager
+def dead_broker() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for task in (tasks.delete_files, tasks.deliver_webhooks, tasks.store_outputs):
+            patch.setattr(task, "delay", unreachable)
+        yield
+
+
+def discard(asset: Asset) -> None:
+    with transaction.atomic():
+        tasks.discard(Asset.objects.filter(pk=asset.pk))
+
+
+def is_kept(asset: Asset) -> list[bool]:
+    return [default_storage.exists(key) for key in (asset.key, asset.thumbnail_key)]
+
+
+def later() -> None:
+    DiscardedFile.objects.update(asked_at=timezone.now() - 2 * ASKED_AGAIN)
+
+
+def test_files_go_with_the_last_row_that_names_them(stored: Asset, eager_tasks: None) -> None:
+    discard(stored)
+    assert is_kept(stored) == [False, False]
+    assert not DiscardedFile.objects.exists()
+
+
+def test_a_lost_message_is_made_up_for(stored: Asset, eager_tasks: None) -> None:
+    with dead_broker():
+        discard(stored)
+    assert is_kept(stored) == [True, True]
+
+    tasks.sweep()
+    assert is_kept(stored) == [True, True]  # a worker may be at it
+    later()
+    tasks.sweep()
+    assert is_kept(stored) == [False, False]
+    assert not DiscardedFile.objects.exists()
+
+
+def test_what_the_storage_keeps_for_now_is_deleted_later(stored: Asset, eager_tasks: None) -> None:
+    delete = storage.delete
+
+    def refusing(keys: list[str]) -> None:
+        if keys == [stored.thumbnail_key]:
+            raise OSError("The storage refuses")
+        delete(keys)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "delete", refusing)
+        discard(stored)
+    assert is_kept(stored) == [False, True]
+    assert [row.key for row in DiscardedFile.objects.all()] == [stored.thumbnail_key]
+
+    later()
+    tasks.sweep()
+    assert is_kept(stored) == [False, False]
+    assert not DiscardedFile.objects.exists()
+
+
+def test_a_rollback_keeps_row_and_files(stored: Asset, eager_tasks: None) -> None:
+    class Undone(Exception):
+        pass
+
+    with pytest.raises(Undone), transaction.atomic():
+        tasks.discard(Asset.objects.filter(pk=stored.pk))
+        raise Undone
+    assert is_kept(stored) == [True, True]
+    assert Asset.objects.filter(pk=stored.pk).exists()
+    assert not DiscardedFile.objects.exists()
+
+
+def test_overdue_files_are_asked_for_once_at_a_time() -> None:
+    DiscardedFile.objects.add(["a", "b", "c", "a"])
+    assert DiscardedFile.objects.take_overdue(10) == []
+    later()
+    assert sorted(DiscardedFile.objects.take_overdue(2) + DiscardedFile.objects.take_overdue(2)) == ["a", "b", "c"]
+    assert DiscardedFile.objects.take_overdue(10) == []
+
+
+def test_a_dead_broker_fails_no_request(stored: Asset) -> None:
+    user = stored.user
+    hook = Webhook.objects.create(user=user, url="https://localhost/hook")
+    generation = make_generation(user, status=Status.SUCCEEDED)
+    make_output(generation)
+    browser = Client()
+    browser.force_login(user)
+    program = Client(headers={"Authorization": f"Bearer {ApiKey.objects.issue(user=user, name='tests')[1]}"})
+    with dead_broker():
+        answers = [
+            browser.post(f"/account/storage/{stored.pk}/delete/"),
+            browser.post(f"/generations/{generation.pk}/delete/"),
+            browser.post(f"/account/webhooks/{hook.pk}/test/"),
+            program.post(f"/api/v2/webhooks/{hook.pk}/test"),
+            program.delete(f"/api/v2/assets/{make_asset(user).pk}"),
+        ]
+    assert [answer.status_code for answer in answers] == [302, 302, 302, 202, 204]
+    assert DiscardedFile.objects.count() == 6  # three files with their thumbnails
+    assert hook.deliveries.count() == 2
