@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0012_storage_usage'),
+        ('generations', '0013_imported_hash'),
     ]
 
     operations = [
