@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from generations.comfy import editor, wiring
+from generations.comfy import editor, everywhere, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
@@ -32,8 +32,6 @@ MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
 STEPS_OF_INSTANCE = 150
 MAX_PROBLEMS = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")
-_BROWSER_ONLY = "Connect the nodes with links, or export the workflow in the API format."
 
 
 class ConversionError(GraphError):
@@ -113,6 +111,7 @@ class _Converter:
         # Up to 1.27, switching an instance off switched its inner nodes off, too; later ones do without.
         self.skips_insides = workflow.frontend_version > (1, 27)
         self.captured: list[tuple[_Scope, EditorNode, str]] = []
+        self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.setters = wiring.Setters(workflow)
         self.unknown: dict[str, tuple[_Scope, EditorNode]] = {}  # nodes without a class, by their ids in the graph
         self.flags: dict[str, GraphProblem] = {}
@@ -148,6 +147,8 @@ class _Converter:
     # ------------------------------------------------------------------------------------------ nodes
     def _emit(self, scope: _Scope) -> Iterator[tuple[str, dict[str, Any]]]:
         self._spend(1 + len(scope.definition.nodes))
+        for trouble in self.broadcast_troubles.get(id(scope.definition), ()):
+            self._refuse(scope, trouble.node, trouble.message)
         for node in scope.definition.nodes.values():
             if wiring.is_editor_only(node, self.object_info):
                 self._look_at_editor_only(scope, node)
@@ -164,9 +165,6 @@ class _Converter:
 
     def _describe(self, scope: _Scope, node: EditorNode) -> tuple[str, dict[str, Any]] | None:
         class_type, spec = editor.class_of(node, self.object_info)
-        if _EVERYWHERE.match(node.type):
-            self._refuse(scope, node, f"Use Everywhere connects nodes in the browser only. {_BROWSER_ONLY}")
-            return None
         if spec is None:
             self.unknown[f"{scope.path}{node.id}"] = (scope, node)
             return None

@@ -44,11 +44,14 @@ class Link:
     origin_slot: int
     target_id: NodeId
     target_slot: int
+    type: str = ""
 
 
 @dataclass(slots=True)
 class EditorNode:
-    """One node as it was saved. `values` are by position, or by name as some custom nodes keep them."""
+    """One node as it was saved. `values` are by position, or by name as some custom nodes keep them; `saved` is the
+    whole entry, with what only the editor needs.
+    """
 
     id: NodeId
     type: str
@@ -58,11 +61,14 @@ class EditorNode:
     outputs: list[Slot] = field(default_factory=list)
     values: list[Any] | Mapping[str, Any] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    saved: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Definition:
-    """What the nodes of a workflow, a sub-graph or a group node are. `number`: its place in the file's list."""
+    """What the nodes of a workflow, a sub-graph or a group node are. `number`: its place in the file's list; `saved`:
+    the whole entry.
+    """
 
     name: str
     nodes: dict[NodeId, EditorNode]
@@ -71,6 +77,7 @@ class Definition:
     outputs: list[Slot] = field(default_factory=list)
     number: int = 0
     is_group: bool = False
+    saved: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -133,6 +140,7 @@ def _read_definition(value: Mapping[str, Any]) -> Definition:
         links=links,
         inputs=_read_slots(value.get("inputs")),
         outputs=_read_slots(value.get("outputs")),
+        saved=value,
     )
 
 
@@ -149,6 +157,7 @@ def _read_node(entry: Mapping[str, Any]) -> EditorNode:
         outputs=_read_slots(entry.get("outputs")),
         values=_read_values(values),
         properties=_mapping(entry.get("properties")),
+        saved=entry,
     )
 
 
@@ -175,13 +184,19 @@ def _read_slot(entry: Mapping[str, Any]) -> Slot:
 
 def _read_link(entry: object) -> tuple[str, Link] | None:
     if isinstance(entry, dict):
-        parts = [entry.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+        parts = [entry.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")]
     elif isinstance(entry, list) and len(entry) >= 5:
-        parts = entry[:5]
+        parts = [*entry[:6], None][:6]
     else:
         return None
-    link_id, origin, origin_slot, target, target_slot = parts
-    return str(link_id), Link(str(origin), _slot_number(origin_slot), str(target), _slot_number(target_slot))
+    link_id, origin, origin_slot, target, target_slot, kind = parts
+    return str(link_id), Link(
+        str(origin),
+        _slot_number(origin_slot),
+        str(target),
+        _slot_number(target_slot),
+        kind if isinstance(kind, str) else "",
+    )
 
 
 def _slot_number(value: object) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from generations.comfy.editor import MUTED, PASS_THROUGH, PRIMITIVE, Definition, EditorNode, Workflow
+from generations.comfy.everywhere import ANYTHING
 from generations.comfy.object_info import ObjectInfo
 
 PRESET_TEXT = "PresetText|pysssss"
@@ -36,7 +37,7 @@ _EDITOR_ONLY = frozenset(
     {
         "Note", "MarkdownNote", "Note Plus (mtb)", "easy bookmark", PRIMITIVE, PRESET_TEXT,
         *(f"{name} (rgthree)" for name in _RGTHREE), *PASS_THROUGH,
-        *_SETTERS, *(setter.type for setter in _SETTERS.values()),
+        *ANYTHING, *_SETTERS, *(setter.type for setter in _SETTERS.values()),
     }
 )  # fmt: skip
 # Types of slots that say nothing of what goes through them.

@@ -215,12 +215,6 @@ def test_old_files_have_values_for_inputs_that_can_only_be_linked() -> None:
     assert convert(workflow(node(1, "Old", widgets_values=[8, "x"])), info)["1"]["inputs"] == {"b": 8, "c": "x"}
 
 
-@pytest.mark.parametrize("kind", ["Anything Everywhere", "Anything Everywhere3", "Prompts Everywhere"])
-def test_use_everywhere_is_refused_even_where_the_server_knows_it(kind: str) -> None:
-    with pytest.raises(ConversionError, match=r"Use Everywhere.*"):
-        convert(workflow(node(4, kind)), {kind: {"input": {}}})
-
-
 def nested(depth: int, width: int = 1) -> dict[str, Any]:
     """Sub-graphs in sub-graphs; with two instances on each level their number doubles."""
     definitions = []

@@ -7,30 +7,11 @@ from typing import Any
 import pytest
 
 from generations.comfy.convert import ConversionError, convert, convert_flagged
+from tests.support.drawn import link, node, out, save, slot, source, workflow
 from tests.support.workflows import OBJECT_INFO
 
 SUBGRAPH = "00000000-0000-4000-8000-000000000001"
 INNER = "00000000-0000-4000-8000-000000000002"
-
-
-def node(node_id: int, kind: str, **fields: Any) -> dict[str, Any]:
-    return {"id": node_id, "type": kind, "mode": 0, "inputs": [], "outputs": [], "widgets_values": [], **fields}
-
-
-def slot(name: str, kind: str, link: int | None = None) -> dict[str, Any]:
-    return {"name": name, "type": kind, "link": link}
-
-
-def out(kind: str) -> dict[str, Any]:
-    return {"name": kind, "type": kind}
-
-
-def source(node_id: int = 1, **fields: Any) -> dict[str, Any]:
-    return node(node_id, "EmptyImage", outputs=[out("IMAGE")], widgets_values=[64, 64, 1, 0], **fields)
-
-
-def save(node_id: int, link: int | None, **fields: Any) -> dict[str, Any]:
-    return node(node_id, "SaveImage", inputs=[slot("images", "IMAGE", link)], widgets_values=["x"], **fields)
 
 
 def setter(node_id: int, name: str, link: int | None, kind: str = "SetNode", **fields: Any) -> dict[str, Any]:
@@ -41,22 +22,6 @@ def setter(node_id: int, name: str, link: int | None, kind: str = "SetNode", **f
 
 def getter(node_id: int, name: str, kind: str = "GetNode", **fields: Any) -> dict[str, Any]:
     return node(node_id, kind, outputs=[out("IMAGE")], widgets_values=[name], **fields)
-
-
-def workflow(*nodes: dict[str, Any], links: Any = (), subgraphs: Any = (), **fields: Any) -> dict[str, Any]:
-    rows = [[*row, "IMAGE"] for row in links]
-    definitions = {"definitions": {"subgraphs": list(subgraphs)}} if subgraphs else {}
-    return {
-        "nodes": list(nodes), "links": rows, "version": 0.4, "extra": {"frontendVersion": "1.58.1"},
-        **definitions, **fields,
-    }  # fmt: skip
-
-
-def link(link_id: int, origin: int, origin_slot: int, target: int, target_slot: int) -> dict[str, Any]:
-    return {
-        "id": link_id, "origin_id": origin, "origin_slot": origin_slot,
-        "target_id": target, "target_slot": target_slot, "type": "IMAGE",
-    }  # fmt: skip
 
 
 def images(value: dict[str, Any], node_id: str) -> Any:
