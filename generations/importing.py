@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from generations import archives, packages, storage
-from generations.comfy import app_mode
+from generations.comfy import app_mode, input_nodes
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
@@ -217,21 +217,33 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
 
 
 def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo | None) -> Imported:
-    """With what the author chose in the workflow, and a sentence that says so."""
+    """With what the author chose: in the editor's app mode, else by input nodes of other tools. A sentence says so."""
     choice = app_mode.read(workflow, imported.graph, object_info)
-    settings, results = len(choice.inputs), len(choice.outputs)
     said = []
-    if settings or results:
-        what = [
-            *(["this setting" if settings == 1 else f"these {settings} settings"] if settings else []),
-            *(["the results of one node" if results == 1 else f"the results of {results} nodes"] if results else []),
-        ]
-        said = [f"The author's app mode chose {' and '.join(what)}."]
+    if choice.inputs or choice.outputs:
+        said = [f"The author's app mode chose {_counted(choice)}."]
+    notes = choice.notes
+    if not choice.inputs:
+        given, tools = input_nodes.read(imported.graph, object_info)
+        if given.inputs:
+            said.append(f"The workflow's input nodes ({', '.join(tools)}) gave {_counted(given)}.")
+        choice.inputs = given.inputs
+        notes = [*notes, *given.notes]
     return replace(
         imported,
         chosen=chosen_parameters(imported.graph, choice.inputs, object_info),
         output_nodes=choice.outputs,
-        notes=[*imported.notes, *said, *choice.notes],
+        notes=[*imported.notes, *said, *notes],
+    )
+
+
+def _counted(choice: app_mode.Choice) -> str:
+    settings, results = len(choice.inputs), len(choice.outputs)
+    return " and ".join(
+        [
+            *(["this setting" if settings == 1 else f"these {settings} settings"] if settings else []),
+            *(["the results of one node" if results == 1 else f"the results of {results} nodes"] if results else []),
+        ]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,10 +14,12 @@ from generations.comfy.graph import Graph, own_title
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
-from generations.parameters.schema import Parameter
+from generations.parameters.schema import MEDIA_TYPES, Parameter
 
 # Inputs whose name says nothing, so that the title of their node stands for them.
-_NAMELESS = frozenset({"value", "text", "string", "prompt", "image", "video", "audio", "file", "choice", "number"})
+_NAMELESS = frozenset(
+    {"value", "text", "string", "prompt", "image", "video", "audio", "file", "choice", "number", "ratio", "selected"}
+)
 
 
 def chosen_parameters(
@@ -79,13 +82,23 @@ def _as_chosen(
         "help": (chosen.help or base.help)[:2000],
     }
     fields |= _bounds(base, chosen, specs)
-    if chosen.type:
+    if chosen.type and chosen.type != base.type:
         fields |= {"type": chosen.type, "choices": chosen.choices, "is_live": False}
+        fields |= {"required": chosen.type in MEDIA_TYPES, "max_length": None}
+        fields |= {"default": None if chosen.type in {*MEDIA_TYPES, "seed"} else _as(chosen.type, base.default)}
     try:
         return Parameter.model_validate(fields)
     except ValidationError:
         # The value in the file breaks a rule of the node or of the author: there is no default, then.
         return Parameter.model_validate({**fields, "default": None})
+
+
+def _as(type_name: str, default: object) -> object:
+    """The default in another type than its input's: some tools keep numbers as texts."""
+    if type_name in {"integer", "number"} and isinstance(default, str):
+        with suppress(ValueError):
+            return int(default) if type_name == "integer" else float(default)
+    return default
 
 
 def _bounds(base: Parameter, chosen: ChosenInput, specs: Iterable[InputSpec]) -> dict[str, Any]:

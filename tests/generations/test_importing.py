@@ -114,6 +114,21 @@ def test_author_chose_in_the_workflow_beside_what_ran(carrier: Any) -> None:
     assert read(carrier(txt2img_graph(), with_app_mode(["3", "steps"])), None).chosen[0].name == "steps"
 
 
+def test_input_nodes_of_other_tools_say_what_users_set_unless_app_mode_does() -> None:
+    workflow, graph = with_app_mode(["3", "steps"]), txt2img_graph()
+    words = {"input_id": "subject", "display_name": "Subject", "default_value": "a fox"}
+    graph["20"] = {"class_type": "ComfyUIDeployExternalText", "inputs": words}
+    graph["21"] = {"class_type": "ComfyUIDeployExternalEXR", "inputs": {"input_id": "exr"}}
+    graph["6"]["inputs"]["text"] = ["20", 0]
+    imported = read(graph)
+    assert [(each.name, each.label) for each in imported.chosen] == [("subject", "Subject")]
+    assert imported.notes == [
+        "The workflow's input nodes (ComfyDeploy) gave this setting.",
+        "“ComfyUIDeployExternalEXR” (21) takes what no form can give, such as an address.",
+    ]
+    assert [each.name for each in read({"prompt": graph, "workflow": workflow}).chosen] == ["steps"]
+
+
 def test_picture_with_the_editors_workflow_alone_is_converted() -> None:
     assert read(png(workflow=editor_workflow())).graph["3"]["inputs"]["seed"] == 123456789
 
