@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from generations.comfy.graph import Graph, is_link, node_title
+from generations.parameters.roles import with_roles
 
 Kind: TypeAlias = Literal["added", "removed", "changed"]
 
@@ -104,7 +105,7 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str], prefix: st
 
 
 def _parameters(old: Comparable, new: Comparable) -> Iterator[Change]:
-    before, after = ({each.get("name", ""): each for each in side.parameters} for side in (old, new))
+    before, after = ({each.get("name", ""): each for each in with_roles(side.parameters)} for side in (old, new))
     for name in [*after, *(each for each in before if each not in after)]:
         if name not in before or name not in after:
             found = after.get(name) or before[name]

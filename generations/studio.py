@@ -23,6 +23,7 @@ from generations.packages import Definition
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
+from generations.parameters.roles import free_role, with_roles
 from generations.parameters.schema import DefinitionError, Parameter, bound_places, check_bindings, parse_parameters
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ class UnfitError(Exception):
 
 # ------------------------------------------------------------------------------------------- the draft
 def draft_of(template: WorkflowTemplate) -> TemplateDraft:
-    """What the studio shows: the draft, or one like the current version that is not saved yet."""
-    return TemplateDraft.objects.filter(template=template).first() or _like(template, current_version(template))
+    """What the studio shows: the draft, or one like the current version that is not saved yet. Roles are spelt out."""
+    draft = TemplateDraft.objects.filter(template=template).first() or _like(template, current_version(template))
+    draft.parameters = list(with_roles(draft.parameters))
+    return draft
 
 
 def current_version(template: WorkflowTemplate) -> TemplateVersion | None:
@@ -162,7 +165,7 @@ def proposals(graph: Graph, object_info: ObjectInfo | None) -> list[Definition]:
 
 def describe(parameter: Parameter) -> Definition:
     """A parameter as it is stored."""
-    always = {"name", "type", "label", "bindings"}
+    always = {"name", "type", "label", "bindings", "role"}
     full = parameter.model_dump(mode="json")
     brief = parameter.model_dump(mode="json", exclude_defaults=True)
     return {name: value for name, value in full.items() if name in always or name in brief}
@@ -178,8 +181,7 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
     for proposed in propose(draft.graph, object_info):
         if any((each.node_id, each.input_name) == place for each in proposed.bindings) and proposed.name not in taken:
             places = [each for each in proposed.bindings if find(draft, (each.node_id, each.input_name)) is None]
-            draft.parameters = [*draft.parameters, describe(proposed.model_copy(update={"bindings": tuple(places)}))]
-            return proposed.name
+            return _add(draft, proposed.model_copy(update={"bindings": tuple(places)}))
     node_id, input_name = place
     node = draft.graph[node_id]
     spec = node_spec(object_info, node["class_type"])
@@ -191,7 +193,13 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
         title=own_title(draft.graph, node_id, spec),
         taken=taken,
     )
-    draft.parameters = [*draft.parameters, describe(parameter)]
+    return _add(draft, parameter)
+
+
+def _add(draft: TemplateDraft, parameter: Parameter) -> str:
+    """As the last one, with its role unless another parameter has that. Returns its name."""
+    role = free_role(parameter.role, {each.get("role", "") for each in draft.parameters})
+    draft.parameters = [*draft.parameters, describe(parameter.model_copy(update={"role": role}))]
     return parameter.name
 
 

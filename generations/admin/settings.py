@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from generations.packages import Definition
+from generations.parameters.roles import ROLES
 from generations.parameters.schema import MEDIA_TYPES, Choice
 
 TYPES = [
@@ -41,7 +42,23 @@ PLACES = {
     "Another parameter": "name",
     "This name": "name",
     "The type": "type",
+    "The role": "role",
 }
+ROLE_HELP = "So that other pages and programs find it, whatever its name."
+
+
+ROLE_CHOICES = [("", "Nothing in particular"), *((role, meaning.label) for role, meaning in ROLES.items())]
+
+
+class RoleSelect(forms.Select):
+    """Each option tells which types it fits; the page's script hides the others."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Django's, with those types."""
+        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
+        if value:
+            option["attrs"]["data-fits"] = " ".join(ROLES[value].types)
+        return option
 
 
 def _field(types: str, field: forms.Field) -> forms.Field:
@@ -72,6 +89,9 @@ class SettingsForm(forms.Form):
     choices = _field("choice", forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3})))
     is_live = _field("choice", forms.BooleanField(required=False, label="Offer what the servers have"))
     drawn_on = _field("mask", forms.CharField(required=False, max_length=64, help_text="API name of a picture."))
+    role = forms.ChoiceField(
+        required=False, label="Stands for", widget=RoleSelect, choices=ROLE_CHOICES, help_text=ROLE_HELP
+    )
     name = forms.CharField(max_length=64, label="API name", help_text="What programs call it.")
     section = forms.CharField(required=False, max_length=100, label="Group", help_text="Heading in the form.")
     is_required = forms.BooleanField(required=False, label="Required")
@@ -99,6 +119,7 @@ class SettingsForm(forms.Form):
             "help": data.get("help", ""),
             "section": data.get("section", ""),
             "type": kind,
+            "role": _role(data.get("role", ""), kind),
             "required": data.get("is_required", False),
             "is_advanced": data.get("is_advanced", False),
         }
@@ -163,6 +184,11 @@ def sort_faults(sentences: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def _role(role: str, kind: str) -> str:
+    """Changing a parameter's type ends a role that does not fit the new one; the page's script shows that."""
+    return next((each for each, meaning in ROLES.items() if each == role and kind in meaning.types), "")
+
+
 def _shown_all(definition: Definition) -> dict[str, Any]:
     return {
         "name": definition.get("name", ""),
@@ -170,6 +196,7 @@ def _shown_all(definition: Definition) -> dict[str, Any]:
         "help": definition.get("help", ""),
         "section": definition.get("section", ""),
         "type": definition.get("type", "string"),
+        "role": definition.get("role", ""),
         "default": _shown(definition.get("default")),
         "minimum": _shown(definition.get("minimum")),
         "maximum": _shown(definition.get("maximum")),

@@ -86,8 +86,8 @@ class TemplateDetail(TemplateSummary):
     """A template with what it wants."""
 
     is_workflow_removed: bool = Field(description="Whether results come without the workflow that ComfyUI writes in.")
-    parameters: list[dict[str, Any]]
-    inputs_schema: dict[str, Any] = Field(description="JSON Schema of `inputs`.")
+    parameters: list[dict[str, Any]] = Field(description="`role` says what each stands for; it may be empty.")
+    inputs_schema: dict[str, Any] = Field(description="JSON Schema of `inputs`; `x-role` is a parameter's role.")
 
 
 class TemplateChange(Schema):

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph
+from generations.parameters.roles import with_roles
 from generations.parameters.schema import Parameter, bound_places, parse_parameters
 
 if TYPE_CHECKING:
@@ -351,9 +352,9 @@ class TemplateDraft(models.Model):
 
     def is_like(self, version: TemplateVersion | None) -> bool:
         """True when freezing it would make that version once more."""
-        return version is not None and (self.graph, self.parameters, self.output_nodes, self.editor) == (
-            version.graph,
-            version.parameters,
-            version.output_nodes,
-            version.editor,
-        )
+        return version is not None and _content(self) == _content(version)
+
+
+def _content(each: TemplateDraft | TemplateVersion) -> tuple[Any, ...]:
+    """What is compared. Versions from before there were roles are like drafts that spell them out."""
+    return each.graph, list(with_roles(each.parameters)), each.output_nodes, each.editor

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from generations.comfy.graph import is_model_file
 from generations.comfy.object_info import InputSpec
+from generations.parameters.roles import suggest_role
 from generations.parameters.schema import Choice, Parameter, ParameterType
 
 _LABELS = {
@@ -87,6 +88,7 @@ def suggest_parameter(
         "type": kind,
         "help": (spec.tooltip if spec else "")[:2000],
         "required": kind in _UPLOADS.values() or kind == "mask" or role == "positive",
+        "role": suggest_role(name, kind, [input_name]),
         "is_advanced": input_name in _ADVANCED or bool(spec and spec.is_advanced),
         "bindings": [{"node_id": node_id, "input_name": input_name}],
         **_limits(kind, spec),

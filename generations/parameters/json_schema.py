@@ -19,7 +19,8 @@ _TYPES = {
 
 def json_schema(parameters: Sequence[Parameter]) -> dict[str, Any]:
     """The schema of the object that the API takes: as for `validate`, but for files, which it takes as web addresses
-    and data: URLs, too. Form strings, which `validate` takes as well, are not described.
+    and data: URLs, too. Form strings, which `validate` takes as well, are not described. `x-role` says what a
+    value stands for.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -38,6 +39,8 @@ def _property(parameter: Parameter) -> dict[str, Any]:
     about: dict[str, Any] = {"title": parameter.label}
     if parameter.help:
         about["description"] = parameter.help
+    if parameter.role:
+        about["x-role"] = parameter.role
     if parameter.default is not None:
         about |= {"default": json_values([parameter], {parameter.name: parameter.default})[parameter.name]}
     return about | _shape(parameter)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from generations.comfy.graph import Graph, is_link, needed_nodes, output_nodes, own_title
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.detect import suggest_parameter
+from generations.parameters.roles import assign_roles
 from generations.parameters.schema import Binding, Parameter
 
 MAX_PARAMETERS = 40
@@ -46,7 +47,8 @@ def propose(graph: Graph, object_info: ObjectInfo | None = None) -> list[Paramet
     """
     proposed = list(_Proposer(graph, object_info).run())[:MAX_PARAMETERS]
     picture = next((each.name for each in proposed if each.type == "image"), "")
-    return [each.model_copy(update={"drawn_on": picture}) if each.type == "mask" else each for each in proposed]
+    drawn = [each.model_copy(update={"drawn_on": picture}) if each.type == "mask" else each for each in proposed]
+    return assign_roles(drawn, graph)
 
 
 class _Proposer:

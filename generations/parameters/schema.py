@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from generations.comfy.graph import Graph, is_link, node_title
+from generations.parameters.roles import ROLES, Role, with_roles
 from generations.parameters.values import MAX_SEED, BadValue, Choice, Value, check
 
 __all__ = [
@@ -54,7 +55,7 @@ class Binding(BaseModel):
 class Parameter(BaseModel):
     """One exposed value of a template. `step` is a hint for the form alone; `choices` belong to the type
     choice, and with `is_live` they are what the servers offer at the moment. A mask that is `drawn_on` an image
-    parameter is painted over that picture in the browser.
+    parameter is painted over that picture in the browser. `role`: what it stands for in every template (see `roles`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +75,7 @@ class Parameter(BaseModel):
     choices: tuple[Choice, ...] = ()
     is_live: bool = False
     drawn_on: Annotated[str, Field(max_length=64)] = ""
+    role: Role | Literal[""] = ""
     max_length: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
 
     @property
@@ -101,7 +103,7 @@ class Parameter(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        faults = [*self._bound_faults(), *self._choice_faults(), *self._default_faults()]
+        faults = [*self._bound_faults(), *self._choice_faults(), *self._default_faults(), *self._role_faults()]
         if faults:
             raise ValueError(" ".join(faults))
         return self
@@ -131,6 +133,11 @@ class Parameter(BaseModel):
         if len({str(choice) for choice in self.choices}) != len(self.choices):
             yield "Every option may be listed only once."
 
+    def _role_faults(self) -> Iterator[str]:
+        if self.role and self.type not in ROLES[self.role].types:
+            fits = " or ".join(ROLES[self.role].types)
+            yield f"The role “{ROLES[self.role].label}” does not fit the type {self.type}; it takes {fits}."
+
     def _default_faults(self) -> Iterator[str]:
         """The default must be a value that a user could enter, because it is what an absent value becomes."""
         if self.default is None or (self.default == "" and self.type in _TEXT_TYPES):
@@ -148,12 +155,15 @@ class Parameter(BaseModel):
 
 
 def parse_parameters(raw: object) -> tuple[Parameter, ...]:
-    """The parameters in a parsed JSON list. Raises DefinitionError with every fault of every parameter."""
+    """The parameters in a parsed JSON list. Raises DefinitionError with every fault of every parameter.
+
+    Those that say nothing of a role have the one that they suggest.
+    """
     if not isinstance(raw, list | tuple):
         raise DefinitionError({"parameters": ["The parameters must be a list."]})
     errors: dict[str, list[str]] = {}
     parameters: list[Parameter] = []
-    for position, item in enumerate(raw, 1):
+    for position, item in enumerate(with_roles(raw), 1):
         try:
             parameter = Parameter.model_validate(item)
         except ValidationError as error:
@@ -167,6 +177,8 @@ def parse_parameters(raw: object) -> tuple[Parameter, ...]:
         if parameter.drawn_on and (parameter.type != "mask" or parameter.drawn_on not in pictures):
             fault = "drawn_on: a mask is drawn on a picture; there is none of that name."
             errors.setdefault(parameter.name, []).append(fault)
+    for parameter, fault in _role_clashes(parameters):
+        errors.setdefault(parameter.name, []).append(fault)
     media = {f"{parameter.name}_asset": parameter.name for parameter in parameters if parameter.is_media}
     for parameter in parameters:
         if parameter.name in media:
@@ -216,6 +228,14 @@ def _shared_bindings(parameters: Sequence[Parameter]) -> Iterator[tuple[Paramete
             owner = owners.setdefault(binding, parameter)
             if owner is not parameter:
                 yield parameter, owner
+
+
+def _role_clashes(parameters: Sequence[Parameter]) -> Iterator[tuple[Parameter, str]]:
+    owners: dict[str, Parameter] = {}
+    for parameter in parameters:
+        role = parameter.role
+        if role and not ROLES[role].is_shared and (owner := owners.setdefault(role, parameter)) is not parameter:
+            yield parameter, f"The role “{ROLES[role].label}” belongs to {owner.name} already."
 
 
 def _name_of(item: object, position: int) -> str:

@@ -206,12 +206,16 @@ function syncTicks() {
   }
 }
 
-// Of a parameter's settings, those that its type has.
+// Of a parameter's settings and roles, those that its type has.
 function showSettings() {
   for (const card of page.querySelectorAll(".studio-parameter")) {
     const type = card.querySelector("select[name=type]").value;
     for (const control of card.querySelectorAll("[data-types]")) {
       control.closest("[data-field]").hidden = !control.dataset.types.split(" ").includes(type);
+    }
+    for (const role of card.querySelectorAll("option[data-fits]")) {
+      role.hidden = role.disabled = !role.dataset.fits.split(" ").includes(type);
+      if (role.hidden && role.selected) role.parentElement.value = "";
     }
   }
 }

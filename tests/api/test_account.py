@@ -180,7 +180,7 @@ def test_the_document_has_an_operation_for_each_template_that_one_may_run(owner:
         content = operation["requestBody"]["content"]["application/json"]
         inputs = content["schema"]["properties"]["inputs"]
         assert inputs["properties"]["steps"] == {
-            "title": "Steps", "type": "integer", "default": 4, "minimum": 1, "maximum": 50,
+            "title": "Steps", "x-role": "steps", "type": "integer", "default": 4, "minimum": 1, "maximum": 50,
         }  # fmt: skip
         example = content["examples"]["usual"]["value"]
         made = program(issue(owner)).post(path, json.dumps(example), content_type="application/json")

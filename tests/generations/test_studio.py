@@ -193,6 +193,29 @@ def test_author_decides_order_and_what_is_new_but_undoes_nothing_in_the_draft(st
     assert len(parse_parameters(draft.parameters)) == 3
 
 
+def test_roles_stay_with_what_still_fits_and_travel_with_packages(staff: Any) -> None:
+    template = new_template(staff)
+    studio.change(template, staff, lambda draft: studio.redefine(draft, 0, {**draft.parameters[0], "role": ""}))
+    draft, _notes = studio.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
+    roles = [each["role"] for each in draft.parameters]
+    assert roles[:4] == ["", "negative_prompt", "width", "height"]
+    version = studio.freeze(template, staff, object_info=None)
+    imported = importing.read(json.dumps(packages.write(template, version)).encode(), None)
+    assert imported.parameters is not None
+    assert [each["role"] for each in imported.parameters] == roles
+
+
+def test_version_from_before_there_were_roles_has_them_and_counts_as_unchanged(staff: Any) -> None:
+    template = make_template()
+    version = template.published_version
+    assert version is not None and "role" not in version.parameters[0]
+    assert [each.role for each in version.parsed_parameters][:2] == ["prompt", "negative_prompt"]
+    draft = studio.change(template, staff, lambda draft: None)
+    assert draft.parameters[0]["role"] == "prompt"
+    assert draft.is_like(version)
+    assert studio.freeze(template, staff, object_info=None) == version
+
+
 # --------------------------------------------------------------------------------------------- parameters
 def drafted(**fields: Any) -> TemplateDraft:
     return TemplateDraft(template=WorkflowTemplate(), graph=txt2img_graph(), **fields)
@@ -207,6 +230,7 @@ def test_exposed_input_is_described_by_its_part_in_the_graph() -> None:
     assert studio.expose(draft, ("3", "model"), OBJECT_INFO) == ""  # a link
     assert studio.expose(draft, ("404", "x"), OBJECT_INFO) == ""
     assert names(draft) == ["negative_prompt", "prompt", "filename_prefix"]
+    assert [each["role"] for each in draft.parameters] == ["negative_prompt", "prompt", ""]
     assert studio.faults(draft, OBJECT_INFO) == {}
 
 

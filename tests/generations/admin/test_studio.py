@@ -164,6 +164,26 @@ def test_untouched_settings_change_nothing(admin: Client, server: Any) -> None:
     assert after == studio.valid_parameters(before)
 
 
+def test_role_is_chosen_in_plain_words_and_ends_with_a_type_that_it_does_not_fit(admin: Client, server: Any) -> None:
+    template = make_template()
+    steps = draft_names(template).index("steps")
+    html = " ".join(admin.get(address(template)).content.decode().split())
+    assert '<option value="steps" selected data-fits="integer choice">Steps</option>' in html
+    assert "Picture or video to enlarge" in html
+    post(admin, template, f"parameters/{steps}/", **settings_of(template, steps, role="frames"))
+    assert studio.draft_of(template).parameters[steps]["role"] == "frames"
+    post(admin, template, f"parameters/{steps}/", **settings_of(template, steps, type="number"))
+    assert studio.draft_of(template).parameters[steps]["role"] == ""
+
+
+def test_role_of_another_parameter_is_a_fault_beside_the_setting(admin: Client, server: Any) -> None:
+    template = make_template()
+    negative = draft_names(template).index("negative_prompt")
+    response = post(admin, template, f"parameters/{negative}/", **settings_of(template, negative, role="prompt"))
+    assert 'data-setting="role"' in response.content.decode()
+    assert "The role “Prompt” belongs to" in response.content.decode()
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "setting"),
     [

@@ -29,6 +29,7 @@ def test_an_object_that_takes_these_names_and_no_others() -> None:
     assert schema["required"] == ["prompt", "photo"]
     assert schema["properties"]["prompt"] == {
         "title": "Prompt",
+        "x-role": "prompt",
         "description": "What to draw",
         "type": "string",
         "minLength": 1,

@@ -1,0 +1,176 @@
+"""What parameters stand for: by role, pages and programs find the prompt or the size, whatever a template calls it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from generations.comfy.graph import Graph, is_link
+
+if TYPE_CHECKING:
+    from generations.parameters.schema import Parameter
+
+Role: TypeAlias = Literal[
+    "prompt", "negative_prompt", "width", "height", "size", "aspect_ratio", "count", "seed", "image", "mask",
+    "strength", "upscale_input", "steps", "guidance", "sampler", "scheduler", "model", "duration", "frames", "fps",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A role in plain words, and the types of parameters that can have it. Several parameters of a template share it
+    where `is_shared`: in their order, they take what comes as a list.
+    """
+
+    label: str
+    types: tuple[str, ...]
+    is_shared: bool = False
+
+
+_TEXTS = ("text", "string")
+_WHOLE = ("integer", "choice")
+_NUMBERS = ("integer", "number", "choice")
+_WORDS = ("choice", "string")
+ROLES: Mapping[Role, Meaning] = {
+    "prompt": Meaning("Prompt", _TEXTS),
+    "negative_prompt": Meaning("Negative prompt", _TEXTS),
+    "width": Meaning("Width in pixels", _WHOLE),
+    "height": Meaning("Height in pixels", _WHOLE),
+    "size": Meaning("Size, such as 1024x1024", _WORDS),
+    "aspect_ratio": Meaning("Aspect ratio, such as 16:9", _WORDS),
+    "count": Meaning("Number of results in one run", _WHOLE),
+    "seed": Meaning("Seed", ("seed", "integer"), is_shared=True),
+    "image": Meaning("Picture to work on", ("image",), is_shared=True),
+    "mask": Meaning("Mask of what to change", ("mask", "image")),
+    "strength": Meaning("Strength of the change, 0 to 1", ("number", "choice")),
+    "upscale_input": Meaning("Picture or video to enlarge", ("image", "video")),
+    "steps": Meaning("Steps", _WHOLE),
+    "guidance": Meaning("Guidance (CFG)", _NUMBERS),
+    "sampler": Meaning("Sampler", _WORDS),
+    "scheduler": Meaning("Scheduler", _WORDS),
+    "model": Meaning("Model", _WORDS),
+    "duration": Meaning("Duration in seconds", _NUMBERS),
+    "frames": Meaning("Number of frames", _WHOLE),
+    "fps": Meaning("Frames per second", _NUMBERS),
+}
+_BY_TYPE: Mapping[str, Role] = {"seed": "seed", "image": "image", "mask": "mask"}
+# What parameters, or the inputs that they set, are called.
+_BY_NAME: Mapping[str, Role] = {
+    "prompt": "prompt",
+    "negative_prompt": "negative_prompt",
+    "width": "width",
+    "height": "height",
+    "size": "size",
+    "image_size": "size",
+    "aspect_ratio": "aspect_ratio",
+    "ratio": "aspect_ratio",
+    "count": "count",
+    "batch_size": "count",
+    "num_images": "count",
+    "number_of_images": "count",
+    "steps": "steps",
+    "cfg": "guidance",
+    "cfg_scale": "guidance",
+    "guidance": "guidance",
+    "guidance_scale": "guidance",
+    "sampler": "sampler",
+    "sampler_name": "sampler",
+    "scheduler": "scheduler",
+    "checkpoint": "model",
+    "ckpt_name": "model",
+    "unet_name": "model",
+    "duration": "duration",
+    "seconds": "duration",
+    "length": "frames",
+    "num_frames": "frames",
+    "fps": "fps",
+    "frame_rate": "fps",
+}
+_UPSCALER = re.compile(r"upscal|enhance", re.IGNORECASE)
+
+
+def suggest_role(
+    name: str, kind: str, input_names: Iterable[str], *, default: object = None, has_picture: bool = False
+) -> Role | Literal[""]:
+    """What a parameter of this name and type most probably stands for; "" when that does not tell.
+
+    `input_names`: what it sets. `has_picture`: whether the template takes one, which a denoising below 1 keeps part of.
+    """
+    inputs = [each.rsplit(".", 1)[-1] for each in input_names]  # those of dynamic combos are dotted
+    is_partial = isinstance(default, int | float) and 0 < default < 1
+    if "denoise" in inputs and is_partial and has_picture:
+        return "strength"
+    named = (_BY_NAME[each] for each in (name, *inputs) if each in _BY_NAME)
+    by_type = [_BY_TYPE[kind]] if kind in _BY_TYPE else []
+    fitting = [*by_type, *(role for role in named if kind in ROLES[role].types)]
+    return fitting[0] if fitting else ""
+
+
+def assign_roles(parameters: Sequence[Parameter], graph: Graph) -> list[Parameter]:
+    """The same with what each stands for, as far as its graph tells. Names must say which texts are negative ones.
+
+    The prompt is the first text that is not folded: several that are folded are how the template does its work.
+    """
+    texts = (each.name for each in parameters if each.type in _TEXTS and not each.is_advanced)
+    prompt = next((name for name in texts if "negative" not in name), "")
+    has_picture = any(each.type == "image" for each in parameters)
+    taken: set[str] = set()
+    found = []
+    for each in parameters:
+        inputs = [binding.input_name for binding in each.bindings]
+        role = suggest_role(each.name, each.type, inputs, default=each.default, has_picture=has_picture)
+        if each.type in _TEXTS and role in {"", "prompt"}:
+            role = "prompt" if each.name == prompt else ""
+        elif role == "image" and all(_is_enlarged(binding.node_id, graph) for binding in each.bindings):
+            role = "upscale_input"
+        role = free_role(role, taken)
+        taken.add(role)
+        found.append(each.model_copy(update={"role": role}))
+    return found
+
+
+def _is_enlarged(loader: str, graph: Graph) -> bool:
+    """True when nothing but upscalers takes this picture."""
+    users = [
+        node["class_type"]
+        for node in graph.values()
+        if any(is_link(value) and value[0] == loader for value in node["inputs"].values())
+    ]
+    return bool(users) and all(_UPSCALER.search(each) for each in users)
+
+
+def with_roles(definitions: Iterable[Any]) -> Iterator[Any]:
+    """Stored definitions, where those that say nothing of a role have the one that they suggest.
+
+    Templates from before there were roles have none, and versions never change. An empty role stays empty.
+    """
+    given = list(definitions)
+    taken = {role for each in given if isinstance(each, dict) and isinstance(role := each.get("role"), str)}
+    has_picture = any(isinstance(each, dict) and each.get("type") == "image" for each in given)
+    for each in given:
+        if not isinstance(each, dict) or "role" in each:
+            yield each
+            continue
+        role = free_role(_role_of(each, has_picture=has_picture), taken)
+        taken.add(role)
+        yield {**each, "role": role}
+
+
+def free_role(role: Role | Literal[""], taken: Collection[str]) -> Role | Literal[""]:
+    """The role, or "" when another parameter has it and it is none to share."""
+    return "" if role and role in taken and not ROLES[role].is_shared else role
+
+
+def _role_of(definition: Mapping[str, Any], *, has_picture: bool) -> Role | Literal[""]:
+    """Never raises: a stored draft, or a file from elsewhere, may be wrong in any way."""
+    bindings = definition.get("bindings")
+    places = [each for each in bindings if isinstance(each, dict)] if isinstance(bindings, list | tuple) else []
+    return suggest_role(
+        str(definition.get("name")),
+        str(definition.get("type")),
+        [str(each.get("input_name")) for each in places],
+        default=definition.get("default"),
+        has_picture=has_picture,
+    )
