@@ -149,7 +149,8 @@ def _joined(chosen: Sequence[Parameter], kept: Sequence[Definition]) -> list[Def
             continue
         taken = {each["name"] for each in [*joined, *rest]}
         names = [wanted["name"], *(f"{wanted['name'][:60]}_{number}" for number in range(2, len(taken) + 3))]
-        joined.append({**wanted, "name": next(name for name in names if name not in taken)})
+        role = free_role(wanted["role"], {each.get("role", "") for each in [*joined, *rest]})
+        joined.append({**wanted, "name": next(name for name in names if name not in taken), "role": role})
     return [*joined, *rest]
 
 

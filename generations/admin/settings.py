@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 
 from generations.packages import Definition
-from generations.parameters.roles import ROLES
+from generations.parameters.roles import ROLES, fitting_role
 from generations.parameters.schema import MEDIA_TYPES, Choice
 
 TYPES = [
@@ -119,7 +119,8 @@ class SettingsForm(forms.Form):
             "help": data.get("help", ""),
             "section": data.get("section", ""),
             "type": kind,
-            "role": _role(data.get("role", ""), kind),
+            # Another type ends a role that does not fit it; the page's script shows that.
+            "role": fitting_role(data.get("role", ""), kind),
             "required": data.get("is_required", False),
             "is_advanced": data.get("is_advanced", False),
         }
@@ -182,11 +183,6 @@ def sort_faults(sentences: Sequence[str]) -> dict[str, list[str]]:
         place = next((field for start, field in PLACES.items() if sentence.startswith(start)), "")
         found.setdefault(place, []).append(sentence)
     return found
-
-
-def _role(role: str, kind: str) -> str:
-    """Changing a parameter's type ends a role that does not fit the new one; the page's script shows that."""
-    return next((each for each, meaning in ROLES.items() if each == role and kind in meaning.types), "")
 
 
 def _shown_all(definition: Definition) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from generations.comfy.graph import Graph, own_title
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
+from generations.parameters.roles import assign_roles, fitting_role
 from generations.parameters.schema import MEDIA_TYPES, Parameter
 
 # Inputs whose name says nothing, so that the title of their node stands for them.
@@ -46,7 +47,7 @@ def chosen_parameters(
         parameter = _as_chosen(_without_number(base), chosen, label, specs, taken)
         renamed.setdefault(base.name, parameter.name)
         made.append(parameter)
-    return [_drawn(parameter, renamed) for parameter in made]
+    return assign_roles([_drawn(parameter, renamed) for parameter in made], graph)
 
 
 def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None) -> Parameter:
@@ -86,6 +87,7 @@ def _as_chosen(
         fields |= {"type": chosen.type, "choices": chosen.choices, "is_live": False}
         fields |= {"required": chosen.type in MEDIA_TYPES, "max_length": None}
         fields |= {"default": None if chosen.type in {*MEDIA_TYPES, "seed"} else _as(chosen.type, base.default)}
+        fields |= {"role": fitting_role(base.role, chosen.type)}
     try:
         return Parameter.model_validate(fields)
     except ValidationError:

@@ -109,26 +109,31 @@ def suggest_role(
 
 
 def assign_roles(parameters: Sequence[Parameter], graph: Graph) -> list[Parameter]:
-    """The same with what each stands for, as far as its graph tells. Names must say which texts are negative ones.
+    """The same with what each stands for, as far as graph, name and the role that it has already tell.
 
-    The prompt is the first text that is not folded: several that are folded are how the template does its work.
+    Texts are negative by role or name. The prompt is the first other one that is not folded: those that are folded are
+    how the template does its work.
     """
-    texts = (each.name for each in parameters if each.type in _TEXTS and not each.is_advanced)
-    prompt = next((name for name in texts if "negative" not in name), "")
+    texts = (each for each in parameters if each.type in _TEXTS and not each.is_advanced)
+    prompt = next((each.name for each in texts if not _is_negative(each)), "")
     has_picture = any(each.type == "image" for each in parameters)
     taken: set[str] = set()
     found = []
     for each in parameters:
         inputs = [binding.input_name for binding in each.bindings]
-        role = suggest_role(each.name, each.type, inputs, default=each.default, has_picture=has_picture)
+        role = suggest_role(each.name, each.type, inputs, default=each.default, has_picture=has_picture) or each.role
         if each.type in _TEXTS and role in {"", "prompt"}:
-            role = "prompt" if each.name == prompt else ""
+            role = "negative_prompt" if _is_negative(each) else "prompt" if each.name == prompt else ""
         elif role == "image" and all(_is_enlarged(binding.node_id, graph) for binding in each.bindings):
             role = "upscale_input"
         role = free_role(role, taken)
         taken.add(role)
         found.append(each.model_copy(update={"role": role}))
     return found
+
+
+def _is_negative(parameter: Parameter) -> bool:
+    return parameter.role == "negative_prompt" or "negative" in parameter.name
 
 
 def _is_enlarged(loader: str, graph: Graph) -> bool:
@@ -156,6 +161,11 @@ def with_roles(definitions: Iterable[Any]) -> Iterator[Any]:
         role = free_role(_role_of(each, has_picture=has_picture), taken)
         taken.add(role)
         yield {**each, "role": role}
+
+
+def fitting_role(role: str, kind: str) -> Role | Literal[""]:
+    """The role, or "" when a parameter of this type cannot have it."""
+    return next((each for each, meaning in ROLES.items() if each == role and kind in meaning.types), "")
 
 
 def free_role(role: Role | Literal[""], taken: Collection[str]) -> Role | Literal[""]:
