@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from generations.comfy.catalog import Catalog, Needs, Value, is_number
+from generations.comfy.differences import Difference, differences
 from generations.comfy.graph import Graph, model_choices
 from generations.models import ComfyServer, TemplateVersion
 from generations.models.server import ServerState
@@ -139,6 +140,10 @@ class Fleet:
     def report(self, needs: Needs) -> list[Report]:
         """What each enabled server lacks for it."""
         return [each.report(needs) for each in self._enabled]
+
+    def differences(self, graph: Graph) -> list[Difference]:
+        """Where the enabled servers that told what they have differ about the nodes of the graph."""
+        return differences(graph, {each.name: each.catalog for each in self._enabled if each.catalog})
 
     def number_at_work(self, needs: Needs) -> int:
         """How many servers could be given it right now."""

@@ -14,8 +14,8 @@ from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
-from generations.comfy.graph import Graph, GraphError, is_given, load_api_graph, needed_nodes, output_nodes
-from generations.comfy.object_info import ObjectInfo, merge, node_spec
+from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
+from generations.comfy.object_info import ObjectInfo, merge
 from generations.comfy.references import replace_references
 from generations.comfy.sketch import kept_of
 from generations.comfy.stripping import find_marks
@@ -91,20 +91,6 @@ def _merge(known: ComfyServerQuerySet) -> dict[str, Any]:
         first.setdefault(digest, pk)
     rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
     return merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
-
-
-def disagreements(graph: Graph, object_info: ObjectInfo | None) -> list[str]:
-    """A sentence for each input of the graph's nodes about which the merged servers differ, with their names."""
-    found = []
-    for node in graph.values():
-        described = node_spec(object_info, node["class_type"])
-        for spec in described.inputs if described else ():
-            place = f"the input “{spec.name}” of {node['class_type']}"
-            if spec.required_by and not is_given(spec, node["inputs"]):
-                found.append(f"{', '.join(spec.required_by)}: {place} is required, and this workflow does not set it.")
-            elif spec.only_on and is_given(spec, node["inputs"]):
-                found.append(f"{', '.join(spec.only_on)}: no other server has {place}; they run without it.")
-    return list(dict.fromkeys(found))
 
 
 def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
@@ -212,7 +198,7 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     if needed and left:
         notes.append(f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes.")
         graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
-    imported = Imported(graph, notes=[*notes, *disagreements(graph, object_info)], editor=kept_of(value, graph))
+    imported = Imported(graph, notes=notes, editor=kept_of(value, graph))
     return _with_choice(imported, value, object_info)
 
 

@@ -95,12 +95,13 @@ def put(
     object_info: ObjectInfo | None,
     source: str = "",
 ) -> tuple[TemplateDraft, list[str]]:
-    """Make an imported workflow the draft. Returns it with sentences about what became of the parameters.
+    """Make an imported workflow the draft. Returns it with sentences about what became of the parameters, and about
+    servers that would not run it alike.
 
     What came along is taken; else what the draft exposes is kept as far as the new graph has it, behind what the
     author of the workflow chose; else parameters are proposed.
     """
-    notes = list(imported.notes)
+    notes = [*imported.notes, *(each.note for each in fitness.Fleet().differences(imported.graph) if each.is_risk)]
 
     def action(draft: TemplateDraft) -> None:
         if imported.parameters is not None:
@@ -288,9 +289,9 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
-def fitness_of(draft: TemplateDraft) -> list[fitness.Report]:
+def fitness_of(draft: TemplateDraft, fleet: fitness.Fleet | None = None) -> list[fitness.Report]:
     """What each enabled server lacks for it."""
-    return fitness.Fleet().report(needs_of(draft))
+    return (fleet or fitness.Fleet()).report(needs_of(draft))
 
 
 def needs_of(draft: TemplateDraft) -> Needs:

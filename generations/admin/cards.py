@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from generations import studio
 from generations.admin.settings import SettingsForm, sort_faults
+from generations.comfy.differences import Difference
 from generations.comfy.graph import GraphProblem, is_link, needed_nodes, node_title, output_nodes
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
@@ -15,7 +16,7 @@ from generations.packages import Definition
 
 @dataclass(slots=True)
 class Row:
-    """One input of a node; `label` is that of the parameter that sets it."""
+    """One input of a node; `label` is that of the parameter that sets it. `differences`: between servers."""
 
     name: str
     value: str
@@ -24,11 +25,12 @@ class Row:
     is_exposed: bool = False
     label: str = ""
     tooltip: str = ""
+    differences: list[Difference] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class NodeCard:
-    """One node. `is_kept` is None for nodes without results of their own."""
+    """One node. `is_kept` is None for nodes without results of their own. `differences` are those that no row has."""
 
     node_id: str
     title: str
@@ -37,6 +39,12 @@ class NodeCard:
     problems: list[GraphProblem]
     is_kept: bool | None = None
     is_needed: bool = True
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def are_servers_different(self) -> bool:
+        """True when servers differ about it or one of its inputs."""
+        return bool(self.differences) or any(row.differences for row in self.rows)
 
     @property
     def words(self) -> str:
@@ -47,7 +55,9 @@ class NodeCard:
     @property
     def is_open(self) -> bool:
         """True when there is something to see in it."""
-        return bool(self.problems) or any(row.is_exposed for row in self.rows)
+        shown = [*self.differences, *(each for row in self.rows for each in row.differences)]
+        has_risk = any(each.is_risk for each in shown)
+        return bool(self.problems) or has_risk or any(row.is_exposed for row in self.rows)
 
 
 @dataclass(slots=True)
@@ -59,10 +69,14 @@ class ParameterCard:
     form: SettingsForm
     places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
     faults: dict[str, list[str]] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)  # between servers, about what it sets
 
 
-def node_cards(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator[NodeCard]:
-    """Every node of the draft, in the order of the graph."""
+def node_cards(
+    draft: TemplateDraft, object_info: ObjectInfo | None, differences: Sequence[Difference] = ()
+) -> Iterator[NodeCard]:
+    """Every node of the draft, in the order of the graph. `differences`: see `fitness.Fleet`."""
+    different = _by_place(differences)
     exposed = {
         (binding["node_id"], binding["input_name"]): definition.get("label") or definition.get("name", "")
         for definition in draft.parameters
@@ -82,12 +96,30 @@ def node_cards(draft: TemplateDraft, object_info: ObjectInfo | None) -> Iterator
             source = node_title(draft.graph, str(value[0])) if is_link(value) else ""
             can_expose = isinstance(value, str | int | float)
             tooltip = wanted.tooltip if wanted else ""
-            rows.append(Row(name, _brief(value), source, can_expose, is_exposed, label, tooltip))
+            rows.append(
+                Row(
+                    name,
+                    _brief(value),
+                    source,
+                    can_expose,
+                    is_exposed,
+                    label,
+                    tooltip,
+                    different.get((node_id, name), []),
+                )
+            )
         is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
         title, class_type = node_title(draft.graph, node_id), node["class_type"]
-        yield NodeCard(
-            node_id, title, class_type, rows, problems.get(node_id, []), is_kept, is_needed=node_id in needed
-        )
+        own = different.get((node_id, ""), [])
+        yield NodeCard(node_id, title, class_type, rows, problems.get(node_id, []), is_kept, node_id in needed, own)
+
+
+def _by_place(differences: Iterable[Difference]) -> dict[tuple[str, str], list[Difference]]:
+    """(node id, input) -> those about it."""
+    found: dict[tuple[str, str], list[Difference]] = {}
+    for each in differences:
+        found.setdefault((each.node_id, each.input_name), []).append(each)
+    return found
 
 
 def _brief(value: object) -> str:
@@ -95,8 +127,11 @@ def _brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def parameter_cards(draft: TemplateDraft, faults: dict[str, list[str]]) -> Iterator[ParameterCard]:
+def parameter_cards(
+    draft: TemplateDraft, faults: dict[str, list[str]], differences: Sequence[Difference] = ()
+) -> Iterator[ParameterCard]:
     """Every parameter of the draft, in the order of the form. `faults`: see `studio.faults`."""
+    different = _by_place(differences)
     for position, definition in enumerate(draft.parameters):
         form = SettingsForm(definition, position=position)
         places = [
@@ -108,4 +143,5 @@ def parameter_cards(draft: TemplateDraft, faults: dict[str, list[str]]) -> Itera
             for binding in definition["bindings"]
         ]
         sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
-        yield ParameterCard(position, definition, form, places, sort_faults(sentences))
+        told = [each for node_id, name, _words in places for each in different.get((node_id, name), [])]
+        yield ParameterCard(position, definition, form, places, sort_faults(sentences), told)

@@ -160,7 +160,8 @@ class StudioPages:
     def _page(self, request: HttpRequest, template: WorkflowTemplate, form: ImportForm) -> HttpResponse:
         draft = studio.draft_of(template)
         object_info = importing.known_nodes()
-        parts = {"nodes": list(node_cards(draft, object_info)), **self._parts(template, draft, object_info)}
+        parts = self._parts(template, draft, object_info)
+        parts["nodes"] = list(node_cards(draft, object_info, parts["differences"]))
         return self._response(request, "studio", template.title, form, parts)
 
     def _response(
@@ -175,8 +176,10 @@ class StudioPages:
     ) -> dict[str, Any]:
         """What the parts of the page that change need."""
         found = studio.faults(draft, object_info)
-        reports = studio.fitness_of(draft) if draft.graph else []
-        cards = list(parameter_cards(draft, found))
+        fleet = fitness.Fleet()
+        reports = studio.fitness_of(draft, fleet) if draft.graph else []
+        differences = fleet.differences(draft.graph)
+        cards = list(parameter_cards(draft, found, differences))
         return {
             "template": template,
             "draft": draft,
@@ -189,7 +192,8 @@ class StudioPages:
             "fault_count": sum(len(each) for name, each in found.items() if name),
             "general_faults": found.get("", []),
             "reports": reports,
-            "disagreements": importing.disagreements(draft.graph, object_info),
+            "differences": differences,
+            "risks": [each.note for each in differences if each.is_risk],
             "is_unfit": bool(reports) and not any(each.is_fit for each in reports),
             "published": template.published_version,
             "is_changed": not draft.is_like(template.published_version),

@@ -30,7 +30,7 @@ def kept_of(workflow: object, graph: Graph) -> dict[str, Any] | None:
     for entry in entries if isinstance(entries, list) else ():
         node = graph.get(str(entry.get("id"))) if isinstance(entry, dict) else None
         if node is not None and entry.get("type") == node["class_type"]:
-            found[str(entry["id"])] = {name: entry[name] for name in KEPT if name in entry}
+            found[str(entry.get("id"))] = {name: entry[name] for name in KEPT if name in entry}
     return found if found and len(json.dumps(found)) <= MAX_KEPT_BYTES else None
 
 

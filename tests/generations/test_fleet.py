@@ -188,11 +188,12 @@ def test_the_studio_says_which_server_needs_which_input(
 ) -> None:
     imported = importing.read(json.dumps(editor_workflow()).encode(), importing.known_nodes())
     assert imported.graph["3"]["inputs"]["guidance"] == 1.0  # as the editor does with what is new in a class
-    assert imported.notes == ["newer: no other server has the input “guidance” of KSampler; they run without it."]
+    _made, notes = studio_module.create(staff, imported, object_info=importing.known_nodes())
+    assert notes == ["KSampler (node 3), input “guidance”: Only newer has this input; older runs without it."]
     template = make_template(publish=False)
     browser: Client = client_for(staff)
     page = browser.get(reverse("admin:template_studio", args=[template.pk])).content.decode()
-    assert "newer: the input “guidance” of KSampler is required, and this workflow does not set it." in page
+    assert "newer requires the input “guidance”, which this workflow does not set." in page
     reports = {each.server: each for each in studio_module.fitness_of(studio_module.draft_of(template))}
     assert reports["older"].is_fit
     assert reports["newer"].missing == ["support for KSampler without its input “guidance”"]

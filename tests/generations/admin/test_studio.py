@@ -62,7 +62,7 @@ def test_dropped_picture_becomes_a_template_with_a_form(admin: Client, server: A
 
 def test_add_leads_to_the_import(admin: Client) -> None:
     assert admin.get(f"{BASE}add/")["Location"] == f"{BASE}import/"
-    assert "Drop a workflow" in admin.get(f"{BASE}import/").content.decode()
+    assert "Drop workflows here" in admin.get(f"{BASE}import/").content.decode()
 
 
 def test_pasted_workflow_in_the_editors_format(admin: Client, server: Any) -> None:
@@ -401,3 +401,54 @@ def test_two_hundred_nodes_are_imported_and_shown_with_few_queries(
     with django_assert_max_num_queries(15):
         page = admin.get(address(WorkflowTemplate.objects.get()))
     assert page.content.decode().count("data-node ") == 207
+
+
+# -------------------------------------------------------------------------------------- servers that differ
+@pytest.fixture
+def two_servers(db: None) -> None:
+    """They differ about the sampler's steps and samplers, and `newer` alone has an input and requires another."""
+    newer = json.loads(json.dumps(OBJECT_INFO))
+    sampler = newer["KSampler"]["input"]
+    sampler["required"]["steps"] = ["INT", {"default": 20, "min": 1, "max": 30}]
+    sampler["required"]["guidance"] = ["FLOAT", {"default": 1.0}]
+    sampler["required"]["sampler_name"][0] = [*sampler["required"]["sampler_name"][0], "brand_new"]
+    newer["EmptyLatentImage"]["input"]["optional"] = {"tiled": ["BOOLEAN", {}]}
+    make_server("older", object_info=OBJECT_INFO)
+    make_server("newer", "http://127.0.0.1:2", object_info=newer)
+
+
+@pytest.mark.usefixtures("two_servers")
+def test_what_servers_differ_about_is_said_at_the_node_and_at_the_parameter(admin: Client) -> None:
+    template = make_template()
+    html = admin.get(address(template)).content.decode()
+    nodes, cards = html.split('id="parameters-title"')
+    for words in (
+        "newer requires the input “guidance”, which this workflow does not set.",
+        "Only newer has the input “tiled”; this workflow does not set it.",
+        "Choices differ: “brand_new” only on newer.",
+        "Bounds differ: 1 to 30 on newer; 1 to 10000 on older.",
+    ):
+        assert words in nodes
+    assert nodes.count("Servers differ") == 2
+    assert "Bounds differ: 1 to 30 on newer; 1 to 10000 on older." in cards
+    assert "KSampler (node 3): newer requires the input" in nodes.split('id="nodes-title"')[0]  # in the state
+
+
+@pytest.mark.usefixtures("two_servers")
+def test_parameter_keeps_what_servers_differ_about_when_it_changes(admin: Client) -> None:
+    html = post(admin, make_template(), "expose/", node="3", input="sampler_name", on="1").content.decode()
+    assert "Choices differ: “brand_new” only on newer." in html
+
+
+@pytest.mark.usefixtures("two_servers")
+def test_input_that_only_one_server_has_is_a_note_of_the_import(admin: Client) -> None:
+    graph = txt2img_graph()
+    graph["5"]["inputs"]["tiled"] = True
+    response = admin.post(f"{BASE}import/", {"workflow": json.dumps(graph)}, follow=True)
+    html = response.content.decode()
+    assert "EmptyLatentImage (node 5), input “tiled”: Only newer has this input; older runs without it." in html
+    assert "KSampler (node 3): newer requires the input “guidance”" in html
+
+
+def test_one_server_has_nobody_to_differ_from(admin: Client, server: Any) -> None:
+    assert "Servers differ" not in admin.get(address(make_template())).content.decode()
