@@ -23,7 +23,7 @@ from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, P
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
-from generations.comfy.widgets import as_typed, expected_length, widget_values
+from generations.comfy.widgets import as_typed, expected_length, read_widgets
 from generations.comfy.wire import decode
 
 MAX_NODES = 20_000
@@ -114,7 +114,7 @@ class _Converter:
         self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.setters = wiring.Setters(workflow)
         self.unknown: dict[str, tuple[_Scope, EditorNode]] = {}  # nodes without a class, by their ids in the graph
-        self.flags: dict[str, GraphProblem] = {}
+        self.flags: dict[tuple[str, str], GraphProblem] = {}
         self.count = 0
         self.steps = 0
 
@@ -185,7 +185,12 @@ class _Converter:
         }
 
     def _constants(self, scope: _Scope, node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
-        values = widget_values(node, spec)
+        reading = read_widgets(node, spec)
+        for refusal in reading.refusals:
+            self._refuse(scope, node, refusal)
+        for note in reading.notes:
+            self._flag(scope, node, note)
+        values = reading.values
         values |= scope.fixed.get(node.id, {})
         if not scope.path:
             values |= {name: self.typed[node.id, name] for name in values if (node.id, name) in self.typed}
@@ -245,9 +250,7 @@ class _Converter:
         if _UUID.fullmatch(node.type) or wiring.may_run(node, types):
             self._refuse(scope, node, self._why_unknown(node))
             return
-        node_id = f"{scope.path}{node.id}"
-        message = f"Left out: no server has the node type {node.type}, and nothing that runs depends on it."
-        self.flags[node_id] = GraphProblem(node_id, node.title.strip() or node.type, message)
+        self._flag(scope, node, f"left out: no server has the node type {node.type}, and nothing that runs needs it.")
 
     def _why_unknown(self, node: EditorNode) -> str:
         if _UUID.fullmatch(node.type):
@@ -255,15 +258,22 @@ class _Converter:
         return f"the server does not know the node type {node.type}; install the custom node it comes from."
 
     def _refuse(self, scope: _Scope, node: EditorNode, message: str) -> None:
-        node_id = f"{scope.path}{node.id}"
+        problem = self._problem(scope, node, message)
+        self.problems.setdefault((problem.node_id, message), problem)
+        if len(self.problems) >= MAX_PROBLEMS:  # nobody reads more of them
+            raise ConversionError(list(self.problems.values()))
+
+    def _flag(self, scope: _Scope, node: EditorNode, message: str) -> None:
+        if len(self.flags) < MAX_PROBLEMS:
+            problem = self._problem(scope, node, message)
+            self.flags.setdefault((problem.node_id, message), problem)
+
+    def _problem(self, scope: _Scope, node: EditorNode, message: str) -> GraphProblem:
         _name, spec = editor.class_of(node, self.object_info)
         title = node.title.strip() or (
             spec.display_name if spec else "Sub-graph" if _UUID.fullmatch(node.type) else node.type
         )
-        sentence = message[:1].upper() + message[1:]
-        self.problems.setdefault((node_id, message), GraphProblem(node_id, title, sentence))
-        if len(self.problems) >= MAX_PROBLEMS:  # nobody reads more of them
-            raise ConversionError(list(self.problems.values()))
+        return GraphProblem(f"{scope.path}{node.id}", title, message[:1].upper() + message[1:])
 
     # ------------------------------------------------------------------------------------------ links
     def _resolve(
@@ -382,7 +392,7 @@ class _Converter:
         self._spend(STEPS_OF_INSTANCE)
         child = _Scope(definition, path, node, scope, scope.depth + 1)
         if group is not None:
-            child.fixed = self._group_values(definition, node)
+            child.fixed = self._group_values(scope, definition, node)
         elif self._knows_values(scope, definition):
             child.promoted = self._promoted(scope, node, definition)
         self.children[path] = child
@@ -424,7 +434,7 @@ class _Converter:
             return position >= 0 and self._is_widget(inner, position, depth + 1)
         return False
 
-    def _group_values(self, definition: Definition, instance: EditorNode) -> dict[str, dict[str, Any]]:
+    def _group_values(self, scope: _Scope, definition: Definition, instance: EditorNode) -> dict[str, dict[str, Any]]:
         """A group node keeps the values of its inner nodes one after the other, without those that are linked."""
         values = list(instance.values) if isinstance(instance.values, list) else []
         found: dict[str, dict[str, Any]] = {}
@@ -437,8 +447,10 @@ class _Converter:
             length = expected_length(node, free)
             own, values = values[:length], values[length:]
             if own:
-                taken = widget_values(EditorNode(node.id, node.type, values=own), free)
-                found[node.id] = {name: value for name, value in taken.items() if name not in linked}
+                reading = read_widgets(EditorNode(node.id, node.type, values=own), free)
+                for refusal in reading.refusals:
+                    self._refuse(scope, instance, f"of its node {node.title or node.type}, {refusal}")
+                found[node.id] = {name: value for name, value in reading.values.items() if name not in linked}
         return found
 
     # ------------------------------------------------------------------------------------------ primitives
@@ -470,7 +482,7 @@ class _Converter:
             for node in self.workflow.root.nodes.values():
                 if name in (node.properties.get("Node name for S&R"), node.title):
                     _class_type, spec = editor.class_of(node, self.object_info)
-                    values = widget_values(node, spec) if spec else {}
+                    values = read_widgets(node, spec).values if spec else {}
                     return str(values[widget]) if widget in values else found[0]
             return found[0]
 

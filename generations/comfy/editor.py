@@ -49,8 +49,10 @@ class Link:
 
 @dataclass(slots=True)
 class EditorNode:
-    """One node as it was saved. `values` are by position, or by name as some custom nodes keep them; `saved` is the
-    whole entry, with what only the editor needs.
+    """One node as it was saved. `values` are by position, or by name as some custom nodes keep them.
+
+    `named` are the values by name that newer editors write beside them, None where there are none; `saved` is the whole
+    entry, with what only the editor needs.
     """
 
     id: NodeId
@@ -60,6 +62,7 @@ class EditorNode:
     inputs: list[Slot] = field(default_factory=list)
     outputs: list[Slot] = field(default_factory=list)
     values: list[Any] | Mapping[str, Any] | None = None
+    named: Mapping[str, Any] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     saved: Mapping[str, Any] = field(default_factory=dict)
 
@@ -145,7 +148,7 @@ def _read_definition(value: Mapping[str, Any]) -> Definition:
 
 
 def _read_node(entry: Mapping[str, Any]) -> EditorNode:
-    values = entry.get("widgets_values")
+    values, named = entry.get("widgets_values"), entry.get("widgets_values_named")
     mode = entry.get("mode")
     title = entry.get("title")
     return EditorNode(
@@ -156,6 +159,7 @@ def _read_node(entry: Mapping[str, Any]) -> EditorNode:
         inputs=_read_slots(entry.get("inputs")),
         outputs=_read_slots(entry.get("outputs")),
         values=_read_values(values),
+        named=named if isinstance(named, dict) else None,
         properties=_mapping(entry.get("properties")),
         saved=entry,
     )

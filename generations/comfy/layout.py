@@ -74,7 +74,7 @@ def chosen_number(choice: object, values: Mapping[str, Any]) -> int:
 def default_of(spec: InputSpec) -> Any:
     """What the widget holds in a node that nothing was typed into; ABSENT for nothing at all."""
     kind = spec.kind
-    if spec.sub_inputs:
+    if spec.sub_inputs and spec.type != "COMBO":
         return next(iter(spec.sub_inputs))
     if spec.type == DYNAMIC_GROUP:
         return int(spec.min or 0)

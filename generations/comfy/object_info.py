@@ -88,6 +88,7 @@ class NodeSpec:
     category: str = ""
     description: str = ""
     is_ordered: bool = True  # the server tells the order of its inputs, as all do since 2024
+    is_custom: bool = False  # of a custom node, whose scripts may add widgets
     is_old: bool = False  # told by a server of 2025 or before, whose own editor differs from today's here and there
 
     def input(self, name: str) -> InputSpec | None:
@@ -98,7 +99,7 @@ class NodeSpec:
 def _with_sub_inputs(specs: Iterable[InputSpec], name: str) -> Iterator[InputSpec]:
     for spec in specs:
         yield spec
-        if name.startswith(f"{spec.name}."):
+        if name.startswith(f"{spec.name}.") or spec.type == "COMBO":
             for each in spec.sub_inputs.values():
                 yield from _with_sub_inputs(each, name)
             yield from (row for member in spec.members if (row := _member(spec, member, name)))
@@ -139,6 +140,7 @@ def read_node_spec(class_type: str, info: object) -> NodeSpec:
         category=_text(data.get("category")),
         description=_text(data.get("description")),
         is_ordered=bool(_mapping(data.get("input_order"))),
+        is_custom=_text(data.get("python_module")).startswith("custom_nodes"),
         is_old="is_input_list" not in data and "output_is_list" in data,
     )
 
@@ -194,7 +196,7 @@ def _read_input(class_type: str, prefix: str, name: str, spec: object, *, requir
         is_remote=bool(_mapping(options.get("remote"))),
         has_refresh_button=_mapping(options.get("remote")).get("refresh_button") is True,
         control_values=_control_values(full_name, type_name, options),
-        sub_inputs=_sub_inputs(class_type, full_name, options) if type_name == DYNAMIC_COMBO else {},
+        sub_inputs=_sub_inputs(class_type, full_name, options) if type_name == DYNAMIC_COMBO else _formats(options),
         members=_members(class_type, options) if type_name in {AUTOGROW, DYNAMIC_GROUP} else (),
     )
 
@@ -220,6 +222,18 @@ def _sub_inputs(class_type: str, name: str, options: Mapping[str, object]) -> di
             _read_groups(class_type, _mapping(_mapping(row).get("inputs")), {}, f"{name}.")
         )
         for row in (rows if isinstance(rows, list) else ())
+    }
+
+
+def _formats(options: Mapping[str, object]) -> dict[str, tuple[InputSpec, ...]]:
+    """The inputs that a script adds for each option, under names of their own, as VideoHelperSuite's combiners tell."""
+    return {
+        option: tuple(
+            _read_input("", "", row[0], row[1:], required=False)
+            for row in (rows if isinstance(rows, list) else ())
+            if isinstance(row, list) and len(row) > 1 and isinstance(row[0], str)
+        )
+        for option, rows in _mapping(options.get("formats")).items()
     }
 
 

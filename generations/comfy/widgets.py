@@ -1,70 +1,68 @@
 """Which stored value of an editor node belongs to which input.
 
-The editor keeps values by position, with entries of its own in between (src/scripts/widgets.ts and
-src/utils/litegraphUtil.ts of ComfyUI_frontend).
+Names decide where the file has them. Positions are what the editor itself goes by: they are taken where every value
+fits its input, else another layout if exactly one fits; else the node is refused, and nothing guessed.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from generations.comfy.editor import EditorNode
+from generations.comfy.fitting import Fit, fit
 from generations.comfy.kinds import ABSENT
-from generations.comfy.layout import as_held, brought_along, chosen_number, default_of, helpers_of, widgets_of
+from generations.comfy.layout import as_held, chosen_number, helpers_of, widgets_of
 from generations.comfy.object_info import InputSpec, NodeSpec
+from generations.comfy.positions import Layout, as_the_editor, by_name, others, says_nothing
+from generations.comfy.scripted import DISPLAYS, RENAMED, added_values
 
-CONTROL_WORDS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
-_NEVER_WORDS = frozenset({"INT", "FLOAT", "BOOLEAN"})
+# Names under which the editor and common scripts keep what they never send.
+_NEVER_SENT = frozenset(
+    {"control_after_generate", "control_before_generate", "control_filter_list", "upload", "videopreview"}
+    | {"audioUI", "preview", "refresh", "choose file to upload"}
+)
 
 
-def widget_values(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
-    """Input name -> value of each widget: what was stored, else the default of the class.
+@dataclass(slots=True)
+class Reading:
+    """Input name -> value of each widget, as it is sent.
 
-    Values are taken as they are: neither clamped nor converted.
+    `refusals` say why the values cannot be trusted, `notes` what an admin should look at; both are parts of sentences
+    about the node.
     """
-    found = _by_name(node, spec) if isinstance(node.values, Mapping) else _by_position(node, spec)
+
+    values: dict[str, Any]
+    refusals: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_widgets(node: EditorNode, spec: NodeSpec) -> Reading:
+    """What was stored for each widget, else the default of the class. Values are neither clamped nor converted."""
+    widgets = widgets_of(spec, node)
+    reading = Reading({})
+    layout = _layout_of(node, spec, widgets, reading)
+    values = {each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) for each in layout.specs}
     if spec.class_type == "CustomCombo":
-        found["index"] = chosen_number(found.get("choice"), found)
-    return {name: value for name, value in found.items() if value is not ABSENT}
+        values["index"] = chosen_number(values.get("choice"), values)
+    for each in layout.specs:
+        if _is_sent(each) and values[each.name] is not ABSENT:
+            reading.values[each.name] = values[each.name]
+        if each.has_refresh_button:
+            reading.values["refresh"] = "refresh"
+    reading.values |= added_values(spec.class_type, node) or {}
+    return reading
 
 
-def _by_name(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
-    values = node.values if isinstance(node.values, Mapping) else {}
-    found: dict[str, Any] = {}
-    pending = widgets_of(spec, node)
-    while pending:
-        each = pending.pop(0)
-        value = values.get(each.name, default_of(each))
-        found |= _sent(each, value)
-        pending[:0] = brought_along(each, value)
-    return found
-
-
-def _by_position(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
-    values = list(node.values) if isinstance(node.values, Sequence) else []
-    values = _without_dummies(values, spec)
-    found: dict[str, Any] = {}
-    pending = widgets_of(spec, node)
-    while pending:
-        each = pending.pop(0)
-        if values and each.type in _NEVER_WORDS and isinstance(values[0], str) and values[0] in CONTROL_WORDS:
-            del values[0]  # the class had a control there when the file was saved
-        is_kept = each.kind is None or each.kind.is_kept
-        value = as_held(values.pop(0), each, is_old=spec.is_old) if values and is_kept else default_of(each)
-        found |= _sent(each, value)
-        del values[: helpers_of(each)]
-        _drop_control(values, each)
-        pending[:0] = brought_along(each, value)
-    return found
-
-
-def _sent(spec: InputSpec, value: Any) -> dict[str, Any]:
-    if spec.kind is not None and not spec.kind.is_sent:
-        return {}
-    buttons = {"refresh": "refresh"} if spec.has_refresh_button else {}
-    return {spec.name: value, **buttons}
+def _layout_of(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
+    if node.properties.get("has_serialized_properties") is True:
+        return _from_properties(node, widgets, reading)
+    if node.named is not None or isinstance(node.values, Mapping):
+        return _from_names(node, spec, widgets, reading)
+    return _from_positions(node, spec, widgets, reading)
 
 
 def expected_length(node: EditorNode, spec: NodeSpec) -> int:
@@ -76,34 +74,151 @@ def expected_length(node: EditorNode, spec: NodeSpec) -> int:
     )
 
 
-def _drop_control(values: list[Any], spec: InputSpec) -> None:
-    """Take off the control word behind a value, if there is one: older files have none, a yes or no, or a null."""
-    if not spec.control_values or not values:
+def _is_sent(spec: InputSpec) -> bool:
+    return spec.kind is None or spec.kind.is_sent
+
+
+def _linked(node: EditorNode) -> frozenset[str]:
+    return frozenset(slot.widget or slot.name for slot in node.inputs if slot.link is not None)
+
+
+# --------------------------------------------------------------------------------------------- names
+def _from_properties(node: EditorNode, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
+    """The scripts of some nodes keep the values as properties, and restore them from there."""
+    linked = _linked(node)
+    for each in widgets:
+        if each.name not in node.properties and each.name not in linked:
+            reading.refusals.append(
+                f"its values are kept as properties of the node, and “{each.name}” is not among them."
+            )
+    return by_name(node.properties.__getitem__, widgets)
+
+
+def _from_names(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
+    names = {**(node.named or {}), **(node.values if isinstance(node.values, Mapping) else {})}
+    for (class_type, name), former in RENAMED.items():
+        if class_type == spec.class_type and former in names:
+            names.setdefault(name, names.pop(former))
+    layout = by_name(names.__getitem__, widgets)
+    if isinstance(node.values, list) and node.named is not None:
+        layout = _settled(node, spec, widgets, layout, reading)
+    _take_added(names, layout, spec, reading)
+    return layout
+
+
+def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, reading: Reading) -> None:
+    """Values for names that the class does not have: of widgets of its script, or of inputs of a newer version."""
+    if spec.class_type in DISPLAYS or added_values(spec.class_type, EditorNode("", "")) is not None:
         return
-    word = values[0]
-    if word in CONTROL_WORDS if isinstance(word, str) else word is None or isinstance(word, bool):
-        del values[0]
-        if spec.control_values == 2 and values and isinstance(values[0], str):
-            del values[0]
+    for name, value in names.items():
+        if name in layout.found or name in _NEVER_SENT or spec.input(name) is not None or says_nothing(value):
+            continue
+        if spec.is_custom:
+            reading.values[name] = value
+            reading.notes.append(f"“{name}”, which is {_shown(value)}, is of a widget that a script adds; it is sent.")
+        else:
+            reading.notes.append(f"the file has {_shown(value)} for “{name}”, an input that it does not have here.")
 
 
-def _without_dummies(values: list[Any], spec: NodeSpec) -> list[Any]:
-    """Files of old editors have a value for inputs that can only be linked, too: recognised by their number."""
-    shown = [each for each in spec.inputs if each.is_widget or each.is_forced_link]
-    if not any(each.is_forced_link for each in shown):
-        return values
-    if sum(2 if each.control_values else 1 for each in shown) != len(values):
-        return values
-    kept: list[Any] = []
-    position = 0
-    for each in shown:
-        length = 2 if each.control_values else 1
-        if not each.is_forced_link:
-            kept += values[position : position + length]
-        position += length
-    return kept
+def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], named: Layout, reading: Reading) -> Layout:
+    """A list that was edited without its names counts: the editor goes by it.
+
+    Only where it has the layout of the names; else the class or a script changed the places, and the names are right.
+    """
+    linked = _linked(node)
+    values = list(node.values or ())
+    while len(values) > len(node.named or {}) and says_nothing(values[-1]):
+        values.pop()
+    if values == list((node.named or {}).values()):
+        return named
+    listed = as_the_editor(values, spec, widgets)
+    at_odds = [
+        each.name
+        for each in listed.specs
+        if each.name not in linked and _is_sent(each) and listed.found[each.name] != named.found.get(each.name)
+    ]
+    if not at_odds or not _has_places_of(node.named or {}, listed, len(values)):
+        return named
+    if sorted(map(_shown, values)) == sorted(map(_shown, (node.named or {}).values())):
+        names = ", ".join(f"“{each}”" for each in at_odds)
+        reading.refusals.append(f"the file has the values of {names} in one order by name and in another in its list.")
+        return named
+    if listed.worst(linked)[0] is Fit.NO:
+        return named
+    for each in at_odds:
+        reading.notes.append(
+            f"the file has two values of “{each}”; {_shown(listed.found[each])} is taken, as the editor does, and not "
+            f"{_shown(named.found.get(each))}."
+        )
+    return listed
 
 
+def _has_places_of(named: Mapping[str, Any], listed: Layout, length: int) -> bool:
+    """True when the file's names are those of the list's places, in the same order."""
+    places: dict[str, None] = {}
+    for each in listed.specs:
+        if each.kind is None or each.kind.is_kept:
+            controls = ["control_after_generate", "control_filter_list"][: each.control_values]
+            places |= dict.fromkeys([each.name, *controls])
+    is_filled = length >= len(named) and all(says_nothing(each) for each in listed.surplus)
+    return is_filled and [name for name in named if name in places] == list(places)
+
+
+# --------------------------------------------------------------------------------------------- positions
+def _from_positions(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
+    values = list(node.values) if isinstance(node.values, list) else []
+    linked = _linked(node)
+    layout = as_the_editor(values, spec, widgets)
+    surplus = [each for each in layout.surplus if not says_nothing(each)]
+    if spec.class_type in DISPLAYS or added_values(spec.class_type, node) is not None:
+        surplus = []
+    fitting, culprit = layout.worst(linked)
+    if fitting >= Fit.UNLISTED and not layout.misplaced and not surplus:
+        return layout
+    candidates = others(values, spec, widgets, linked)
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        reading.refusals.append(_ambiguity(candidates, linked))
+    elif layout.misplaced:
+        reading.refusals.append(
+            f"its values are not in the places of its inputs: {_shown(layout.misplaced[0])} stands where the editor "
+            f"keeps the control word of a seed."
+        )
+    elif culprit is not None and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus)):
+        reading.refusals.append(_misfit(culprit, layout.found[culprit.name]))
+    else:
+        reading.notes += [f"the file has {_shown(each)}, which none of its inputs takes." for each in surplus]
+        reading.notes += [
+            f"its input “{each.name}” holds {_shown(layout.found[each.name])}."
+            for each in layout.specs
+            if each.name not in linked and fit(layout.found[each.name], each) is Fit.OPAQUE
+        ]
+    return layout
+
+
+def _ambiguity(candidates: Sequence[Layout], linked: frozenset[str]) -> str:
+    one, other = candidates[:2]
+    names = [each for each in one.found if each not in linked and one.found[each] != other.found.get(each)]
+    name = next(iter(names), next(iter(other.found), ""))
+    return (
+        f"its values may belong to its inputs in more than one way: “{name}” could be {_shown(one.found.get(name))} or "
+        f"{_shown(other.found.get(name))}."
+    )
+
+
+def _misfit(spec: InputSpec, value: object) -> str:
+    kind = spec.widget_type or spec.type
+    belongs = {"INT": "a whole number", "FLOAT": "a number", "BOOLEAN": "yes or no", "STRING": "a text"}.get(kind)
+    reason = f"where {belongs} belongs" if belongs else "which is none of its options"
+    return f"its input “{spec.name}” holds {_shown(value)}, {reason}."
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:60]
+
+
+# --------------------------------------------------------------------------------------------- typing
 def as_typed(value: Any, spec: InputSpec) -> Any:
     """The value as the widget would keep it after being typed in: on its steps, to its precision, within bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

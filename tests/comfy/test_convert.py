@@ -307,13 +307,20 @@ def test_official_template_becomes_what_the_editor_makes_of_it(name: str) -> Non
     assert hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest() == DIGESTS[name]
 
 
+# Files of which the list of values has places that the server's version of the node does not have, without names.
+SHIFTED = {"api_moonvalley_video_to_video_motion_transfer", "api_moonvalley_video_to_video_pose_control"} | {
+    "templates-all_in_one-image_edit_models"
+}
+
+
 @pytest.mark.parametrize("release", OFFICIAL)
 def test_official_templates_are_converted_or_refused_by_node(release: str) -> None:
     """What is refused needs node types that the server of the recordings does not have, and says which."""
     refused = {name: found for name, found in outcomes(release) if isinstance(found, ConversionError)}
     for name, refusal in refused.items():
-        ids = {problem.node_id for problem in refusal.problems}
-        assert "" not in ids and all("does not know" in problem.message for problem in refusal.problems), name
+        assert "" not in {problem.node_id for problem in refusal.problems}
+        others = [problem for problem in refusal.problems if "does not know" not in problem.message]
+        assert all("“" in problem.message and name in SHIFTED for problem in others), (name, others)
     total = len(official(release))
     assert total > 150 and len(refused) < total
 
