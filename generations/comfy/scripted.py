@@ -15,7 +15,7 @@ from generations.comfy.editor import EditorNode
 DISPLAYS = frozenset(
     {
         "Image Comparer (rgthree)", "Display Any (rgthree)", "Display Int (rgthree)", "ShowText|pysssss",
-        "easy showAnything", "easy showSpentTime", "Show any [Crystools]", "PreviewAny",
+        "easy showAnything", "easy showSpentTime", "Show any [Crystools]", "PreviewAny", "GetImageSize",
     }
 )  # fmt: skip
 _ADD_LORA = "\N{HEAVY PLUS SIGN} Add Lora"

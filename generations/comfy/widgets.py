@@ -117,7 +117,9 @@ def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, readin
             reading.values[name] = value
             reading.notes.append(f"“{name}”, which is {_shown(value)}, is of a widget that a script adds; it is sent.")
         else:
-            reading.notes.append(f"the file has {_shown(value)} for “{name}”, an input that it does not have here.")
+            reading.notes.append(
+                f"the file has {_shown(value)} for “{name}”, which the node does not have on your servers; it is left out."
+            )
 
 
 def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], named: Layout, reading: Reading) -> Layout:
@@ -188,7 +190,9 @@ def _from_positions(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpe
     elif culprit is not None and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus)):
         reading.refusals.append(_misfit(culprit, layout.found[culprit.name]))
     else:
-        reading.notes += [f"the file has {_shown(each)}, which none of its inputs takes." for each in surplus]
+        reading.notes += [
+            f"the file has {_shown(each)}, which none of its inputs takes; it is left out." for each in surplus
+        ]
         reading.notes += [
             f"its input “{each.name}” holds {_shown(layout.found[each.name])}."
             for each in layout.specs

@@ -208,7 +208,8 @@ def test_surplus_values_are_flagged_unless_they_say_nothing() -> None:
     }  # fmt: skip
     found = read([64, 64, 1, 0, "extra", 5], None, "EmptyImage")
     assert [flag.message for flag in found.flags] == [
-        'The file has "extra", which none of its inputs takes.', "The file has 5, which none of its inputs takes."
+        'The file has "extra", which none of its inputs takes; it is left out.',
+        "The file has 5, which none of its inputs takes; it is left out.",
     ]  # fmt: skip
 
 
