@@ -118,7 +118,7 @@ def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, readin
             reading.notes.append(f"“{name}”, which is {_shown(value)}, is of a widget that a script adds; it is sent.")
         else:
             reading.notes.append(
-                f"the file has {_shown(value)} for “{name}”, which the node does not have on your servers; it is left out."
+                f"the file has {_shown(value)} for “{name}”, which this node does not have here; it is left out."
             )
 
 
