@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from generations.comfy import editor
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, PRIMITIVE, Definition, EditorNode, Link, Slot
-from generations.comfy.graph import Graph, is_link, node_title, output_nodes
+from generations.comfy.graph import Graph, is_link, is_numbered_choice, node_title, output_nodes
 from generations.comfy.object_info import ObjectInfo
 
 Place: TypeAlias = tuple[str, str]  # node id and input name in the API format
@@ -277,7 +277,7 @@ class _Reader:
     # ------------------------------------------------------------------------------------------ reasons
     def _is_settable(self, place: Place) -> bool:
         value = self.graph.get(place[0], {}).get("inputs", {}).get(place[1])
-        return isinstance(value, str | int | float)
+        return isinstance(value, str | int | float) and not is_numbered_choice(self.graph, place)
 
     def _named(self, ref: object, name: str | None = None) -> str:
         """The node that an entry means, and why it cannot be had; of its results when no input is named."""
@@ -298,6 +298,8 @@ class _Reader:
             value = self.graph.get(node_id, {}).get("inputs", {}).get(input_name)
             if is_link(value):
                 return f"which gets its value from the node “{node_title(self.graph, value[0])}” ({value[0]})"
+            if value is not None and is_numbered_choice(self.graph, (node_id, input_name)):
+                return "whose number is used as well, which a form would not change along with it"
             if value is not None:
                 return "which holds a value that no field of a form can set"
         if site.name in _CONTROLS:

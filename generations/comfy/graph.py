@@ -5,8 +5,9 @@ execution.py (validate_prompt) and comfy_execution/graph_utils.py (is_link) of C
 """
 
 import graphlib
+import re
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ Graph: TypeAlias = dict[str, Node]
 
 _MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
 _LONGEST_CHOICE = 255
+_OWN_OPTIONS = "CustomCombo"  # comfy_extras/nodes_logic.py
 _NUMBERS: dict[str, Callable[[Any], int | float]] = {"INT": int, "FLOAT": float}
 _EXPORT_HINT = (
     'In ComfyUI, open the Workflow menu and choose "Export (API)". (Older versions: switch on '
@@ -181,6 +183,25 @@ def sending_nodes(graph: Graph) -> list[str]:
         for node_id, node in graph.items()
         if node_id not in feeding and "websocket" in str(node["class_type"]).lower()
     ]
+
+
+def with_own_options(graph: Graph, node_id: str, spec: InputSpec | None) -> InputSpec | None:
+    """What the input takes at this node: a CustomCombo's options are written into the node, not into its class."""
+    node = graph[node_id]
+    if spec is None or node["class_type"] != _OWN_OPTIONS or spec.name != "choice":
+        return spec
+    options = (value for name, value in node["inputs"].items() if re.fullmatch(r"option[0-9]+", name))
+    return replace(spec, choices=tuple(dict.fromkeys(value for value in options if isinstance(value, str) and value)))
+
+
+def is_numbered_choice(graph: Graph, place: tuple[str, str]) -> bool:
+    """True for a choice whose position another node takes, too: whoever sets it would have to set both."""
+    node_id, name = place
+    return (
+        graph[node_id]["class_type"] == _OWN_OPTIONS
+        and name == "choice"
+        and any([node_id, 1] == value for node in graph.values() for value in node["inputs"].values())
+    )
 
 
 def needed_nodes(graph: Graph, outputs: Iterable[str]) -> frozenset[str]:

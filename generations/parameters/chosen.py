@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from generations.comfy.app_mode import ChosenInput
-from generations.comfy.graph import Graph, own_title
+from generations.comfy.graph import Graph, own_title, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
@@ -40,14 +40,16 @@ def chosen_parameters(
         base = proposed.get(chosen.places[0]) or _suggested(graph, chosen, object_info)
         label = titles.label(chosen, _without_number(base).label)
         specs = [
-            spec
-            for node_id, name in chosen.places
-            if (spec := input_spec(object_info, graph[node_id]["class_type"], name)) is not None
+            spec for node_id, name in chosen.places if (spec := _spec(graph, node_id, name, object_info)) is not None
         ]
         parameter = _as_chosen(_without_number(base), chosen, label, specs, taken)
         renamed.setdefault(base.name, parameter.name)
         made.append(parameter)
     return assign_roles([_drawn(parameter, renamed) for parameter in made], graph)
+
+
+def _spec(graph: Graph, node_id: str, name: str, object_info: ObjectInfo | None) -> InputSpec | None:
+    return with_own_options(graph, node_id, input_spec(object_info, graph[node_id]["class_type"], name))
 
 
 def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None) -> Parameter:
@@ -57,7 +59,7 @@ def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None
         node_id,
         name,
         node["inputs"][name],
-        input_spec(object_info, node["class_type"], name),
+        _spec(graph, node_id, name, object_info),
         title=own_title(graph, node_id, node_spec(object_info, node["class_type"])),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from generations.comfy.graph import Graph, node_title
+from generations.comfy.graph import Graph, node_title, with_own_options
 from generations.comfy.naming import is_read_as_file
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec
 from generations.parameters.schema import DefinitionError, Parameter
@@ -36,7 +36,7 @@ def check_limits(parameters: Sequence[Parameter], graph: Graph, object_info: Obj
 def _faults(parameter: Parameter, graph: Graph, object_info: ObjectInfo) -> Iterator[str]:
     for binding in parameter.bindings:
         class_type, title = graph[binding.node_id]["class_type"], node_title(graph, binding.node_id)
-        spec = input_spec(object_info, class_type, binding.input_name)
+        spec = with_own_options(graph, binding.node_id, input_spec(object_info, class_type, binding.input_name))
         place = f'"{binding.input_name}" of {title}'
         if is_read_as_file(graph, (binding.node_id, binding.input_name), object_info):
             yield from _file_faults(parameter, spec, place)

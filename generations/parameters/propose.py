@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from generations.comfy.graph import Graph, is_link, needed_nodes, output_nodes, own_title
+from generations.comfy.graph import Graph, is_link, needed_nodes, output_nodes, own_title, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.roles import assign_roles
@@ -217,7 +217,7 @@ class _Proposer:
         key = self.graph[node_id]["class_type"], name
         if key not in self.inputs:
             self.inputs[key] = input_spec(self.object_info, *key)
-        return self.inputs[key]
+        return with_own_options(self.graph, node_id, self.inputs[key])
 
     def _value(self, place: _Place) -> object:
         return self.graph[place.node_id]["inputs"][place.input_name]

@@ -285,6 +285,22 @@ def test_input_that_is_fed_by_a_link_is_reported() -> None:
     assert found.notes == ["App mode offers “prompt” of “Draw” (10:5), which gets its value from the node “Text” (3)."]
 
 
+def test_choice_whose_number_is_used_as_well_is_reported() -> None:
+    info = {
+        **INFO,
+        "CustomCombo": {"input": {"required": {"choice": ["COMBO", {"options": []}]}}, "output": ["STRING", "INT"]},
+    }
+    graph: dict[str, Any] = {
+        "1": {"class_type": "CustomCombo", "inputs": {"choice": "a", "index": 0, "option1": "a", "option2": "b"}},
+        "2": {"class_type": "Draw", "inputs": {"prompt": ["1", 0], "seed": 1, "size": ["1", 1]}},
+        "3": {"class_type": "Save", "inputs": {"image": ["2", 0]}},
+    }
+    value = workflow(node(1, "CustomCombo", inputs=[slot("choice")]), links=[], inputs=[["1", "choice"]])
+    assert "whose number is used as well" in app_mode.read(value, graph, info).notes[0]
+    graph["2"]["inputs"]["size"] = 512
+    assert [one.places for one in app_mode.read(value, graph, info).inputs] == [(("1", "choice"),)]
+
+
 def test_node_of_a_sub_graph_that_is_used_twice_is_reported() -> None:
     inside = {
         "id": SUB,

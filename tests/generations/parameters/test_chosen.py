@@ -8,9 +8,10 @@ import pytest
 
 from generations.comfy.app_mode import ChosenInput
 from generations.parameters.chosen import chosen_parameters
-from generations.parameters.schema import Parameter, check_bindings, parse_parameters
+from generations.parameters.limits import check_limits
+from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
 from tests.support.factories import txt2img_graph
-from tests.support.workflows import OBJECT_INFO
+from tests.support.workflows import OBJECT_INFO, newest_object_info
 
 
 def chosen(graph: Any, *inputs: ChosenInput | str, info: Any = OBJECT_INFO) -> list[Parameter]:
@@ -93,6 +94,16 @@ def test_what_the_author_says_of_bounds_and_choices_narrows_what_the_node_takes(
     )  # fmt: skip
     assert (found[1].minimum, found[1].maximum, found[1].default) == (0, 1, None)
     assert (found[2].type, found[2].choices, found[2].default) == ("choice", ("a fox", "a hare"), None)
+
+
+def test_list_that_the_author_wrote_gives_its_options() -> None:
+    options = {"choice": "b", "index": 1, "option1": "a", "option2": "b", "option3": ""}
+    graph = {"1": {"class_type": "CustomCombo", "inputs": options}}
+    found = chosen(graph, "1.choice", info=newest_object_info())[0]
+    assert (found.type, found.choices, found.default, found.is_live) == ("choice", ("a", "b"), "b", False)
+    check_limits([found], graph, newest_object_info())
+    with pytest.raises(DefinitionError, match="does not offer c"):
+        check_limits([found.model_copy(update={"choices": ("a", "b", "c")})], graph, newest_object_info())
 
 
 def test_mask_is_drawn_on_the_picture_that_is_chosen_with_it() -> None:
