@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 from generations.comfy import editor
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, PRIMITIVE, Definition, EditorNode, Link, Slot
-from generations.comfy.graph import Graph, is_link, is_numbered_choice, node_title, output_nodes
-from generations.comfy.object_info import ObjectInfo
+from generations.comfy.graph import Graph, is_link, is_numbered_choice, node_title, output_nodes, with_own_options
+from generations.comfy.object_info import ObjectInfo, input_spec
 
 Place: TypeAlias = tuple[str, str]  # node id and input name in the API format
 
@@ -26,6 +26,8 @@ MAX_SCOPES = 500  # sub-graphs in sub-graphs; real workflows have some dozens
 MAX_DEPTH = 20
 MAX_STEPS = 100_000
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# On a primitive in a sub-graph: the sub-graph's input that took its place when a newer editor saved the file.
+_REPLACED_BY = "proxyBypassedToSubgraphInput"
 _CONTROLS = frozenset({"control_after_generate", "control_filter_list"})
 
 
@@ -109,6 +111,7 @@ class _Reader:
     def __init__(self, workflow: editor.Workflow, graph: Graph, object_info: ObjectInfo | None) -> None:
         self.workflow = workflow
         self.graph = graph
+        self.object_info = object_info
         self.results = tuple(graph) if object_info is None else output_nodes(graph, object_info)
         self.scopes = {scope.path: scope for scope in self._all_scopes()}
         self.by_id: dict[str, list[_Site]] = {}
@@ -128,6 +131,7 @@ class _Reader:
             elif found is not None:
                 taken.update(found.places)
                 choice.inputs.append(found)
+                choice.notes += self._narrowed(found)
         for ref in outputs:
             node_ids = self._output(ref)
             if not node_ids:
@@ -169,6 +173,22 @@ class _Reader:
         places = [place for place in chosen[0].places if place not in taken]
         return replace(chosen[0], places=tuple(places)) if places else None
 
+    def _narrowed(self, chosen: ChosenInput) -> Iterator[str]:
+        """A sentence about an option that this workflow does not hold everything for."""
+        node_id, name = chosen.places[0]
+        spec = input_spec(self.object_info, self.graph[node_id]["class_type"], name)
+        here = with_own_options(self.graph, node_id, spec)
+        if spec is None or here is None or here is spec:
+            return
+        missing = [option for option in spec.sub_inputs if option not in (here.choices or ())]
+        if missing:
+            listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            title = node_title(self.graph, node_id)
+            yield (
+                f"“{name}” of “{title}” ({node_id}) cannot become {listed}: the workflow does not hold the settings "
+                "that this brings along."
+            )
+
     def _output(self, ref: object) -> list[str]:
         """The results of that node, or of all nodes in the instance that it is."""
         sites = self._sites(str(ref))
@@ -193,6 +213,11 @@ class _Reader:
         """
         label = ""
         while True:
+            replacement = site.node.properties.get(_REPLACED_BY) if site.node.type == PRIMITIVE else None
+            if isinstance(replacement, str) and site.scope.parent and site.scope.instance:
+                label = site.node.title.strip()
+                site = _Site(site.scope.parent, site.scope.instance, replacement)
+                continue
             slot = _slot(site)
             label = slot.label if slot and slot.label else label
             link = site.scope.definition.links.get(slot.link) if slot and slot.link else None

@@ -6,12 +6,14 @@ execution.py (validate_prompt) and comfy_execution/graph_utils.py (is_link) of C
 
 import graphlib
 import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from generations.comfy.errors import ProtocolError
+from generations.comfy.fitting import Fit, fit
+from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, node_spec
 from generations.comfy.wire import decode
 
@@ -186,12 +188,35 @@ def sending_nodes(graph: Graph) -> list[str]:
 
 
 def with_own_options(graph: Graph, node_id: str, spec: InputSpec | None) -> InputSpec | None:
-    """What the input takes at this node: a CustomCombo's options are written into the node, not into its class."""
+    """What the input takes at this node, where its class alone does not tell.
+
+    A CustomCombo's options are written into the node. Those of a dynamic combo bring inputs of their own along: it can
+    become what the node has all inputs for.
+    """
     node = graph[node_id]
+    if spec is not None and spec.type == DYNAMIC_COMBO:
+        now = node["inputs"].get(spec.name)
+        complete = (name for name in spec.sub_inputs if name == now or _is_complete(spec, name, node["inputs"]))
+        return replace(spec, type="COMBO", choices=tuple(complete))
     if spec is None or node["class_type"] != _OWN_OPTIONS or spec.name != "choice":
         return spec
     options = (value for name, value in node["inputs"].items() if re.fullmatch(r"option[0-9]+", name))
     return replace(spec, choices=tuple(dict.fromkeys(value for value in options if isinstance(value, str) and value)))
+
+
+def _is_complete(spec: InputSpec, option: object, inputs: Mapping[str, object]) -> bool:
+    """True when these inputs hold, with values that fit, all that this option of a dynamic combo requires."""
+    for each in spec.sub_inputs.get(option, ()) if isinstance(option, str) else ():
+        value = inputs.get(each.name)
+        if each.name not in inputs:
+            if each.required and not each.type.startswith("COMFY_"):
+                return False
+        elif each.type == DYNAMIC_COMBO:
+            if not _is_complete(each, value, inputs):
+                return False
+        elif not is_link(value) and fit(value, each) is not Fit.YES:
+            return False
+    return isinstance(option, str) and option in spec.sub_inputs
 
 
 def is_numbered_choice(graph: Graph, place: tuple[str, str]) -> bool:

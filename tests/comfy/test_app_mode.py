@@ -68,7 +68,7 @@ def simple(*inputs: Any, outputs: Any = (), **fields: Any) -> Choice:
     return choice(workflow(draw(**fields), save(2, 9), inputs=inputs, outputs=outputs))
 
 
-def nested(*inputs: Any, outputs: Any = (), label: str = "", shown: bool = True, outside: Any = None) -> Choice:
+def nested(*inputs: Any, outputs: Any = (), label: str = "", outside: Any = None, more: Any = ()) -> Choice:
     """Node 5 in a sub-graph, of which there is one instance: node 10. Its prompt is shown on the outside."""
     outer = slot("prompt", outside)
     instance = node(
@@ -79,7 +79,7 @@ def nested(*inputs: Any, outputs: Any = (), label: str = "", shown: bool = True,
         "name": "Drawing",
         "inputs": [{"name": "prompt", "type": "STRING", "linkIds": [1], **({"label": label} if label else {})}],
         "outputs": [{"name": "IMAGE", "type": "IMAGE", "linkIds": [2]}],
-        "nodes": [draw(5, inputs=[slot("prompt", 1 if shown else None)])],
+        "nodes": [draw(5, inputs=[slot("prompt", 1)]), *more],
         "links": [
             {"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 5, "target_slot": 0, "type": "STRING"},
             {"id": 2, "origin_id": 5, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "IMAGE"},
@@ -186,6 +186,34 @@ def test_primitive_of_the_editor_sets_all_that_it_feeds() -> None:
         inputs=[["7", "value"]],
     )
     assert choice(value).inputs == [ChosenInput((("1", "prompt"), ("4", "prompt")), title="Subject")]
+
+
+def test_primitive_that_a_newer_editor_replaced_is_the_input_in_its_place() -> None:
+    primitive = node(7, "PrimitiveNode", title="Subject", properties={"proxyBypassedToSubgraphInput": "prompt"})
+    found = nested(["7", "value"], more=[primitive])
+    assert found.inputs == [ChosenInput((("10:5", "prompt"),), label="Subject")]
+
+
+def test_option_that_the_workflow_does_not_hold_everything_for_is_named() -> None:
+    quality = {"quality": [["low", "high"], {}]}
+    options = [
+        {"key": "fine", "inputs": {"required": quality}},
+        {"key": "rough", "inputs": {"required": quality}},
+        {"key": "huge", "inputs": {"required": {**quality, "tiles": ["INT", {}]}}},
+    ]
+    info = {
+        **INFO,
+        "Draw": {
+            "input": {"required": {"model": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}},
+            "output": ["IMAGE"],
+        },
+    }
+    value = workflow(draw(values=["fine", "high"], inputs=[]), save(2, 9), inputs=[["1", "model"]])
+    found = choice(value, info)
+    assert [one.places for one in found.inputs] == [(("1", "model"),)]
+    assert found.notes == [
+        "“model” of “Draw” (1) cannot become huge: the workflow does not hold the settings that this brings along."
+    ]
 
 
 def test_entry_that_is_mentioned_twice_counts_once() -> None:

@@ -15,7 +15,9 @@ from generations.comfy.graph import (
     node_classes,
     node_title,
     output_nodes,
+    with_own_options,
 )
+from generations.comfy.object_info import input_spec
 from tests.comfy.recorded import NAMES, OBJECT_INFO, recording
 
 TXT2IMG: dict[str, Any] = recording("sd15_cold")["prompt"]
@@ -209,3 +211,23 @@ def test_dotted_names_satisfy_dynamic_inputs() -> None:
     }
     graph = {"1": {"class_type": "A", "inputs": {"model.size": 1}}}
     assert check_graph(graph, info) == []
+
+
+def test_dynamic_combo_can_become_what_the_node_has_all_inputs_for() -> None:
+    size = {"size": [["small", "large"], {}]}
+    options = [
+        {"key": "now", "inputs": {"required": size}},
+        {"key": "alike", "inputs": {"required": size, "optional": {"more": ["INT", {}]}}},
+        {"key": "smaller", "inputs": {"required": {"size": [["small"], {}]}}},
+        {"key": "longer", "inputs": {"required": {**size, "length": ["INT", {}]}}},
+        {"key": "bare", "inputs": {}},
+    ]
+    info = {"Draw": {"input": {"required": {"model": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}}}}
+    graph = {"1": {"class_type": "Draw", "inputs": {"model": "now", "model.size": "large"}}}
+    found = with_own_options(graph, "1", input_spec(info, "Draw", "model"))
+    assert found is not None
+    assert (found.type, found.choices) == ("COMBO", ("now", "alike", "bare"))
+    graph["1"]["inputs"]["model.length"] = 5
+    longer = with_own_options(graph, "1", input_spec(info, "Draw", "model"))
+    assert longer is not None and longer.choices == ("now", "alike", "longer", "bare")
+    assert with_own_options(graph, "1", None) is None
