@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from django.db import InterfaceError, OperationalError, models, transaction
 
-from generations import archives, importing, storage, studio
+from generations import archives, fitness, importing, storage, studio
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
-from generations.models import WorkflowTemplate
+from generations.models import TemplateDraft, WorkflowTemplate
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -124,10 +124,13 @@ class Batch:
                 self._user, imported, object_info=self._object_info, source=name, content_hash=content_hash
             )
             self._describe(template)
-            labels = [each.get("label") or each["name"] for each in studio.draft_of(template).parameters]
+            draft = studio.draft_of(template)
+            labels = [each.get("label") or each["name"] for each in draft.parameters]
             line = Line(name, Outcome.MADE, template, labels, notes=notes)
             if self._options.is_published:
                 self._publish(line, template)
+            elif obstacle := _obstacle(draft):
+                notes.append(obstacle)
             if self._options.is_rehearsal:
                 self._rehearsed[content_hash] = template
                 transaction.set_rollback(True)
@@ -146,3 +149,11 @@ class Batch:
             line.is_published = True
         except (studio.DraftError, studio.UnfitError) as error:
             line.notes.append(f"Not published: {error}")
+
+
+def _obstacle(draft: TemplateDraft) -> str:
+    """Why none of the servers can run it; "" when one can, or while none has told what it has."""
+    fleet, needs = fitness.Fleet(), studio.needs_of(draft)
+    if not any(report.is_known for report in fleet.report(needs)):
+        return ""
+    return fleet.obstacle(needs)

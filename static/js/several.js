@@ -2,6 +2,12 @@
 import { sentenceFor } from "./failures.js";
 
 const UNREACHABLE = "The server cannot be reached. Look at your connection, then drop this file again.";
+const OUTCOMES = new Map([
+  ["made", "made"],
+  ["known", "already here"],
+  ["skipped", "skipped"],
+  ["refused", "refused"],
+]);
 
 export const areSeveral = (files) => files.length > 1 || [...files].some((file) => /\.zip$/i.test(file.name));
 
@@ -35,7 +41,7 @@ async function sendOne(form, file, report, index, count) {
     report.add(response.html);
     [start, total] = [response.read, response.total];
   } while (start < total && !report.isStopped);
-  if (start < total) report.refuse(file.name, `Stopped: ${total - start} files of it were not read.`, "Not read");
+  if (start < total) report.refuse(file.name, `Stopped: ${total - start} files of it were not read.`);
 }
 
 async function post(form, file, start) {
@@ -92,15 +98,15 @@ class Report {
     this.lines.insertAdjacentHTML("beforeend", html);
   }
 
-  refuse(name, reason, label = "Refused") {
+  refuse(name, reason) {
     const line = Object.assign(document.createElement("li"), { className: "studio-line is-refused" });
-    line.dataset.outcome = label.toLowerCase();
+    line.dataset.outcome = "refused";
     const words = Object.assign(document.createElement("div"), { className: "studio-line-words" });
     words.append(
       Object.assign(document.createElement("strong"), { textContent: name }),
       Object.assign(document.createElement("p"), { className: "studio-fault", textContent: reason }),
     );
-    line.append(Object.assign(document.createElement("span"), { className: "studio-badge wrong", textContent: label }), words);
+    line.append(Object.assign(document.createElement("span"), { className: "studio-badge wrong", textContent: "Refused" }), words);
     this.lines.append(line);
   }
 
@@ -108,9 +114,8 @@ class Report {
     this.form.classList.remove("is-busy");
     this.form.inert = false;
     this.progress.hidden = this.stop.hidden = true;
-    const counts = new Map();
-    for (const { dataset } of this.lines.children) counts.set(dataset.outcome, (counts.get(dataset.outcome) ?? 0) + 1);
-    const told = [...counts].map(([outcome, count]) => `${count} ${outcome === "known" ? "already here" : outcome}`);
+    const count = (outcome) => this.lines.querySelectorAll(`[data-outcome="${outcome}"]`).length;
+    const told = [...OUTCOMES].filter(([outcome]) => count(outcome)).map(([outcome, words]) => `${count(outcome)} ${words}`);
     this.title.textContent = `${this.isStopped ? "Stopped. " : ""}${told.join(", ") || "Nothing was read"}.`;
     this.title.focus();
   }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +24,7 @@ from django.core.exceptions import BadRequest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from generations import delivery, importing, media, services, studio
+from generations import archives, delivery, importing, media, services, studio
 from generations.api import jobs, schemas
 from generations.api.body import parse_json
 from generations.comfy import containers, pictures, stripping
@@ -36,6 +37,7 @@ from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.starters import starters
 from generations.web import pages
 from tests.comfy.test_stripping import MORE
+from tests.generations.test_archives import zipped
 from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow, png
 
 
@@ -98,6 +100,13 @@ def look_at_stream(content: bytes) -> None:
             look(io.BytesIO(content), demuxer)
         except Exception as error:
             assert not isinstance(error, MemoryError | RecursionError), error
+
+
+def open_archive(content: bytes) -> None:
+    """A ZIP of workflows, with every file in it."""
+    for entry in archives.Archive(io.BytesIO(content)).entries():
+        assert bool(entry.reason) + bool(entry.content) <= 1
+        assert "\x00" not in entry.name and len(entry.content) <= archives.MAX_FILE_BYTES
 
 
 def read_body(content: bytes) -> None:
@@ -172,6 +181,11 @@ def _workflows() -> list[bytes]:
     return [*small, png(prompt={}, workflow=editor_workflow()), *(json.dumps(each).encode() for each in starters())]
 
 
+def _archives() -> list[bytes]:
+    files = [{}, {"a/": b"", "a/b.json": b"{}"}, {f"{number}.json": bytes(999) for number in range(9)}]
+    return [zipped(each, method) for each in files for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
+
+
 def _bodies() -> list[bytes]:
     graph = starters()[0]["graph"]
     return [
@@ -204,6 +218,7 @@ TARGETS = {
     "stripping": Target(strip_file, FILE_REFUSALS, _files),
     "pictures": Target(look_at_picture, (), lambda: [*_pictures(), *_files()]),
     "streams": Target(look_at_stream, (), _files),
+    "archives": Target(open_archive, (archives.ArchiveError,), _archives),
     "bodies": Target(read_body, (GraphError, ValueError), lambda: [*_bodies(), *_workflows()]),
     "texts": Target(
         read_texts,

@@ -133,6 +133,15 @@ def test_what_a_server_can_run_is_published_and_the_rest_says_why_not(staff: Any
     assert "Not published: The servers lack the node type Strange" in unfit.notes[-1]
 
 
+def test_what_no_server_can_run_is_noted(staff: Any) -> None:
+    strange = json.dumps({**txt2img_graph(), "50": {"class_type": "Strange", "inputs": {}}}).encode()
+    assert Batch(staff, None).take("a.json", strange).notes == []  # no server has told anything
+    make_server(object_info=with_models("v1-5-pruned-emaonly-fp16.safetensors"))
+    assert Batch(staff, None).take("fit.json", graph()).notes == []
+    strange += b" "
+    assert Batch(staff, None).take("b.json", strange).notes == ["The servers lack the node type Strange."]
+
+
 def test_tags_of_a_package_stay(staff: Any) -> None:
     from generations import packages
     from tests.support.factories import make_template, version_of

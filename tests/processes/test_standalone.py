@@ -8,15 +8,17 @@ import json
 import re
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
 
+from generations.starters import starters
+from tests.generations.test_archives import zipped
 from tests.support.processes import Process, Standalone, free_port
 from tests.support.waiting import eventually, patient
 from tests.support.workflows import newest_object_info
@@ -328,13 +330,8 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
         pk = job(client, prompt="a violet fox")
         eventually(lambda: status(client, pk) == "succeeded")
     plain = from_elsewhere(server.data_dir / "simulator", "a violet fox")
-    page.goto("/accounts/login/?next=/admin/generations/workflowtemplate/add/")
-    page.get_by_label("E-mail address").fill("admin@example.com")
-    page.get_by_label("Password").fill(ADMIN)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.locator(".studio-drop")).to_be_visible()
-    page.wait_for_load_state("networkidle")
-    drop(page, ".studio-drop", "violet-fox.png", plain)
+    to_the_import(page)
+    drop(page, ".studio-drop", ("violet-fox.png", plain))
     expect(page.get_by_role("heading", name="Violet fox").first).to_be_visible(timeout=BROWSER_MS)
     form = page.frame_locator("iframe")
     expect(form.get_by_label("Prompt", exact=True)).to_have_value("a violet fox")
@@ -403,18 +400,102 @@ def from_elsewhere(folder: Path, prompt: str) -> bytes:
     return buffer.getvalue()
 
 
-def drop(page: Page, selector: str, name: str, content: bytes) -> None:
-    """What a browser does when a file is dropped."""
+def drop(page: Page, selector: str, *files: tuple[str, bytes]) -> None:
+    """What a browser does when files are dropped: their names and bytes."""
     transfer = page.evaluate_handle(
-        """([name, text]) => {
-            const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+        """(files) => {
             const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            for (const [name, text] of files) {
+                const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+                transfer.items.add(new File([bytes], name));
+            }
             return transfer;
         }""",
-        [name, base64.b64encode(content).decode()],
+        [[name, base64.b64encode(content).decode()] for name, content in files],
     )
     page.dispatch_event(selector, "drop", {"dataTransfer": transfer})
+
+
+def to_the_import(page: Page) -> None:
+    """An admin, where new templates are made."""
+    page.goto("/accounts/login/?next=/admin/generations/workflowtemplate/add/")
+    page.get_by_label("E-mail address").fill("admin@example.com")
+    page.get_by_label("Password").fill(ADMIN)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".studio-drop")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+def workflow(text: str) -> bytes:
+    """One of its own for each text."""
+    graph = starters()[0]["graph"]
+    return json.dumps({**graph, "note": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}).encode()
+
+
+@pytest.mark.browser
+def test_several_files_are_dropped_and_a_bad_one_stops_none(page: Page) -> None:
+    to_the_import(page)
+    archive = zipped({"dogs.json": workflow("dogs"), "README.md": b"hello", "again.json": workflow("cats")})
+    drop(page, ".studio-drop", ("cats.json", workflow("cats")), ("broken.json", b'{"1": '), ("more.zip", archive))
+    title = page.locator("[data-report-title]")
+    expect(title).to_have_text("2 made, 1 already here, 1 skipped, 1 refused.")
+    expect(title).to_be_focused()
+    lines = page.locator(".studio-line")
+    expect(lines.locator("strong")).to_have_text(
+        ["cats.json", "broken.json", "more.zip/dogs.json", "more.zip/README.md", "more.zip/again.json"]
+    )
+    expect(lines.nth(1)).to_contain_text("It may be cut off")
+    lines.nth(2).get_by_role("link", name="Dogs").click()
+    expect(page.get_by_role("heading", name="Dogs").first).to_be_visible()
+    # A template that exists takes one, and says so before anything is sent.
+    page.get_by_role("button", name="Other workflow …").click()
+    drop(page, "dialog .studio-drop", ("a.json", b"{}"), ("b.json", b"{}"))
+    expect(page.locator("dialog [data-drop-name]")).to_have_text("Choose one: a template has a single workflow.")
+
+
+@pytest.mark.browser
+def test_several_files_are_chosen_with_the_keyboard_and_reading_them_is_stopped(page: Page) -> None:
+    to_the_import(page)
+    files = [
+        {"name": f"birds {number}.json", "mimeType": "application/json", "buffer": workflow(f"birds {number}")}
+        for number in range(3)
+    ]
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/import/", hold)
+    page.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Make a template").press("Enter")
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_focused()
+    expect(page.locator("[data-report-title]")).to_have_text("Reading 1 of 3: birds 0.json …")
+    stop.press("Enter")
+    held.pop().continue_()
+    expect(page.locator("[data-report-title]")).to_have_text("Stopped. 1 made.")
+
+
+@pytest.mark.browser
+def test_file_that_does_not_get_through_is_named_and_the_next_one_is_tried(failing_page: Page) -> None:
+    page = failing_page
+    to_the_import(page)
+    answers: list[Callable[[Route], None]] = [
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=503),
+        lambda route: route.fulfill(status=200, body="<html>Sign in</html>"),
+        lambda route: route.continue_(),
+    ]
+
+    def answer(route: Route) -> None:
+        answers.pop(0)(route)
+
+    page.route("**/import/", answer)
+    drop(page, ".studio-drop", *((f"fish {number}.json", workflow(f"fish {number}")) for number in range(4)))
+    expect(page.locator("[data-report-title]")).to_have_text("1 made, 3 refused.")
+    expect(page.locator(".studio-line")).to_contain_text(
+        ["The server cannot be reached", "Something went wrong on our side", "That did not work", "Fish 3"]
+    )
 
 
 @pytest.mark.browser
