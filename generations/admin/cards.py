@@ -27,6 +27,11 @@ class Row:
     tooltip: str = ""
     differences: list[Difference] = field(default_factory=list)
 
+    @property
+    def shown(self) -> str:
+        """The beginning of the value. Django's truncatechars takes long over thousands of rows."""
+        return self.value if len(self.value) <= 60 else f"{self.value[:59]}…"
+
 
 @dataclass(slots=True)
 class NodeCard:

@@ -113,12 +113,26 @@ def _member(spec: InputSpec, member: InputSpec, name: str) -> InputSpec | None:
     return replace(member, name=name) if row.isdecimal() and own == member.name else None
 
 
+MAX_READ = 1000  # of one workflow: 200 at the most
+# By class and the identity of its description, which is kept beside what was read of it, so that it stays one.
+_READ: dict[tuple[str, int], tuple[object, NodeSpec]] = {}
+
+
 def node_spec(object_info: ObjectInfo | None, class_type: str) -> NodeSpec | None:
     """The class as this server describes it; None when it does not know the class or nothing is known of the
     server.
     """
     info = (object_info or {}).get(class_type)
-    return None if info is None else read_node_spec(class_type, info)
+    if info is None:
+        return None
+    # Every step of an import asks for the classes of all nodes, and reading one again costs more than all else.
+    key = class_type, id(info)
+    known = _READ.get(key)
+    if known is None or known[0] is not info:
+        if len(_READ) >= MAX_READ:
+            _READ.clear()
+        known = _READ[key] = (info, read_node_spec(class_type, info))
+    return known[1]
 
 
 def input_spec(object_info: ObjectInfo | None, class_type: str, name: str) -> InputSpec | None:

@@ -174,3 +174,14 @@ def test_nothing_that_servers_say_breaks_merging(servers: dict[str, dict[str, ob
     found = merge(servers)
     for name in found:
         node_spec(found, name)
+
+
+def test_a_class_is_read_once_and_again_when_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generations.comfy.object_info.MAX_READ", 2)
+    one, other = ({"A": {"input": {"required": {name: ["INT"]}}}, "B": {"input": {}}} for name in ("x", "y"))
+    first = node_spec(one, "A")
+    assert node_spec(one, "A") is first
+    assert [each.name for spec in (first, node_spec(other, "A")) if spec for each in spec.inputs] == ["x", "y"]
+    assert [spec.class_type for name in "BAB" if (spec := node_spec(one, name))] == ["B", "A", "B"]
+    same = one["A"]
+    assert [spec.class_type for name in "CD" if (spec := node_spec({"C": same, "D": same}, name))] == ["C", "D"]
