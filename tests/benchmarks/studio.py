@@ -1,4 +1,4 @@
-"""From dropping a workflow of 200 or 500 nodes to the proposed form: in a browser, with the node types of a real server.
+"""From dropping a workflow of 200 or 500 nodes to the proposed form: in a browser, with a real server's node types.
 
 The clock starts with the drop and stops when the form that users will see can be filled in.
 """
