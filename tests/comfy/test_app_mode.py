@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.resources
 import json
 from typing import Any
@@ -15,7 +16,7 @@ from generations.comfy.app_mode import Choice, ChosenInput
 from generations.comfy.convert import ConversionError, convert
 from generations.comfy.graph import needed_nodes, output_nodes
 from generations.comfy.wire import decode
-from tests.support.workflows import newest_object_info
+from tests.support.workflows import CASES, OBJECT_INFO, newest_object_info
 
 SUB = "11111111-2222-3333-4444-555555555555"
 GRAPH = "99999999-2222-3333-4444-555555555555"
@@ -265,6 +266,40 @@ def test_node_outside_goes_before_one_of_the_same_number_inside() -> None:
         },
     )
     assert [one.places for one in choice(value).inputs] == [(("5", "size"),)]
+
+
+def instances(value: Any) -> list[tuple[int, int, str, int]]:
+    """The widgets that instances show: position and id of the node, the widget's name and the place of its value."""
+    kinds = {one["id"] for one in value["definitions"]["subgraphs"]}
+    found = []
+    for position, one in enumerate(value["nodes"]):
+        names = [each["name"] for each in one.get("inputs", ()) if each.get("widget")]
+        if one["type"] in kinds and len(names) == len(one.get("widgets_values") or ()):
+            found += [(position, one["id"], name, at) for at, name in enumerate(names)]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((CASES / "handmade").glob("subgraph*.ui.json")), ids=lambda path: path.name)
+def test_setting_is_bound_to_what_the_value_on_the_instance_reaches(path: Any) -> None:
+    value = decode(path.read_text())
+    graph = convert(value, OBJECT_INFO)
+    for position, node_id, name, at in instances(value):
+        changed = copy.deepcopy(value)
+        values = changed["nodes"][position]["widgets_values"]
+        values[at] = (
+            values[at] + 1 if isinstance(values[at], int) else "center" if values[at] == "disabled" else "disabled"
+        )
+        other = convert(changed, OBJECT_INFO)
+        reached = {
+            (each, one)
+            for each in graph
+            for one in graph[each]["inputs"]
+            if graph[each]["inputs"][one] != other[each]["inputs"][one]
+        }
+        changed["extra"] = {"linearData": {"inputs": [[node_id, name]]}}
+        found = app_mode.read(changed, graph, OBJECT_INFO)
+        assert {place for one in found.inputs for place in one.places} == reached
+        assert len(found.notes) == (not reached)  # a link goes before the value
 
 
 # ---------------------------------------------------------------------------------------------- the words

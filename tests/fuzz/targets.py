@@ -64,6 +64,7 @@ def import_file(content: bytes) -> None:
         imported = importing.read(content, OBJECT_INFO)
     storable(imported.graph)
     storable(studio.proposals(imported.graph, OBJECT_INFO))
+    storable([[studio.describe(each) for each in imported.chosen], imported.output_nodes, imported.notes])
     check_graph(imported.graph, OBJECT_INFO)
 
 
@@ -178,7 +179,22 @@ def _pictures() -> list[bytes]:
 
 def _workflows() -> list[bytes]:
     small = [path.read_bytes() for path in sorted(CASES.rglob("*.json")) if path.stat().st_size < 20_000]
-    return [*small, png(prompt={}, workflow=editor_workflow()), *(json.dumps(each).encode() for each in starters())]
+    starting = [json.dumps(each).encode() for each in starters()]
+    return [*small, *_apps(), png(prompt={}, workflow=editor_workflow()), *starting]
+
+
+def _apps() -> list[bytes]:
+    """Workflows whose authors chose what users set."""
+    found = []
+    for name in ("primitive_seed", "subgraph_nested", "subgraph_promoted", "subgraph_proxy_widgets"):
+        workflow = editor_workflow(name)
+        ids = [each["id"] for each in workflow["nodes"]]
+        inputs = [[each, "seed"] for each in ids] + [[f"{each}:1", "value"] for each in ids]
+        workflow.setdefault("extra", {})["linearData"] = {"inputs": inputs, "outputs": ids}
+        found.append(json.dumps(workflow).encode())
+    deploy = {"input_id": "x", "default_value": "a", "options": '["a", "b"]', "display_name": "X"}
+    graph = {"1": {"class_type": "ComfyUIDeployExternalEnum", "inputs": deploy}}
+    return [*found, json.dumps(graph).encode()]
 
 
 def _archives() -> list[bytes]:
