@@ -22,8 +22,11 @@ from generations.comfy import editor, everywhere, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
-from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
-from generations.comfy.widgets import as_typed, expected_length, read_widgets
+from generations.comfy.layout import has_slot, slots_of, with_shown
+from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_old
+from generations.comfy.primitives import Typed, typed_values
+from generations.comfy.promotion import promote
+from generations.comfy.widgets import expected_length, read_widgets
 from generations.comfy.wire import decode
 
 MAX_NODES = 20_000
@@ -71,7 +74,7 @@ class _Scope:
     instance: EditorNode | None = None
     parent: _Scope | None = None
     depth: int = 0
-    promoted: Mapping[str, Any] = field(default_factory=dict)  # input name -> value set on the instance
+    promoted: Mapping[str, Any] = field(default_factory=dict)  # input name -> value of the instance's widget
     fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # inner id -> input -> value (groups)
 
 
@@ -106,10 +109,9 @@ class _Converter:
         self.workflow = workflow
         self.object_info = object_info
         self.problems: dict[tuple[str, str], GraphProblem] = {}
-        self.typed: dict[tuple[str, str], Any] = {}  # (root node, widget) -> what a primitive node sets
+        self.typed: Typed = {}  # what primitive nodes set
         self.children: dict[str, _Scope] = {}
-        # Up to 1.27, switching an instance off switched its inner nodes off, too; later ones do without.
-        self.skips_insides = workflow.frontend_version > (1, 27)
+        self.is_old = is_old(object_info)
         self.captured: list[tuple[_Scope, EditorNode, str]] = []
         self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.setters = wiring.Setters(workflow)
@@ -122,7 +124,8 @@ class _Converter:
         if self.workflow.is_blank:
             return {}
         root = _Scope(self.workflow.root)
-        self._apply_primitives(root)
+        promote(self.workflow, self.object_info, self._spend, is_old=self.is_old)
+        self.typed = typed_values(self.workflow, self.object_info, self._spend, is_old=self.is_old)
         emitted = dict(self._emit(root))
         self._judge_unknown(emitted)
         self._refuse_captured(emitted)
@@ -155,13 +158,22 @@ class _Converter:
                 continue
             child = self._child(scope, node)
             if child is not None:
-                if not (self.skips_insides and node.mode in (MUTED, BYPASSED)):
+                if not self._is_skipped(scope, node):
                     yield from self._emit(child)
             elif node.mode not in (MUTED, BYPASSED) and (described := self._describe(scope, node)):
                 self.count += 1
                 if self.count > MAX_NODES:
                     raise ConversionError([GraphProblem("", "", f"This workflow has more than {MAX_NODES} nodes.")])
                 yield described
+
+    def _is_skipped(self, scope: _Scope, instance: EditorNode) -> bool:
+        """True for an instance that is switched off, if that reaches its inside: not in one that is in another.
+
+        Up to 1.27, switching one off switched its inner nodes off, too; files of later editors do without.
+        """
+        if instance.mode not in (MUTED, BYPASSED):
+            return False
+        return self.workflow.frontend_version > (1, 27) if self.is_old else not scope.path
 
     def _describe(self, scope: _Scope, node: EditorNode) -> tuple[str, dict[str, Any]] | None:
         class_type, spec = editor.class_of(node, self.object_info)
@@ -170,12 +182,14 @@ class _Converter:
             return None
         inputs = self._constants(scope, node, spec)
         linked: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
         for slot in node.inputs:
-            found = self._resolve(scope, node, slot, slot.type, frozenset())
+            found = self._resolve(scope, node, slot, slot.type, frozenset()) if has_slot(spec, slot, inputs) else None
             if isinstance(found, _Constant):
-                inputs[slot.name] = as_constant(found.value)
+                shown[slot.name] = found.value
             elif found is not None:
                 linked[slot.name] = found
+        inputs = with_shown(spec, inputs, shown)
         self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
         title = node.title or spec.display_name
         return f"{scope.path}{node.id}", {
@@ -192,8 +206,7 @@ class _Converter:
             self._flag(scope, node, note)
         values = reading.values
         values |= scope.fixed.get(node.id, {})
-        if not scope.path:
-            values |= {name: self.typed[node.id, name] for name in values if (node.id, name) in self.typed}
+        values |= {name: self.typed[id(node), name] for name in values if (id(node), name) in self.typed}
         return {name: _as_sent(value, spec.input(name)) for name, value in values.items()}
 
     def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
@@ -304,20 +317,29 @@ class _Converter:
     def _from_output(
         self, scope: _Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
     ) -> _Source | _Constant | None:
-        if origin.type in editor.PASS_THROUGH:
+        if origin.type == PRIMITIVE or (origin.mode == MUTED and not self.is_old):
+            return None  # the value of a primitive is in the widget already
+        if origin.type in editor.PASS_THROUGH and (self.is_old or origin.mode != BYPASSED):
             is_open = not scope.definition.is_group and number < len(origin.inputs)
             return self._resolve(scope, origin, origin.inputs[number], wanted, seen) if is_open else None
-        if origin.type == PRIMITIVE:
-            return None  # its value is in the widget already
         if origin.mode == BYPASSED:
-            passed = _bypass(origin, number, wanted)
-            return self._resolve(scope, origin, passed, wanted, seen) if passed else None
+            passed = _bypass(self._slots(origin), origin.outputs, number, wanted)
+            return self._resolve(scope, origin, passed, passed.type, seen) if passed else None
         child = self._child(scope, origin)
         if child is not None:
             return self._from_inside(child, number, wanted, seen)
         if wiring.is_editor_only(origin, self.object_info):
             return None if origin.mode == MUTED else self._through_wiring(scope, origin, number, wanted, seen)
         return _Source(f"{scope.path}{origin.id}", number)
+
+    def _slots(self, node: EditorNode) -> list[Slot]:
+        """The node's inputs as the editor lays them out, whatever of them the file has."""
+        definition = self.workflow.subgraphs.get(node.type)
+        if definition is not None:
+            saved = {slot.name: slot.link for slot in node.inputs}
+            return [Slot(slot.name, slot.type, saved.get(slot.name)) for slot in definition.inputs]
+        _class_type, spec = editor.class_of(node, self.object_info)
+        return slots_of(spec, node) if spec is not None else node.inputs
 
     def _through_wiring(
         self, scope: _Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
@@ -353,12 +375,12 @@ class _Converter:
         parent, instance = scope.parent, scope.instance
         if parent is None or instance is None or number >= len(scope.definition.inputs):
             return None
-        name = scope.definition.inputs[number].name
+        own = scope.definition.inputs[number]
         self._spend(len(instance.inputs))
-        outer = next((slot for slot in instance.inputs if slot.name == name), None)
+        outer = next((slot for slot in instance.inputs if slot.name == own.name), None)
         if outer is not None and outer.link is not None:
-            return self._resolve(parent, instance, outer, wanted, seen)
-        return _Constant(scope.promoted[name]) if name in scope.promoted else None
+            return self._resolve(parent, instance, outer, own.type, seen)
+        return _Constant(scope.promoted[own.name]) if own.name in scope.promoted else None
 
     def _from_inside(
         self, child: _Scope, number: int, wanted: str, seen: frozenset[tuple[str, int]]
@@ -393,46 +415,11 @@ class _Converter:
         child = _Scope(definition, path, node, scope, scope.depth + 1)
         if group is not None:
             child.fixed = self._group_values(scope, definition, node)
-        elif self._knows_values(scope, definition):
-            child.promoted = self._promoted(scope, node, definition)
+        elif not self.is_old or not scope.path or scope.definition.number > definition.number:
+            # Editors of 2025 lost the values of an instance inside a definition that is listed before its own.
+            child.promoted = node.promoted
         self.children[path] = child
         return child
-
-    def _knows_values(self, scope: _Scope, definition: Definition) -> bool:
-        """Up to 1.27, an instance inside a definition that is listed before its own lost its values on loading."""
-        return self.skips_insides or not scope.path or scope.definition.number > definition.number
-
-    def _promoted(self, scope: _Scope, node: EditorNode, definition: Definition) -> dict[str, Any]:
-        """Values set on an instance for the widgets that it shows, by input name, in the order of its inputs."""
-        shown = [slot.name for number, slot in enumerate(definition.inputs) if self._is_widget(definition, number)]
-        proxies = node.properties.get("proxyWidgets")
-        if isinstance(proxies, list) and any(_is_pair(row) and str(row[0]) == "-1" for row in proxies):
-            # Newer editors list all widgets of an instance there; those with -1 belong to inputs.
-            names = [str(row[1]) if _is_pair(row) and str(row[0]) == "-1" else "" for row in proxies]
-        else:
-            names = shown
-        values = node.values if isinstance(node.values, list) else []
-        found = {name: value for name, value in zip(names, values, strict=False) if name in shown}
-        if not scope.path:
-            found |= {name: self.typed[node.id, name] for name in shown if (node.id, name) in self.typed}
-        return found
-
-    def _is_widget(self, definition: Definition, number: int, depth: int = 0) -> bool:
-        """True when that input of a sub-graph leads to a widget, over any number of levels."""
-        self._spend(len(definition.links))
-        for link_id, link in definition.links.items():
-            if link.origin_id != INPUT_NODE or link.origin_slot != number or depth > MAX_DEPTH:
-                continue
-            target = definition.nodes.get(link.target_id)
-            slot = next((slot for slot in target.inputs if slot.link == link_id), None) if target else None
-            if slot is None or target is None:
-                continue
-            inner = self.workflow.subgraphs.get(target.type)
-            if inner is None:
-                return bool(slot.widget)
-            position = next((at for at, each in enumerate(inner.inputs) if each.name == slot.name), -1)
-            return position >= 0 and self._is_widget(inner, position, depth + 1)
-        return False
 
     def _group_values(self, scope: _Scope, definition: Definition, instance: EditorNode) -> dict[str, dict[str, Any]]:
         """A group node keeps the values of its inner nodes one after the other, without those that are linked."""
@@ -453,58 +440,16 @@ class _Converter:
                 found[node.id] = {name: value for name, value in reading.values.items() if name not in linked}
         return found
 
-    # ------------------------------------------------------------------------------------------ primitives
-    def _apply_primitives(self, root: _Scope) -> None:
-        """Primitive nodes write their value into the widgets that they are connected to, whatever their mode."""
-        for node in root.definition.nodes.values():
-            for slot in node.inputs:
-                link = root.definition.links.get(slot.link or "")
-                origin = root.definition.nodes.get(link.origin_id) if link else None
-                if origin is None or origin.type != PRIMITIVE or not slot.widget:
-                    continue
-                if isinstance(origin.values, list) and origin.values:
-                    self.typed[node.id, slot.widget] = self._typed(origin, node, slot.widget)
-
-    def _typed(self, primitive: EditorNode, target: EditorNode, name: str) -> Any:
-        value = primitive.values[0] if isinstance(primitive.values, list) else None
-        if isinstance(value, str) and primitive.properties.get("Run widget replace on values") is True:
-            value = self._replaced(value)
-        _class_type, spec = editor.class_of(target, self.object_info)
-        wanted: InputSpec | None = spec.input(name) if spec else None
-        return as_typed(value, wanted) if wanted else value
-
-    def _replaced(self, text: str) -> str:
-        """The text as it is queued: %Node.widget% is that widget's value, and of {alternatives} the first is taken."""
-
-        def value_of(found: re.Match[str]) -> str:
-            name, widget = found[1].split(".", 1)
-            self._spend(len(self.workflow.root.nodes))
-            for node in self.workflow.root.nodes.values():
-                if name in (node.properties.get("Node name for S&R"), node.title):
-                    _class_type, spec = editor.class_of(node, self.object_info)
-                    values = read_widgets(node, spec).values if spec else {}
-                    return str(values[widget]) if widget in values else found[0]
-            return found[0]
-
-        text = re.sub(r"%([^%.]+\.[^%]+)%", value_of, text)
-        while True:  # from the inside out: one round for each level of nesting
-            self._spend(1 + len(text))
-            shorter = re.sub(r"\{([^{}|]*)(\|[^{}]*)?\}", r"\1", text)
-            if shorter == text:
-                return text
-            text = shorter
-
 
 def _has_output(node: EditorNode, number: int) -> bool:
     return not node.outputs or 0 <= number < len(node.outputs) or node.type in editor.PASS_THROUGH
 
 
-def _bypass(node: EditorNode, number: int, wanted: str) -> Slot | None:
+def _bypass(inputs: list[Slot], outputs: list[Slot], number: int, wanted: str) -> Slot | None:
     """The input that a bypassed node gives on for this output: one slot, chosen by type, linked or not."""
-    inputs = node.inputs
     if wanted in ("*", ""):
         return inputs[number] if number < len(inputs) else inputs[0] if inputs else None
-    offered = node.outputs[number].type if number < len(node.outputs) else wanted
+    offered = outputs[number].type if number < len(outputs) else wanted
 
     def fits(slot: Slot) -> bool:
         return _is_compatible(slot.type, offered) and _is_compatible(slot.type, wanted)
@@ -529,10 +474,6 @@ def _as_sent(value: Any, spec: InputSpec | None) -> Any:
     if spec is not None and spec.type == "CURVE" and value is not None:
         return {"__type__": "CURVE", "__value__": value}
     return as_constant(value)
-
-
-def _is_pair(row: object) -> bool:
-    return isinstance(row, list) and len(row) >= 2
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from generations.comfy.object_info import NodeSpec, ObjectInfo, node_spec
@@ -27,8 +27,8 @@ _GROUP_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """An input or output. `link` is the id of the link into an input, None if there is none; `label` is what it was
-    renamed to.
+    """An input or output. `link` is the id of the link into an input, None if there is none; `links` are those that
+    leave an input of a sub-graph, in its order; `label` is what it was renamed to.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Slot:
     link: str | None = None
     widget: str = ""
     label: str = ""
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class EditorNode:
     named: Mapping[str, Any] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     saved: Mapping[str, Any] = field(default_factory=dict)
+    promoted: dict[str, Any] = field(default_factory=dict)  # of an instance: input -> value of its widget (promotion)
 
 
 @dataclass(slots=True)
@@ -141,10 +143,18 @@ def _read_definition(value: Mapping[str, Any]) -> Definition:
         name=str(value.get("name") or ""),
         nodes={node.id: node for node in nodes},
         links=links,
-        inputs=_read_slots(value.get("inputs")),
+        inputs=[_with_links(slot, at, links) for at, slot in enumerate(_read_slots(value.get("inputs")))],
         outputs=_read_slots(value.get("outputs")),
         saved=value,
     )
+
+
+def _with_links(slot: Slot, number: int, links: Mapping[str, Link]) -> Slot:
+    """An input of a sub-graph that does not list its links has those of the table."""
+    if slot.links:
+        return slot
+    found = (key for key, link in links.items() if link.origin_id == INPUT_NODE and link.origin_slot == number)
+    return replace(slot, links=tuple(found))
 
 
 def _read_node(entry: Mapping[str, Any]) -> EditorNode:
@@ -183,6 +193,7 @@ def _read_slot(entry: Mapping[str, Any]) -> Slot:
         link=None if link is None else str(link),
         widget=str(_mapping(entry.get("widget")).get("name") or ""),
         label=label.strip() if isinstance(label, str) else "",
+        links=tuple(str(each) for each in _list(entry.get("linkIds"))),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 MATCH, AUTOGROW = "COMFY_MATCHTYPE_V3", "COMFY_AUTOGROW_V3"
 DYNAMIC_COMBO, DYNAMIC_GROUP = "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICGROUP_V3"
+VIEW = "comfysaas_view"  # our name for a LOAD_3D that shows what a node gets: its untouched state is known
 SENT_PLAYER = "comfysaas_player"  # our name for an AUDIO_UI of 2025: the editor sent an empty text for it
 # Our names for what a CustomCombo has beside its choice: the number of the chosen option, and its options.
 CHOSEN_NUMBER, TYPED_OPTION = "comfysaas_number", "comfysaas_option"
@@ -84,6 +85,7 @@ KINDS: dict[str, Kind] = {
     "WEBCAM": Kind("", is_captured=True),
     "AUDIO_RECORD": Kind("", helpers=1, is_captured=True),
     "LOAD_3D": Kind("", is_captured=True),
+    VIEW: Kind(""),
     "LOAD_3D_ADVANCED": Kind("", is_captured=True),
     "LOAD_3D_ANIMATION": Kind("", is_captured=True),
     "COMFY_BRANCH_INPUT_NAMES": Kind(is_unknown=True),

@@ -6,12 +6,13 @@ ComfyUI_frontend), and some from values: the option of a dynamic combo, the text
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from generations.comfy.editor import EditorNode
-from generations.comfy.kinds import ABSENT, CHOSEN_NUMBER, DYNAMIC_GROUP, SENT_PLAYER, TYPED_OPTION
+from generations.comfy.editor import EditorNode, Slot
+from generations.comfy.graph import as_constant
+from generations.comfy.kinds import ABSENT, AUTOGROW, CHOSEN_NUMBER, DYNAMIC_GROUP, MATCH, SENT_PLAYER, TYPED_OPTION
 from generations.comfy.object_info import InputSpec, NodeSpec
 
 MAX_ROWS = 1_000
@@ -96,3 +97,51 @@ def as_held(value: Any, spec: InputSpec, *, is_old: bool) -> Any:
     if is_number and spec.type == "STRING" and spec.multiline and not spec.widget_type:
         return str(int(value) if float(value).is_integer() else value)
     return value
+
+
+# ------------------------------------------------------------------------------------------ slots
+def slots_of(spec: NodeSpec, node: EditorNode) -> list[Slot]:
+    """The node's inputs in the editor's order: sockets of the class, its widgets, and what only the file has."""
+    saved = {slot.name: slot for slot in node.inputs}
+    found: list[Slot] = []
+    for each in [
+        *(each for each in spec.inputs if not each.is_widget),
+        *(each for each in spec.inputs if each.is_widget),
+    ]:
+        if each.type not in {AUTOGROW, DYNAMIC_GROUP}:
+            own = saved.pop(each.name, Slot(each.name, each.type))
+            found.append(own if each.type == MATCH else replace(own, type=each.type))
+        if each.members or each.sub_inputs:
+            below = [name for name in saved if name.startswith(f"{each.name}.")]
+            found += [saved.pop(name) for name in below]
+    return [*found, *saved.values()]
+
+
+def has_slot(spec: NodeSpec, slot: Slot, values: Mapping[str, Any]) -> bool:
+    """False for an input in the file that the editor takes away: one of an option that is not chosen, or of a widget
+    that the class has no longer.
+    """
+    known = _place(spec.inputs, slot.name, values)
+    return known if known is not None else not slot.widget
+
+
+def _place(inputs: Iterable[InputSpec], name: str, values: Mapping[str, Any]) -> bool | None:
+    """True for an input that is there with these values, False for one that is not, None for one unheard of."""
+    for each in inputs:
+        if each.name == name:
+            return True
+        if name.startswith(f"{each.name}."):
+            if each.members:
+                return True
+            if each.sub_inputs:
+                chosen = values.get(each.name)
+                return bool(_place(each.sub_inputs.get(chosen, ()) if isinstance(chosen, str) else (), name, values))
+    return None
+
+
+def with_shown(spec: NodeSpec, values: dict[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The node's values with those that the instance of its sub-graph holds."""
+    values |= {name: as_constant(value) for name, value in shown.items()}
+    if spec.class_type == "CustomCombo" and "choice" in shown:
+        values["index"] = chosen_number(shown["choice"], values)
+    return {name: value for name, value in values.items() if value is not ABSENT}

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from generations.comfy.files import FileInput, Upload, known_file, read_file_input
-from generations.comfy.kinds import AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP, KINDS, Kind
+from generations.comfy.kinds import AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP, KINDS, VIEW, Kind
+from generations.comfy.view3d import VIEWS
 
 ObjectInfo: TypeAlias = Mapping[str, object]
 Choice: TypeAlias = str | int | float | bool
@@ -89,7 +90,7 @@ class NodeSpec:
     description: str = ""
     is_ordered: bool = True  # the server tells the order of its inputs, as all do since 2024
     is_custom: bool = False  # of a custom node, whose scripts may add widgets
-    is_old: bool = False  # told by a server of 2025 or before, whose own editor differs from today's here and there
+    is_old: bool = False  # see `is_old`
 
     def input(self, name: str) -> InputSpec | None:
         """Its input of that name; dotted names are those that an option of a dynamic combo brings along."""
@@ -155,8 +156,18 @@ def read_node_spec(class_type: str, info: object) -> NodeSpec:
         description=_text(data.get("description")),
         is_ordered=bool(_mapping(data.get("input_order"))),
         is_custom=_text(data.get("python_module")).startswith("custom_nodes"),
-        is_old="is_input_list" not in data and "output_is_list" in data,
+        is_old=_is_old(data),
     )
+
+
+def is_old(object_info: ObjectInfo) -> bool:
+    """True for what a server of 2025 or before told, whose own editor differs from today's here and there."""
+    first = next((_mapping(info) for info in object_info.values()), {})
+    return _is_old(first)
+
+
+def _is_old(info: Mapping[str, object]) -> bool:
+    return "is_input_list" not in info and "output_is_list" in info
 
 
 def _read_inputs(class_type: str, info: Mapping[str, object]) -> Iterator[InputSpec]:
@@ -205,7 +216,7 @@ def _read_input(class_type: str, prefix: str, name: str, spec: object, *, requir
         is_seed=type_name == "INT" and _is_seed(name, options),
         is_advanced=options.get("advanced") is True,
         is_forced_link=options.get("forceInput") is True,
-        widget_type=_text(options.get("widgetType")),
+        widget_type=VIEW if type_name == "LOAD_3D" and class_type in VIEWS else _text(options.get("widgetType")),
         is_multiple=bool(options.get("multi_select")),
         is_remote=bool(_mapping(options.get("remote"))),
         has_refresh_button=_mapping(options.get("remote")).get("refresh_button") is True,

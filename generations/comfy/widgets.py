@@ -19,7 +19,9 @@ from generations.comfy.layout import as_held, chosen_number, helpers_of, widgets
 from generations.comfy.object_info import InputSpec, NodeSpec
 from generations.comfy.positions import Layout, as_the_editor, by_name, others, says_nothing
 from generations.comfy.scripted import DISPLAYS, RENAMED, added_values
+from generations.comfy.view3d import VIEWS, view
 
+_SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced"})  # their choices had a prefix once
 # Names under which the editor and common scripts keep what they never send.
 _NEVER_SENT = frozenset(
     {"control_after_generate", "control_before_generate", "control_filter_list", "upload", "videopreview"}
@@ -42,12 +44,9 @@ class Reading:
 
 def read_widgets(node: EditorNode, spec: NodeSpec) -> Reading:
     """What was stored for each widget, else the default of the class. Values are neither clamped nor converted."""
-    widgets = widgets_of(spec, node)
     reading = Reading({})
-    layout = _layout_of(node, spec, widgets, reading)
-    values = {each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) for each in layout.specs}
-    if spec.class_type == "CustomCombo":
-        values["index"] = chosen_number(values.get("choice"), values)
+    layout = _layout_of(node, spec, widgets_of(spec, node), reading)
+    values = _held(node, spec, layout)
     for each in layout.specs:
         if _is_sent(each) and values[each.name] is not ABSENT:
             reading.values[each.name] = values[each.name]
@@ -55,6 +54,24 @@ def read_widgets(node: EditorNode, spec: NodeSpec) -> Reading:
             reading.values["refresh"] = "refresh"
     reading.values |= added_values(spec.class_type, node) or {}
     return reading
+
+
+def held_values(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
+    """Name -> value of each widget, those that are not sent included; ABSENT for a widget without a value."""
+    return _held(node, spec, _layout_of(node, spec, widgets_of(spec, node), Reading({})))
+
+
+def _held(node: EditorNode, spec: NodeSpec, layout: Layout) -> dict[str, Any]:
+    """The values as the editor has them once the workflow is loaded."""
+    values = {each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) for each in layout.specs}
+    sampler = values.get("sampler_name")
+    if spec.class_type in _SAMPLERS and isinstance(sampler, str):
+        values["sampler_name"] = sampler.removeprefix("sample_")
+    if spec.class_type == "CustomCombo":
+        values["index"] = chosen_number(values.get("choice"), values)
+    if spec.class_type in VIEWS and "viewport_state" in values:
+        values["viewport_state"] = view(node.properties, values.get("width"), values.get("height"))
+    return values
 
 
 def _layout_of(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:

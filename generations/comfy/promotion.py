@@ -1,0 +1,294 @@
+"""What the instances of sub-graphs hold: the values of inner widgets that they show on their outside.
+
+An input of a sub-graph that leads to a widget is a widget of each instance, with a value of its own; it starts with the
+value of the first widget that it leads to, over any number of levels. Editors of early 2026 listed such widgets in
+`proxyWidgets` instead of connecting them: those become inputs here, as the editor itself does it when it loads them.
+Sources: src/lib/litegraph/src/subgraph/SubgraphNode.ts and
+src/core/graph/subgraph/migration/proxyWidgetMigration.ts of ComfyUI_frontend 1.58.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from generations.comfy.editor import (
+    INPUT_NODE,
+    PRIMITIVE,
+    Definition,
+    EditorNode,
+    Link,
+    NodeId,
+    Slot,
+    Workflow,
+    class_of,
+)
+from generations.comfy.kinds import ABSENT
+from generations.comfy.object_info import ObjectInfo
+from generations.comfy.widgets import held_values
+
+MAX_CHAIN = 100
+_PREFIX = re.compile(r"\s*(\d+)\s*:\s*(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A widget inside of an instance's sub-graph, as `proxyWidgets` names it."""
+
+    node_id: NodeId
+    name: str
+    inner_id: NodeId = ""  # of the node that has the widget, where several levels have one of that name
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One widget in `proxyWidgets`. `inputs` names the instance's inputs that show it already."""
+
+    source: _Source
+    value: Any  # set on the instance; ABSENT when none is
+    inputs: list[str]
+
+
+def promote(workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None], *, is_old: bool) -> None:
+    """Set `promoted` of every instance in the workflow, and connect what `proxyWidgets` lists.
+
+    `spend` takes the steps that it costs. Editors of 2025 (`is_old`) knew nothing of `proxyWidgets`.
+    """
+    promotions = _Promotions(workflow, object_info, spend, is_old=is_old)
+    for definition in _leaves_first(workflow.subgraphs):
+        promotions.set(definition)
+    promotions.set(workflow.root)
+
+
+class _Promotions:
+    def __init__(
+        self, workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None], *, is_old: bool
+    ) -> None:
+        self.subgraphs = workflow.subgraphs
+        self.object_info = object_info
+        self.spend = spend
+        self.is_old = is_old
+        self.known: dict[str, list[EditorNode]] = {}  # type -> its instances that were set so far
+        self.held: dict[int, dict[str, Any]] = {}
+
+    def set(self, graph: Definition) -> None:
+        hosts = [node for node in graph.nodes.values() if node.type in self.subgraphs]
+        for host in hosts:
+            self._start(host)
+            self.known.setdefault(host.type, []).append(host)
+        for host in hosts:
+            if not self.is_old:
+                self._migrate(host)
+
+    def _start(self, host: EditorNode) -> None:
+        """The values that the file has for the instance, by position; else those of the widgets inside."""
+        definition = self.subgraphs[host.type]
+        stored = host.values if isinstance(host.values, list) else []
+        kept = _quarantined(host.properties)
+        position = 0
+        for slot in definition.inputs:
+            inside = next((value for _node, _slot, value in self._widgets_behind(definition, slot)), None)
+            if inside is None:
+                continue
+            value = stored[position] if position < len(stored) else inside[0]
+            host.promoted[slot.name] = kept.get(slot.name, value)
+            position += 1
+
+    def _targets(self, definition: Definition, slot: Slot) -> Iterator[tuple[EditorNode, Slot]]:
+        """Where the links of that input of a sub-graph lead, in the order in which it lists them."""
+        for link_id in slot.links:
+            link = definition.links.get(link_id)
+            target = definition.nodes.get(link.target_id) if link else None
+            if target is not None:
+                self.spend(1 + len(target.inputs))
+                found = next((each for each in target.inputs if each.link == link_id), None)
+                if found is not None:
+                    yield target, found
+
+    def _widgets_behind(self, definition: Definition, slot: Slot) -> Iterator[tuple[EditorNode, Slot, tuple[Any]]]:
+        for target, found in self._targets(definition, slot):
+            value = self._value(target, found.name)
+            if value is not None:
+                yield target, found, value
+
+    def _value(self, node: EditorNode, name: str) -> tuple[Any] | None:
+        """The value of the node's widget of that name, in a tuple; None when it has no such widget."""
+        if node.type in self.subgraphs:
+            return (node.promoted[name],) if name in node.promoted else None
+        if id(node) not in self.held:
+            _class_type, spec = class_of(node, self.object_info)
+            self.spend(1 + (len(spec.inputs) if spec else 0))
+            # Of a class that the server does not have, the file tells which inputs are widgets.
+            shown = {slot.name: ABSENT for slot in node.inputs if slot.widget}
+            self.held[id(node)] = held_values(node, spec) if spec else shown
+        held = self.held[id(node)]
+        return (held[name],) if name in held else None
+
+    # ------------------------------------------------------------------------------------------ proxyWidgets
+    def _migrate(self, host: EditorNode) -> None:
+        rows = _rows(host.properties.get("proxyWidgets"))
+        stored = host.values if isinstance(host.values, list) else []
+        sources = [self._source(host, row) for row in rows]
+        entries = [
+            _Entry(source, stored[at] if at < len(stored) else ABSENT, self._shown_by(host, source))
+            for at, source in enumerate(sources)
+        ]
+        primitives: dict[NodeId, list[_Entry]] = {}
+        for entry in entries:
+            source = self.subgraphs[host.type].nodes.get(entry.source.node_id)
+            if entry.inputs:
+                self._hold(host, entry.inputs[0], entry.value)
+            elif entry.source.node_id == "-1":  # an input by its name, as some versions wrote it
+                self._hold(host, entry.source.name, entry.value)
+            elif source is not None and source.type == PRIMITIVE:
+                primitives.setdefault(source.id, []).append(entry)
+            elif source is not None:
+                self._connect_widget(host, source, entry)
+        for node_id, of_primitive in primitives.items():
+            self._connect_primitive(host, self.subgraphs[host.type].nodes[node_id], of_primitive)
+
+    def _hold(self, host: EditorNode, name: str, value: Any) -> None:
+        if name in host.promoted and value is not ABSENT:
+            host.promoted[name] = value
+
+    def _source(self, host: EditorNode, row: list[str]) -> _Source:
+        """Older entries have the ids of the nodes on the way before the name of the widget."""
+        name, inner = row[1], row[2] if len(row) > 2 else ""
+        if not self._is_there(host, row[0], name):
+            while found := _PREFIX.fullmatch(name):
+                inner, name = found[1], found[2]
+        return _Source(row[0], name, inner)
+
+    def _is_there(self, host: EditorNode, node_id: NodeId, name: str) -> bool:
+        for _step in range(MAX_CHAIN):
+            node = self.subgraphs[host.type].nodes.get(node_id)
+            if node is None:
+                return False
+            if node.type not in self.subgraphs:
+                return self._value(node, name) is not None or node.type == PRIMITIVE
+            behind = self._behind(node, name)
+            if behind is None:
+                return False
+            host, (node_id, name) = node, behind
+        return False
+
+    def _behind(self, host: EditorNode, name: str) -> tuple[NodeId, str] | None:
+        """(node, widget) that the input of that name leads to first; of an instance inside, its input's name."""
+        definition = self.subgraphs[host.type]
+        slot = next((each for each in definition.inputs if each.name == name), None)
+        for target, found in self._targets(definition, slot) if slot else ():
+            if target.type in self.subgraphs or self._value(target, found.name) is not None:
+                return target.id, found.name
+        return None
+
+    def _shown_by(self, host: EditorNode, source: _Source) -> list[str]:
+        names = [slot.name for slot in self.subgraphs[host.type].inputs]
+        return [name for name in names if self._behind(host, name) == (source.node_id, source.name)][:1]
+
+    def _connect_widget(self, host: EditorNode, node: EditorNode, entry: _Entry) -> None:
+        name = self._slot_name(node, entry.source)
+        value = self._value(node, name)
+        if value is None or name.startswith("$$"):  # a preview, or gone
+            return
+        self._connect(host, entry.source.name, [(node, name)], value[0])
+        self._hold(host, self.subgraphs[host.type].inputs[-1].name, entry.value)
+
+    def _slot_name(self, node: EditorNode, source: _Source) -> str:
+        """The input of the inner node behind which the widget is; of an instance, perhaps one with another name."""
+        for slot in self.subgraphs[node.type].inputs if node.type in self.subgraphs else ():
+            behind = self._behind(node, slot.name)
+            if (
+                behind == (source.inner_id, source.name)
+                if source.inner_id
+                else (slot.name == source.name or (behind is not None and behind[1] == source.name))
+            ):
+                return slot.name
+        return source.name
+
+    def _connect_primitive(self, host: EditorNode, primitive: EditorNode, entries: list[_Entry]) -> None:
+        """A primitive that the instance shows becomes an input in its place, with all that the primitive feeds."""
+        definition = self.subgraphs[host.type]
+        fed = [
+            (node, slot.name)
+            for node in definition.nodes.values()
+            for slot in node.inputs
+            if (link := definition.links.get(slot.link or "")) is not None and link.origin_id == primitive.id
+        ]
+        if not fed or len({entry.source.name for entry in entries}) > 1:
+            return
+        own = primitive.values[0] if isinstance(primitive.values, list) and primitive.values else ABSENT
+        title = primitive.title if primitive.title not in ("", PRIMITIVE) else entries[0].source.name
+        self._connect(host, title, fed, own)
+        given = [entry.value for entry in entries if entry.value is not ABSENT]
+        self._hold(host, definition.inputs[-1].name, given[0] if given else own)
+
+    def _connect(self, host: EditorNode, wanted: str, fed: list[tuple[EditorNode, str]], value: Any) -> None:
+        """A new input of the sub-graph that feeds these; every instance has it, with that value."""
+        definition = self.subgraphs[host.type]
+        number = len(definition.inputs)
+        name = _unique(wanted, {slot.name for slot in definition.inputs})
+        links: list[str] = []
+        kind = "*"
+        for node, slot_name in fed:
+            at = next((at for at, slot in enumerate(node.inputs) if slot.name == slot_name), len(node.inputs))
+            if at == len(node.inputs):
+                node.inputs.append(Slot(slot_name, "*", widget=slot_name))
+            links.append(f"{INPUT_NODE}:{number}:{len(links)}")
+            kind = node.inputs[at].type
+            node.inputs[at] = replace(node.inputs[at], link=links[-1])
+            definition.links[links[-1]] = Link(INPUT_NODE, number, node.id, at)
+        definition.inputs.append(Slot(name, kind, links=tuple(links)))
+        for each in self.known.get(host.type, []):
+            each.promoted.setdefault(name, value)
+
+
+def _leaves_first(subgraphs: Mapping[str, Definition]) -> list[Definition]:
+    """Definitions before those that use them, as the editor sets them up; in the file's order if they go in circles."""
+    users: dict[str, list[str]] = {name: [] for name in subgraphs}
+    waits = dict.fromkeys(subgraphs, 0)
+    for name, definition in subgraphs.items():
+        for used in dict.fromkeys(node.type for node in definition.nodes.values() if node.type in subgraphs):
+            users[used].append(name)
+            waits[name] += 1
+    ready = [name for name, count in waits.items() if count == 0]
+    for name in ready:
+        for user in users[name]:
+            waits[user] -= 1
+            if waits[user] == 0:
+                ready.append(user)
+    return [subgraphs[name] for name in (ready if len(ready) == len(subgraphs) else subgraphs)]
+
+
+def _rows(value: object) -> list[list[str]]:
+    """`proxyWidgets`: [node id, widget name] or [node id, widget name, inner node id]; nothing if any is malformed."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return []
+    rows = value if isinstance(value, list) else []
+    is_sound = all(
+        isinstance(row, list) and len(row) in (2, 3) and all(isinstance(each, str) for each in row) for row in rows
+    )
+    return rows if is_sound else []
+
+
+def _quarantined(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of inputs that an editor put aside when it could not place them; they win over positions."""
+    rows = properties.get("proxyWidgetErrorQuarantine")
+    found: dict[str, Any] = {}
+    for row in reversed(rows if isinstance(rows, list) else []):
+        original = row.get("originalEntry") if isinstance(row, dict) else None
+        if isinstance(original, list) and len(original) > 1 and original[0] == "-1" and "hostValue" in row:
+            found[str(original[1])] = row["hostValue"]
+    return found
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    found, number = name, 1
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    return found
