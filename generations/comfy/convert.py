@@ -210,12 +210,23 @@ class _Converter:
         return {name: _as_sent(value, spec.input(name)) for name, value in values.items()}
 
     def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
-        """What the editor fails at: values that only a browser has, and texts that are none."""
+        """What the editor fails at or garbles: options that bring unknown inputs along, values that only a browser has,
+        and texts that are none.
+        """
         for name, value in constants.items():
             wanted = spec.input(name)
             if wanted is None:
                 continue
-            if wanted.is_captured:
+            if wanted.sub_inputs and value not in wanted.sub_inputs:
+                shown = json.dumps(value)[:60]
+                self._refuse(
+                    scope, node, f'its input "{name}" is set to {shown}, an option that the server does not know.'
+                )
+            elif wanted.kind is not None and wanted.kind.is_unknown:
+                self._refuse(
+                    scope, node, f'its input "{name}" is of the kind {wanted.type}, which only the editor can fill.'
+                )
+            elif wanted.is_captured:
                 self.captured.append((scope, node, name))
             elif wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
                 shown = json.dumps(value)[:60]

@@ -121,9 +121,10 @@ class _Promotions:
         if id(node) not in self.held:
             _class_type, spec = class_of(node, self.object_info)
             self.spend(1 + (len(spec.inputs) if spec else 0))
-            # Of a class that the server does not have, the file tells which inputs are widgets.
-            shown = {slot.name: ABSENT for slot in node.inputs if slot.widget}
-            self.held[id(node)] = held_values(node, spec) if spec else shown
+            # What the server does not know (any more) was a widget where the file says so; today's editor skips it, and
+            # the values of an instance move by one.
+            shown = {slot.name: ABSENT for slot in node.inputs if slot.widget and not (spec and spec.input(slot.name))}
+            self.held[id(node)] = shown | (held_values(node, spec) if spec else {})
         held = self.held[id(node)]
         return (held[name],) if name in held else None
 
