@@ -22,6 +22,7 @@ from generations.comfy import editor, everywhere, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
+from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.layout import has_slot, slots_of, with_shown
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_old
 from generations.comfy.primitives import Typed, typed_values
@@ -217,7 +218,7 @@ class _Converter:
             wanted = spec.input(name)
             if wanted is None:
                 continue
-            if wanted.sub_inputs and value not in wanted.sub_inputs:
+            if wanted.type == DYNAMIC_COMBO and value not in wanted.sub_inputs:
                 shown = json.dumps(value)[:60]
                 self._refuse(
                     scope, node, f'its input "{name}" is set to {shown}, an option that the server does not know.'

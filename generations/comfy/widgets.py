@@ -15,7 +15,7 @@ from typing import Any
 from generations.comfy.editor import EditorNode
 from generations.comfy.fitting import Fit, fit
 from generations.comfy.kinds import ABSENT
-from generations.comfy.layout import as_held, chosen_number, helpers_of, widgets_of
+from generations.comfy.layout import as_held, chosen_number, default_of, helpers_of, widgets_of
 from generations.comfy.object_info import InputSpec, NodeSpec
 from generations.comfy.positions import Layout, as_the_editor, by_name, others, says_nothing
 from generations.comfy.scripted import DISPLAYS, RENAMED, added_values
@@ -63,7 +63,10 @@ def held_values(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
 
 def _held(node: EditorNode, spec: NodeSpec, layout: Layout) -> dict[str, Any]:
     """The values as the editor has them once the workflow is loaded."""
-    values = {each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) for each in layout.specs}
+    values = {
+        each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) if _is_kept(each) else default_of(each)
+        for each in layout.specs
+    }
     sampler = values.get("sampler_name")
     if spec.class_type in _SAMPLERS and isinstance(sampler, str):
         values["sampler_name"] = sampler.removeprefix("sample_")
@@ -87,8 +90,12 @@ def expected_length(node: EditorNode, spec: NodeSpec) -> int:
     return sum(
         1 + each.control_values + helpers_of(each)
         for each in widgets_of(spec, node)
-        if each.kind is None or each.kind.is_kept
+        if _is_kept(each)
     )
+
+
+def _is_kept(spec: InputSpec) -> bool:
+    return spec.kind is None or spec.kind.is_kept
 
 
 def _is_sent(spec: InputSpec) -> bool:
