@@ -87,11 +87,7 @@ def _layout_of(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], r
 
 def expected_length(node: EditorNode, spec: NodeSpec) -> int:
     """How many positions the widgets of this node take when all are stored."""
-    return sum(
-        1 + each.control_values + helpers_of(each)
-        for each in widgets_of(spec, node)
-        if _is_kept(each)
-    )
+    return sum(1 + each.control_values + helpers_of(each) for each in widgets_of(spec, node) if _is_kept(each))
 
 
 def _is_kept(spec: InputSpec) -> bool:
