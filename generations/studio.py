@@ -13,10 +13,10 @@ from django.utils.text import slugify
 
 from generations import fitness, packages, storage
 from generations.comfy.catalog import Needs, graph_needs
-from generations.comfy.graph import Graph, GraphProblem, check_graph, own_title, with_own_options
+from generations.comfy.graph import Graph, GraphProblem, check_graph, with_own_options
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
-from generations.comfy.titles import title_from_name
+from generations.comfy.titles import author_title, title_from_name
 from generations.importing import Imported
 from generations.models import Asset, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition
@@ -192,7 +192,7 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
         input_name,
         node["inputs"][input_name],
         with_own_options(draft.graph, node_id, input_spec(object_info, node["class_type"], input_name)),
-        title=own_title(draft.graph, node_id, spec),
+        title=author_title(draft.graph, node_id, spec),
         taken=taken,
     )
     return _add(draft, parameter)

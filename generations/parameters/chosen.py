@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from generations.comfy.app_mode import ChosenInput
-from generations.comfy.graph import Graph, own_title, with_own_options
+from generations.comfy.graph import Graph, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
+from generations.comfy.titles import author_title
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
 from generations.parameters.roles import assign_roles, fitting_role
@@ -60,7 +61,7 @@ def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None
         name,
         node["inputs"][name],
         _spec(graph, node_id, name, object_info),
-        title=own_title(graph, node_id, node_spec(object_info, node["class_type"])),
+        title=author_title(graph, node_id, node_spec(object_info, node["class_type"])),
     )
 
 
@@ -141,7 +142,7 @@ class _Titles:
     def _label(self, chosen: ChosenInput, suggested: str) -> str:
         node_id, name = chosen.places[0]
         node = self.graph[node_id]
-        title = chosen.title or own_title(self.graph, node_id, node_spec(self.object_info, node["class_type"]))
+        title = chosen.title or author_title(self.graph, node_id, node_spec(self.object_info, node["class_type"]))
         if chosen.label or not title:
             return chosen.label or suggested
         is_one = sum(isinstance(value, str | int | float) for value in node["inputs"].values()) == 1

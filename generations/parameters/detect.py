@@ -54,7 +54,7 @@ _LONG_TEXT = 80
 # What uploads are called by what they are, not by these.
 _FILES = frozenset({"file", "directory", "folder", "audio_file"})
 # Names that say nothing: the title that somebody gave the node says more.
-_GENERIC = frozenset({"value", "text", "string"})
+_GENERIC = frozenset({"value", "text", "string", "choice"})
 
 
 def suggest_parameter(
@@ -78,7 +78,7 @@ def suggest_parameter(
     name, label = _ROLES[role] if role else (_name(input_name), _label(input_name, spec))
     if input_name in _FILES and kind in _UPLOADS.values():
         name, label = kind, kind.capitalize()
-    if title and not role and input_name in _GENERIC:
+    if title and not role and (input_name in _GENERIC or kind in _UPLOADS.values()):
         name, label = _slug(title), title
     if name in taken:
         name, label = _distinct(name, label, node_id, title, set(taken))
@@ -150,12 +150,20 @@ def _limits(kind: ParameterType, spec: InputSpec | None) -> dict[str, Any]:
 
 
 def _name(input_name: str) -> str:
-    return _NAMES.get(input_name) or _slug(input_name)
+    own = _own_name(input_name)
+    return _NAMES.get(own) or _slug(own)
+
+
+def _own_name(input_name: str) -> str:
+    """Without the option of a dynamic combo that brings the input along: “model.resolution” -> “resolution”."""
+    end = input_name.rsplit(".", 1)[-1]
+    return end if re.fullmatch(r"[a-z_]{3,}", end) else input_name
 
 
 def _label(input_name: str, spec: InputSpec | None) -> str:
     shown = spec.display_name if spec else ""
-    return _LABELS.get(input_name) or shown or re.sub(r"[_.]+", " ", input_name).strip().capitalize()
+    own = _own_name(input_name)
+    return _LABELS.get(own) or shown or re.sub(r"[_.]+", " ", own).strip().capitalize()
 
 
 def _distinct(name: str, label: str, node_id: str, title: str, taken: set[str]) -> tuple[str, str]:

@@ -1,54 +1,71 @@
 """Which inputs of a graph users most probably want to set.
 
-Walks back from the nodes that produce results, so that what feeds nothing proposes nothing. Texts are told apart by
-where they end: in the positive or the negative input of a sampler, over any number of conditioning nodes.
+Only those of nodes that results need. What authors of workflows choose for their users in the editor's app mode says
+what belongs in sight: pictures, the prompt, the measures of the result. What they leave alone is folded: seeds,
+negative prompts, counts, all of models and sampling, and the texts of a recipe, which several nodes of a kind have.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from generations.comfy.graph import Graph, is_link, needed_nodes, output_nodes, own_title, with_own_options
+from generations.comfy.graph import Graph, is_link, is_numbered_choice, needed_nodes, output_nodes, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
+from generations.comfy.titles import author_title
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.roles import assign_roles
 from generations.parameters.schema import Binding, Parameter
+from generations.parameters.texts import PROMPTS, Place, Side, Texts
 
 MAX_PARAMETERS = 40
-MAX_CHAIN = 150  # nodes to follow for one text: far more than anybody connects, and no burden for the stack
 _SAVING = re.compile(r"^(Save|Preview)")
-_TEXTS = frozenset(
-    {"text", "prompt", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "bert", "mt5xl", "text_positive"}
-)
-_POSITIVE = ("conditioning", "cond1")  # what guiders call it
 # Never set together.
 _OWN = frozenset({"image", "images", "audio", "video", "file", "directory", "folder", "lora_name", "strength_model"})
-_NO_PROMPT = frozenset({"ConditioningZeroOut"})
 _SIZED = re.compile(r"^Empty.*(Latent|Image|Video)|ToVideo$|^ImageScale$|^EmptyImage$")
 _MODELS = ("ckpt_name", "unet_name", "lora_name", "vae_name", "control_net_name", "model_name", "style_model_name")
 _SAMPLING = ("steps", "cfg", "guidance", "sampler_name", "scheduler", "denoise", "strength_model")
-_AMOUNTS = ("batch_size", "amount", "length", "fps")
+_COUNTS = ("batch_size", "amount", "n", "number_of_images", "num_images")
+_MEASURES = frozenset({"aspect_ratio", "ratio", "size", "resolution", "duration"})
 _MASK_LOADER = "LoadImageMask"
 _NO_NOISE = ("disable", False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    node_id: str
-    input_name: str
+_SYSTEM = re.compile(r"(?<![a-z])system(?![a-z])", re.IGNORECASE)
+_CODE = re.compile(r"expression|regex|pattern|shader|json|code$|^find$|^replace$", re.IGNORECASE)
+_VALUES = ("STRING", "BOOLEAN", "INT", "FLOAT")
+_RECIPE = 3  # nodes of a kind with texts of their own
 
 
 def propose(graph: Graph, object_info: ObjectInfo | None = None) -> list[Parameter]:
     """Parameters that are ready for use, in the order of a form: names are unique, no input is set twice.
 
-    At most MAX_PARAMETERS. Without `object_info`, or for classes it lacks, names and values alone decide.
+    At most MAX_PARAMETERS, of which those in sight go first. Without `object_info`, or for classes it lacks, names and
+    values alone decide.
     """
-    proposed = list(_Proposer(graph, object_info).run())[:MAX_PARAMETERS]
+    found = _without_recipe(list(_Proposer(graph, object_info).run()), graph, object_info)
+    kept = sorted(range(len(found)), key=lambda at: found[at].is_advanced)[:MAX_PARAMETERS]
+    proposed = [found[at] for at in sorted(kept)]
     picture = next((each.name for each in proposed if each.type == "image"), "")
     drawn = [each.model_copy(update={"drawn_on": picture}) if each.type == "mask" else each for each in proposed]
     return assign_roles(drawn, graph)
+
+
+def _without_recipe(parameters: Sequence[Parameter], graph: Graph, object_info: ObjectInfo | None) -> list[Parameter]:
+    """Folds what several nodes of a kind say of the users' files, unless it has a title of its own."""
+
+    def kind(parameter: Parameter) -> str:
+        node_id = parameter.bindings[0].node_id
+        class_type = graph[node_id]["class_type"]
+        is_part = parameter.type == "text" and not author_title(graph, node_id, node_spec(object_info, class_type))
+        return class_type if is_part and not parameter.is_advanced else ""
+
+    if not any(each.is_media for each in parameters):
+        return list(parameters)
+    kinds = Counter(map(kind, parameters))
+    return [
+        each.model_copy(update={"is_advanced": True}) if kind(each) and kinds[kind(each)] >= _RECIPE else each
+        for each in parameters
+    ]
 
 
 class _Proposer:
@@ -62,128 +79,114 @@ class _Proposer:
         ]
         needed = needed_nodes(graph, outputs) if outputs else frozenset(graph)
         self.needed = [node_id for node_id in graph if node_id in needed]
-        self.used: set[_Place] = set()
+        self.texts = Texts(graph, self.needed, self._spec)
+        self.used: set[Place] = set()
         self.taken: set[str] = set()
-        self.feeds: dict[_Place, tuple[str, str]] = {}  # constants of primitive nodes -> what they are for
+        self.feeds: dict[Place, Place] = {}  # constants of primitive nodes -> what they are for
 
     def run(self) -> Iterator[Parameter]:
-        positive, negative = self._prompts("positive"), self._prompts("negative")
-        yield from self._texts(positive, "positive")
-        yield from self._texts([place for place in negative if place not in set(positive)], "negative")
-        yield from self._texts(list(self._other_texts()), None)
+        yield from self._texts()
         yield from self._together(self._media())
+        yield from self._together(self._options())
         yield from self._sizes()
-        yield from self._together(self._named(_AMOUNTS))
-        yield from self._together(self._seeds())
+        yield from self._together(self._measures())
+        yield from self._together(self._named(("fps", "volume")))
+        yield from self._together(self._named(_COUNTS), is_advanced=True)
+        yield from self._together(self._seeds(), is_advanced=True)
         yield from self._together(self._named(_MODELS), is_advanced=True)
         for name in _SAMPLING:
             yield from self._together(self._named((name,)), is_advanced=True)
 
-    # ---------------------------------------------------------------------------------------------- prompts
-    def _prompts(self, role: str) -> list[_Place]:
-        """Where the texts are that end in this input of a sampler or guider."""
-        found: dict[_Place, None] = {}
-        for node_id in self.needed:
-            inputs = self.graph[node_id]["inputs"]
-            names = (role, *_POSITIVE) if role == "positive" and self._is_guider(node_id) else (role,)
-            for name in names:
-                if is_link(inputs.get(name)):
-                    found |= dict.fromkeys(self._walk(inputs[name], role, set()))
-        return list(found)
+    # ------------------------------------------------------------------------------------------------ texts
+    def _texts(self) -> Iterator[Parameter]:
+        positive, negative = self.texts.prompts("positive"), self.texts.prompts("negative")
+        yield from self._grouped(positive, "positive")
+        yield from self._grouped([place for place in negative if place not in set(positive)], "negative")
+        others = list(self.texts.others())
+        yield from self._grouped([place for place in others if "negative" not in place[1]], None)
+        yield from self._grouped([place for place in others if "negative" in place[1]], "negative")
 
-    def _is_guider(self, node_id: str) -> bool:
-        return "Guider" in self.graph[node_id]["class_type"]
-
-    def _walk(self, link: list[object], role: str, seen: set[tuple[str, object]]) -> Iterator[_Place]:
-        node_id, slot = str(link[0]), link[1]
-        node = self.graph.get(node_id)
-        is_end = node is None or (node_id, slot) in seen or len(seen) > MAX_CHAIN
-        if node is None or is_end or (role == "negative" and node["class_type"] in _NO_PROMPT):
-            return
-        seen.add((node_id, slot))
-        inputs = node["inputs"]
-        texts = list(self._texts_of(node_id))
-        yield from texts
-        if is_link(inputs.get("positive")) and is_link(inputs.get("negative")):
-            # Both pass through: the first output goes on from the first, the second from the second.
-            yield from self._walk(inputs["negative" if slot == 1 else "positive"], role, seen)
-            return
-        for name, value in inputs.items():
-            if is_link(value) and self._is_conditioning(node_id, name, has_texts=bool(texts)):
-                yield from self._walk(value, role, seen)
-
-    def _is_conditioning(self, node_id: str, name: str, *, has_texts: bool) -> bool:
-        spec = self._spec(node_id, name)
-        if spec is not None:
-            return spec.type == "CONDITIONING"
-        return not has_texts and name.startswith(("conditioning", "positive", "negative"))
-
-    def _texts_of(self, node_id: str) -> Iterator[_Place]:
-        for name, value in self.graph[node_id]["inputs"].items():
-            if not self._is_text(node_id, name, value):
-                continue
-            if is_link(value):
-                yield from self._strings(str(value[0]), set())
-            else:
-                yield _Place(node_id, name)
-
-    def _is_text(self, node_id: str, name: str, value: object) -> bool:
-        spec = self._spec(node_id, name)
-        if spec is not None and spec.type == "STRING":
-            return spec.multiline or name in _TEXTS or is_link(value)
-        return spec is None and name in _TEXTS and (isinstance(value, str) or is_link(value))
-
-    def _strings(self, node_id: str, seen: set[str]) -> Iterator[_Place]:
-        """The texts that a node makes its own out of: constants of string nodes, over any number of them."""
-        if node_id in seen or node_id not in self.graph or len(seen) > MAX_CHAIN:
-            return
-        seen.add(node_id)
-        for name, value in self.graph[node_id]["inputs"].items():
-            spec = self._spec(node_id, name)
-            if is_link(value) and (spec is None or spec.type in {"STRING", "*"}):
-                yield from self._strings(str(value[0]), seen)
-            elif isinstance(value, str) and value and (spec is None or spec.type == "STRING") and name != "delimiter":
-                yield _Place(node_id, name)
-
-    def _other_texts(self) -> Iterator[_Place]:
-        for node_id in self.needed:
-            for name, value in self.graph[node_id]["inputs"].items():
-                spec = self._spec(node_id, name)
-                is_primitive = self.graph[node_id]["class_type"].startswith("PrimitiveString")
-                if isinstance(value, str) and (is_primitive or (spec and spec.type == "STRING" and spec.multiline)):
-                    yield _Place(node_id, name)
-
-    def _texts(self, places: list[_Place], role: str | None) -> Iterator[Parameter]:
+    def _grouped(self, places: list[Place], side: Side | None) -> Iterator[Parameter]:
         """One parameter for each node's text; encoders that take the same text twice get it together."""
-        groups: dict[tuple[str, object], list[_Place]] = {}
+        groups: dict[tuple[str, object], list[Place]] = {}
         for place in places:
-            groups.setdefault((place.node_id, self._value(place)), []).append(place)
+            groups.setdefault((place[0], self._value(place)), []).append(place)
         for group in groups.values():
-            yield from self._parameter(group, role=role)
+            is_folded = side == "negative" or self._is_technical(*group[0])
+            yield from self._parameter(group, side=side, is_advanced=True if is_folded else None)
+
+    def _is_technical(self, node_id: str, name: str) -> bool:
+        """True for what tells a model how to work, for code, and for what a node does to a text from elsewhere."""
+        inputs = self.graph[node_id]["inputs"].items()
+        texts = [spec for each, value in inputs if is_link(value) and (spec := self._spec(node_id, each))]
+        is_added = name not in PROMPTS and self._makes_values(node_id) and any(each.type == "STRING" for each in texts)
+        return is_added or bool(_SYSTEM.search(f"{name} {self._title(node_id)}") or _CODE.search(name))
+
+    def _makes_values(self, node_id: str) -> bool:
+        info = (self.object_info or {}).get(self.graph[node_id]["class_type"])
+        outputs = info.get("output") if isinstance(info, dict) else None
+        return isinstance(outputs, list) and all(each in _VALUES for each in outputs)
 
     # ------------------------------------------------------------------------------------------------ others
-    def _media(self) -> Iterator[_Place]:
+    def _media(self) -> Iterator[Place]:
         for node_id in self.needed:
             node = self.graph[node_id]
             for name, value in node["inputs"].items():
                 spec = self._spec(node_id, name)
                 if isinstance(value, str) and spec is not None and spec.upload not in {"", "file"}:
-                    yield _Place(node_id, name)
+                    yield node_id, name
+
+    def _options(self) -> Iterator[Place]:
+        """Lists that the author wrote."""
+        for node_id in self.needed:
+            is_list = self.graph[node_id]["class_type"] == "CustomCombo"
+            if is_list and not is_numbered_choice(self.graph, (node_id, "choice")):
+                yield from filter(None, [self._constant(node_id, "choice")])
 
     def _sizes(self) -> Iterator[Parameter]:
-        """Width and height, one pair for all nodes that agree on both."""
-        pairs: dict[tuple[object, object], list[tuple[_Place, _Place]]] = {}
+        """Width and height, one pair for all nodes that agree on both; or the settings of the node that they come from.
+
+        The length of a film is one of its measures, too.
+        """
+        pairs: dict[tuple[object, object], list[tuple[Place, Place]]] = {}
+        sources: list[Place] = []
+        lengths: list[Place] = []
         for node_id in self.needed:
+            sources += self._sources(node_id)
             if not _SIZED.search(self.graph[node_id]["class_type"]):
                 continue
-            width, height = (self._constant(node_id, name) for name in ("width", "height"))
+            width, height, length = (self._constant(node_id, name) for name in ("width", "height", "length"))
             if width and height and self._value(width) and self._value(height):
                 pairs.setdefault((self._value(width), self._value(height)), []).append((width, height))
+            lengths += [length] if length else []
         for group in pairs.values():
             for side in zip(*group, strict=True):
                 yield from self._parameter(list(dict.fromkeys(side)))
+        yield from self._together(sources)
+        yield from self._together(lengths)
 
-    def _seeds(self) -> Iterator[_Place]:
+    def _sources(self, node_id: str) -> Iterator[Place]:
+        """Choices and numbers of the node that both width and height come from."""
+        width, height = (self.graph[node_id]["inputs"].get(name) for name in ("width", "height"))
+        if not (isinstance(width, list) and isinstance(height, list) and width[:1] == height[:1] and is_link(width)):
+            return
+        source = str(width[0])
+        for name in self.graph[source]["inputs"] if source in self.graph else ():
+            spec = self._spec(source, name)
+            if spec and spec.type in {"COMBO", "FLOAT"} and not spec.is_advanced and self._constant(source, name):
+                yield source, name
+
+    def _measures(self) -> Iterator[Place]:
+        """What the result measures, as nodes put it that call services: choices, and whole seconds."""
+        for node_id in self.needed:
+            for name, value in self.graph[node_id]["inputs"].items():
+                end, spec = name.rsplit(".", 1)[-1], self._spec(node_id, name)
+                is_choice = spec.type == "COMBO" if spec else isinstance(value, str)
+                is_whole = end == "duration" and (spec.type == "INT" if spec else isinstance(value, int))
+                if end in _MEASURES and (is_choice or is_whole) and (place := self._constant(node_id, name)):
+                    yield place
+
+    def _seeds(self) -> Iterator[Place]:
         for node_id in self.needed:
             inputs = self.graph[node_id]["inputs"]
             if inputs.get("add_noise") in _NO_NOISE and "add_noise" in inputs:
@@ -195,19 +198,19 @@ class _Proposer:
                 ):
                     yield place
 
-    def _named(self, names: Iterable[str]) -> Iterator[_Place]:
+    def _named(self, names: Iterable[str]) -> Iterator[Place]:
         for name in names:
             for node_id in self.needed:
                 if name in self.graph[node_id]["inputs"] and (place := self._constant(node_id, name)):
                     yield place
 
-    def _together(self, places: Iterable[_Place], *, is_advanced: bool | None = None) -> Iterator[Parameter]:
+    def _together(self, places: Iterable[Place], *, is_advanced: bool | None = None) -> Iterator[Parameter]:
         """One parameter for inputs of the same name and value, as two samplers in a row have them."""
-        groups: dict[tuple[object, ...], list[_Place]] = {}
+        groups: dict[tuple[object, ...], list[Place]] = {}
         for place in dict.fromkeys(places):
-            spec = self._spec(place.node_id, place.input_name)
-            name = "seed" if spec and spec.is_seed else place.input_name
-            own = place.node_id if name in _OWN else ""
+            spec = self._spec(*place)
+            name = "seed" if spec and spec.is_seed else place[1]
+            own = place[0] if name in _OWN else ""
             groups.setdefault((name, repr(self._value(place)), own), []).append(place)
         for group in groups.values():
             yield from self._parameter(group, is_advanced=is_advanced)
@@ -219,44 +222,46 @@ class _Proposer:
             self.inputs[key] = input_spec(self.object_info, *key)
         return with_own_options(self.graph, node_id, self.inputs[key])
 
-    def _value(self, place: _Place) -> object:
-        return self.graph[place.node_id]["inputs"][place.input_name]
+    def _title(self, node_id: str) -> str:
+        return author_title(self.graph, node_id, self.specs[self.graph[node_id]["class_type"]])
 
-    def _constant(self, node_id: str, name: str) -> _Place | None:
+    def _value(self, place: Place) -> object:
+        return self.graph[place[0]]["inputs"][place[1]]
+
+    def _constant(self, node_id: str, name: str) -> Place | None:
         """Where the constant of an input is: there, or in a primitive node that feeds it."""
         value = self.graph[node_id]["inputs"].get(name)
         if isinstance(value, str | int | float):
-            return _Place(node_id, name)
+            return node_id, name
         if isinstance(value, list) and is_link(value):
             source = self.graph.get(value[0])
             if source and source["class_type"].startswith("Primitive"):
                 found = [each for each, one in source["inputs"].items() if isinstance(one, str | int | float)]
-                place = _Place(value[0], found[0]) if len(found) == 1 else None
+                place = (str(value[0]), found[0]) if len(found) == 1 else None
                 if place:
                     self.feeds.setdefault(place, (node_id, name))
                 return place
         return None
 
     def _parameter(
-        self, places: list[_Place], *, role: str | None = None, is_advanced: bool | None = None
+        self, places: list[Place], *, side: Side | None = None, is_advanced: bool | None = None
     ) -> Iterator[Parameter]:
         places = [place for place in places if place not in self.used]
         if not places or not isinstance(self._value(places[0]), str | int | float):
             return
-        first = places[0]
-        node_id, input_name = self.feeds.get(first, (first.node_id, first.input_name))
+        node_id, input_name = self.feeds.get(places[0], places[0])
         parameter = suggest_parameter(
             node_id,
             input_name,
-            self._value(first),
+            self._value(places[0]),
             self._spec(node_id, input_name),
-            title=own_title(self.graph, node_id, self.specs[self.graph[node_id]["class_type"]]),
-            role=role,
+            title=self._title(node_id),
+            role=side,
             taken=self.taken,
         )
-        bindings = tuple(Binding(node_id=place.node_id, input_name=place.input_name) for place in places)
+        bindings = tuple(Binding(node_id=each, input_name=name) for each, name in places)
         changes: dict[str, object] = {"bindings": bindings}
-        if parameter.type == "image" and self.graph[first.node_id]["class_type"] == _MASK_LOADER:
+        if parameter.type == "image" and self.graph[places[0][0]]["class_type"] == _MASK_LOADER:
             number = next(number for number in range(1, 99) if _numbered("mask", number) not in self.taken)
             name = _numbered("mask", number)
             changes |= {"type": "mask", "name": name, "label": name.replace("_", " ").capitalize()}
@@ -267,13 +272,12 @@ class _Proposer:
         self.used.update(places)
         yield self._within_all(parameter, places)
 
-    def _within_all(self, parameter: Parameter, places: list[_Place]) -> Parameter:
+    def _within_all(self, parameter: Parameter, places: list[Place]) -> Parameter:
         """With the narrowest bounds of all inputs that it sets."""
         if parameter.type not in {"integer", "number", "seed"}:
             return parameter
-        named = [(place.node_id, place.input_name) for place in places]
         fed = [self.feeds[place] for place in places if place in self.feeds]
-        specs = [spec for node_id, name in [*named, *fed] if (spec := self._spec(node_id, name))]
+        specs = [spec for place in [*places, *fed] if (spec := self._spec(*place))]
         lows = [spec.min for spec in specs if spec.min is not None]
         highs = [spec.max for spec in specs if spec.max is not None]
         bounds = {"minimum": max(lows, default=None), "maximum": min(highs, default=None)}

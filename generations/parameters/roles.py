@@ -60,6 +60,7 @@ _BY_TYPE: Mapping[str, Role] = {"seed": "seed", "image": "image", "mask": "mask"
 _BY_NAME: Mapping[str, Role] = {
     "prompt": "prompt",
     "negative_prompt": "negative_prompt",
+    "mask": "mask",
     "width": "width",
     "height": "height",
     "size": "size",
@@ -68,6 +69,7 @@ _BY_NAME: Mapping[str, Role] = {
     "ratio": "aspect_ratio",
     "count": "count",
     "batch_size": "count",
+    "n": "count",
     "num_images": "count",
     "number_of_images": "count",
     "steps": "steps",
@@ -88,7 +90,8 @@ _BY_NAME: Mapping[str, Role] = {
     "fps": "fps",
     "frame_rate": "fps",
 }
-_UPSCALER = re.compile(r"upscal|enhance", re.IGNORECASE)
+_UPSCALER = re.compile(r"upscal|enhanc|vsr", re.IGNORECASE)
+_LOOKING = re.compile(r"^Preview|Compare|^Get.*Size$|^Save")  # at a picture, without making another of it
 
 
 def suggest_role(
@@ -104,8 +107,7 @@ def suggest_role(
         return "strength"
     named = (_BY_NAME[each] for each in (name, *inputs) if each in _BY_NAME)
     by_type = [_BY_TYPE[kind]] if kind in _BY_TYPE else []
-    fitting = [*by_type, *(role for role in named if kind in ROLES[role].types)]
-    return fitting[0] if fitting else ""
+    return next(iter([*(role for role in named if kind in ROLES[role].types), *by_type]), "")
 
 
 def assign_roles(parameters: Sequence[Parameter], graph: Graph) -> list[Parameter]:
@@ -124,7 +126,7 @@ def assign_roles(parameters: Sequence[Parameter], graph: Graph) -> list[Paramete
         role = suggest_role(each.name, each.type, inputs, default=each.default, has_picture=has_picture) or each.role
         if each.type in _TEXTS and role in {"", "prompt"}:
             role = "negative_prompt" if _is_negative(each) else "prompt" if each.name == prompt else ""
-        elif role == "image" and all(_is_enlarged(binding.node_id, graph) for binding in each.bindings):
+        elif role in {"", "image"} and _is_enlarged(each, graph):
             role = "upscale_input"
         role = free_role(role, taken)
         taken.add(role)
@@ -136,14 +138,16 @@ def _is_negative(parameter: Parameter) -> bool:
     return parameter.role == "negative_prompt" or "negative" in parameter.name
 
 
-def _is_enlarged(loader: str, graph: Graph) -> bool:
-    """True when nothing but upscalers takes this picture."""
+def _is_enlarged(parameter: Parameter, graph: Graph) -> bool:
+    """True for a picture or video that nothing but upscalers takes."""
+    loaders = {binding.node_id for binding in parameter.bindings}
     users = [
         node["class_type"]
         for node in graph.values()
-        if any(is_link(value) and value[0] == loader for value in node["inputs"].values())
+        if any(is_link(value) and value[0] in loaders for value in node["inputs"].values())
+        and not _LOOKING.search(node["class_type"])
     ]
-    return bool(users) and all(_UPSCALER.search(each) for each in users)
+    return parameter.type in {"image", "video"} and bool(users) and all(map(_UPSCALER.search, users))
 
 
 def with_roles(definitions: Iterable[Any]) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
 from generations.parameters.validate import validate
-from tests.support.workflows import OBJECT_INFO
+from tests.support.workflows import OBJECT_INFO, newest_object_info
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -56,9 +56,7 @@ def test_default_workflow_in_the_order_of_a_form(info: Any) -> None:
         "prompt", "negative_prompt", "width", "height", "batch_size", "seed", "checkpoint", "steps", "cfg",
         "sampler", "scheduler", "denoise",
     ]  # fmt: skip
-    assert [name for name, each in proposed.items() if each.is_advanced] == [
-        "checkpoint", "steps", "cfg", "sampler", "scheduler", "denoise"
-    ]  # fmt: skip
+    assert [name for name, each in proposed.items() if not each.is_advanced] == ["prompt", "width", "height"]
     assert proposed["prompt"].required and proposed["prompt"].default == "a cat"
     assert proposed["seed"].type == "seed" and proposed["seed"].default is None
 
@@ -211,6 +209,137 @@ def test_choice_that_the_server_lacks_is_no_default() -> None:
     checkpoint = found(sampled())["checkpoint"]
     assert checkpoint.type in {"choice", "string"}
     assert checkpoint.default != "a.safetensors" or "a.safetensors" in checkpoint.choices or checkpoint.type == "string"
+
+
+def in_sight(graph: Graph, info: Any = None) -> list[str]:
+    return [name for name, each in found(graph, info or newest_object_info()).items() if not each.is_advanced]
+
+
+def asked(prompt: Any = "a cat", **inputs: Any) -> dict[str, Any]:
+    """A node that calls a service."""
+    given = {"model": "gemini-3-pro-image-preview", "seed": 7, "aspect_ratio": "16:9", "resolution": "2K"}
+    return node("GeminiImage2Node", prompt=prompt, **given, **inputs)
+
+
+def test_settings_of_the_node_that_the_size_comes_from_are_in_sight() -> None:
+    graph = sampled(by=node("ResolutionSelector", aspect_ratio="1:1 (Square)", megapixels=1.0, multiple=8))
+    graph["size"]["inputs"] |= {"width": ["by", 0], "height": ["by", 1]}
+    assert in_sight(graph) == ["prompt", "aspect_ratio", "megapixels"]
+    scaled = sampled(scaled=node("ImageScaleToTotalPixels", image=["vae", 0], upscale_method="area", megapixels=1.0))
+    scaled["save"]["inputs"]["images"] = ["scaled", 0]
+    assert in_sight(scaled) == ["prompt", "width", "height"]
+
+
+def test_measures_of_what_a_service_makes_are_in_sight_and_set_together_where_they_agree() -> None:
+    save = node("SaveImage", images=["b", 0], filename_prefix="x")
+    graph: Graph = {"a": asked(), "b": asked("a dog", images=["a", 0]), "save": save}
+    proposed = found(graph, newest_object_info())
+    assert in_sight(graph) == ["prompt", "prompt_2", "aspect_ratio", "resolution"]
+    assert places(proposed["resolution"]) == [("a", "resolution"), ("b", "resolution")]
+
+
+def test_option_of_a_dynamic_combo_is_no_part_of_a_name() -> None:
+    inputs = {"model": "Nano Banana 2 (Gemini 3.1 Flash Image)", "model.resolution": "1K", "model.aspect_ratio": "1:1"}
+    graph: Graph = {
+        "a": node("GeminiNanoBanana2V2", prompt="a cat", seed=1, **inputs),
+        "save": node("SaveImage", images=["a", 0], filename_prefix="x"),
+    }
+    resolution = found(graph, newest_object_info())["resolution"]
+    assert (resolution.label, places(resolution)) == ("Resolution", [("a", "model.resolution")])
+
+
+def test_options_that_the_author_wrote_are_a_choice() -> None:
+    options = {"choice": "oil", "index": 1, "option1": "water", "option2": "oil", "option3": ""}
+    graph = sampled(style=node("CustomCombo", **options))
+    graph["style"]["_meta"] = {"title": "Art style"}
+    graph["pos"]["inputs"]["text"] = ["style", 0]
+    style = found(graph, newest_object_info())["art_style"]
+    assert (style.type, style.choices, style.default, style.is_advanced) == ("choice", ("water", "oil"), "oil", False)
+    graph["k"]["inputs"]["steps"] = ["style", 1]  # the number would stay behind when somebody chooses another one
+    assert "art_style" not in found(graph, newest_object_info())
+
+
+def test_loudness_is_in_sight() -> None:
+    graph: Graph = {
+        "load": node("LoadAudio", audio="a.mp3"),
+        "loud": node("AudioAdjustVolume", audio=["load", 0], volume=3),
+        "save": node("SaveAudio", audio=["loud", 0], filename_prefix="x"),
+    }
+    assert in_sight(graph) == ["audio", "volume"]
+
+
+def test_length_is_that_of_a_film() -> None:
+    graph = sampled(size=node("EmptyHunyuanLatentVideo", width=512, height=512, length=25, batch_size=1))
+    assert in_sight(graph) == ["prompt", "width", "height", "length"]
+    graph = sampled(one=node("ImageFromBatch", image=["vae", 0], batch_index=0, length=1))
+    graph["save"]["inputs"]["images"] = ["one", 0]
+    assert "length" not in found(graph, newest_object_info())
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        node("RegexReplace", string=["mine", 0], regex_pattern="cat", replace="dog"),
+        node("StringConcatenate", string_a=["mine", 0], string_b=", oil on canvas", delimiter=""),
+    ],
+)
+def test_what_a_node_does_to_a_text_is_folded(fixed: dict[str, Any]) -> None:
+    graph = sampled(mine=node("PrimitiveStringMultiline", value="a cat"), fixed=fixed)
+    graph["pos"]["inputs"]["text"] = ["fixed", 0]
+    proposed = found(graph, newest_object_info())
+    assert places(proposed["prompt"]) == [("mine", "value")]
+    assert in_sight(graph) == ["prompt", "width", "height"]
+    assert any(each.bindings[0].node_id == "fixed" for each in proposed.values())
+
+
+def test_what_tells_a_model_how_to_work_is_folded() -> None:
+    graph = sampled(
+        rules=node("PrimitiveStringMultiline", value="You write prompts."),
+        asked=node("GeminiNode", prompt="a cat", model="gemini-2.5-pro", seed=1, system_prompt=["rules", 0]),
+    )
+    graph["rules"]["_meta"] = {"title": "Text String (System Prompt)"}
+    graph["pos"]["inputs"]["text"] = ["asked", 0]
+    proposed = found(graph, newest_object_info())
+    texts = {places(each)[0]: each.is_advanced for each in proposed.values() if each.type == "text"}
+    assert texts == {("rules", "value"): True, ("asked", "prompt"): False, ("neg", "text"): True}
+
+
+def test_texts_of_several_nodes_of_a_kind_are_a_recipe_where_users_bring_a_file() -> None:
+    graph: Graph = {"img": node("LoadImage", image="a.png")}
+    for name in ("a", "b", "c"):
+        graph[name] = asked(f"In the style of {name}", images=["img", 0])
+        graph[f"save_{name}"] = node("SaveImage", images=[name, 0], filename_prefix="x")
+    assert in_sight(graph) == ["image", "aspect_ratio", "resolution"]
+    assert "prompt" not in {each.role for each in found(graph, newest_object_info()).values()}
+    graph["b"]["_meta"] = {"title": "Your own style"}
+    assert in_sight(graph)[:3] == ["prompt", "your_own_style_prompt", "prompt_2"]  # the other two are no recipe
+    del graph["img"]
+    graph["b"].pop("_meta")
+    for name in ("a", "b", "c"):
+        del graph[name]["inputs"]["images"]
+    assert in_sight(graph)[:3] == ["prompt", "prompt_2", "prompt_3"]
+
+
+def test_when_there_are_too_many_those_in_sight_stay() -> None:
+    graph = sampled()
+    for number in range(30):
+        lora = node("LoraLoaderModelOnly", model=["ckpt", 0], lora_name=f"{number}.safetensors", strength_model=1.0)
+        graph[f"l{number}"] = lora
+        if number:
+            lora["inputs"]["model"] = [f"l{number - 1}", 0]
+    graph["k"]["inputs"]["model"] = ["l29", 0]
+    proposed = found(graph, newest_object_info())
+    assert len(proposed) == 40 and in_sight(graph) == ["prompt", "width", "height"]
+
+
+def test_loader_is_called_what_its_author_called_it() -> None:
+    graph: Graph = {"a": node("LoadImage", image="x.png"), "b": node("LoadImage", image="y.png")}
+    graph["a"]["_meta"] = {"title": "Load Subject Image"}
+    graph["b"]["_meta"] = {"title": "Load Image"}  # what the class is called
+    graph["c"] = node("ImageBatch", image1=["a", 0], image2=["b", 0])
+    graph["save"] = node("SaveImage", images=["c", 0], filename_prefix="x")
+    labels = {each.name: each.label for each in found(graph).values()}
+    assert labels == {"subject_image": "Subject Image", "image": "Image"}
 
 
 def test_many_nodes_are_no_burden() -> None:

@@ -70,7 +70,10 @@ def test_picture_that_only_an_upscaler_takes_is_there_to_be_enlarged() -> None:
         "save": node("SaveImage", images=["up", 0], filename_prefix="x"),
     }
     assert roles(graph) == {"image": "upscale_input"}
-    graph["also"] = node("SaveImage", images=["img", 0], filename_prefix="x")
+    graph["look"] = node("PreviewImage", images=["img", 0])  # before and after, side by side
+    assert roles(graph) == {"image": "upscale_input"}
+    graph["other"] = node("ImageInvert", image=["img", 0])
+    graph["also"] = node("SaveImage", images=["other", 0], filename_prefix="x")
     assert roles(graph) == {"image": "image"}
 
 
@@ -83,7 +86,8 @@ def test_definitions_from_before_there_were_roles_have_those_that_they_suggest()
         stored("change", "number", "denoise", default=0.5),
         stored("ratio", "choice", "model.ratio"),
         stored("size", "number", "scale_by"),
-    ) == ["prompt", "", "count", "image", "strength", "aspect_ratio", ""]
+        stored("mask", "image", "mask"),
+    ) == ["prompt", "", "count", "image", "strength", "aspect_ratio", "", "mask"]
 
 
 def test_given_role_goes_before_a_suggested_one_and_an_empty_one_stays_empty() -> None:
