@@ -2,14 +2,15 @@
 
 Facts about the classes: BennyKok/comfyui-deploy (comfy-nodes), myshell-ai/ComfyUI-ShellAgent-Plugin (comfy-nodes),
 tuyenhm68/ComfyUI-HMT-Suite (nodes/komfy), SwarmUI (SwarmComfyCommon/SwarmInputNodes.py), bentoml/comfy-pack
-(nodes/nodes.py), Acly/comfyui-tooling-nodes (krita.py) and nilor-corp/nilor-nodes (user_input.py).
+(nodes/nodes.py), Acly/comfyui-tooling-nodes (krita.py), get-salt-AI/SaltAI, badayvedat/ComfyUI-fal-Connector
+(nodes/io.py) and nilor-corp/nilor-nodes (user_input.py).
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class _Kind:
     maximum: str = ""
     step: str = ""
     choices: str = ""
+    types: tuple[str, Mapping[str, str]] | None = None  # the input that says the type, and what its values mean
     overrides: tuple[str, ...] = ()
     is_picture: bool = False
 
@@ -54,9 +56,17 @@ def _swarm(type: str, **fields: Any) -> _Kind:
     return _Kind("SwarmUI", "value", type, name="raw_id", label="title", help="description", **fields)
 
 
-_BOUNDS = {"minimum": "min_value", "maximum": "max_value"}
-_LIMITS = {"minimum": "minimum", "maximum": "maximum"}
-_RANGE = {"minimum": "min", "maximum": "max", "step": "step"}
+_KRITA_TYPES = {
+    "number": "number",
+    "number (integer)": "integer",
+    "text": "text",
+    "prompt (positive)": "text",
+    "prompt (negative)": "text",
+}
+_SALT_TYPES = {"STRING": "text", "INT": "integer", "FLOAT": "number", "BOOLEAN": "boolean"}
+_BOUNDS: dict[str, Any] = {"minimum": "min_value", "maximum": "max_value"}
+_LIMITS: dict[str, Any] = {"minimum": "minimum", "maximum": "maximum"}
+_RANGE: dict[str, Any] = {"minimum": "min", "maximum": "max", "step": "step"}
 _KINDS: dict[str, _Kind] = {
     "ComfyUIDeployExternalText": _deploy(type="text"),
     "ComfyUIDeployExternalTextAny": _deploy(type="text"),
@@ -102,7 +112,12 @@ _KINDS: dict[str, _Kind] = {
     "BentoInputFloat": _Kind("comfy-pack", "value", "number"),
     "BentoInputBoolean": _Kind("comfy-pack", "value", "boolean"),
     "BentoInputSelection": _Kind("comfy-pack", "selected", "choice", choices="options"),
-    "ETN_Parameter": _Kind("Krita", "default", name="name"),
+    "ETN_Parameter": _Kind("Krita", "default", name="name", types=("type", _KRITA_TYPES)),
+    "SaltInput": _Kind("Salt", "input_value", name="input_name", help="input_desc", types=("input_type", _SALT_TYPES)),
+    "IntegerInput_fal": _Kind("fal", "number", "integer", name="name", **_RANGE),
+    "FloatInput_fal": _Kind("fal", "number", "number", name="name", **_RANGE),
+    "BooleanInput_fal": _Kind("fal", "value", "boolean", name="name"),
+    "StringInput_fal": _Kind("fal", "value", "text", name="name"),
     "NilorUserInput_String": _Kind("Nilor", "value", "text", name="input_name"),
     "NilorUserInput_Int": _Kind("Nilor", "value", "integer", name="input_name"),
     "NilorUserInput_Float": _Kind("Nilor", "value", "number", name="input_name"),
@@ -113,13 +128,6 @@ _OTHERS = re.compile(
     r"ComfyUIDeployExternal|ComfyDeployWebscoketImageInput|ShellAgentPluginInput|Komfy_|SwarmInput(?!Group$)"
     r"|[CB](Pack|ento)Input|ETN_Krita(Canvas|Selection|ImageLayer|MaskLayer|Style)|NilorUserInput_"
 )
-_KRITA_TYPES = {
-    "number": "number",
-    "number (integer)": "integer",
-    "text": "text",
-    "prompt (positive)": "text",
-    "prompt (negative)": "text",
-}
 
 
 def read(graph: Graph, object_info: ObjectInfo | None) -> tuple[Choice, list[str]]:
@@ -159,7 +167,7 @@ def _read_node(graph: Graph, node_id: str, kind: _Kind, object_info: ObjectInfo 
     value = inputs.get(kind.value)
     if is_link(value):
         return f"{called} gets its value from the node {_called(graph, value[0])}."
-    type_name = _KRITA_TYPES.get(str(inputs.get("type"))) if kind.tool == "Krita" else kind.type
+    type_name = kind.types[1].get(str(inputs.get(kind.types[0]))) if kind.types else kind.type
     if type_name is None or not isinstance(value, str | int | float):
         return f"{called} has no value that a form could set."
     return _described(inputs, kind, (node_id, kind.value), type_name)

@@ -99,10 +99,12 @@ def _as_chosen(
 
 
 def _as(type_name: str, default: object) -> object:
-    """The default in another type than its input's: some tools keep numbers as texts."""
+    """The default in another type than its input's: some tools keep all values as texts."""
     if type_name in {"integer", "number"} and isinstance(default, str):
         with suppress(ValueError):
             return int(default) if type_name == "integer" else float(default)
+    if type_name == "boolean" and isinstance(default, str):
+        return default.strip().lower() in {"true", "1", "yes", "on"}
     return default
 
 

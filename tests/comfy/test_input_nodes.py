@@ -39,6 +39,8 @@ INFO: dict[str, Any] = {
         ("SwarmInputDropdown", "value", ["STRING", {}]),
         ("CPackInputInt", "value", ["INT", {}]),
         ("ETN_Parameter", "default", ["STRING", {}]),
+        ("SaltInput", "input_value", TEXT),
+        ("IntegerInput_fal", "number", ["INT", {"default": 0}]),
         ("LoadImage", "image", [["a.png"], {"image_upload": True}]),
     ]
 }
@@ -126,6 +128,7 @@ def test_picture_of_comfy_deploy_is_uploaded_into_the_loader_behind_it() -> None
         (node("ComfyUIDeployExternalFaceModel", input_id="x"), "takes what no form can give"),
         (node("ETN_KritaCanvas"), "takes what no form can give"),
         (node("ETN_Parameter", name="On", type="toggle", default="true"), "no value that a form could set"),
+        (node("SaltInput", input_name="x", input_type="IMAGE", input_value=""), "no value that a form could set"),
         (node("SwarmInputImage", title="x", value=""), "takes what no form can give"),
     ],
 )
@@ -178,6 +181,14 @@ def test_input_that_no_form_can_set_is_named(one: dict[str, Any], words: str) ->
         (
             node("ETN_Parameter", name="1. Steps", type="number (integer)", default="20", min=1.0, max=50.0),
             {"type": "integer", "default": 20, "label": "1. steps"},
+        ),
+        (
+            node("SaltInput", input_name="fast", input_desc="Or good?", input_type="BOOLEAN", input_value="True"),
+            {"name": "fast", "type": "boolean", "default": True, "help": "Or good?"},
+        ),
+        (
+            node("IntegerInput_fal", name="width", number=512, min=64, max=2048, step=8),
+            {"name": "width", "minimum": 64, "maximum": 2048, "step": 8, "default": 512},
         ),
     ],
 )
