@@ -15,7 +15,7 @@ from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
-from generations.comfy.object_info import ObjectInfo, merge
+from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
 from generations.comfy.references import replace_references
 from generations.comfy.sketch import kept_of
 from generations.comfy.stripping import find_marks
@@ -69,7 +69,7 @@ def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
     """
     servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
     known = servers.exclude(catalog_digest="").order_by("pk")
-    key = tuple(known.values_list("name", "catalog_digest"))
+    key = tuple(known.values_list("name", "catalog_digest", "is_simulator"))
     found = _merged.get(key)
     if found is None:
         found = _merge(known)
@@ -79,10 +79,10 @@ def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
     return found or None
 
 
-_merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+_merged: dict[tuple[Any, ...], NodeClasses] = {}
 
 
-def _merge(known: ComfyServerQuerySet) -> dict[str, Any]:
+def _merge(known: ComfyServerQuerySet) -> NodeClasses:
     """Servers that told the same are read, and merged, once."""
     names: dict[str, list[str]] = {}
     first: dict[str, int] = {}
@@ -90,7 +90,11 @@ def _merge(known: ComfyServerQuerySet) -> dict[str, Any]:
         names.setdefault(digest, []).append(name)
         first.setdefault(digest, pk)
     rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
-    return merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
+    merged = merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
+    about = list(known.values_list("name", "is_simulator"))
+    merged.servers = tuple(name for name, _ in about)
+    merged.simulators = frozenset(name for name, is_simulator in about if is_simulator)
+    return merged
 
 
 def read(data: bytes, object_info: ObjectInfo | None) -> Imported:

@@ -28,5 +28,5 @@ def check(server: ComfyServer) -> tuple[bool, str]:
     ComfyServer.objects.saw_answer(server.pk)
     if server.state == ServerState.WEDGED:
         return False, f"{server} answers, but it is stuck. {server.state_message}"
-    ComfyServer.objects.saw_online(server.pk, version=stats.version)
+    ComfyServer.objects.saw_online(server.pk, version=stats.version, is_simulator=stats.is_simulator)
     return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node types."

@@ -27,6 +27,7 @@ from generations.comfy.layout import has_slot, slots_of, with_shown
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_old
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
+from generations.comfy.unknown import why_unknown
 from generations.comfy.widgets import expected_length, read_widgets
 from generations.comfy.wire import decode
 
@@ -273,14 +274,14 @@ class _Converter:
 
     def _judge_unused(self, scope: _Scope, node: EditorNode, types: frozenset[str]) -> None:
         if _UUID.fullmatch(node.type) or wiring.may_run(node, types):
-            self._refuse(scope, node, self._why_unknown(node))
+            self._refuse(scope, node, self._why_unknown(node, is_used=False))
             return
         self._flag(scope, node, f"left out: no server has the node type {node.type}, and nothing that runs needs it.")
 
-    def _why_unknown(self, node: EditorNode) -> str:
+    def _why_unknown(self, node: EditorNode, *, is_used: bool = True) -> str:
         if _UUID.fullmatch(node.type):
             return "the sub-graph that it stands for is not in the file."
-        return f"the server does not know the node type {node.type}; install the custom node it comes from."
+        return why_unknown(node, self.object_info, is_used=is_used)
 
     def _refuse(self, scope: _Scope, node: EditorNode, message: str) -> None:
         problem = self._problem(scope, node, message)

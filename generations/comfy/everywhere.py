@@ -28,11 +28,21 @@ _UNCLEAR_BOX = "it depends on groups, and on which side of a border a node lies"
 _UNCLEAR_INSIDE = "inside of a sub-graph, its limits go by what the editor shows at the moment"
 _UNCLEAR_AGE = "versions of Use Everywhere before and after 7 read its settings differently"
 
+_UNCLEAR_CHOICE = "ComfyUI itself links no text to a list of choices"
+
 Output: TypeAlias = tuple[str, int]  # node id, slot
 
 
 class Unclear(Exception):
-    """The file does not decide it; `str()` is a clause that says why."""
+    """The file does not decide it; `str()` is a clause that says why. `is_recorded`: its list of links would tell."""
+
+    is_recorded = True
+
+
+class Refused(Unclear):
+    """What the extension finds and lists as a link, and not every editor makes one."""
+
+    is_recorded = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +212,7 @@ class _Graph:
         try:
             found = self._best(target)
         except Unclear as reason:
-            if self.recorded is None:
+            if self.recorded is None or not reason.is_recorded:
                 self._trouble(target, f"it is not clear what is broadcast to {{}}: {reason}.")
                 return None
             return self._recorded_for(target)
@@ -277,6 +287,8 @@ class _Graph:
             raise unclear
         if each.controller.type == SEED and each.is_old:
             raise Unclear(_UNCLEAR_AGE)
+        if each.type == "STRING" and target.slot.type == "COMBO":
+            raise Refused(_UNCLEAR_CHOICE)
         return True
 
     def _fits_place(self, each: _Broadcast, target: _Target) -> bool:

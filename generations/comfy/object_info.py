@@ -302,14 +302,21 @@ def _text(value: object) -> str:
 
 
 # --------------------------------------------------------------------------------------------- several servers
-def merge(known: Mapping[str, ObjectInfo]) -> dict[str, Any]:
+class NodeClasses(dict[str, Any]):
+    """The node classes of known servers, in the form of /object_info; `simulators`: those of them that only pretend."""
+
+    servers: tuple[str, ...] = ()
+    simulators: frozenset[str] = frozenset()
+
+
+def merge(known: Mapping[str, ObjectInfo]) -> NodeClasses:
     """What the servers of these names can do together, in the form of /object_info. Megabytes: keep the result.
 
     A class is as the first server that has it describes it, because editors keep values by the position of inputs.
     What users choose from is what any server offers, numbers may be what any server takes; an input that some servers
     have not, or do not require, is not required.
     """
-    found: dict[str, Any] = {}
+    found = NodeClasses()
     names: dict[str, list[str]] = {}
     for server, object_info in known.items():
         for class_type, info in object_info.items():

@@ -130,6 +130,11 @@ class SystemStats:
         return bool(numbers) and numbers >= wanted
 
     @property
+    def is_simulator(self) -> bool:
+        """True for `generations.simulator`, which says so where others name their PyTorch."""
+        return "simulator" in str(_get(self.raw.get("system"), "pytorch_version") or "")
+
+    @property
     def has_targeted_interrupt(self) -> bool:
         """Older servers ignore the prompt id of an interrupt and stop whatever runs (server.py, 0.3.57)."""
         return self.is_at_least(0, 3, 57)

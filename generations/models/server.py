@@ -71,10 +71,14 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         """Give the lease back at once, so that another relay need not wait for it to run out."""
         return self.filter(pk=server_id, lease_token=token).update(lease_owner="", lease_expires_at=None)
 
-    def saw_online(self, server_id: int, *, version: str) -> int:
+    def saw_online(self, server_id: int, *, version: str, is_simulator: bool = False) -> int:
         """The server answered."""
         return self.filter(pk=server_id).update(
-            state=ServerState.ONLINE, state_message="", comfyui_version=version[:40], seen_at=timezone.now()
+            state=ServerState.ONLINE,
+            state_message="",
+            comfyui_version=version[:40],
+            is_simulator=is_simulator,
+            seen_at=timezone.now(),
         )
 
     def saw_answer(self, server_id: int) -> int:
@@ -150,6 +154,7 @@ class ComfyServer(models.Model):
     state = models.CharField(max_length=16, choices=ServerState, default=ServerState.UNKNOWN, editable=False)
     state_message = models.CharField(max_length=500, blank=True, editable=False)
     comfyui_version = models.CharField("ComfyUI version", max_length=40, blank=True, editable=False)
+    is_simulator = models.BooleanField(default=False, db_default=False, editable=False)
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     object_info = models.JSONField(null=True, blank=True, editable=False)
     object_info_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -254,7 +254,9 @@ class ServerAgent:
         if self._is_wedged:
             ComfyServer.objects.saw_wedged(self.server.pk, message="It does not run what it is given. Restart it.")
         else:
-            ComfyServer.objects.saw_online(self.server.pk, version=self._upstream.version)
+            ComfyServer.objects.saw_online(
+                self.server.pk, version=self._upstream.version, is_simulator=self._upstream.is_simulator
+            )
         self._connected = True
         # It may have come back with other nodes and models: what it told before counts until it is read again.
         self._timers.claim = self._timers.idle = self._timers.reconcile = self._timers.catalog = 0.0
@@ -635,7 +637,9 @@ class ServerAgent:
         self._health.saw_head(head if head is not None and self._hears(head) else None)
         if self._is_wedged and head is None:
             self._is_wedged = False
-            ComfyServer.objects.saw_online(self.server.pk, version=self._upstream.version)
+            ComfyServer.objects.saw_online(
+                self.server.pk, version=self._upstream.version, is_simulator=self._upstream.is_simulator
+            )
             return
         reason = "" if self._is_wedged else self._health.why_wedged()
         if reason:

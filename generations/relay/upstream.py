@@ -53,7 +53,7 @@ class Upstream:
 
     def __init__(self, client: ComfyClient) -> None:
         self._client = client
-        self.version = ""
+        self.version, self.is_simulator = "", False
         self._has_jobs = True  # until it says that it has not
         self._has_cancel = True
         self._is_interrupt_targeted = False
@@ -62,7 +62,7 @@ class Upstream:
     def meet(self) -> None:
         """Learn what it can do: after each connect, because it may have been updated."""
         stats = self._client.system_stats()
-        self.version = stats.version
+        self.version, self.is_simulator = stats.version, stats.is_simulator
         # Servers from 0.3.45 on have both, feature flags and prompt_ids chosen by the client.
         self.honours_prompt_ids = bool(self._client.features())
         self._is_interrupt_targeted = stats.has_targeted_interrupt

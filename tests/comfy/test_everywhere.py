@@ -218,8 +218,9 @@ def test_nodes_of_another_group_and_colour_are_not_reached() -> None:
 def test_limits_of_versions_before_7_are_where_those_kept_them() -> None:
     target = save(3, None, title="Keep")
     for patterns, expected in ((["Keep", "images", ".*"], FIRST), (["Other", ".*", ".*"], NOTHING)):
-        value = one(target=target, kind="Anything Everywhere?", properties={}, widgets_values=patterns)
-        assert images(value) == expected
+        for properties in ({}, {"widget_ue_connectable": {}}):
+            value = one(target=target, kind="Anything Everywhere?", properties=properties, widgets_values=patterns)
+            assert images(value) == expected
     colored = one(target={**target, "color": "#223"}, properties={"color_restricted": 1}, color="#322")
     assert images(colored) is NOTHING
 
@@ -251,13 +252,15 @@ def prompts(target: dict[str, Any], **fields: Any) -> Any:
     """Two conditionings, broadcast by Prompts Everywhere to this node."""
     encoders = [node(number, "ConditioningZeroOut", outputs=[out("CONDITIONING")]) for number in (1, 11)]
     broadcasting = everywhere(2, 1, 2, kind="Prompts Everywhere", **fields)
+    for each, name in zip(broadcasting["inputs"], ("positive", "negative"), strict=True):
+        each["name"] = name
     value = workflow(*encoders, broadcasting, target, links=[[1, 1, 0, 2, 0], [2, 11, 0, 2, 1]])
     for row in value["links"]:
         row[5] = "CONDITIONING"
     return value
 
 
-@pytest.mark.parametrize("fields", [{}, {"properties": {}}])
+@pytest.mark.parametrize("fields", [{}, {"properties": {"widget_ue_connectable": {}}}, {"properties": {}}])
 def test_prompts_go_to_positive_and_negative(fields: Any) -> None:
     sampler = node(3, "KSampler", inputs=[slot("positive", "CONDITIONING"), slot("negative", "CONDITIONING")])
     inputs = convert(prompts(sampler, **fields), OBJECT_INFO)["3"]["inputs"]
@@ -351,6 +354,22 @@ def test_prompts_that_old_and_new_versions_read_differently_are_refused() -> Non
     info_node = prompts(sampler, properties={})
     node_id, message = refusal(info_node)
     assert node_id == "3" and "before and after 7" in message
+
+
+@pytest.mark.parametrize("record", [None, [{"upstream": "1", "downstream": 3, "downstream_slot": 0}]])
+def test_text_that_is_broadcast_to_a_list_of_choices_is_refused(record: Any) -> None:
+    text = node(1, "StringConcatenate", outputs=[out("STRING")], widgets_values=["a", "b", ""])
+    ticked = {"ue_properties": {"version": "7.8", "widget_ue_connectable": {"upscale_method": True}}}
+    inputs = [{**slot("upscale_method", "COMBO"), "widget": {"name": "upscale_method"}}]
+    value = workflow(
+        text, everywhere(2, 1, **settings(string_to_combo=1)),
+        node(3, "ImageScale", inputs=inputs, properties=ticked), links=[[1, 1, 0, 2, 0]],
+    )  # fmt: skip
+    value["links"][0][5] = "STRING"
+    if record is not None:
+        value["extra"]["ue_links"] = record
+    node_id, message = refusal(value)
+    assert node_id == "3" and "list of choices" in message
 
 
 def row(upstream: int, upstream_slot: int, downstream: int, downstream_slot: int) -> dict[str, Any]:

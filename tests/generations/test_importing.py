@@ -16,6 +16,7 @@ from generations import importing, studio
 from generations.comfy.graph import GraphError
 from generations.models import Status
 from tests.comfy import test_embedded
+from tests.support import drawn
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, txt2img_graph
 from tests.support.workflows import OBJECT_INFO, editor_workflow, png
 
@@ -315,3 +316,26 @@ def test_empty_prompt_alone_is_no_workflow() -> None:
 def test_json_beyond_the_limits_is_refused_by_name(content: bytes, words: str) -> None:
     with pytest.raises(GraphError, match=words):
         read(content)
+
+
+def test_refusal_names_the_servers_that_were_asked_and_calls_a_simulator_one() -> None:
+    unknown = drawn.node(1, "Blur (acme)", outputs=[drawn.out("IMAGE")])
+    value = drawn.workflow(unknown, drawn.save(2, 1), links=[[1, 1, 0, 2, 0]])
+    simulator = make_server("pretend", object_info=OBJECT_INFO, is_simulator=True)
+    with pytest.raises(GraphError, match="the only connected server, “pretend”, is a simulator"):
+        read(value, importing.known_nodes())
+    make_server("real", "http://127.0.0.1:2", object_info=OBJECT_INFO)
+    with pytest.raises(GraphError, match="“real” does not know the node type"):
+        read(value, importing.known_nodes())
+    with pytest.raises(GraphError, match="“pretend”, is a simulator"):
+        read(value, importing.known_nodes(simulator))
+
+
+def test_what_was_left_out_is_a_note() -> None:
+    value = drawn.workflow(drawn.source(), drawn.save(2, 1), drawn.node(3, "Sticky (acme)"), links=[[1, 1, 0, 2, 0]])
+    assert any(note.startswith("Sticky (acme) (node 3): Left out") for note in read(value).notes)
+
+
+def test_file_of_which_nothing_is_left_says_what_was_left_out() -> None:
+    with pytest.raises(GraphError, match=r"Nothing .*\nSticky \(acme\) \(node 3\)"):
+        read(drawn.workflow(drawn.node(3, "Sticky (acme)")))

@@ -12,6 +12,7 @@ import pytest
 
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import NotSupported, Rejected
+from generations.comfy.state import read_system_stats
 from generations.simulator.profiles import PROFILES
 from tests.simulator.graphs import plain
 from tests.support.simulator import RunningSimulator
@@ -143,3 +144,9 @@ def test_jobs_take_as_long_as_they_are_told() -> None:
         _, prompt_id = submit(client)
         eventually(lambda: client.history(prompt_id))
         assert time.monotonic() - began >= 0.3
+
+
+def test_simulator_says_that_it_is_one_and_others_do_not() -> None:
+    with RunningSimulator() as simulator, ComfyClient(simulator.url) as client:
+        assert client.system_stats().is_simulator
+    assert not read_system_stats({"system": {"pytorch_version": "2.9.0+cu130"}}).is_simulator

@@ -1,0 +1,61 @@
+"""Why a node of a type that no server has cannot run, and what helps: another thing for each cause."""
+
+from __future__ import annotations
+
+from generations.comfy.editor import EditorNode
+from generations.comfy.object_info import NodeClasses, ObjectInfo
+
+CORE = "comfy-core"
+MOST_NAMED = 3
+
+
+def why_unknown(node: EditorNode, object_info: ObjectInfo, *, is_used: bool) -> str:
+    """A clause for the node's refusal, which names the servers that were asked."""
+    known = object_info if isinstance(object_info, NodeClasses) else NodeClasses()
+    real = [name for name in known.servers if name not in known.simulators]
+    more = "" if is_used else _UNUSED
+    if known.servers and not real:
+        return f"{_on_simulators(node, known.servers)}{more}"
+    return f"{_who(real)} the node type {node.type}; {_help(node, real)}.{more}"
+
+
+_UNUSED = (
+    " No other node takes what it makes, but it may make a result of its own; if that is not wanted, mute or delete it "
+    "in ComfyUI and import the workflow again."
+)
+
+
+def _on_simulators(node: EditorNode, servers: tuple[str, ...]) -> str:
+    names = f"server, {_quoted(servers)}, is a simulator" if len(servers) == 1 else "servers are simulators"
+    verb = "knows" if len(servers) == 1 else "know"
+    origin = "it is one of ComfyUI's own nodes" if _pack(node) == CORE else "it comes with a custom node"
+    known = f", and {origin}" if _pack(node) else ""
+    return (
+        f"the node type {node.type} is not known here: the only connected {names}, which {verb} some node types "
+        f"only{known}. Connect a real ComfyUI that has it."
+    )
+
+
+def _who(real: list[str]) -> str:
+    if not real:
+        return "the server does not know"
+    return f"{_quoted(real)} does not know" if len(real) == 1 else f"none of the servers ({_quoted(real)}) knows"
+
+
+def _help(node: EditorNode, real: list[str]) -> str:
+    pack = _pack(node)
+    if pack == CORE:
+        return "it is one of ComfyUI's own, so the ComfyUI has to be updated"
+    place = ("on that server, " if len(real) == 1 else "on one of them, ") if real else ""
+    return f"{place}install the custom node it comes from" + (f": {pack}" if pack else "")
+
+
+def _pack(node: EditorNode) -> str:
+    """What the file says it comes from: its name in ComfyUI's registry, or its repository."""
+    found = (node.properties.get(key) for key in ("cnr_id", "aux_id"))
+    return next((value for value in found if isinstance(value, str) and value), "")[:80]
+
+
+def _quoted(names: list[str] | tuple[str, ...]) -> str:
+    shown = ", ".join(f"“{name}”" for name in names[:MOST_NAMED])
+    return f"{shown} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else shown

@@ -1,0 +1,82 @@
+"""What is said about nodes of types that no server has: true, and of use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from generations.comfy.convert import ConversionError, convert
+from generations.comfy.object_info import NodeClasses
+from tests.support.drawn import node, out, save, slot, source, workflow
+from tests.support.workflows import OBJECT_INFO
+
+CORE, PACK = {"cnr_id": "comfy-core", "ver": "0.29.0"}, {"aux_id": "acme/ComfyUI-Acme"}
+
+
+def known(*servers: str, simulators: tuple[str, ...] = ()) -> NodeClasses:
+    found = NodeClasses(OBJECT_INFO)
+    found.servers, found.simulators = servers, frozenset(simulators)
+    return found
+
+
+def why(object_info: Any, properties: Any = None, *, is_used: bool = True) -> str:
+    blur = node(1, "Blur (acme)", outputs=[out("IMAGE")], properties=properties or {})
+    unused = node(1, "Save (acme)", inputs=[slot("images", "IMAGE", 1)], properties=properties or {})
+    used = workflow(blur, save(2, 1), links=[[1, 1, 0, 2, 0]])
+    value = used if is_used else workflow(source(3), unused, save(2, 2), links=[[1, 3, 0, 1, 0], [2, 3, 0, 2, 0]])
+    with pytest.raises(ConversionError) as refused:
+        convert(value, object_info)
+    (problem,) = refused.value.problems
+    assert problem.node_id == "1"
+    return problem.message
+
+
+@pytest.mark.parametrize(
+    ("servers", "properties", "message"),
+    [
+        ((), None, "The server does not know the node type Blur (acme); install the custom node it comes from."),
+        (
+            ("one",),
+            None,
+            "“one” does not know the node type Blur (acme); on that server, install the custom node it comes from.",
+        ),
+        (
+            ("one", "two"),
+            PACK,
+            "None of the servers (“one”, “two”) knows the node type Blur (acme); on one of them, install the custom "
+            "node it comes from: acme/ComfyUI-Acme.",
+        ),
+        (
+            ("a", "b", "c", "d", "e"),
+            CORE,
+            "None of the servers (“a”, “b”, “c” and 2 more) knows the node type Blur (acme); it is one of ComfyUI's "
+            "own, so the ComfyUI has to be updated.",
+        ),
+    ],
+)
+def test_servers_that_lack_a_type_are_named_with_what_helps(servers: Any, properties: Any, message: str) -> None:
+    assert why(known(*servers), properties) == message
+
+
+@pytest.mark.parametrize(
+    ("properties", "origin"),
+    [(None, ""), (PACK, ", and it comes with a custom node"), (CORE, ", and it is one of ComfyUI's own nodes")],
+)
+def test_simulator_is_called_one(properties: Any, origin: str) -> None:
+    assert why(known("Simulator", simulators=("Simulator",)), properties) == (
+        "The node type Blur (acme) is not known here: the only connected server, “Simulator”, is a simulator, which "
+        f"knows some node types only{origin}. Connect a real ComfyUI that has it."
+    )
+    assert "the only connected servers are simulators" in why(known("a", "b", simulators=("a", "b")))
+
+
+def test_simulator_beside_a_real_server_is_not_where_something_can_be_installed() -> None:
+    assert why(known("Simulator", "one", simulators=("Simulator",))).startswith("“one” does not know")
+
+
+def test_unknown_node_that_nothing_takes_from_may_be_left_out_by_hand() -> None:
+    assert why(known("one"), is_used=False).endswith(
+        "install the custom node it comes from. No other node takes what it makes, but it may make a result of its "
+        "own; if that is not wanted, mute or delete it in ComfyUI and import the workflow again."
+    )
