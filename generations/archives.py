@@ -66,7 +66,7 @@ class Archive:
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """The files from that position on."""
         for position, info in enumerate(self._files[start:], start):
-            name = info.filename.replace("\x00", "")
+            name = info.filename
             if reason := _why_not(info):
                 yield Entry(position, name, reason=reason)
                 continue

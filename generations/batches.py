@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from generations import archives, fitness, importing, storage, studio
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
+from generations.comfy.wire import sanitise
 from generations.models import TemplateDraft, WorkflowTemplate
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Batch:
 
     def take(self, name: str, content: bytes, *, is_chosen: bool = True) -> Line:
         """What becomes of one file. One that somebody chose is refused where others are skipped."""
+        name = str(sanitise(name))
         try:
             return self._import(name, content)
         except importing.NoWorkflowFileError as error:
@@ -104,7 +106,7 @@ class Batch:
         """
         archive = archives.Archive(file)
         for entry in archive.entries(start):
-            source = f"{name}/{entry.name}"
+            source = str(sanitise(f"{name}/{entry.name}"))
             if entry.reason:
                 line = Line(source, Outcome.REFUSED, reason=entry.reason)
             elif archives.is_archive(entry.content):

@@ -39,10 +39,11 @@ def differences(graph: Graph, servers: Servers) -> list[Difference]:
     """All of them, in the order of the graph. Servers that told the same count as often as there are of them."""
     if len({id(catalog) for catalog in servers.values()}) < 2:
         return []
-    return [each for node_id in graph for each in _of_node(graph, node_id, servers)]
+    choices = _Choices()
+    return [each for node_id in graph for each in _of_node(graph, node_id, servers, choices)]
 
 
-def _of_node(graph: Graph, node_id: str, servers: Servers) -> Iterator[Difference]:
+def _of_node(graph: Graph, node_id: str, servers: Servers, choices: _Choices) -> Iterator[Difference]:
     node, class_type = graph[node_id], graph[node_id]["class_type"]
     place = f"{node_title(graph, node_id)} (node {node_id})"
     having = {name: catalog for name, catalog in servers.items() if class_type in catalog.classes}
@@ -56,7 +57,9 @@ def _of_node(graph: Graph, node_id: str, servers: Servers) -> Iterator[Differenc
             yield from (Difference(node_id, place, "", *each) for each in _of_open_input(node, name, having))
         else:
             subject = f"{place}, input “{name}”"
-            yield from (Difference(node_id, subject, name, *each) for each in _of_set_input(node, name, having))
+            yield from (
+                Difference(node_id, subject, name, *each) for each in _of_set_input(node, name, having, choices)
+            )
 
 
 def _of_open_input(node: Node, name: str, servers: Servers) -> Iterator[tuple[str, bool]]:
@@ -78,7 +81,7 @@ def _is_missing(node: Node, name: str, catalog: Catalog) -> bool:
     return any(not is_given(spec, node["inputs"]) for spec in required)
 
 
-def _of_set_input(node: Node, name: str, servers: Servers) -> Iterator[tuple[str, bool]]:
+def _of_set_input(node: Node, name: str, servers: Servers, choices: _Choices) -> Iterator[tuple[str, bool]]:
     """The same of an input that the graph sets."""
     class_type, place = node["class_type"], (node["class_type"], name)
     have_it = {server: catalog for server, catalog in servers.items() if name in catalog.inputs.get(class_type, {})}
@@ -93,22 +96,36 @@ def _of_set_input(node: Node, name: str, servers: Servers) -> Iterator[tuple[str
     bounds = _groups(have_it, lambda catalog: _range(catalog.bounds.get(place, (None, None))))
     if len(bounds) > 1:
         yield _listed("Bounds differ", bounds), False
-    yield from ((sentence, False) for sentence in _of_choices(place, node["inputs"][name], have_it))
+    yield from ((sentence, False) for sentence in choices.compare(place, node["inputs"][name], have_it))
 
 
-def _of_choices(place: tuple[str, str], value: object, servers: Servers) -> Iterator[str]:
-    """Nothing about servers that do not tell their choices."""
-    told = {server: catalog.choices[place] for server, catalog in servers.items() if place in catalog.choices}
-    lacking = [server for server, choices in told.items() if isinstance(value, str) and value not in choices]
-    if 0 < len(lacking) < len(told):
-        yield f"{_names(lacking)} {_verb(lacking, 'does', 'do')} not offer “{value}”."
-    partial: dict[tuple[str, ...], list[str]] = {}
-    for choice in sorted(frozenset().union(*told.values())):
+class _Choices:
+    """Of inputs with choices. There may be thousands of each, so all nodes of one class share what was found."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str] = {}
+
+    def compare(self, place: tuple[str, str], value: object, servers: Servers) -> Iterator[str]:
+        """Nothing about servers that do not tell their choices."""
+        told = {server: catalog.choices[place] for server, catalog in servers.items() if place in catalog.choices}
+        lacking = [server for server, choices in told.items() if isinstance(value, str) and value not in choices]
+        if 0 < len(lacking) < len(told):
+            yield f"{_names(lacking)} {_verb(lacking, 'does', 'do')} not offer “{value}”."
+        if place not in self._known:
+            self._known[place] = _partial(told)
+        if self._known[place]:
+            yield self._known[place]
+
+
+def _partial(told: Mapping[str, frozenset[str]]) -> str:
+    """What only some of these servers offer."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    everywhere = frozenset.intersection(*told.values()) if told else frozenset()
+    for choice in sorted(frozenset().union(*told.values()) - everywhere):
         offering = tuple(server for server, choices in told.items() if choice in choices)
-        if len(offering) < len(told):
-            partial.setdefault(offering, []).append(f"“{choice}”")
-    if partial:
-        yield _listed("Choices differ", ((_some(choices), servers) for servers, choices in partial.items()), "only on")
+        found.setdefault(offering, []).append(f"“{choice}”")
+    parts = [(_some(choices), servers) for servers, choices in found.items()]
+    return _listed("Choices differ", parts, "only on") if parts else ""
 
 
 def _groups(servers: Servers, read: Callable[[Catalog], str]) -> list[tuple[str, list[str]]]:

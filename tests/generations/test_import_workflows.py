@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def test_refused_files_make_it_fail_after_the_others_were_made(folder: Path) -> 
     [
         (["nowhere.json"], "there is no file or folder nowhere.json"),
         ([".", "--owner", "nobody@example.com"], "no active user"),
+        ([".", "--report", "no/such/folder.json"], "cannot be written to no/such/folder.json: No such file"),
         ([".", "--server", "nothing"], "There is no server of the name nothing. Known ones: none."),
     ],
 )
@@ -100,3 +102,10 @@ def test_one_servers_node_types_can_be_chosen(folder: Path) -> None:
     with pytest.raises(CommandError, match="1 of 1"):
         run(folder / "editor.json", "--server", "bare")
     assert "1 made." in run(folder / "editor.json", "--server", "one")
+
+
+def test_no_name_steers_the_terminal_or_breaks_the_import(folder: Path) -> None:
+    (folder / "a\x1b[31m\nb.json").write_bytes(graph("escaped"))
+    (folder / os.fsdecode(b"\xff.json")).write_bytes(graph("not UTF-8"))
+    said = run(folder)
+    assert "5 made" in said and "\x1b" not in said

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
-from argparse import ArgumentTypeError, FileType
-from collections.abc import Iterator
+from argparse import ArgumentTypeError
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -43,9 +46,7 @@ class Command(BaseCommand):
             "--publish", action="store_true", help="Publish those that a server can run; the others stay drafts."
         )
         parser.add_argument("--dry-run", action="store_true", help="Only say what would become of each; keep nothing.")
-        parser.add_argument(
-            "--report", type=FileType("w", encoding="utf-8"), metavar="FILE", help="Write the report as JSON, too."
-        )
+        parser.add_argument("--report", type=Path, metavar="FILE", help="Write the report as JSON, too.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = Options(
@@ -55,29 +56,32 @@ class Command(BaseCommand):
             category=options["category"].strip()[:60],
         )
         batch = Batch(_owner(options["owner"]), _known_nodes(options["server"]), wanted)
-        lines = []
-        self._row("", "File", "Template", "Settings for users")
-        for path in options["paths"]:
-            for line in _lines(batch, path):
-                lines.append(line)
-                self._show(line)
+        lines: list[Line] = []
+        with _report(options["report"]) as report:
+            try:
+                self._import(batch, options["paths"], lines)
+            finally:  # also of what came before an interruption
+                json.dump([_as_json(line) for line in lines], report, indent=2, ensure_ascii=False)
         kept = " Nothing was kept: this was a dry run." if wanted.is_rehearsal else ""
         self.stdout.write(f"{summary(lines)}{kept}")
-        if options["report"]:
-            with options["report"] as file:
-                json.dump([_as_json(line) for line in lines], file, indent=2, ensure_ascii=False)
         if refused := sum(line.outcome == Outcome.REFUSED for line in lines):
             msg = f"{refused} of {len(lines)} files refused; the reasons are above."
             raise CommandError(msg)
+
+    def _import(self, batch: Batch, paths: Iterable[Path], lines: list[Line]) -> None:
+        self._row("", "File", "Template", "Settings for users")
+        for line in itertools.chain.from_iterable(_lines(batch, path) for path in paths):
+            lines.append(line)
+            self._show(line)
 
     def _show(self, line: Line) -> None:
         title = f"{line.template.title} ({line.template.slug})" if line.template else ""
         self._row("Published" if line.is_published else line.label, line.source, title, ", ".join(line.parameters))
         for sentence in filter(None, [*line.reason.splitlines(), *line.notes]):
-            self.stdout.write(f"{'':{WIDTHS[0]}} {sentence}")
+            self.stdout.write(f"{'':{WIDTHS[0]}} {_printable(sentence)}")
 
     def _row(self, outcome: str, *cells: str) -> None:
-        *fixed, last = [outcome, *cells]
+        *fixed, last = map(_printable, [outcome, *cells])
         padded = [f"{_brief(cell, width):{width}}" for cell, width in zip(fixed, WIDTHS, strict=True)]
         self.stdout.write(f"{' '.join(padded)} {last}".rstrip())
 
@@ -112,6 +116,18 @@ def _take(batch: Batch, path: Path, name: str, *, is_chosen: bool) -> Iterator[L
         yield batch.take(name, content, is_chosen=is_chosen)
 
 
+@contextmanager
+def _report(path: Path | None) -> Iterator[TextIO]:
+    """Where the report goes; nowhere without a path. CommandError before anything is imported."""
+    try:
+        file = path.open("w", encoding="utf-8") if path else io.StringIO()
+    except OSError as error:
+        msg = f"The report cannot be written to {path}: {error.strerror}."
+        raise CommandError(msg) from error
+    with file:
+        yield file
+
+
 def _owner(address: str | None) -> User | None:
     owner = User.objects.filter(email__iexact=address, is_active=True).first() if address else None
     if address and owner is None:
@@ -132,6 +148,11 @@ def _known_nodes(name: str | None) -> ObjectInfo | None:
 def _brief(text: str, width: int) -> str:
     """The end tells files apart."""
     return text if len(text) <= width else f"…{text[1 - width :]}"
+
+
+def _printable(text: str) -> str:
+    """Names and titles are anybody's: none gets to steer the terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _as_json(line: Line) -> dict[str, Any]:
