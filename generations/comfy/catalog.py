@@ -85,6 +85,14 @@ def graph_needs(graph: Graph, *, leaving_out: Container[Place] = ()) -> Needs:
     return Needs(sorted(node_classes(graph)), values, node_needs(graph, leaving_out=leaving_out))
 
 
+def _every(specs: Iterable[InputSpec]) -> Iterator[InputSpec]:
+    """The inputs, and those that their choices bring along."""
+    for spec in specs:
+        yield spec
+        for more in spec.sub_inputs.values():
+            yield from _every(more)
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """What one server has."""
@@ -93,7 +101,7 @@ class Catalog:
     choices: Mapping[Place, frozenset[str]] = field(default_factory=dict)  # of combos, but for those of files
     bounds: Mapping[Place, Bounds] = field(default_factory=dict)  # the least and greatest number
     required: Mapping[str, Sequence[InputSpec]] = field(default_factory=dict)
-    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # class -> input -> its type
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # class -> input, nested ones too -> its type
     outputs: frozenset[str] = frozenset()  # classes whose results ComfyUI keeps
 
     @classmethod
@@ -114,7 +122,7 @@ class Catalog:
                 if spec.type in {"INT", "FLOAT"} and (spec.min is not None or spec.max is not None)
             },
             required={node.class_type: tuple(each for each in node.inputs if each.required) for node in specs},
-            inputs={node.class_type: {each.name: each.type for each in node.inputs} for node in specs},
+            inputs={node.class_type: {each.name: each.type for each in _every(node.inputs)} for node in specs},
             outputs=frozenset(node.class_type for node in specs if node.is_output_node),
         )
 

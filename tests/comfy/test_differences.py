@@ -73,6 +73,15 @@ def test_what_is_said(older: Catalog, newer: Catalog, inputs: dict[str, Any], ex
     assert told(older, newer, **inputs) == expected
 
 
+def test_input_that_a_choice_brings_along() -> None:
+    def with_options(**inputs: Any) -> Catalog:
+        options = [{"key": "fast", "inputs": {"required": inputs}}]
+        return server({"mode": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]})
+
+    found = told(with_options(), with_options(speed=INT), **{"mode": "fast", "mode.speed": 3})
+    assert found == [("mode.speed", "Only newer has this input; older runs without it.", True)]
+
+
 def test_node_type_that_only_some_have() -> None:
     assert told(server({}, {}, "Extra"), server(), class_type="Extra") == [("", "Only older has Extra.", False)]
     assert told(server(), server({"a": INT}), class_type="Nowhere") == []
