@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -41,6 +42,10 @@ class Env(BaseSettings):
     trust_proxy_headers: bool = Field(
         False,
         description="Set to true behind a reverse proxy that sets X-Forwarded-Proto and X-Forwarded-For.",
+    )
+    time_zone: str = Field(
+        "UTC",
+        description="The time zone of pages, and of %date:…% in the names of files, such as Europe/Berlin.",
     )
     debug: bool = Field(False, description="Django's debug mode. Never in production.")
     log_level: str = Field("INFO", description="Level of the log on stderr.")
@@ -153,6 +158,14 @@ class Env(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_time_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            msg = f"there is no time zone {value}; write a name such as Europe/Berlin"
+            raise ValueError(msg)
         return value
 
     @field_validator("redis_url")

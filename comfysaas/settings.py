@@ -323,7 +323,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from
 
 # ---------------------------------------------------------------------------------------------- pages
 LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
+TIME_ZONE = ENV.time_zone
 USE_I18N = False
 USE_TZ = True
 _S3_ORIGIN = ENV.s3_public_endpoint_url or ENV.s3_endpoint_url

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from generations import archives, packages, storage
-from generations.comfy import app_mode, input_nodes
+from generations.comfy import app_mode, input_nodes, queued
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
@@ -179,10 +179,16 @@ def _read_pair(prompt: object, workflow: object, object_info: ObjectInfo | None)
         if is_editor_format(workflow):
             return _convert(workflow, object_info)
         try:
-            return Imported(load_api_graph(workflow))  # under the other's name
+            return _as_exported(load_api_graph(workflow))  # under the other's name
         except GraphError:
             raise refusal from None
-    return _with_choice(Imported(graph, editor=kept_of(workflow, graph)), workflow, object_info)
+    return _with_choice(_as_exported(graph, editor=kept_of(workflow, graph)), workflow, object_info)
+
+
+def _as_exported(graph: Graph, editor: dict[str, Any] | None = None) -> Imported:
+    """A graph that the editor made: its texts were resolved then."""
+    queued.keep_literal(graph)
+    return Imported(graph, editor=editor)
 
 
 def _read_package(value: dict[str, Any]) -> Imported:
@@ -202,6 +208,7 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     if needed and left:
         notes.append(f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes.")
         graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
+    queued.note_widgets(graph, value, object_info)
     imported = Imported(graph, notes=notes, editor=kept_of(value, graph))
     return _with_choice(imported, value, object_info)
 
@@ -263,7 +270,7 @@ def _read_own(origin: Generation) -> Imported:
     version = origin.version
     if version.template_id is None:
         blank = replace_references(version.graph, lambda _asset_id, _known: "")
-        return Imported(blank, notes=["This is a result of a workflow sent whole."])
+        return replace(_as_exported(blank), notes=["This is a result of a workflow sent whole."])
     parameters = version.parsed_parameters
     values = {each.name: origin.inputs.get(each.name) for each in parameters if not each.is_media}
     definitions = copy.deepcopy(version.parameters)

@@ -127,6 +127,9 @@ class Job(BaseModel):
     template: str | None = Field(description="Its template's slug; null for a whole workflow.")
     template_version: int | None
     inputs: dict[str, Any] = Field(description="As they were used; seeds are texts.")
+    resolved_inputs: dict[str, str] = Field(
+        description="The texts that ran, for inputs with {alternatives}, // comments or %patterns%. Others are absent."
+    )
     metadata: dict[str, str]
 
 
@@ -157,6 +160,7 @@ def describe(generation: Generation, site: str, *, has_progress: bool = True) ->
         template=generation.version.slug,
         template_version=generation.version.number if generation.version.template_id else None,
         inputs=generation.inputs,
+        resolved_inputs=generation.resolved_inputs,
         metadata=generation.metadata,
     )
 

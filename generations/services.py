@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,13 +17,26 @@ from django.utils import timezone
 
 from accounts import limits
 from comfysaas.concurrency import AtOnce
-from generations import accepting, fitness, importing, naming, publisher, queue, snapshot, storage, tasks, transitions
+from generations import (
+    accepting,
+    drawing,
+    fitness,
+    importing,
+    naming,
+    publisher,
+    queue,
+    snapshot,
+    storage,
+    tasks,
+    transitions,
+)
 from generations.accepting import InvalidUploadError
 from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
+from generations.comfy.queued import Place
 from generations.comfy.sketch import editor_workflow, kept_of
 from generations.models import (
     Asset,
@@ -39,8 +52,7 @@ from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
 from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
-from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
-from generations.parameters.values import seed_bounds
+from generations.parameters.validate import InvalidInputs, json_values, validate
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -138,11 +150,18 @@ def submit(
 
 
 def submit_variations(
-    *, user: User, version: TemplateVersion, inputs: Mapping[str, object], count: int, extras: Extras = NOTHING
+    *,
+    user: User,
+    version: TemplateVersion,
+    inputs: Mapping[str, object],
+    count: int,
+    extras: Extras = NOTHING,
+    kept: Mapping[Place, str] | None = None,
 ) -> list[Generation]:
-    """As many of them, all or none: with fresh seeds each, or counting up from the given ones.
+    """As many of them, all or none: with seeds and texts drawn for each, or seeds counting up from the given ones.
 
-    Errors as of `submit`; InvalidInputs also for several of a template that has no seed: they would be all alike.
+    `kept`: what texts became in the run that is repeated. Errors as of `submit`; InvalidInputs also for several of a
+    template for which nothing is drawn: they would be all alike.
     """
     if not version.may_be_run_by(user):
         raise NotAllowedError(version)
@@ -150,36 +169,41 @@ def submit_variations(
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
     naming.refuse_names(version.graph, version.parsed_parameters, values, importing.known_nodes())
-    seeds = [parameter for parameter in parameters if parameter.type == "seed"]
-    if count > 1 and not seeds:
+    if count > 1 and drawing.draws_alike(version):
         raise InvalidInputs({"count": ["This template has no seed: its results would be all alike."]})
-    drawn = draw_seeds(parameters, values)
-    assets = _check_media(user, parameters, values)
-    needed = _needed_values(version, parameters, drawn)
-    rows = []
-    for number in range(count):
-        own = draw_seeds(parameters, values) | {
-            each.name: _counted_up(each, values[each.name], number) for each in seeds if values[each.name] is not None
-        }
-        text = _searchable(str(own[each.name]) for each in parameters if each.type in {"text", "string"})
-        rows.append(
-            Generation(user=user, version=version, inputs=json_values(parameters, own), model_files=needed, text=text)
-        )
-    _enqueue(user, rows, assets, extras)
-    return rows
+    files = _media_of(user, parameters, values)
+    needed = _needed_values(version, parameters, values)
+    text = _searchable(str(values[each.name]) for each in parameters if each.type in {"text", "string"})
+    names = {name: asset.name for name, asset in files.items()}
+    runs = drawing.Drawing(user, version, parameters, values, names, kept)
 
+    def rows() -> list[Generation]:
+        return [
+            Generation(
+                user=user,
+                version=version,
+                inputs=json_values(parameters, own),
+                resolved=resolved,
+                model_files=needed,
+                text=text,
+            )
+            for own, resolved in runs.runs(count)
+        ]
 
-def _counted_up(parameter: Parameter, seed: Any, number: int) -> int:
-    low, high = seed_bounds(parameter)
-    return low + (int(seed) - low + number) % (high - low + 1)
+    return _enqueue(user, rows, [asset.pk for asset in files.values()], extras)
 
 
 def _searchable(texts: Iterable[str]) -> str:
     return " ".join(texts).casefold()[:TEXT_LENGTH]
 
 
-def _enqueue(user: User, rows: Sequence[Generation], assets: Iterable[uuid.UUID], extras: Extras) -> None:
-    """Write them all and get them in line, or nothing at all. StorageFullError: there is no room for results."""
+def _enqueue(
+    user: User, make: Callable[[], list[Generation]], assets: Iterable[uuid.UUID], extras: Extras
+) -> list[Generation]:
+    """Make them all and get them in line, or none at all. StorageFullError: there is no room for results.
+
+    `make` is called while nobody else submits anything for this user.
+    """
     StorageUsage.objects.ensure_room(user)
     wanted = set(assets)
     with transaction.atomic():
@@ -190,6 +214,7 @@ def _enqueue(user: User, rows: Sequence[Generation], assets: Iterable[uuid.UUID]
             if len(locked) != len(wanted):
                 raise InvalidInputs({"": ["A file of these inputs was deleted meanwhile."]})
         line = queue.Line(user)
+        rows = make()
         for generation in rows:
             generation.metadata = dict(extras.metadata)
             generation.webhook = extras.webhook
@@ -201,6 +226,7 @@ def _enqueue(user: User, rows: Sequence[Generation], assets: Iterable[uuid.UUID]
             if wanted:
                 generation.input_assets.set(locked)
             publisher.publish(generation, snapshot.snapshot_event(generation))
+    return rows
 
 
 def _needed_values(
@@ -208,17 +234,18 @@ def _needed_values(
 ) -> list[Value]:
     """What this run demands of a server beyond its version. CannotRunError when no server has all that it needs."""
     media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
-    needed = fitness.chosen_values(bind(version.graph, parameters, values, media=media), parameters)
+    others = {each.name: values[each.name] for each in parameters if each.type != "seed"}  # those have no number yet
+    needed = fitness.chosen_values(bind(version.graph, parameters, others, media=media), parameters)
     if reason := fitness.Fleet().why_not(version.needs.with_values(needed)):
         raise CannotRunError(reason)
     return needed
 
 
-def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> list[uuid.UUID]:
-    """The ids of the files among the values; InvalidInputs when one is not there or of the wrong kind."""
+def _media_of(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> dict[str, Asset]:
+    """The files among the values; InvalidInputs when one is not there or of the wrong kind."""
     wanted = {p.name: p.type for p in parameters if p.is_media and values.get(p.name)}
     if not wanted:
-        return []
+        return {}
     ids = {name: uuid.UUID(str(values[name])) for name in wanted}
     found = Asset.objects.for_user(user).in_bulk(list(ids.values()))
     errors = {}
@@ -230,7 +257,7 @@ def _check_media(user: User, parameters: tuple[Parameter, ...], values: Mapping[
             errors[name] = [reason]
     if errors:
         raise InvalidInputs(errors)
-    return list(ids.values())
+    return {name: found[pk] for name, pk in ids.items()}
 
 
 # ---------------------------------------------------------------------------------------------- whole workflows
@@ -262,8 +289,7 @@ def submit_raw(
     texts = (value for node in graph.values() for value in node["inputs"].values() if isinstance(value, str))
     files = fitness.model_files(graph)
     generation = Generation(user=user, version=version, inputs={}, model_files=files, text=_searchable(texts))
-    _enqueue(user, [generation], assets, extras)
-    return generation
+    return _enqueue(user, lambda: [generation], assets, extras)[0]
 
 
 def _reseeded(graph: Graph) -> Graph:
@@ -453,7 +479,7 @@ def rerun(
     changes: Mapping[str, object] | None = None,
     extras: Extras = NOTHING,
 ) -> Generation:
-    """The same version and inputs again, with the same seeds or fresh ones, and with `changes` to the inputs.
+    """The same version and inputs again: exactly, or with seeds and texts drawn anew, and with `changes` to the inputs.
 
     Errors as of `submit`, for whole workflows as of `submit_raw`; those have no inputs to change.
     """
@@ -464,12 +490,12 @@ def rerun(
         graph = _reseeded(version.graph) if is_new_seed else version.graph
         editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
         return submit_raw(user=user, workflow=graph, editor=editor, extras=extras)
-    inputs = dict(generation.inputs)
-    if is_new_seed:
-        for parameter in version.parsed_parameters:
-            if parameter.type == "seed":
-                inputs.pop(parameter.name, None)
-    return submit(user=user, version=version, inputs={**inputs, **(changes or {})}, extras=extras)
+    changes = changes or {}
+    inputs = drawing.unseeded(version.parsed_parameters, generation.inputs) if is_new_seed else generation.inputs
+    kept = None if is_new_seed else drawing.kept_texts(generation, changes)
+    return submit_variations(
+        user=user, version=version, inputs={**inputs, **changes}, count=1, extras=extras, kept=kept
+    )[0]
 
 
 def delete(generation: Generation) -> None:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from generations import fitness, packages, storage
+from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph, GraphProblem, check_graph, with_own_options
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
@@ -194,6 +195,7 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
         with_own_options(draft.graph, node_id, input_spec(object_info, node["class_type"], input_name)),
         title=author_title(draft.graph, node_id, spec),
         taken=taken,
+        seed_mode=queued.seed_mode_of(draft.graph, node_id, input_name),
     )
     return _add(draft, parameter)
 
@@ -325,13 +327,16 @@ def freeze(
         if found := faults(draft, object_info):
             raise DraftError(found)
         newest = locked.versions.first()
-        if newest is not None and draft.is_like(newest):
+        known = queued.prompts_of(newest.graph, newest.resolved_inputs) if newest else ()
+        resolved = [list(each) for each in queued.places(draft.graph, object_info, known)]
+        if newest is not None and draft.is_like(newest) and newest.resolved_inputs == resolved:
             return newest
         return locked.add_version(
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
             editor=draft.editor,
+            resolved_inputs=resolved,
             created_by=user,
             note=note,
         )

@@ -37,7 +37,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     actions = ("cancel",)
     change_form_outer_before_template = "admin/buttons.html"
     fieldsets = (
-        (None, {"fields": ("id", "user", "version", "shown_status", "shown_inputs")}),
+        (None, {"fields": ("id", "user", "version", "shown_status", "shown_inputs", "shown_resolved")}),
         ("Error", {"fields": (
             "error_code", "error_message", "error_node_id", "error_node_title", "error_class_type", "shown_detail",
         )}),
@@ -125,6 +125,11 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     def shown_inputs(self, generation: Generation) -> str:
         """As they were validated."""
         return _json(generation.inputs)
+
+    @admin.display(description="Texts as they ran")
+    def shown_resolved(self, generation: Generation) -> str:
+        """Where they had patterns."""
+        return _json(generation.resolved)
 
     @admin.display(description="Error detail (staff only)")
     def shown_detail(self, generation: Generation) -> str:

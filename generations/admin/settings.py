@@ -24,6 +24,12 @@ TYPES = [
     ("video", "Video"),
     ("audio", "Sound"),
 ]
+SEED_MODES = [
+    ("randomize", "A random one"),
+    ("fixed", "Always the same"),
+    ("increment", "One more than the user's last"),
+    ("decrement", "One less than the user's last"),
+]
 NUMBERS = {"integer", "number"}
 TEXTS = {"text", "string"}
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -85,6 +91,7 @@ class SettingsForm(forms.Form):
     minimum = _field("integer number seed", forms.CharField(required=False))
     maximum = _field("integer number seed", forms.CharField(required=False))
     step = _field("integer number", forms.CharField(required=False))
+    seed_mode = _field("seed", forms.ChoiceField(required=False, choices=SEED_MODES, label="When none is given"))
     max_length = _field("text string", forms.IntegerField(required=False, min_value=1, label="Longest text"))
     choices = _field("choice", forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3})))
     is_live = _field("choice", forms.BooleanField(required=False, label="Offer what the servers have"))
@@ -127,6 +134,8 @@ class SettingsForm(forms.Form):
         if kind in NUMBERS or kind == "seed":
             keys = ("minimum", "maximum", "step") if kind in NUMBERS else ("minimum", "maximum")
             made |= {key: self._number(key, data.get(key, "")) for key in keys}
+        if kind == "seed":
+            made["seed_mode"] = data.get("seed_mode") or "randomize"
         if kind in TEXTS:
             made["max_length"] = data.get("max_length")
         if kind == "choice":
@@ -197,6 +206,7 @@ def _shown_all(definition: Definition) -> dict[str, Any]:
         "minimum": _shown(definition.get("minimum")),
         "maximum": _shown(definition.get("maximum")),
         "step": _shown(definition.get("step")),
+        "seed_mode": definition.get("seed_mode", "randomize"),
         "max_length": definition.get("max_length"),
         "choices": "\n".join(map(str, definition.get("choices", ()))),
         "is_live": definition.get("is_live", False),

@@ -36,7 +36,6 @@ from generations.api.streams import stream_job
 from generations.jobs import Job, JobStatus, describe
 from generations.models import Generation, Status, Webhook
 from generations.models.generation import UPSTREAM
-from generations.parameters.bind import bind
 from generations.parameters.validate import InvalidInputs
 
 router = Router()
@@ -212,7 +211,7 @@ def get_workflow(request: HttpRequest, id: uuid.UUID) -> JobWorkflow:
         for each in version.parsed_parameters
         if each.is_media and found.inputs.get(each.name)
     }
-    return JobWorkflow(workflow=bind(version.graph, version.parsed_parameters, found.inputs, media=media), format="api")
+    return JobWorkflow(workflow=found.graph(media), format="api")
 
 
 @operation(

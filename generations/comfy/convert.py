@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from generations.comfy import editor, everywhere, wiring
+from generations.comfy import editor, everywhere, queued, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, Definition, EditorNode, Slot
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
@@ -194,11 +194,9 @@ class _Converter:
         inputs = with_shown(spec, inputs, shown)
         self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
         title = node.title or spec.display_name
-        return f"{scope.path}{node.id}", {
-            "class_type": class_type,
-            "inputs": {**inputs, **linked},
-            "_meta": {"title": title},
-        }
+        described = {"class_type": class_type, "inputs": {**inputs, **linked}, "_meta": {"title": title}}
+        queued.note(described, literal=list(shown), control=queued.control_words(node, spec))
+        return f"{scope.path}{node.id}", described
 
     def _constants(self, scope: _Scope, node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
         reading = read_widgets(node, spec)

@@ -44,6 +44,7 @@ class InputSpec:
     is_seed: bool = False
     is_advanced: bool = False
     is_forced_link: bool = False
+    has_dynamic_prompts: bool = False
     widget_type: str = ""
     is_multiple: bool = False  # a combo of which several can be chosen
     is_remote: bool = False  # its choices come from another address of the server
@@ -216,6 +217,7 @@ def _read_input(class_type: str, prefix: str, name: str, spec: object, *, requir
         is_seed=type_name == "INT" and _is_seed(name, options),
         is_advanced=options.get("advanced") is True,
         is_forced_link=options.get("forceInput") is True,
+        has_dynamic_prompts=type_name == "STRING" and options.get("dynamicPrompts") is True,
         widget_type=VIEW if type_name == "LOAD_3D" and class_type in VIEWS else _text(options.get("widgetType")),
         is_multiple=bool(options.get("multi_select")),
         is_remote=bool(_mapping(options.get("remote"))),

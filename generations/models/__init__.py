@@ -5,6 +5,7 @@ from generations.models.discarded import DiscardedFile
 from generations.models.generation import Generation, Status
 from generations.models.idempotency import IdempotencyKey
 from generations.models.queue import QueueClock, QueueShare
+from generations.models.seeds import SeedCount
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.models.usage import StorageUsage
@@ -19,6 +20,7 @@ __all__ = [
     "Output",
     "QueueClock",
     "QueueShare",
+    "SeedCount",
     "Status",
     "StorageUsage",
     "TemplateDraft",

@@ -23,11 +23,14 @@ from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from generations.comfy import queued
+from generations.comfy.graph import Graph
 from generations.events import WarningItem
 from generations.models.asset import Asset
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
 from generations.models.webhook import Webhook
+from generations.parameters.bind import bind
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -276,6 +279,12 @@ class Generation(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
     version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
     inputs = models.JSONField(default=dict, help_text="Validated inputs; seeds as strings, and always the one used.")
+    resolved = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="What texts with patterns became in this run: [node id, input, text].",
+    )
     input_assets = models.ManyToManyField(Asset, blank=True, related_name="used_by", help_text="Files among them.")
     text = models.TextField(blank=True, editable=False, help_text="The texts among them in small letters, to search.")
     metadata = models.JSONField(default=dict, blank=True, help_text="Labels that a program gave it.")
@@ -370,6 +379,25 @@ class Generation(models.Model):
         if self.prompt_id is None:
             self.prompt_id = self.pk
         super().save(*args, **kwargs)
+
+    def graph(self, media: Mapping[str, object]) -> Graph:
+        """What it runs: the version's graph with its inputs, and with what its texts were resolved to. A copy.
+
+        `media`: see `bind`.
+        """
+        graph = bind(self.version.graph, self.version.parsed_parameters, self.inputs, media=media)
+        queued.put(graph, (queued.Resolved(*each) for each in self.resolved))
+        return queued.without_notes(graph)
+
+    @property
+    def resolved_inputs(self) -> dict[str, str]:
+        """What inputs with patterns became in this run, by the parameter's name. Other texts are hidden."""
+        texts = {(node_id, name): text for node_id, name, text in self.resolved}
+        return {
+            each.name: texts[place]
+            for each in (self.version.parsed_parameters if texts else ())
+            if (place := next((one.place for one in each.bindings if one.place in texts), None)) is not None
+        }
 
     @property
     def mark(self) -> dict[str, object]:

@@ -159,14 +159,16 @@ class WorkflowTemplate(models.Model):
         parameters: list[dict[str, Any]],
         output_nodes: Sequence[str] = (),
         editor: dict[str, Any] | None = None,
+        resolved_inputs: Sequence[Sequence[str]] = (),
         created_by: User | None = None,
         note: str = "",
         publish: bool = False,
     ) -> TemplateVersion:
         """The next version of this template; with `publish`, the one that users run from now on.
 
-        `output_nodes`: ids of the nodes whose results are kept; empty for all. The caller has checked graph and
-        parameters. Numbers have no gaps: the template's row is locked meanwhile.
+        `output_nodes`: ids of the nodes whose results are kept; empty for all. `resolved_inputs`: see
+        `queued.places`. The caller has checked graph and parameters. Numbers have no
+        gaps: the template's row is locked meanwhile.
         """
         with transaction.atomic():
             locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
@@ -178,6 +180,7 @@ class WorkflowTemplate(models.Model):
                 parameters=parameters,
                 output_nodes=list(output_nodes),
                 editor=editor,
+                resolved_inputs=[list(each) for each in resolved_inputs],
                 **_required(graph_needs(graph, leaving_out=bound_places(parameters))),
                 created_by=created_by,
                 note=note,
@@ -239,6 +242,12 @@ class TemplateVersion(models.Model):
         db_default=models.Value([], models.JSONField()),
         blank=True,
         help_text="Per kind of node: [class, {input: fixed number, or null}, classes at the ends of what it feeds].",
+    )
+    resolved_inputs = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Texts resolved for each run: [node id, input, prompt (alternatives) or name (dates and values)].",
     )
     note = models.CharField(max_length=200, blank=True, help_text="What changed.")
     created_by = models.ForeignKey(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from generations.comfy.app_mode import ChosenInput
 from generations.comfy.graph import Graph, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
+from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
@@ -62,6 +63,7 @@ def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None
         node["inputs"][name],
         _spec(graph, node_id, name, object_info),
         title=author_title(graph, node_id, node_spec(object_info, node["class_type"])),
+        seed_mode=seed_mode_of(graph, node_id, name),
     )
 
 

@@ -66,6 +66,7 @@ def suggest_parameter(
     title: str = "",
     role: str | None = None,
     taken: Sequence[str] | set[str] = (),
+    seed_mode: str = "",
 ) -> Parameter:
     """A parameter for a constant input.
 
@@ -92,6 +93,7 @@ def suggest_parameter(
         "is_advanced": input_name in _ADVANCED or bool(spec and spec.is_advanced),
         "bindings": [{"node_id": node_id, "input_name": input_name}],
         **_limits(kind, spec),
+        **({"seed_mode": seed_mode} if seed_mode and kind == "seed" else {}),
     }
     if kind in {"seed", "image", "mask", "video", "audio"}:
         return Parameter.model_validate(fields)

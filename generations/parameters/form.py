@@ -8,9 +8,9 @@ from typing import Any
 from django import forms
 from django.utils.datastructures import MultiValueDict
 
-from generations.parameters.schema import Parameter, ParameterType
+from generations.parameters.schema import Parameter, ParameterType, SeedMode
 from generations.parameters.validate import InvalidInputs, json_values, validate
-from generations.parameters.values import Value
+from generations.parameters.values import SEED_MODES, Value
 
 _ACCEPT: dict[ParameterType, str] = {
     "image": "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/tiff,image/avif",
@@ -165,7 +165,7 @@ def _widget(parameter: Parameter) -> forms.Widget:
         case "integer" | "number":
             return forms.NumberInput(attrs=attrs | _range(parameter))
         case "seed":
-            return forms.TextInput(attrs=attrs | _SEED)
+            return forms.TextInput(attrs=attrs | _SEED | {"placeholder": _SEED_WORDS[parameter.seed_mode]})
         case "text":
             return forms.Textarea(attrs=attrs | {"rows": 4})
         case "boolean":
@@ -177,11 +177,16 @@ def _widget(parameter: Parameter) -> forms.Widget:
             return forms.TextInput(attrs=attrs)
 
 
+_SEED_WORDS: dict[SeedMode, str] = {
+    "randomize": "Random",
+    "fixed": "Always the same",
+    "increment": "One more each time",
+    "decrement": "One less each time",
+}
 _SEED: dict[str, Any] = {
     "inputmode": "numeric",
     "autocomplete": "off",
-    "placeholder": "Random",
-    "pattern": r"\s*([0-9]{1,20}|[Rr]andom)?\s*",
+    "pattern": rf"\s*([0-9]{{1,20}}|[Rr]andom|{'|'.join(f'[{w[0].upper()}{w[0]}]{w[1:]}' for w in SEED_MODES)})?\s*",
     "required": False,
     "data-seed": True,
 }

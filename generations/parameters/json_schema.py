@@ -5,7 +5,7 @@ from typing import Any
 
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import json_values
-from generations.parameters.values import seed_bounds
+from generations.parameters.values import SEED_MODES, seed_bounds
 
 _UUID = "^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
 _TYPES = {
@@ -69,12 +69,12 @@ def _shape(parameter: Parameter) -> dict[str, Any]:
 
 
 def _seed(parameter: Parameter) -> dict[str, Any]:
-    """Text as well as integer, because JavaScript rounds above 2**53; absent or "random" draws one."""
+    """Text as well as integer, because JavaScript rounds above 2**53. An absent one follows its seed mode."""
     low, high = seed_bounds(parameter)
     return {
         "anyOf": [
             {"type": "integer", "minimum": low, "maximum": high},
-            {"type": "string", "pattern": "^([0-9]{1,20}|random)?$"},
+            {"type": "string", "pattern": f"^([0-9]{{1,20}}|random|{'|'.join(SEED_MODES)})?$"},
             {"type": "null"},
         ]
     }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from generations.comfy.graph import Graph, is_link, is_numbered_choice, needed_nodes, output_nodes, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
+from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.roles import assign_roles
@@ -258,6 +259,7 @@ class _Proposer:
             title=self._title(node_id),
             role=side,
             taken=self.taken,
+            seed_mode=seed_mode_of(self.graph, *places[0]),
         )
         bindings = tuple(Binding(node_id=each, input_name=name) for each, name in places)
         changes: dict[str, object] = {"bindings": bindings}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from generations.comfy.graph import Graph, is_link, node_title
 from generations.parameters.roles import ROLES, Role, with_roles
-from generations.parameters.values import MAX_SEED, BadValue, Choice, Value, check
+from generations.parameters.values import MAX_SEED, BadValue, Choice, Value, check, seed_mode
 
 __all__ = [
     "MAX_SEED",
@@ -18,6 +18,7 @@ __all__ = [
     "DefinitionError",
     "Parameter",
     "ParameterType",
+    "SeedMode",
     "Value",
     "bound_places",
     "check_bindings",
@@ -27,6 +28,7 @@ __all__ = [
 ParameterType: TypeAlias = Literal[
     "integer", "number", "string", "text", "boolean", "choice", "seed", "image", "mask", "video", "audio"
 ]
+SeedMode: TypeAlias = Literal["randomize", "fixed", "increment", "decrement"]
 MEDIA_TYPES: frozenset[ParameterType] = frozenset({"image", "mask", "video", "audio"})
 _INFINITY = float("inf")
 _TEXT_TYPES: frozenset[ParameterType] = frozenset({"string", "text"})
@@ -51,11 +53,18 @@ class Binding(BaseModel):
     node_id: Annotated[str, Field(min_length=1, max_length=200)]
     input_name: Annotated[str, Field(min_length=1, max_length=200)]
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """(node id, input)."""
+        return self.node_id, self.input_name
+
 
 class Parameter(BaseModel):
     """One exposed value of a template. `step` is a hint for the form alone; `choices` belong to the type
     choice, and with `is_live` they are what the servers offer at the moment. A mask that is `drawn_on` an image
-    parameter is painted over that picture in the browser. `role`: what it stands for in every template (see `roles`).
+    parameter is painted over that picture in the browser. `seed_mode` says what an absent seed becomes: a random one,
+    always that of the default (else of the graph), or one more or less than that of the user's latest run. `role`: what
+    it stands for in every template (see `roles`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +84,7 @@ class Parameter(BaseModel):
     choices: tuple[Choice, ...] = ()
     is_live: bool = False
     drawn_on: Annotated[str, Field(max_length=64)] = ""
+    seed_mode: SeedMode = "randomize"
     role: Role | Literal[""] = ""
     max_length: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
 
@@ -118,6 +128,8 @@ class Parameter(BaseModel):
             yield f"The minimum {self.minimum} is greater than the maximum {self.maximum}."
         if self.step is not None and self.step <= 0:
             yield "The step must be greater than 0."
+        if self.seed_mode != "randomize" and self.type != "seed":
+            yield f"A {self.type} has no seed mode."
         if self.max_length is not None and self.type not in _TEXT_TYPES:
             yield f"A {self.type} has no maximum length."
 
@@ -144,6 +156,9 @@ class Parameter(BaseModel):
             return
         if self.is_media:
             yield f"A {self.type} has no default; leave it empty."
+            return
+        if self.type == "seed" and seed_mode(self.default):
+            yield "The default of a seed is a number; what becomes of a seed that is not given is its seed mode."
             return
         try:
             checked = check(self, self.default)

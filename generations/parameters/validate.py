@@ -2,12 +2,10 @@
 forms use it.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from generations.parameters.schema import Parameter
-from generations.parameters.values import BadValue, Value, check, seed_bounds
+from generations.parameters.values import BadValue, Value, check
 
 
 class InvalidInputs(ValueError):
@@ -21,16 +19,12 @@ class InvalidInputs(ValueError):
         return " ".join(f"{name}: {' '.join(sentences)}" for name, sentences in self.errors.items())
 
 
-class RandomSource(Protocol):
-    def randbelow(self, exclusive_upper_bound: int, /) -> int: ...
-
-
 def validate(parameters: Sequence[Parameter], raw: Mapping[str, object]) -> dict[str, Value]:
     """A value for every parameter, from JSON values or form strings.
 
-    Absent values become the default, which may be None: then the graph keeps its own. An absent, blank or
-    "random" seed becomes None (see `draw_seeds`). Media values are asset ids, of which the form alone is
-    checked. Raises InvalidInputs.
+    Absent values become the default, which may be None: then the graph keeps its own. An absent or blank seed becomes
+    None, and a mode for one stays that word: drawing.py makes numbers of them. Media values are asset ids, of which
+    the form alone is checked. Raises InvalidInputs.
     """
     known = {parameter.name for parameter in parameters}
     errors = {str(name): ["There is no such parameter."] for name in raw if name not in known}
@@ -43,18 +37,6 @@ def validate(parameters: Sequence[Parameter], raw: Mapping[str, object]) -> dict
     if errors:
         raise InvalidInputs(errors)
     return values
-
-
-def draw_seeds(
-    parameters: Sequence[Parameter], values: Mapping[str, Value], rng: RandomSource = secrets
-) -> dict[str, Value]:
-    """The values with a random number, within the parameter's bounds, for every seed that is None."""
-    drawn = dict(values)
-    for parameter in parameters:
-        if parameter.type == "seed" and drawn.get(parameter.name) is None:
-            low, high = seed_bounds(parameter)
-            drawn[parameter.name] = low + rng.randbelow(high - low + 1)
-    return drawn
 
 
 def json_values(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> dict[str, Value]:
@@ -80,5 +62,5 @@ def _is_absent(parameter: Parameter, raw: object) -> bool:
         # An empty text is a text: somebody who empties the negative prompt means it.
         return False
     if parameter.type == "seed":
-        return raw.strip().lower() in {"", "random"}
+        return not raw.strip()
     return not raw.strip() and raw not in parameter.choices

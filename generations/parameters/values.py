@@ -17,6 +17,8 @@ Choice: TypeAlias = str | int | float
 Value: TypeAlias = str | int | float | bool | None
 
 MAX_SEED = 2**64 - 1
+# What becomes of a seed that is not given, as the editor's "control after generate" calls it; users may say it, too.
+SEED_MODES = ("randomize", "fixed", "increment", "decrement")
 
 
 class BadValue(ValueError):
@@ -70,15 +72,25 @@ def _within(parameter: Parameter, value: int | float) -> int | float:
     return value
 
 
-def _seed(parameter: Parameter, raw: object) -> int:
+def _seed(parameter: Parameter, raw: object) -> int | str:
+    word = seed_mode(raw)
+    if word:
+        return word
     try:
         seed = _integer(raw)
     except BadValue:
-        raise BadValue("Enter a whole number, or leave it empty for a random one.") from None
+        raise BadValue(f"Enter a whole number, or one of these words: {', '.join(SEED_MODES)}.") from None
     low, high = seed_bounds(parameter)
     if not low <= seed <= high:
         raise BadValue(f"Must be between {low} and {high}.")
     return seed
+
+
+def seed_mode(raw: object) -> str:
+    """The mode that somebody wrote in the place of a seed; "" for anything else."""
+    word = raw.strip().lower() if isinstance(raw, str) else ""
+    word = "randomize" if word == "random" else word
+    return word if word in SEED_MODES else ""
 
 
 def seed_bounds(parameter: Parameter) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from generations.comfy.graph import Graph, links, sending_nodes
 from generations.comfy.references import reference_to, replace_references
 from generations.comfy.sketch import editor_workflow
 from generations.models import Asset, Generation
-from generations.parameters.bind import bind
 from generations.relay.upstream import Mark, Upstream
 
 ANEW = "comfysaas_anew"
@@ -50,7 +49,7 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
         for parameter in parameters
         if parameter.is_media and values.get(parameter.name)
     }
-    graph = bind(generation.version.graph, parameters, values, media=media)
+    graph = generation.graph(media)
     if generation.is_cache_bypassed:
         _bypass_cache(graph, generation)
     for node_id in sending_nodes(graph):  # what it sent for another prompt is not in the cache

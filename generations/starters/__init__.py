@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db import transaction
 
-from generations import packages
+from generations import importing, packages
+from generations.comfy import queued
 from generations.models import WorkflowTemplate
 
 
@@ -32,6 +33,7 @@ def install() -> list[WorkflowTemplate]:
                     graph=package.graph,
                     parameters=package.parameters,
                     output_nodes=package.output_nodes,
+                    resolved_inputs=queued.places(package.graph, importing.known_nodes()),
                     note="Starter",
                     publish=True,
                 )

@@ -163,11 +163,13 @@ def _inputs(found: Generation) -> list[dict[str, Any]]:
     parameters = found.version.parsed_parameters
     ids = [found.inputs[p.name] for p in parameters if p.is_media and found.inputs.get(p.name)]
     assets = {str(key): asset for key, asset in Asset.objects.for_user(found.user).in_bulk(ids).items()} if ids else {}
+    resolved = found.resolved_inputs
     return [
         {
             "label": p.label,
             "value": found.inputs.get(p.name),
             "asset": assets.get(str(found.inputs.get(p.name))) if p.is_media else None,
+            "resolved": resolved.get(p.name),
             "is_media": p.is_media,
             "type": p.type,
         }

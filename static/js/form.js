@@ -25,7 +25,7 @@ function addSlider(input) {
 function addDice(input) {
   if (input.closest(".with-button")) return;
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Random" });
-  button.addEventListener("click", () => (input.value = ""));
+  button.addEventListener("click", () => (input.value = input.placeholder === "Random" ? "" : "random"));
   wrap(input, "with-button").append(button);
 }
 

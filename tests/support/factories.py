@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from generations.comfy.catalog import digest_of
+from generations.comfy.queued import places
 from generations.models import (
     Asset,
     ComfyServer,
@@ -75,8 +76,10 @@ def make_template(
 ) -> WorkflowTemplate:
     """A template with one version, published unless told otherwise."""
     template = WorkflowTemplate.objects.create(slug=slug, title=fields.pop("title", "Text to image"), **fields)
+    graph = graph if graph is not None else txt2img_graph()
     template.add_version(
-        graph=graph if graph is not None else txt2img_graph(),
+        graph=graph,
+        resolved_inputs=places(graph, None),
         parameters=parameters if parameters is not None else txt2img_parameters(),
         publish=publish,
     )

@@ -25,7 +25,8 @@ from generations.parameters.json_schema import json_schema
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, parse_parameters
-from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
+from generations.parameters.seeds import seed_numbers
+from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
 from generations.simulator.server import MODELS, describe
@@ -125,10 +126,13 @@ def test_what_is_valid_here_is_valid_there_and_changes_only_what_is_bound(data: 
         return  # looser than the node: no admin gets that published
     raw = {each.name: raw_value(data, each) for each in parameters if each.required or data.draw(st.integers(0, 3))}
     try:
-        values = draw_seeds(parameters, validate(parameters, raw), Drawn(data))
+        values = validate(parameters, raw)
     except InvalidInputs:
         event("refused here")
         return
+    for each in parameters:
+        if each.type == "seed":
+            (values[each.name],) = seed_numbers(each, values[each.name], 1, start=0, last=None, rng=Drawn(data))
     event("accepted here")
     media = {each.name: "uploaded.png" for each in parameters if each.is_media and values.get(each.name)}
     for stored in (values, json_values(parameters, values)):  # as the relay gets it from the database, too

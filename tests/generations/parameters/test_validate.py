@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generations.parameters.schema import MAX_SEED, Parameter
-from generations.parameters.validate import InvalidInputs, draw_seeds, json_values, validate
+from generations.parameters.validate import InvalidInputs, json_values, validate
 from tests.generations.parameters.strategies import definition, definitions_and_inputs, one
 
 ASSET = "4ff8565b-2fd8-40e1-9488-c7698e196ef2"
@@ -120,9 +120,17 @@ def test_required_values_without_default_must_be_given(kind: str) -> None:
         value(one(kind, required=True))
 
 
-@pytest.mark.parametrize("raw", [(), (None,), ("",), (" Random ",)])
+@pytest.mark.parametrize("raw", [(), (None,), ("",), (" ",)])
 def test_a_seed_that_is_not_given_is_left_to_draw(raw: tuple[object, ...]) -> None:
     assert value(one("seed", required=True), *raw) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "mode"),
+    [(" Random ", "randomize"), ("randomize", "randomize"), ("FIXED", "fixed"), ("increment", "increment")],
+)
+def test_a_word_in_the_place_of_a_seed_is_its_mode(raw: str, mode: str) -> None:
+    assert value(one("seed"), raw) == mode
 
 
 def test_every_bad_field_is_named_at_once() -> None:
@@ -130,26 +138,6 @@ def test_every_bad_field_is_named_at_once() -> None:
     with pytest.raises(InvalidInputs) as caught:
         validate(parameters, {"a": "x", "b": 1, "c": "y", "prompt": "?"})
     assert caught.value.errors.keys() == {"a", "c", "prompt"}
-
-
-class Highest:
-    def randbelow(self, exclusive_upper_bound: int, /) -> int:
-        return exclusive_upper_bound - 1
-
-
-@pytest.mark.parametrize(
-    ("limits", "expected"),
-    [({}, MAX_SEED), ({"minimum": 5, "maximum": 10}, 10), ({"minimum": -3, "maximum": 2**70}, MAX_SEED)],
-)
-def test_seeds_are_drawn_within_their_bounds(limits: dict[str, Any], expected: int) -> None:
-    parameter = one("seed", **limits)
-    assert draw_seeds([parameter], {"x": None}, Highest()) == {"x": expected}
-
-
-def test_given_seeds_are_not_drawn_and_drawn_ones_differ() -> None:
-    parameter = one("seed")
-    assert draw_seeds([parameter], {"x": 0}) == {"x": 0}
-    assert len({draw_seeds([parameter], {"x": None})["x"] for _ in range(20)}) == 20
 
 
 @given(st.integers(0, MAX_SEED))

@@ -1,0 +1,354 @@
+"""What of a graph is resolved anew for each run, and with what (see comfy/resolving.py for the patterns themselves).
+
+What the editor's file says about that and the API format cannot say is noted in the nodes' `_meta`, which ComfyUI
+ignores: {"comfysaas": {"literal": [input, …], "control": {input: word}, "widgets": {"Node.widget": [node id, input] or
+{"value": …}}}}.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from generations.comfy import editor
+from generations.comfy.editor import INPUT_NODE, PRIMITIVE, Definition, EditorNode, Workflow
+from generations.comfy.fitting import CONTROL_WORDS
+from generations.comfy.graph import Graph, Node, is_link, node_title
+from generations.comfy.object_info import NodeSpec, ObjectInfo, node_spec
+from generations.comfy.resolving import PREFIX, SAVING, Draw, resolve_name, resolve_prompt, widget_names
+from generations.comfy.widgets import read_widgets
+
+Place: TypeAlias = tuple[str, str]  # node id, input
+PROMPT, NAME = "prompt", "name"
+NOTES = "comfysaas"
+MAX_NAME = 4096  # characters; no file system takes longer paths
+MAX_DEPTH = 20
+MAX_INSTANCES = 20_000
+_ALIAS = "Node name for S&R"
+# The editor's own savers have no alias unless the file gives them one; every other node has its class's name.
+_NO_ALIAS = SAVING - {"VHS_VideoCombine"}
+# ComfyUI's own inputs with dynamic prompts, for while no server has told its classes (0.29.0).
+_TEXT, _PROMPT = ("text",), ("prompt",)
+_KNOWN: Mapping[str, Collection[str]] = {
+    "CLIPTextEncode": _TEXT,
+    "CLIPTextEncodeControlnet": _TEXT,
+    "CLIPTextEncodeFlux": ("clip_l", "t5xxl"),
+    "CLIPTextEncodeHiDream": ("clip_l", "clip_g", "t5xxl", "llama"),
+    "CLIPTextEncodeHunyuanDiT": ("bert", "mt5xl"),
+    "CLIPTextEncodeKandinsky5": ("clip_l", "qwen25_7b"),
+    "CLIPTextEncodeLumina2": ("user_prompt",),
+    "CLIPTextEncodePixArtAlpha": _TEXT,
+    "CLIPTextEncodeSD3": ("clip_l", "clip_g", "t5xxl"),
+    "CLIPTextEncodeSDXL": ("text_g", "text_l"),
+    "CLIPTextEncodeSDXLRefiner": _TEXT,
+    "GLIGENTextBoxApply": _TEXT,
+    "PhotoMakerEncode": _TEXT,
+    "TextEncodeAceStepAudio": ("tags", "lyrics"),
+    "TextEncodeHunyuanVideo_ImageToVideo": _PROMPT,
+    "TextEncodeQwenImageEdit": _PROMPT,
+    "TextEncodeQwenImageEditPlus": _PROMPT,
+}
+
+
+class NameTooLongError(ValueError):
+    """The name of a file is too long once its patterns are resolved. `place`: of the input that it belongs to."""
+
+    def __init__(self, place: Place, title: str, length: int) -> None:
+        super().__init__(
+            f'"{place[1]}" of {title} becomes {length} characters long once its patterns are resolved; '
+            f"a file name has at most {MAX_NAME}."
+        )
+        self.place = place
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What an input was given for one run in the place of what stands there."""
+
+    node_id: str
+    input_name: str
+    text: str
+
+
+# --------------------------------------------------------------------------------------------- before any run
+def places(
+    graph: Graph, object_info: ObjectInfo | None, known: Collection[tuple[str, str]] = ()
+) -> list[tuple[str, str, str]]:
+    """(node id, input, PROMPT or NAME) of every text that is resolved for each run.
+
+    `known`: (class, input) with dynamic prompts, for classes that `object_info` does not have at the moment.
+
+    Texts that a sub-graph shows on its outside are not: the editor queues them as they are. Nor are those that
+    `keep_literal` noted.
+    """
+    found = []
+    for node_id, node in graph.items():
+        literal = notes_of(node).get("literal")
+        for name, value in node["inputs"].items():
+            if not isinstance(value, str) or (isinstance(literal, list) and name in literal):
+                continue
+            if node["class_type"] in SAVING and name == PREFIX:
+                found.append((node_id, name, NAME))
+            elif _is_dynamic(node["class_type"], name, object_info, known):
+                found.append((node_id, name, PROMPT))
+    return found
+
+
+def prompts_of(graph: Graph, resolved_places: Iterable[Sequence[str]]) -> set[tuple[str, str]]:
+    """(class, input) of those that are dynamic prompts."""
+    return {
+        (graph[node_id]["class_type"], name)
+        for node_id, name, kind in resolved_places
+        if kind == PROMPT and node_id in graph
+    }
+
+
+def _is_dynamic(class_type: str, name: str, object_info: ObjectInfo | None, known: Collection[tuple[str, str]]) -> bool:
+    spec = node_spec(object_info, class_type)
+    if spec is None:
+        return name in _KNOWN.get(class_type, ()) or (class_type, name) in known
+    found = spec.input(name)
+    return found is not None and found.has_dynamic_prompts
+
+
+def keep_literal(graph: Graph) -> None:
+    """Note that the texts of a graph in the API format mean what they say where resolving would change them.
+
+    The editor resolves texts when it exports a graph: what then has braces is meant to have them.
+    """
+    for node in graph.values():
+        changed = [
+            name
+            for name, value in node["inputs"].items()
+            if isinstance(value, str) and name != PREFIX and resolve_prompt(value, lambda _count: 0) != value
+        ]
+        if changed:
+            note(node, literal=sorted({*notes_of(node).get("literal", []), *changed}))
+
+
+def seed_mode_of(graph: Graph, node_id: str, input_name: str) -> str:
+    """What the editor does with that number after each run; "" when the file does not say so."""
+    words = notes_of(graph[node_id]).get("control") if node_id in graph else None
+    word = words.get(input_name) if isinstance(words, dict) else None
+    word = "increment" if word == "increment-wrap" else word
+    return word if isinstance(word, str) and word in CONTROL_WORDS else ""
+
+
+def notes_of(node: Node) -> dict[str, Any]:
+    """What was noted of the editor's file."""
+    meta = node.get("_meta")
+    found = meta.get(NOTES) if isinstance(meta, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def note(node: Node, **facts: Any) -> None:
+    """Note it, unless there is nothing to note."""
+    facts = {name: fact for name, fact in facts.items() if fact}
+    if facts:
+        meta = node.get("_meta")
+        node["_meta"] = {**(meta if isinstance(meta, dict) else {}), NOTES: {**notes_of(node), **facts}}
+
+
+def without_notes(graph: Graph) -> Graph:
+    """The graph for ComfyUI, which would write the notes into every file; nodes without any are not copied."""
+    return {
+        node_id: {**node, "_meta": {name: one for name, one in node["_meta"].items() if name != NOTES}}
+        if notes_of(node)
+        else node
+        for node_id, node in graph.items()
+    }
+
+
+# ------------------------------------------------------------------------------------------------ for a run
+def resolve(
+    bound: Graph,
+    resolved_places: Iterable[Sequence[str]],
+    *,
+    now: datetime,
+    draw: Draw,
+    kept: Mapping[Place, str],
+    exposed: Mapping[Place, str],
+    typed: Collection[Place] = (),
+) -> list[Resolved]:
+    """What the texts at these places of `bound`, a graph with the values of one run, become where that changes them.
+
+    `exposed`: what users set -> the parameter; its text becomes the same wherever it goes. `kept` has what an earlier
+    run made of texts, which is taken as it is. A name that its user typed, at one of the places `typed`, reads no
+    widgets but exposed ones: the graph is hidden. NameTooLongError.
+    """
+    found = []
+    prompts: dict[tuple[object, str], str] = {}
+    for node_id, name, kind in resolved_places:
+        text = bound[node_id]["inputs"].get(name) if node_id in bound else None
+        if not isinstance(text, str):
+            continue
+        place = (node_id, name)
+        if place in kept:
+            result = kept[place]
+        elif kind == PROMPT:
+            group = exposed.get(place, place), text
+            if group not in prompts:
+                prompts[group] = resolve_prompt(text, draw)
+            result = prompts[group]
+        else:
+            readable = exposed if place in typed else None
+            result = resolve_name(text, now, lambda *which, of=node_id, only=readable: _widget(bound, of, which, only))
+            if result != text and len(result) > MAX_NAME:
+                raise NameTooLongError(place, node_title(bound, node_id), len(result))
+        if result != text:
+            found.append(Resolved(node_id, name, result))
+    return found
+
+
+def put(bound: Graph, resolved: Iterable[Resolved]) -> None:
+    """Write into a graph what its texts became."""
+    for each in resolved:
+        if each.node_id in bound:
+            bound[each.node_id]["inputs"][each.input_name] = each.text
+
+
+def _widget(graph: Graph, saver: str, which: tuple[str, ...], only: Collection[Place] | None) -> object:
+    """The value of that (node's name, widget), as the node `saver` speaks of it. KeyError."""
+    known = notes_of(graph[saver]).get("widgets")
+    found = known.get(".".join(which)) if isinstance(known, dict) else None
+    if isinstance(found, dict) and only is None:
+        return found["value"]
+    node_id, widget = found if isinstance(found, list) and len(found) == 2 else (_named(graph, which[0]), which[1])
+    if only is not None and (node_id, widget) not in only:
+        raise KeyError(which)
+    value = graph[node_id]["inputs"][widget]
+    if is_link(value):
+        raise KeyError(which)
+    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+
+
+def _named(graph: Graph, name: str) -> str:
+    """The first node with that alias, else with that title."""
+    aliased = (each for each, node in graph.items() if node["class_type"] == name and name not in _NO_ALIAS)
+    titled = (each for each in graph if node_title(graph, each) == name)
+    found = next(aliased, None) or next(titled, None)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+# ------------------------------------------------------------------------------------------ the editor's file
+def control_words(node: EditorNode, spec: NodeSpec) -> dict[str, str]:
+    """Input -> what the editor does with its number after each run: fixed, increment, decrement or randomize."""
+    known = read_widgets(node, spec).values
+    numbers = [each.name for each in spec.inputs if each.type == "INT" and each.control_values and each.name in known]
+    named = node.named or (node.values if isinstance(node.values, Mapping) else {})
+    word = named.get("control_after_generate")
+    if len(numbers) == 1 and isinstance(word, str) and word in CONTROL_WORDS:
+        return {numbers[0]: word}
+    values = node.values if isinstance(node.values, list) else []
+    found: dict[str, str] = {}
+    start = 0
+    for name in numbers:
+        for at in range(start, len(values) - 1):
+            word = values[at + 1]
+            if values[at] == known[name] and isinstance(word, str) and word in CONTROL_WORDS:
+                found[name] = word
+                start = at + 2
+                break
+    return found
+
+
+def note_widgets(graph: Graph, workflow: Mapping[str, Any], object_info: ObjectInfo) -> None:
+    """Note which widgets the names of files speak of: in the editor's order, which decides between nodes of one name,
+    and with the values of those that are not in the graph.
+    """
+    wanted = {
+        node_id: list(widget_names(node["inputs"][PREFIX]))
+        for node_id, node in graph.items()
+        if node["class_type"] in SAVING and isinstance(node["inputs"].get(PREFIX), str)
+    }
+    if not any(wanted.values()):
+        return
+    file = _File(editor.read_workflow(workflow), object_info, graph)
+    for node_id, pairs in wanted.items():
+        found = {".".join(pair): place for pair in pairs if (place := file.find(*pair)) is not None}
+        note(graph[node_id], widgets=found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """A node of the file, where a definition is used."""
+
+    definition: Definition
+    path: str
+    node: EditorNode
+
+
+class _File:
+    """All nodes of an editor's file, inner ones first, as the editor goes through them."""
+
+    def __init__(self, workflow: Workflow, object_info: ObjectInfo, graph: Graph) -> None:
+        self.workflow = workflow
+        self.object_info = object_info
+        self.graph = graph
+        self.nodes = list(itertools.islice(self._walk(workflow.root, "", 0), MAX_INSTANCES))
+
+    def _walk(self, definition: Definition, path: str, depth: int) -> Iterator[_Used]:
+        for node in definition.nodes.values():
+            inner = self.workflow.subgraphs.get(node.type)
+            if inner is not None and depth < MAX_DEPTH:
+                yield from self._walk(inner, f"{path}{node.id}:", depth + 1)
+            yield _Used(definition, path, node)
+
+    def find(self, name: str, widget: str) -> list[str] | dict[str, Any] | None:
+        """Where the graph has the value of that widget, or {"value": …} where it has none; None: no such widget."""
+        used = next((each for each in self.nodes if self._alias(each.node) == name), None)
+        used = used or next((each for each in self.nodes if self._title(each.node) == name), None)
+        if used is None:
+            return None
+        place = self._place(used.definition, used.path, used.node, widget, 0)
+        if place is not None and isinstance(self._constant(place), str | int | float):
+            return list(place)
+        value = self._stored(used.node, widget)
+        return None if value is None else {"value": value}
+
+    def _alias(self, node: EditorNode) -> object:
+        class_type, spec = editor.class_of(node, self.object_info)
+        return node.properties.get(_ALIAS, class_type if spec is not None and class_type not in _NO_ALIAS else None)
+
+    def _title(self, node: EditorNode) -> str:
+        _class_type, spec = editor.class_of(node, self.object_info)
+        return node.title or (spec.display_name if spec else node.type)
+
+    def _constant(self, place: Place) -> object:
+        node = self.graph.get(place[0])
+        return node["inputs"].get(place[1]) if node else None
+
+    def _place(self, definition: Definition, path: str, node: EditorNode, widget: str, depth: int) -> Place | None:
+        """Of the widget itself, or of the one that a primitive node or an instance of a sub-graph sets by it."""
+        inner = self.workflow.subgraphs.get(node.type)
+        if node.type != PRIMITIVE and inner is None:
+            return f"{path}{node.id}", widget
+        if inner is None:
+            target = self._target(definition, node.id, 0) if widget == "value" else None
+            return self._place(definition, path, *target, depth + 1) if target and depth < MAX_DEPTH else None
+        number = next((at for at, slot in enumerate(inner.inputs) if slot.name == widget), None)
+        target = self._target(inner, INPUT_NODE, number) if number is not None else None
+        if target is None or depth >= MAX_DEPTH:
+            return None
+        return self._place(inner, f"{path}{node.id}:", *target, depth + 1)
+
+    def _target(self, definition: Definition, origin: str, number: int) -> tuple[EditorNode, str] | None:
+        """The first node and widget that this output leads to."""
+        for link_id, link in definition.links.items():
+            node = definition.nodes.get(link.target_id)
+            if link.origin_id == origin and link.origin_slot == number and node is not None:
+                slot = next((each for each in node.inputs if each.link == link_id), None)
+                if slot is not None:
+                    return node, slot.widget or slot.name
+        return None
+
+    def _stored(self, node: EditorNode, widget: str) -> object:
+        _class_type, spec = editor.class_of(node, self.object_info)
+        if node.type == PRIMITIVE and widget == "value":
+            return node.values[0] if isinstance(node.values, list) and node.values else None
+        return read_widgets(node, spec).values.get(widget) if spec else None

@@ -1,0 +1,241 @@
+"""Which texts of a graph are resolved for each run, and what the editor's file says about them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from generations.comfy.convert import convert
+from generations.comfy.graph import Graph
+from generations.comfy.queued import (
+    NameTooLongError,
+    Resolved,
+    keep_literal,
+    note,
+    note_widgets,
+    notes_of,
+    places,
+    put,
+    resolve,
+    seed_mode_of,
+    without_notes,
+)
+from tests.support.workflows import CASES, OBJECT_INFO
+
+MOMENT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def converted(name: str) -> Graph:
+    return imported(json.loads((CASES / "judgement" / f"{name}.ui.json").read_text()))
+
+
+def imported(workflow: dict[str, Any]) -> Graph:
+    graph = convert(workflow, OBJECT_INFO)
+    note_widgets(graph, workflow, OBJECT_INFO)
+    return graph
+
+
+def run(graph: Graph, **options: Any) -> Graph:
+    """What ComfyUI gets."""
+    bound = copy.deepcopy(graph)
+    given: dict[str, Any] = {"now": MOMENT, "draw": lambda _count: 0, "kept": {}, "exposed": {}, **options}
+    put(bound, resolve(bound, places(bound, OBJECT_INFO), **given))
+    return without_notes(bound)
+
+
+@pytest.mark.parametrize("name", ["date", "dynamic_prompt"])
+def test_a_run_gets_the_texts_that_the_editor_queues(name: str) -> None:
+    expected = json.loads((CASES / "judgement" / f"{name}.api.json").read_text())
+    resolved = run(converted(name))
+    for node_id, node in expected.items():
+        texts = {key: value for key, value in node["inputs"].items() if isinstance(value, str) and key != "preview"}
+        assert {key: resolved[node_id]["inputs"][key] for key in texts} == texts
+
+
+def node(number: int, kind: str, values: list[Any], **fields: Any) -> dict[str, Any]:
+    return {"id": number, "type": kind, "inputs": [], "outputs": [], "widgets_values": values, **fields}
+
+
+def workflow(*nodes: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"nodes": list(nodes), "links": [], "version": 0.4, **fields}
+
+
+def test_only_inputs_with_dynamic_prompts_and_names_of_savers_are_resolved() -> None:
+    graph = imported(
+        workflow(
+            node(1, "CLIPTextEncode", ["{a|b}"]),
+            node(2, "StringConcatenate", ["{a|b}", "%date:yyyy%", "//"]),
+            node(3, "SaveImage", ["{p|q}/%date:yyyy%"]),
+        )
+    )
+    assert places(graph, OBJECT_INFO) == [("1", "text", "prompt"), ("3", "filename_prefix", "name")]
+    resolved = run(graph)
+    assert resolved["1"]["inputs"]["text"] == "a"
+    assert resolved["2"]["inputs"] == {"string_a": "{a|b}", "string_b": "%date:yyyy%", "delimiter": "//"}
+    assert resolved["3"]["inputs"]["filename_prefix"] == "{p|q}/2025"
+
+
+def test_well_known_prompts_are_resolved_though_no_server_has_told_its_classes() -> None:
+    graph = imported(workflow(node(1, "CLIPTextEncode", ["x"]), node(2, "StringConcatenate", ["x", "y", ""])))
+    assert places(graph, None) == [("1", "text", "prompt")]
+
+
+def test_what_the_schema_says_goes_before_what_is_well_known() -> None:
+    plain = {"CLIPTextEncode": {"input": {"required": {"text": ["STRING", {"multiline": True}]}}}}
+    own = {"Own": {"input": {"optional": {"t": ["STRING", {"dynamicPrompts": True}]}}}}
+    graph: Graph = {
+        "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}},
+        "2": {"class_type": "Own", "inputs": {"t": "x"}},
+    }
+    assert places(graph, plain | own) == [("2", "t", "prompt")]
+
+
+def test_texts_that_a_sub_graph_shows_on_its_outside_stay_as_they_are() -> None:
+    """The editor queues their value as it is, JSON prompts for example."""
+    inner = {
+        "id": "11111111-2222-3333-4444-555555555555",
+        "name": "Sub",
+        "inputs": [{"id": "a", "name": "text", "type": "STRING", "linkIds": [1]}],
+        "outputs": [],
+        "nodes": [
+            node(5, "CLIPTextEncode", ["{c|d}"], inputs=[
+                {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": 1},
+            ]),
+            node(6, "CLIPTextEncode", ["{c|d}"]),
+        ],
+        "links": [{"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 5, "target_slot": 0, "type": "STRING"}],
+    }  # fmt: skip
+    outer = node(1, str(inner["id"]), ['{"json": "prompt"}'], inputs=[
+        {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": None},
+    ])  # fmt: skip
+    graph = imported(workflow(outer, definitions={"subgraphs": [inner]}))
+    resolved = run(graph)
+    assert resolved["1:5"]["inputs"]["text"] == '{"json": "prompt"}'
+    assert resolved["1:6"]["inputs"]["text"] == "c"
+
+
+def test_texts_of_a_graph_that_was_exported_mean_what_they_say() -> None:
+    graph: Graph = {
+        "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "{json}"}, "_meta": {"title": "T"}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "plain"}},
+        "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "%date:yyyy%"}},
+    }
+    keep_literal(graph)
+    assert graph["1"]["_meta"] == {"title": "T", "comfysaas": {"literal": ["text"]}}
+    assert places(graph, OBJECT_INFO) == [("2", "text", "prompt"), ("3", "filename_prefix", "name")]
+    assert without_notes(graph)["1"]["_meta"] == {"title": "T"}
+
+
+SAMPLER = [7, "increment", 20, 8, "euler", "normal", 1]
+
+
+def test_of_nodes_with_one_name_the_first_of_the_file_counts() -> None:
+    graph = imported(
+        workflow(
+            node(9, "KSampler", [9, *SAMPLER[1:]]),
+            node(2, "KSampler", SAMPLER),
+            node(3, "SaveImage", ["%KSampler.seed%_%Second.seed%_%Other.steps%"]),
+            node(4, "KSampler", SAMPLER, title="Second", properties={"Node name for S&R": "Other"}),
+        )
+    )
+    graph["9"]["inputs"]["seed"] = 10  # set by a user
+    graph["4"]["inputs"]["seed"] = 2**64 - 1
+    assert run(graph)["3"]["inputs"]["filename_prefix"] == "10_18446744073709551615_20"
+
+
+def test_widgets_of_nodes_that_do_not_run_keep_the_value_of_the_file() -> None:
+    graph = imported(
+        workflow(
+            node(1, "KSampler", SAMPLER, mode=2),
+            node(3, "SaveImage", ["%KSampler.seed%_%KSampler.nope%_%Nobody.x%"]),
+        )
+    )
+    assert list(graph) == ["3"]
+    assert run(graph)["3"]["inputs"]["filename_prefix"] == "7_%KSampler.nope%_%Nobody.x%"
+
+
+def test_a_primitive_node_stands_for_what_it_sets() -> None:
+    primitive = node(1, "PrimitiveNode", [5, "fixed"], title="My seed", outputs=[
+        {"name": "INT", "type": "INT", "links": [1], "widget": {"name": "seed"}},
+    ])  # fmt: skip
+    sampler = node(2, "KSampler", SAMPLER, inputs=[
+        {"name": "seed", "type": "INT", "widget": {"name": "seed"}, "link": 1},
+    ])  # fmt: skip
+    graph = imported(
+        workflow(primitive, sampler, node(3, "SaveImage", ["%My seed.value%"]), links=[[1, 1, 0, 2, 0, "INT"]])
+    )
+    graph["2"]["inputs"]["seed"] = 11
+    assert run(graph)["3"]["inputs"]["filename_prefix"] == "11"
+
+
+def test_a_graph_without_the_editors_file_finds_nodes_by_class_and_title() -> None:
+    graph: Graph = {
+        "1": {"class_type": "KSampler", "inputs": {"seed": 4, "model": ["2", 0]}, "_meta": {"title": "Mine"}},
+        "2": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}},
+        "3": {"class_type": "SaveImage", "inputs": {
+            "filename_prefix": "%KSampler.seed%%Mine.seed%%KSampler.model%%SaveImage.filename_prefix%",
+        }},
+    }  # fmt: skip
+    assert run(graph)["3"]["inputs"]["filename_prefix"] == "44%KSampler.model%x"
+
+
+def test_a_name_that_a_user_typed_reads_exposed_widgets_only() -> None:
+    graph = imported(
+        workflow(
+            node(1, "KSampler", SAMPLER),
+            node(2, "CLIPTextEncode", ["secret"]),
+            node(3, "SaveImage", ["%CLIPTextEncode.text%"]),
+        )
+    )
+    graph["3"]["inputs"]["filename_prefix"] = text = "%KSampler.seed%_%CLIPTextEncode.text%"
+    exposed = {("1", "seed"): "seed", ("3", "filename_prefix"): "name"}
+    typed = run(graph, exposed=exposed, typed={("3", "filename_prefix")})
+    assert typed["3"]["inputs"]["filename_prefix"] == "7_%CLIPTextEncode.text%"
+    assert run(graph, exposed=exposed)["3"]["inputs"]["filename_prefix"] == "7_secret"
+    assert graph["3"]["inputs"]["filename_prefix"] == text
+
+
+def test_one_setting_becomes_the_same_text_wherever_it_goes() -> None:
+    graph = imported(workflow(*(node(number, "CLIPTextEncode", ["{a|b}"]) for number in (1, 2, 3))))
+    draws = iter([0, 1])
+    exposed = {("1", "text"): "prompt", ("2", "text"): "prompt"}
+    resolved = run(graph, draw=lambda _count: next(draws), exposed=exposed)
+    assert [resolved[each]["inputs"]["text"] for each in "123"] == ["a", "a", "b"]
+
+
+def test_kept_texts_are_taken_as_they_are() -> None:
+    graph = imported(workflow(node(1, "CLIPTextEncode", ["{a|b}"]), node(2, "SaveImage", ["%date:yyyy%"])))
+    kept = {("1", "text"): "b", ("2", "filename_prefix"): "1999"}
+    resolved = run(graph, kept=kept)
+    assert (resolved["1"]["inputs"]["text"], resolved["2"]["inputs"]["filename_prefix"]) == ("b", "1999")
+
+
+def test_only_texts_that_change_are_recorded() -> None:
+    graph = imported(workflow(node(1, "CLIPTextEncode", ["{a|b}"]), node(2, "CLIPTextEncode", ["plain"])))
+    found = resolve(graph, places(graph, OBJECT_INFO), now=MOMENT, draw=lambda _count: 1, kept={}, exposed={})
+    assert found == [Resolved("1", "text", "b")]
+
+
+def test_a_name_that_grows_beyond_what_a_file_can_be_called_is_refused() -> None:
+    graph = imported(workflow(node(1, "CLIPTextEncode", ["x" * 5000]), node(2, "SaveImage", ["%CLIPTextEncode.text%"])))
+    with pytest.raises(NameTooLongError, match=r'"filename_prefix" of Save Image becomes 5000 characters long'):
+        run(graph)
+
+
+def test_what_the_editor_does_with_a_seed_after_each_run_is_noted() -> None:
+    graph = imported(workflow(node(1, "KSampler", SAMPLER), node(2, "KSampler", [7, None, *SAMPLER[2:]])))
+    assert seed_mode_of(graph, "1", "seed") == "increment"
+    assert [seed_mode_of(graph, *place) for place in (("2", "seed"), ("1", "steps"), ("9", "seed"))] == ["", "", ""]
+
+
+@pytest.mark.parametrize("meta", [None, [], {"comfysaas": 3}, {"comfysaas": {"literal": 3, "control": []}}])
+def test_notes_that_are_none_are_as_good_as_missing(meta: object) -> None:
+    graph: Graph = {"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "%A.b%"}, "_meta": meta}}
+    assert run(graph)["3"]["inputs"]["filename_prefix"] == "%A.b%"
+    assert seed_mode_of(graph, "3", "seed") == ""
+    note(graph["3"], literal=["filename_prefix"])
+    assert notes_of(graph["3"])["literal"] == ["filename_prefix"]

@@ -1,0 +1,282 @@
+"""Seeds and texts are drawn when a run is submitted, recorded with it, and the same when it is repeated."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Plan, User
+from generations import importing, services, studio
+from generations.models import Generation, SeedCount, TemplateVersion, WorkflowTemplate
+from generations.parameters.validate import InvalidInputs
+from generations.queue import QueueFullError
+from tests.api.conftest import issue
+from tests.support.factories import make_template, make_user, parameter, txt2img_graph, txt2img_parameters, version_of
+from tests.support.threads import AT_ONCE, at_once
+from tests.support.workflows import OBJECT_INFO
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_server")]
+
+ALTERNATIVES = "{red|green|blue} {fox|dog|cat|owl} {1|2|3|4|5|6|7|8|9|0} // and a comment"
+
+
+def studio_template(
+    staff: User, *, graph: dict[str, Any] | None = None, parameters: list[dict[str, Any]] | None = None
+) -> TemplateVersion:
+    """What the studio publishes of a graph as the editor's file gives it."""
+    template = make_template(graph=graph, parameters=parameters, publish=False)
+    return studio.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True)
+
+
+def with_seed(mode: str, **fields: Any) -> list[dict[str, Any]]:
+    return [
+        {**each, "seed_mode": mode, **fields} if each["type"] == "seed" else each
+        for each in txt2img_parameters()
+    ]  # fmt: skip
+
+
+def submit(user: User, version: TemplateVersion, **inputs: Any) -> Generation:
+    return services.submit(user=user, version=version, inputs={"prompt": "a cat", **inputs})
+
+
+def seed_of(generation: Generation) -> int:
+    return int(generation.inputs["seed"])
+
+
+def texts_of(generation: Generation) -> dict[str, str]:
+    return {f"{node_id}.{name}": text for node_id, name, text in generation.resolved}
+
+
+# ------------------------------------------------------------------------------------------------ texts
+def test_a_typed_prompt_is_recorded_as_it_was_typed_and_as_it_ran(owner: User, staff: User) -> None:
+    version = studio_template(staff)
+    assert ["6", "text", "prompt"] in version.resolved_inputs
+    found = Generation.objects.get(pk=submit(owner, version, prompt="{a} \\{b\\} c // d").pk)
+    assert found.inputs["prompt"] == "{a} \\{b\\} c // d"
+    assert found.resolved_inputs == {"prompt": "a {b} c "}
+    assert found.graph({})["6"]["inputs"]["text"] == "a {b} c "
+
+
+def test_texts_that_nobody_may_set_are_resolved_for_each_run(owner: User, staff: User) -> None:
+    graph = txt2img_graph()
+    graph["6"]["inputs"]["text"] = ALTERNATIVES
+    graph["9"]["inputs"]["filename_prefix"] = "%date:yyyy%/%KSampler.seed%_%CLIPTextEncode.text%"
+    version = studio_template(staff, graph=graph, parameters=[parameter("seed", "seed", "3", "seed")])
+    found = services.submit(user=owner, version=version, inputs={"seed": 2**64 - 1})
+    texts = texts_of(found)
+    assert "|" not in texts["6.text"] and "//" not in texts["6.text"]
+    assert texts["9.filename_prefix"].startswith(f"{timezone.localtime():%Y}/18446744073709551615_{{red_green_blue}}")
+    assert found.graph({})["9"]["inputs"]["filename_prefix"] == texts["9.filename_prefix"]
+    assert found.resolved_inputs == {}  # users see what they may set, and no more
+
+
+def test_dates_are_those_of_the_sites_time_zone(owner: User, staff: User, settings: Any) -> None:
+    settings.TIME_ZONE = "Pacific/Kiritimati"  # 14 hours ahead
+    graph = txt2img_graph()
+    graph["9"]["inputs"]["filename_prefix"] = "%date:yyyy-MM-dd hh%"
+    found = submit(owner, studio_template(staff, graph=graph))
+    assert texts_of(found)["9.filename_prefix"] == f"{timezone.localtime(found.created_at):%Y-%m-%d %H}"
+
+
+def test_a_typed_name_reads_what_users_set_and_nothing_else(owner: User, staff: User) -> None:
+    graph = txt2img_graph()
+    graph["9"]["inputs"]["filename_prefix"] = "%KSampler.sampler_name%"
+    name = parameter("name", "string", "9", "filename_prefix", default="x%KSampler.sampler_name%")
+    version = studio_template(staff, graph=graph, parameters=[*txt2img_parameters(), name])
+    typed = submit(owner, version, name="%KSampler.seed%_%KSampler.sampler_name%", seed=5)
+    assert typed.resolved_inputs["name"] == "5_%KSampler.sampler_name%"
+    assert submit(owner, version).resolved_inputs["name"] == "xeuler"
+    assert submit(owner, version, name="%KSampler.sampler_name%").resolved_inputs["name"] == "euler"
+
+
+def test_a_name_that_becomes_too_long_is_refused_at_its_setting(owner: User, staff: User) -> None:
+    name = parameter("name", "string", "9", "filename_prefix", default="x")
+    version = studio_template(staff, parameters=[*txt2img_parameters(), name])
+    with pytest.raises(InvalidInputs) as refusal:
+        submit(owner, version, prompt="x" * 5000, name="%CLIPTextEncode.text%")
+    assert "becomes 5000 characters long" in refusal.value.errors["name"][0]
+    assert not Generation.objects.exists()
+
+
+def test_versions_of_before_keep_their_texts(owner: User) -> None:
+    version = version_of(make_template())
+    TemplateVersion.objects.filter(pk=version.pk).update(resolved_inputs=[])
+    assert submit(owner, TemplateVersion.objects.get(), prompt="{a|b}").resolved == []
+
+
+def test_variations_draw_each_their_own(owner: User, staff: User) -> None:
+    version = studio_template(staff, parameters=[parameter("prompt", "text", "6", "text")])
+    rows = services.submit_variations(user=owner, version=version, inputs={"prompt": ALTERNATIVES}, count=8)
+    assert len({row.resolved_inputs["prompt"] for row in rows}) > 1
+
+
+def test_a_rerun_is_exact_and_variations_differ(owner: User, staff: User) -> None:
+    graph = txt2img_graph()
+    graph["9"]["inputs"]["filename_prefix"] = "%date:yyyy%"
+    first = submit(owner, studio_template(staff, graph=graph), prompt=ALTERNATIVES)
+    Generation.objects.filter(pk=first.pk).update(
+        resolved=[[*each[:2], "1999" if each[1] == "filename_prefix" else each[2]] for each in first.resolved]
+    )
+    first.refresh_from_db()
+    for _ in range(3):
+        same = services.rerun(first, is_new_seed=False)
+        assert (same.inputs, same.resolved) == (first.inputs, first.resolved)
+        first = same
+    others = [services.rerun(first, is_new_seed=True) for _ in range(4)]
+    assert len({each.resolved_inputs["prompt"] for each in [first, *others]}) > 1
+    assert len({seed_of(each) for each in [first, *others]}) == 5
+    assert all(each.inputs["prompt"] == ALTERNATIVES for each in others)
+
+
+def test_a_rerun_with_changes_keeps_the_texts_that_do_not_depend_on_them(owner: User, staff: User) -> None:
+    graph = txt2img_graph()
+    graph["9"]["inputs"]["filename_prefix"] = "%KSampler.seed%"
+    first = submit(owner, studio_template(staff, graph=graph), prompt=ALTERNATIVES, negative_prompt="{x}")
+    again = services.rerun(first, is_new_seed=False, changes={"negative_prompt": "{y}", "seed": 77})
+    assert again.resolved_inputs == {"prompt": first.resolved_inputs["prompt"], "negative_prompt": "y"}
+    assert texts_of(again)["9.filename_prefix"] == "77"
+
+
+def test_what_is_known_of_prompts_outlives_the_servers(staff: User) -> None:
+    info = copy.deepcopy(OBJECT_INFO)
+    info["Own"] = {"input": {"required": {"t": ["STRING", {"dynamicPrompts": True}]}}, "output_node": True}
+    graph = {"1": {"class_type": "Own", "inputs": {"t": "{a|b}"}}}
+    template = make_template(graph=graph, parameters=[], publish=False)
+    first = studio.freeze(template, staff, object_info=info)
+    assert first.resolved_inputs == [["1", "t", "prompt"]]
+    assert studio.freeze(template, staff, object_info=None) == first
+
+
+def test_braces_in_an_exported_graph_mean_braces_and_in_the_editors_file_alternatives(staff: User) -> None:
+    nodes = [{"id": 6, "type": "CLIPTextEncode", "inputs": [], "outputs": [], "widgets_values": ["{a|b}"]}]
+    exported = {"6": {"class_type": "CLIPTextEncode", "inputs": {"text": "{a|b}"}}}
+    versions = []
+    for file in ({"nodes": nodes, "links": []}, exported):
+        imported = importing.read(json.dumps(file).encode(), OBJECT_INFO)
+        template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
+        versions.append(studio.freeze(template, staff, object_info=OBJECT_INFO))
+    assert [each.resolved_inputs for each in versions] == [[["6", "text", "prompt"]], []]
+
+
+# ------------------------------------------------------------------------------------------------ seeds
+@pytest.mark.parametrize(("mode", "expected"), [("increment", [41, 42, 43]), ("decrement", [41, 40, 39])])
+def test_counting_seeds_go_on_for_each_user_and_template(owner: User, stranger: User, mode: str, expected: Any) -> None:
+    version = version_of(make_template(parameters=with_seed(mode, default=41)))
+    assert [seed_of(submit(owner, version)) for _ in range(3)] == expected
+    assert seed_of(submit(stranger, version)) == 41
+    other = version_of(make_template("other", parameters=with_seed(mode, default=41)))
+    assert seed_of(submit(owner, other)) == 41
+
+
+def test_the_workflows_own_seed_is_the_first(owner: User) -> None:
+    graph = txt2img_graph()
+    graph["3"]["inputs"]["seed"] = 123
+    fixed = version_of(make_template(graph=graph, parameters=with_seed("fixed")))
+    counting = version_of(make_template("counting", graph=graph, parameters=with_seed("increment")))
+    assert [seed_of(submit(owner, fixed)) for _ in range(2)] == [123, 123]
+    assert [seed_of(submit(owner, counting)) for _ in range(2)] == [123, 124]
+
+
+def test_counting_goes_on_from_a_seed_that_was_given_but_not_from_a_rerun(owner: User) -> None:
+    version = version_of(make_template(parameters=with_seed("increment", default=1)))
+    first = submit(owner, version)
+    assert seed_of(submit(owner, version, seed="100")) == 100
+    assert seed_of(services.rerun(first, is_new_seed=False)) == 1
+    assert seed_of(submit(owner, version)) == 101
+    assert seed_of(services.rerun(first, is_new_seed=True)) == 102
+
+
+def test_users_may_say_what_becomes_of_the_seed(owner: User) -> None:
+    version = version_of(make_template(parameters=with_seed("randomize", default=7)))
+    words = ["fixed", "increment", "increment", "decrement", "fixed"]
+    assert [seed_of(submit(owner, version, seed=word)) for word in words] == [7, 7, 8, 7, 7]
+    fixed = version_of(make_template("fixed", parameters=with_seed("fixed", default=7)))
+    assert len({seed_of(submit(owner, fixed, seed="random")) for _ in range(4)}) == 4
+
+
+def test_run_again_of_a_fixed_seed_draws_one(owner: User) -> None:
+    first = submit(owner, version_of(make_template(parameters=with_seed("fixed", default=7))))
+    assert seed_of(services.rerun(first, is_new_seed=True)) != 7
+
+
+def test_variations_take_consecutive_numbers(owner: User) -> None:
+    version = version_of(make_template(parameters=with_seed("increment", default=5)))
+    rows = services.submit_variations(user=owner, version=version, inputs={"prompt": "x"}, count=3)
+    assert [seed_of(row) for row in rows] == [5, 6, 7]
+    assert seed_of(submit(owner, version)) == 8
+
+
+def test_a_submission_that_is_refused_counts_nothing(owner: User) -> None:
+    version = version_of(make_template(parameters=with_seed("increment", default=5)))
+    owner.plan = Plan.objects.create(name="Small", max_queued=1)
+    submit(owner, version)
+    with pytest.raises(QueueFullError):
+        submit(owner, version)
+    owner.plan.max_queued = 2
+    assert seed_of(submit(owner, version)) == 6
+
+
+def test_a_repeated_request_counts_once(owner: User) -> None:
+    make_template(parameters=with_seed("increment", default=5))
+    client = Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+    body = json.dumps({"inputs": {"prompt": "x"}})
+    for _ in range(3):
+        client.post(
+            "/api/v2/templates/text-to-image/jobs",
+            body,
+            content_type="application/json",
+            headers={"Idempotency-Key": "k"},
+        )
+    assert SeedCount.objects.get().last == "5"
+    assert Generation.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_concurrent_submissions_have_no_seed_twice_and_leave_none_out() -> None:
+    user = make_user()
+    version = version_of(make_template(parameters=with_seed("increment", default=1)))
+
+    def run() -> int:
+        return seed_of(submit(User.objects.get(pk=user.pk), TemplateVersion.objects.get(pk=version.pk)))
+
+    assert sorted(at_once(run), key=str) == sorted(range(1, AT_ONCE + 1), key=str)
+
+
+def test_the_file_says_what_becomes_of_a_seed(staff: User) -> None:
+    nodes = [
+        {"id": 3, "type": "KSampler", "inputs": [], "outputs": [], "widgets_values":
+            [123, "increment", 20, 8, "euler", "normal", 1]},
+    ]  # fmt: skip
+    imported = importing.read(json.dumps({"nodes": nodes, "links": []}).encode(), OBJECT_INFO)
+    template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
+    draft = studio.draft_of(template)
+    assert [each.get("seed_mode") for each in draft.parameters if each["type"] == "seed"] == ["increment"]
+    studio.change(template, staff, lambda draft: studio.hide(draft, ("3", "seed")))
+    studio.change(template, staff, lambda draft: studio.expose(draft, ("3", "seed"), OBJECT_INFO) and None)
+    draft = studio.draft_of(WorkflowTemplate.objects.get(pk=template.pk))
+    assert [each.get("seed_mode") for each in draft.parameters if each["type"] == "seed"] == ["increment"]
+
+
+# ------------------------------------------------------------------------------------------------ shown
+def test_api_and_page_show_what_ran_beside_what_was_typed(owner: User, staff: User, client_for: Any) -> None:
+    version = studio_template(staff)
+    found = submit(owner, version, prompt="{only} this")
+    program = Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+    job = program.get(f"/api/v2/jobs/{found.pk}").json()
+    assert (job["inputs"]["prompt"], job["resolved_inputs"]) == ("{only} this", {"prompt": "only this"})
+    page = client_for(owner).get(f"/generations/{found.pk}/").content.decode()
+    assert "{only} this" in page and "Ran as:</span> only this" in page
+    plain = client_for(owner).get(f"/generations/{submit(owner, version).pk}/").content.decode()
+    assert "Ran as:" not in plain
+
+
+def test_the_workflow_of_a_job_is_the_one_that_ran(owner: User, staff: User, client_for: Any) -> None:
+    found = submit(staff, studio_template(staff), prompt="{only} this")
+    program = Client(headers={"Authorization": f"Bearer {issue(staff)}"})
+    workflow = program.get(f"/api/v2/jobs/{found.pk}/workflow").json()["workflow"]
+    assert workflow["6"]["inputs"]["text"] == "only this"
