@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0014_discarded_files'),
+        ('generations', '0015_simulators'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
