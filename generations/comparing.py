@@ -18,6 +18,7 @@ class Comparable(Protocol):
     graph: Any
     parameters: Any
     output_nodes: Any
+    safety_node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ def _kept(old: Comparable, new: Comparable) -> Iterator[Change]:
     if old.output_nodes != new.output_nodes:
         before, after = (_titles(each.graph, each.output_nodes) for each in (old, new))
         yield Change("changed", "Results that are kept", before, after)
+    if old.safety_node != new.safety_node:
+        before, after = (node_title(each.graph, each.safety_node) for each in (old, new))
+        yield Change("changed", "Tells whether results are safe", before, after)
 
 
 def _titles(graph: Graph, node_ids: Sequence[str]) -> str:

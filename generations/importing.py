@@ -56,6 +56,7 @@ class Imported:
     graph: Graph
     parameters: list[Definition] | None = None
     output_nodes: list[str] = field(default_factory=list)
+    safety_node: str = ""
     details: dict[str, Any] = field(default_factory=dict)  # of the template: title, description, …
     editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
     notes: list[str] = field(default_factory=list)
@@ -193,7 +194,9 @@ def _as_exported(graph: Graph, editor: dict[str, Any] | None = None) -> Imported
 
 def _read_package(value: dict[str, Any]) -> Imported:
     package = packages.read(value)
-    return Imported(package.graph, package.parameters, package.output_nodes, package.details)
+    return Imported(
+        package.graph, package.parameters, package.output_nodes, package.safety_node, details=package.details
+    )
 
 
 def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
@@ -280,4 +283,6 @@ def _read_own(origin: Generation) -> Imported:
             definition["default"] = value
     graph = bind(version.graph, [each for each in parameters if not each.is_media], values)
     note = f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
-    return Imported(graph, definitions, list(version.output_nodes), notes=[note], editor=version.editor)
+    return Imported(
+        graph, definitions, list(version.output_nodes), version.safety_node, notes=[note], editor=version.editor
+    )

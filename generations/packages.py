@@ -16,7 +16,7 @@ from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.schema import DefinitionError, check_bindings, parse_parameters
 
 FORMAT = "comfysaas-template"
-REVISION = 1
+REVISION = 2  # 1: parameters without roles
 COVER_FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
 MAX_COVER_BYTES = 8 * 1024 * 1024
 DETAILS = {
@@ -39,6 +39,7 @@ class Package:
     graph: Graph
     parameters: list[Definition]
     output_nodes: list[str] = field(default_factory=list)
+    safety_node: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,6 +59,7 @@ def write(template: WorkflowTemplate, version: TemplateVersion) -> dict[str, Any
         "graph": version.graph,
         "parameters": version.parameters,
         "output_nodes": version.output_nodes,
+        "safety_node": version.safety_node,
     }
 
 
@@ -83,8 +85,12 @@ def read(value: dict[str, Any]) -> Package:
     kept = value.get("output_nodes", [])
     if not isinstance(kept, list) or not all(isinstance(node_id, str) and node_id in graph for node_id in kept):
         raise GraphError("This template package keeps results of nodes that it does not have.")
+    safety_node = value.get("safety_node", "")
+    if not isinstance(safety_node, str) or (safety_node and safety_node not in graph):
+        raise GraphError("This template package judges its results by a node that it does not have.")
     details = {name: value[name] for name, kind in DETAILS.items() if _is_fine(value.get(name), kind)}
-    return Package(graph, value.get("parameters", []), kept, details | _read_cover(value.get("cover")))
+    details |= _read_cover(value.get("cover"))
+    return Package(graph, value.get("parameters", []), kept, safety_node, details)
 
 
 def _is_fine(value: object, kind: type) -> bool:

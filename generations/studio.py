@@ -24,7 +24,7 @@ from generations.packages import Definition
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
-from generations.parameters.roles import free_role, with_roles
+from generations.parameters.roles import free_role, likely_safety_node, with_roles
 from generations.parameters.schema import DefinitionError, Parameter, bound_places, check_bindings, parse_parameters
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def _like(template: WorkflowTemplate, version: TemplateVersion | None) -> Templa
         graph=version.graph,
         parameters=version.parameters,
         output_nodes=version.output_nodes,
+        safety_node=version.safety_node,
         editor=version.editor,
     )
 
@@ -105,6 +106,7 @@ def put(
     notes = [*imported.notes, *(each.note for each in fitness.Fleet().differences(imported.graph) if each.is_risk)]
 
     def action(draft: TemplateDraft) -> None:
+        draft.safety_node = _safety_node(draft, imported, object_info)
         if imported.parameters is not None:
             draft.parameters = imported.parameters
         else:
@@ -119,6 +121,16 @@ def put(
         draft.source = source[-200:]
 
     return change(template, user, action), notes
+
+
+def _safety_node(draft: TemplateDraft, imported: Imported, object_info: ObjectInfo | None) -> str:
+    """The one that came along, else the draft's as far as the new graph has it; for a new template, a likely one."""
+    if imported.parameters is not None:
+        return imported.safety_node
+    if not draft.graph:
+        return likely_safety_node(imported.graph, object_info)
+    before, after = (graph.get(draft.safety_node, {}).get("class_type") for graph in (draft.graph, imported.graph))
+    return draft.safety_node if before == after else ""
 
 
 def _carried_over(parameters: list[Definition], old: Graph, new: Graph) -> tuple[list[Definition], list[str]]:
@@ -266,6 +278,14 @@ def keep_results(draft: TemplateDraft, node_id: str, is_kept: bool, outputs: Seq
     draft.output_nodes = [] if set(kept) == set(outputs) else kept
 
 
+def set_safety_node(draft: TemplateDraft, node_id: str, is_on: bool, outputs: Sequence[str]) -> None:
+    """Whether the result of that node tells if the others are safe; one node at most does. `outputs`: as above."""
+    if is_on and node_id in outputs:
+        draft.safety_node = node_id
+    elif draft.safety_node == node_id:
+        draft.safety_node = ""
+
+
 # ------------------------------------------------------------------------------------------- its state
 def faults(draft: TemplateDraft, object_info: ObjectInfo | None) -> dict[str, list[str]]:
     """Parameter name -> what is wrong with it; empty when the draft may become a version."""
@@ -335,6 +355,7 @@ def freeze(
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
+            safety_node=draft.safety_node,
             editor=draft.editor,
             resolved_inputs=resolved,
             created_by=user,
@@ -368,7 +389,7 @@ def restore(template: WorkflowTemplate, user: User, version: TemplateVersion) ->
 
     def action(draft: TemplateDraft) -> None:
         draft.graph, draft.parameters, draft.output_nodes = version.graph, version.parameters, version.output_nodes
-        draft.editor = version.editor
+        draft.editor, draft.safety_node = version.editor, version.safety_node
         draft.source = f"Version {version.number}"
 
     return change(template, user, action)
@@ -436,6 +457,7 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
             graph=draft.graph,
             parameters=draft.parameters,
             output_nodes=draft.output_nodes,
+            safety_node=draft.safety_node,
             editor=draft.editor,
             source=f"Copy of {template.title}",
             changed_by=user,

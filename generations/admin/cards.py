@@ -35,7 +35,9 @@ class Row:
 
 @dataclass(slots=True)
 class NodeCard:
-    """One node. `is_kept` is None for nodes without results of their own. `differences` are those that no row has."""
+    """One node. `is_kept` is None for nodes without results of their own; `is_judge`: its result tells whether the
+    others are safe. `differences` are those that no row has.
+    """
 
     node_id: str
     title: str
@@ -45,6 +47,7 @@ class NodeCard:
     is_kept: bool | None = None
     is_needed: bool = True
     differences: list[Difference] = field(default_factory=list)
+    is_judge: bool = False
 
     @property
     def are_servers_different(self) -> bool:
@@ -116,7 +119,17 @@ def node_cards(
         is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
         title, class_type = node_title(draft.graph, node_id), node["class_type"]
         own = different.get((node_id, ""), [])
-        yield NodeCard(node_id, title, class_type, rows, problems.get(node_id, []), is_kept, node_id in needed, own)
+        yield NodeCard(
+            node_id,
+            title,
+            class_type,
+            rows,
+            problems.get(node_id, []),
+            is_kept,
+            node_id in needed,
+            own,
+            is_judge=node_id == draft.safety_node,
+        )
 
 
 def _by_place(differences: Iterable[Difference]) -> dict[tuple[str, str], list[Difference]]:

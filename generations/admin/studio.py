@@ -88,6 +88,7 @@ class StudioPages:
             "expose": self.expose,
             "join": self.join,
             "keep": self.keep,
+            "safety": self.safety,
             "publish": self.publish,
             "discard": self.discard,
             "restore": self.restore,
@@ -241,6 +242,16 @@ class StudioPages:
 
         def action(draft: TemplateDraft) -> None:
             studio.keep_results(draft, node_id, is_kept, output_nodes(draft.graph, object_info or {}))
+
+        return self._change(request, pk, action, object_info)
+
+    def safety(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Whether the result of a node tells if the others are safe."""
+        object_info = importing.known_nodes()
+        node_id, is_on = request.POST.get("node", ""), bool(request.POST.get("on"))
+
+        def action(draft: TemplateDraft) -> None:
+            studio.set_safety_node(draft, node_id, is_on, output_nodes(draft.graph, object_info or {}))
 
         return self._change(request, pk, action, object_info)
 

@@ -158,6 +158,7 @@ class WorkflowTemplate(models.Model):
         graph: Graph,
         parameters: list[dict[str, Any]],
         output_nodes: Sequence[str] = (),
+        safety_node: str = "",
         editor: dict[str, Any] | None = None,
         resolved_inputs: Sequence[Sequence[str]] = (),
         created_by: User | None = None,
@@ -166,9 +167,9 @@ class WorkflowTemplate(models.Model):
     ) -> TemplateVersion:
         """The next version of this template; with `publish`, the one that users run from now on.
 
-        `output_nodes`: ids of the nodes whose results are kept; empty for all. `resolved_inputs`: see
-        `queued.places`. The caller has checked graph and parameters. Numbers have no
-        gaps: the template's row is locked meanwhile.
+        `output_nodes`: ids of the nodes whose results are kept; empty for all. `safety_node`: the one whose result
+        tells whether the others are safe, if there is one. `resolved_inputs`: see `queued.places`. The caller has
+        checked graph and parameters. Numbers have no gaps: the template's row is locked meanwhile.
         """
         with transaction.atomic():
             locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
@@ -179,6 +180,7 @@ class WorkflowTemplate(models.Model):
                 graph=graph,
                 parameters=parameters,
                 output_nodes=list(output_nodes),
+                safety_node=safety_node,
                 editor=editor,
                 resolved_inputs=[list(each) for each in resolved_inputs],
                 **_required(graph_needs(graph, leaving_out=bound_places(parameters))),
@@ -227,6 +229,13 @@ class TemplateVersion(models.Model):
     parameters = models.JSONField(default=list, help_text="The exposed parameters and what they are bound to.")
     output_nodes = models.JSONField(
         default=list, blank=True, help_text="Nodes whose results are kept. Empty: every node's."
+    )
+    safety_node = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The node whose result tells whether the others are safe. Empty: none.",
     )
     editor = models.JSONField(
         null=True, blank=True, help_text="What ComfyUI's editor keeps of the nodes, for those that look it up."
@@ -348,6 +357,7 @@ class TemplateDraft(models.Model):
     graph = models.JSONField(default=dict)
     parameters = models.JSONField(default=list)
     output_nodes = models.JSONField(default=list)
+    safety_node = models.CharField(max_length=200, blank=True, default="", db_default="")
     editor = models.JSONField(null=True, blank=True, help_text="What ComfyUI's editor keeps of the nodes.")
     source = models.CharField(max_length=200, blank=True, help_text="The file that the workflow came from.")
     revision = models.PositiveIntegerField(default=0)
@@ -366,4 +376,4 @@ class TemplateDraft(models.Model):
 
 def _content(each: TemplateDraft | TemplateVersion) -> tuple[Any, ...]:
     """What is compared. Versions from before there were roles are like drafts that spell them out."""
-    return each.graph, list(with_roles(each.parameters)), each.output_nodes, each.editor
+    return each.graph, list(with_roles(each.parameters)), each.output_nodes, each.safety_node, each.editor

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from generations.comfy.graph import Graph, is_link
+from generations.comfy.graph import Graph, is_link, output_nodes
+from generations.comfy.object_info import ObjectInfo
 
 if TYPE_CHECKING:
     from generations.parameters.schema import Parameter
@@ -91,6 +92,8 @@ _BY_NAME: Mapping[str, Role] = {
     "frame_rate": "fps",
 }
 _UPSCALER = re.compile(r"upscal|enhanc|vsr", re.IGNORECASE)
+_CHECKER = re.compile(r"nsfw|safety|moderat", re.IGNORECASE)
+_VERDICTS = ("STRING", "BOOLEAN", "INT", "FLOAT")
 _LOOKING = re.compile(r"^Preview|Compare|^Get.*Size$|^Save")  # at a picture, without making another of it
 
 
@@ -148,6 +151,24 @@ def _is_enlarged(parameter: Parameter, graph: Graph) -> bool:
         and not _LOOKING.search(node["class_type"])
     ]
     return parameter.type in {"image", "video"} and bool(users) and all(map(_UPSCALER.search, users))
+
+
+def likely_safety_node(graph: Graph, object_info: ObjectInfo | None) -> str:
+    """The node that shows what a checker found, such as a text or a yes or no; "" when there is none."""
+    for node_id in output_nodes(graph, object_info or {}):
+        for value in graph[node_id]["inputs"].values():
+            if isinstance(value, list) and is_link(value) and _is_verdict(str(value[0]), value[1], graph, object_info):
+                return node_id
+    return ""
+
+
+def _is_verdict(node_id: str, slot: int | float, graph: Graph, object_info: ObjectInfo | None) -> bool:
+    class_type = graph[node_id]["class_type"] if node_id in graph else ""
+    info = (object_info or {}).get(class_type)
+    outputs = info.get("output") if isinstance(info, dict) else None
+    if not _CHECKER.search(class_type) or not isinstance(outputs, list) or slot not in range(len(outputs)):
+        return False
+    return outputs[int(slot)] in _VERDICTS
 
 
 def with_roles(definitions: Iterable[Any]) -> Iterator[Any]:

@@ -34,6 +34,7 @@ def install() -> list[WorkflowTemplate]:
                     parameters=package.parameters,
                     output_nodes=package.output_nodes,
                     resolved_inputs=queued.places(package.graph, importing.known_nodes()),
+                    safety_node=package.safety_node,
                     note="Starter",
                     publish=True,
                 )

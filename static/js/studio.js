@@ -109,6 +109,10 @@ function start() {
   page.addEventListener("change", (event) => {
     const tick = event.target;
     if (tick.dataset.keep !== undefined) send("keep/", { node: tick.dataset.keep, on: tick.checked ? "1" : "" });
+    if (tick.dataset.safety !== undefined) {
+      for (const other of page.querySelectorAll("[data-safety]")) other.checked &&= other === tick;
+      send("safety/", { node: tick.dataset.safety, on: tick.checked ? "1" : "" });
+    }
     if (tick.dataset.input === undefined) return;
     const place = { node: tick.dataset.nodeId, input: tick.dataset.input };
     if (joining) {

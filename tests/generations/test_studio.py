@@ -216,6 +216,56 @@ def test_version_from_before_there_were_roles_has_them_and_counts_as_unchanged(s
     assert studio.freeze(template, staff, object_info=None) == version
 
 
+def checked_graph() -> tuple[Any, Any]:
+    """A workflow with a checker whose verdict is shown, and the node types that it takes."""
+    graph = txt2img_graph()
+    graph["20"] = {"class_type": "NSFWChecker", "inputs": {"image": ["8", 0]}}
+    graph["21"] = {"class_type": "PreviewAny", "inputs": {"source": ["20", 1]}}
+    info = {
+        **OBJECT_INFO,
+        "NSFWChecker": {"input": {"required": {"image": ["IMAGE"]}}, "output": ["IMAGE", "BOOLEAN"]},
+        "PreviewAny": {"input": {"required": {"source": ["*", {}]}}, "output": [], "output_node": True},
+    }
+    return graph, info
+
+
+def test_node_that_shows_what_a_checker_found_tells_whether_results_are_safe(staff: Any) -> None:
+    graph, info = checked_graph()
+    template, _notes = studio.create(staff, Imported(graph), object_info=info)
+    assert studio.draft_of(template).safety_node == "21"
+    graph["21"]["inputs"]["source"] = ["20", 0]  # a picture is no verdict
+    other, _notes = studio.create(staff, Imported(graph), object_info=info)
+    assert studio.draft_of(other).safety_node == ""
+
+
+def test_safety_node_stays_with_its_class_and_goes_into_versions_packages_and_copies(staff: Any) -> None:
+    graph, info = checked_graph()
+    template, _notes = studio.create(staff, Imported(graph), object_info=info)
+    version = studio.freeze(template, staff, object_info=None)
+    assert version.safety_node == "21"
+    assert studio.draft_of(studio.duplicate(template, staff)).safety_node == "21"
+    assert importing.read(json.dumps(packages.write(template, version)).encode(), None).safety_node == "21"
+    studio.discard(template)
+    assert studio.draft_of(template).safety_node == "21"
+    assert studio.put(template, staff, Imported(graph), object_info=info)[0].safety_node == "21"
+    graph = {**graph, "21": {"class_type": "PreviewText", "inputs": {"source": ["20", 1]}}}
+    draft = studio.put(template, staff, Imported(graph), object_info=info)[0]
+    assert draft.safety_node == "" and not draft.is_like(version)
+    assert studio.restore(template, staff, version).safety_node == "21"
+
+
+def test_one_node_at_most_tells_whether_results_are_safe() -> None:
+    draft = drafted()
+    studio.set_safety_node(draft, "9", True, ["9", "21"])
+    studio.set_safety_node(draft, "21", True, ["9", "21"])
+    studio.set_safety_node(draft, "9", False, ["9", "21"])
+    assert draft.safety_node == "21"
+    studio.set_safety_node(draft, "3", True, ["9", "21"])  # without results
+    assert draft.safety_node == "21"
+    studio.set_safety_node(draft, "21", False, ["9", "21"])
+    assert draft.safety_node == ""
+
+
 # --------------------------------------------------------------------------------------------- parameters
 def drafted(**fields: Any) -> TemplateDraft:
     return TemplateDraft(template=WorkflowTemplate(), graph=txt2img_graph(), **fields)
@@ -336,6 +386,8 @@ def test_package_carries_a_template_to_another_installation(
     [
         ({"revision": 99}, "newer"),
         ({"graph": None}, "no workflow"),
+        ({"safety_node": "404"}, "judges its results by a node that it does not have"),
+        ({"safety_node": 9}, "judges its results by a node that it does not have"),
         ({"parameters": [{"name": "x"}]}, "damaged"),
         ({"output_nodes": ["404"]}, "does not have"),
     ],

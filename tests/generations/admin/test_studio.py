@@ -176,6 +176,15 @@ def test_role_is_chosen_in_plain_words_and_ends_with_a_type_that_it_does_not_fit
     assert studio.draft_of(template).parameters[steps]["role"] == ""
 
 
+def test_node_is_ticked_that_tells_whether_results_are_safe(admin: Client, server: Any) -> None:
+    template = make_template()
+    post(admin, template, "safety/", node="9", on="1")
+    assert studio.draft_of(template).safety_node == "9"
+    assert 'data-safety="9" checked' in admin.get(address(template)).content.decode()
+    post(admin, template, "safety/", node="9")
+    assert studio.draft_of(template).safety_node == ""
+
+
 def test_role_of_another_parameter_is_a_fault_beside_the_setting(admin: Client, server: Any) -> None:
     template = make_template()
     negative = draft_names(template).index("negative_prompt")
