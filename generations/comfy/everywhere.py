@@ -21,6 +21,7 @@ from generations.comfy.object_info import ObjectInfo
 ANYTHING = ("Anything Everywhere", "Anything Everywhere3", "Anything Everywhere?", "Prompts Everywhere")
 SEED = "Seed Everywhere"
 MAX_COMPARISONS = 300_000
+MOST_NAMED = 5
 _LIVE = 0
 _OLD_PROMPTS = (r"(_|\b)pos(itive|_|\b)|^prompt", r"(_|\b)neg(ative|_|\b)")
 _UNCLEAR_PATTERN = "its pattern “{}” is more than can be followed here"
@@ -82,8 +83,9 @@ class _Broadcast:
 
 def connect(workflow: editor.Workflow, object_info: ObjectInfo) -> dict[int, list[Trouble]]:
     """Adds the links to the workflow's definitions. Returns what is not decided, by id() of the definition."""
-    graphs = [_Graph(workflow.root, workflow, object_info)]
-    graphs += [_Graph(each, workflow, object_info) for each in workflow.subgraphs.values()]
+    budget = _Budget()
+    definitions = (workflow.root, *workflow.subgraphs.values())
+    graphs = [_Graph(each, object_info, budget, is_root=each is workflow.root) for each in definitions]
     return {id(graph.definition): graph.connect() for graph in graphs if graph.broadcasts}
 
 
@@ -92,18 +94,30 @@ def is_controller(node: EditorNode) -> bool:
     return node.type.startswith("Anything Everywhere") or node.type in {SEED, "Prompts Everywhere"}
 
 
+class _Budget:
+    """What one file may cost: broadcasts times inputs, and times groups."""
+
+    def __init__(self) -> None:
+        self.left = MAX_COMPARISONS
+
+    def spend(self, comparisons: int) -> None:
+        self.left -= comparisons
+        if self.left < 0:
+            raise Unclear("there are more broadcasts, inputs and groups than can be looked at")
+
+
 class _Graph:
     """The workflow or one sub-graph: nothing is broadcast from one to another."""
 
-    def __init__(self, definition: Definition, workflow: editor.Workflow, object_info: ObjectInfo) -> None:
+    def __init__(self, definition: Definition, object_info: ObjectInfo, budget: _Budget, *, is_root: bool) -> None:
         self.definition = definition
         self.object_info = object_info
-        self.is_root = definition is workflow.root
+        self.budget = budget
+        self.is_root = is_root
         self.groups: list[Group] = read_groups(definition)
         self.recorded = _recorded(definition)
         self.troubles: list[Trouble] = []
         self.broadcasts = [each for node in definition.nodes.values() for each in self._broadcasts_of(node)]
-        self.comparisons = 0
 
     # ------------------------------------------------------------------------------------ who broadcasts what
     def _broadcasts_of(self, node: EditorNode) -> list[_Broadcast]:
@@ -236,21 +250,22 @@ class _Graph:
             return None
         if unclear:
             raise unclear
-        best = [each for each in found if each.priority == max(one.priority for one in found)]
+        highest = max((each.priority for each in found), default=0)
+        best = [each for each in found if each.priority == highest]
         if len(best) > 1:
             if target.is_required or self.recorded is None:
-                names = ", ".join(
+                nodes = dict.fromkeys(
                     f"“{each.controller.title or each.controller.type}” (node {each.controller.id})" for each in best
                 )
-                self._trouble(target, f"these broadcast to {{}} with the same priority: {names}.")
+                self._trouble(
+                    target, f"these broadcast to {{}} with the same priority: {', '.join(list(nodes)[:MOST_NAMED])}."
+                )
             return None
         return best[0] if best else None
 
     def _may_reach(self, each: _Broadcast, target: _Target) -> bool:
         """By its type alone, which is quick."""
-        self.comparisons += 1
-        if self.comparisons > MAX_COMPARISONS:
-            raise Unclear("it broadcasts to more inputs than can be looked at")
+        self.budget.spend(1)
         if each.output[0] == target.node.id:
             return False
         if each.type == target.slot.type:
@@ -293,6 +308,8 @@ class _Graph:
 
     def _fits_place(self, each: _Broadcast, target: _Target) -> bool:
         mode, pattern = each.settings.get("group_restricted"), each.settings.get("group_regex")
+        if mode or pattern:
+            self.budget.spend(len(self.groups))
         if mode in (1, 2):
             around = [group for group in self.groups if self._is_in(group, each.controller)]
             if any(self._is_in(group, target.node) for group in around) != (mode == 1):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from generations.comfy.convert import ConversionError, convert
 from tests.support.drawn import link, node, out, save, slot, source, workflow
@@ -392,9 +395,37 @@ def test_list_of_links_decides_what_the_limits_leave_open() -> None:
     assert images(one(record=[], **limits)) is NOTHING
 
 
-def test_many_broadcasts_and_inputs_end_in_time() -> None:
-    nodes = [everywhere(1000 + number, number) for number in range(700)]
-    targets = [save(5000 + number, None) for number in range(700)]
-    rows = [[number, 1, 0, 1000 + number, 0] for number in range(700)]
-    with pytest.raises(ConversionError):
-        convert(workflow(source(), *nodes, *targets, links=rows), OBJECT_INFO)
+@pytest.mark.parametrize(("count", "groups"), [(700, 0), (100, 5000)])
+def test_many_broadcasts_inputs_and_groups_end_in_time(count: int, groups: int) -> None:
+    limits = settings(group_restricted=1) if groups else settings()
+    nodes = [everywhere(1000 + number, number, pos=[0, 0], size=[9, 9], **limits) for number in range(count)]
+    value = workflow(
+        source(), *nodes, *(save(5000 + number, None) for number in range(count)),
+        links=[[number, 1, 0, 1000 + number, 0] for number in range(count)],
+        groups=[{"title": "", "bounding": [0, 0, 900, 900]}] * groups,
+    )  # fmt: skip
+    with pytest.raises(ConversionError, match=r"than can be looked at|same priority"):
+        convert(value, OBJECT_INFO)
+
+
+odd = st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4) | st.lists(st.integers(), max_size=4)
+NAMES = [
+    "version", "title_regex", "input_regex", "group_regex", "title_regex_invert", "group_restricted",
+    "color_restricted",
+    "priority", "repeated_type_rule", "apply_to_unrepeated", "string_to_combo", "send_to_any", "widget_ue_connectable",
+    "input_ue_unconnectable", "output_not_broadcasting", "seed_inputs",
+]  # fmt: skip
+
+
+@settings_of_hypothesis(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), odd), st.dictionaries(st.sampled_from(NAMES), odd), odd, odd)
+def test_malformed_settings_are_read_or_refused_and_nothing_worse(
+    first: Any, second: Any, pos: Any, record: Any
+) -> None:
+    value = one(properties={"ue_properties": first}, widgets_values=[pos, pos], pos=pos, size=pos, flags=pos)
+    value["nodes"][2]["properties"] = {"ue_properties": second, "ue_convert": True}
+    value |= {"groups": [{"bounding": pos}, pos], "extra": {"ue_links": [record, {"downstream": record}]}}
+    try:
+        convert(value, OBJECT_INFO)
+    except ConversionError as refused:
+        assert str(refused)
