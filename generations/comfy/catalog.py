@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from generations.comfy.graph import Graph, constant_texts, is_given, is_link, is_model_file, node_classes
+from generations.comfy.graph import OWN_OPTIONS, Graph, constant_texts, is_given, is_link, is_model_file, node_classes
 from generations.comfy.object_info import InputSpec, ObjectInfo, read_node_spec
 
 Value: TypeAlias = tuple[str, str, str | int | float]  # node class, input, what it is set to
@@ -114,7 +114,7 @@ class Catalog:
             choices={
                 (node, spec.name): frozenset(map(str, spec.choices))
                 for node, spec in inputs
-                if spec.choices is not None and spec.file is None
+                if spec.choices is not None and spec.file is None and node != OWN_OPTIONS
             },
             bounds={
                 (node, spec.name): (spec.min, spec.max)

@@ -22,7 +22,7 @@ Graph: TypeAlias = dict[str, Node]
 
 _MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
 _LONGEST_CHOICE = 255
-_OWN_OPTIONS = "CustomCombo"  # comfy_extras/nodes_logic.py
+OWN_OPTIONS = "CustomCombo"  # its choice is one of its own texts, of which the server knows none (nodes_logic.py)
 _NUMBERS: dict[str, Callable[[Any], int | float]] = {"INT": int, "FLOAT": float}
 _EXPORT_HINT = (
     'In ComfyUI, open the Workflow menu and choose "Export (API)". (Older versions: switch on '
@@ -198,7 +198,7 @@ def with_own_options(graph: Graph, node_id: str, spec: InputSpec | None) -> Inpu
         now = node["inputs"].get(spec.name)
         complete = (name for name in spec.sub_inputs if name == now or _is_complete(spec, name, node["inputs"]))
         return replace(spec, type="COMBO", choices=tuple(complete))
-    if spec is None or node["class_type"] != _OWN_OPTIONS or spec.name != "choice":
+    if spec is None or node["class_type"] != OWN_OPTIONS or spec.name != "choice":
         return spec
     options = (value for name, value in node["inputs"].items() if re.fullmatch(r"option[0-9]+", name))
     return replace(spec, choices=tuple(dict.fromkeys(value for value in options if isinstance(value, str) and value)))
@@ -223,7 +223,7 @@ def is_numbered_choice(graph: Graph, place: tuple[str, str]) -> bool:
     """True for a choice whose position another node takes, too: whoever sets it would have to set both."""
     node_id, name = place
     return (
-        graph[node_id]["class_type"] == _OWN_OPTIONS
+        graph[node_id]["class_type"] == OWN_OPTIONS
         and name == "choice"
         and any([node_id, 1] == value for node in graph.values() for value in node["inputs"].values())
     )
@@ -255,6 +255,7 @@ def check_graph(graph: Graph, object_info: ObjectInfo) -> list[GraphProblem]:
     needed = needed_nodes(graph, outputs)
     graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
     problems += _missing_inputs(graph, object_info)
+    problems += _missing_outputs(graph, object_info)
     problems += _wrong_values(graph, object_info)
     problems += _missing_models(graph, object_info)
     return problems + _loops(graph)
@@ -278,6 +279,20 @@ def _missing_inputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProb
             if wanted.required and not is_given(wanted, node["inputs"]):
                 message = f'The required input "{wanted.name}" is not connected and has no value.'
                 yield GraphProblem(node_id, node_title(graph, node_id), message, "missing_input", wanted.name)
+
+
+def _missing_outputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
+    """Links to outputs that a class has no more, or not yet. Of classes with an output of any type, nobody knows."""
+    for node_id, node in graph.items():
+        for name, value in node["inputs"].items():
+            if not is_link(value) or value[0] not in graph:
+                continue
+            info = object_info.get(graph[value[0]]["class_type"])
+            outputs = info.get("output") if isinstance(info, dict) else None
+            if isinstance(outputs, list) and value[1] >= len(outputs) and "*" not in outputs:
+                source = node_title(graph, value[0])
+                message = f'The input "{name}" takes output {value[1] + 1} of "{source}", which has {len(outputs)}.'
+                yield GraphProblem(node_id, node_title(graph, node_id), message, "bad_linked_input", name)
 
 
 def is_given(spec: InputSpec, inputs: Iterable[str]) -> bool:

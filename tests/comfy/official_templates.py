@@ -105,7 +105,7 @@ def _errors(graph: Graph, server: Simulator) -> Iterator[tuple[bool, str]]:
 def _is_about_a_file(error: dict[str, Any]) -> bool:
     """A model that is not installed, or a picture, film or sound that is not there."""
     if error["type"] == "value_not_in_list":
-        return bool(re.search(r"\.\w+$", str(error["extra_info"]["received_value"])))
+        return bool(re.search(r"\.[A-Za-z]\w+$", str(error["extra_info"]["received_value"])))
     return error["type"] == "custom_validation_failed" and " - Invalid " in error["details"]
 
 

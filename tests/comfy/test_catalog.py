@@ -9,6 +9,7 @@ import pytest
 from generations.comfy.catalog import Catalog, Needs, digest_of, graph_needs
 from generations.comfy.graph import check_graph
 from tests.comfy.recorded import OBJECT_INFO
+from tests.support.workflows import newest_object_info
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -102,3 +103,11 @@ def test_the_digest_is_of_what_is_there_not_of_its_order() -> None:
 
 def test_a_server_without_nodes_lacks_every_class() -> None:
     assert Catalog.read({}).missing(Needs(["A"])) == ["the node type A"]
+
+
+def test_a_choice_among_a_nodes_own_texts_is_no_need() -> None:
+    graph = {
+        "1": node("CustomCombo", choice="soft", option1="soft", option2="hard", index=0),
+        "2": node("PreviewAny", source=["1", 0]),
+    }
+    assert missing(Catalog.read(newest_object_info()), graph) == []

@@ -192,6 +192,24 @@ def test_a_workflow_without_output_is_told() -> None:
     assert ["saves or shows" in p.message for p in check_graph(graph, OBJECT_INFO)] == [True]
 
 
+def test_an_output_that_the_class_does_not_have_is_told() -> None:
+    graph = {
+        "1": {"class_type": "Two", "inputs": {}},
+        "2": {"class_type": "Save", "inputs": {"one": ["1", 1], "other": ["1", 2], "any": ["3", 7]}},
+        "3": {"class_type": "Any", "inputs": {}},
+    }
+    info: dict[str, Any] = {
+        "Two": {"input": {}, "output": ["INT", "INT"]},
+        "Any": {"input": {}, "output": ["*"]},
+        "Save": {"input": {}, "output": [], "output_node": True},
+    }
+    (problem,) = check_graph(graph, info)
+    assert (problem.node_id, problem.field, problem.reason) == ("2", "other", "bad_linked_input")
+    assert problem.message == 'The input "other" takes output 3 of "Two", which has 2.'
+    info["Two"]["output"] = None
+    assert check_graph(graph, info) == []
+
+
 def test_a_loop_is_told() -> None:
     scale = {"upscale_method": "area", "width": 1, "height": 1, "crop": "disabled"}
     graph = {
