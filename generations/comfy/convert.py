@@ -4,7 +4,7 @@
 
 Sources: src/utils/executionUtil.ts and src/lib/litegraph/src/subgraph/ExecutableNodeDTO.ts of ComfyUI_frontend.
 It differs where the editor draws, rounds or fails: seeds keep all their digits, texts with {alternatives} and %date%
-stay as they were written, and what cannot be converted is refused with the nodes that are at fault.
+stay as they were written (see queued.py), and what cannot be converted is refused with the nodes that are at fault.
 """
 
 from __future__ import annotations

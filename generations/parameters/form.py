@@ -90,7 +90,8 @@ class ParametersForm(forms.Form):
     def _add(self, parameter: Parameter, initial: Mapping[str, Any]) -> None:
         name = parameter.name
         if not parameter.is_media:
-            value = initial.get(name, parameter.default)
+            # A field that is filled in goes before the mode: seeds that follow one start blank.
+            value = initial.get(name, parameter.default if parameter.seed_mode == "randomize" else None)
             self.fields[name] = ValueField(parameter, json_values([parameter], {name: value})[name])
             return
         asset = initial.get(f"{name}_asset") or initial.get(name)

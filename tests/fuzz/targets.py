@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, BinaryIO, cast
 from unittest.mock import patch
@@ -31,6 +32,7 @@ from generations.comfy import containers, pictures, stripping
 from generations.comfy.embedded import NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import GraphError, check_graph, load_api_graph
+from generations.comfy.resolving import resolve_name, resolve_prompt
 from generations.comfy.wire import decode
 from generations.parameters.schema import parse_parameters
 from generations.parameters.validate import InvalidInputs, json_values, validate
@@ -151,6 +153,7 @@ def all_parameters() -> list[Any]:
 def read_texts(content: bytes) -> None:
     """Cursors, ranges, addresses and dates: the first byte says which."""
     text = content[1:].decode("latin-1")
+    now = datetime(2025, 1, 2, tzinfo=UTC)
     readers: list[Callable[[str], object]] = [
         jobs._read_cursor,
         lambda header: delivery._parse_range(header, 1000),
@@ -160,6 +163,8 @@ def read_texts(content: bytes) -> None:
         lambda moment: jobs.JobFilter(created_after=moment, limit=5),  # type: ignore[arg-type]
         lambda number: jobs.JobFilter(limit=number, q=number, cursor=number),  # type: ignore[arg-type]
         decode,
+        lambda prompt: storable(resolve_prompt(prompt, lambda count: count // 2)),
+        lambda name: storable(resolve_name(name, now, lambda node, widget: node + widget)),
     ]
     readers[content[0] % len(readers) if content else 0](text)
 
@@ -222,9 +227,9 @@ def _texts() -> list[bytes]:
         "MjAyNi0xMS0yN1QwMDowMDowMCswMDowMCwwMTkwYTFiMi1jM2Q0LTdlNWYtOGE5Yi0wYzFkMmUzZjRhNWI", "bytes=0-499",
         "2026-11-27T00:00:00+00:00,0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "data:image/png;base64,AAAA", "50", "1e400",
         "https://example.com/a%20b.png?x=1", "2026-11-27T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
-        '{"a": [1, "\\u00e4"]}', "bytes=-5",
+        '{"a": [1, "\\u00e4"]}', "bytes=-5", "{a|{b|\\\\\\{}} // c\n/* d */ \\}", "%date:yyyy-MM-dd%/%A.b%_%width%",
     )  # fmt: skip
-    return [bytes([number]) + text.encode() for number in range(8) for text in texts]
+    return [bytes([number]) + text.encode() for number in range(10) for text in texts]
 
 
 FILE_REFUSALS = (GraphError, NoWorkflowError, stripping.WorkflowLeftError)
