@@ -180,7 +180,7 @@ def _read_pair(prompt: object, workflow: object, object_info: ObjectInfo | None)
         if is_editor_format(workflow):
             return _convert(workflow, object_info)
         try:
-            return _as_exported(load_api_graph(workflow))  # under the other's name
+            return _with_choice(_as_exported(load_api_graph(workflow)), None, object_info)  # under the other's name
         except GraphError:
             raise refusal from None
     return _with_choice(_as_exported(graph, editor=kept_of(workflow, graph)), workflow, object_info)

@@ -128,6 +128,7 @@ def test_input_nodes_of_other_tools_say_what_users_set_unless_app_mode_does() ->
         "“ComfyUIDeployExternalEXR” (21) takes what no form can give, such as an address.",
     ]
     assert [each.name for each in read({"prompt": graph, "workflow": workflow}).chosen] == ["steps"]
+    assert [each.name for each in read({"prompt": {}, "workflow": graph}).chosen] == ["subject"]
 
 
 def test_picture_with_the_editors_workflow_alone_is_converted() -> None:
