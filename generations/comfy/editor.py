@@ -143,18 +143,20 @@ def _read_definition(value: Mapping[str, Any]) -> Definition:
         name=str(value.get("name") or ""),
         nodes={node.id: node for node in nodes},
         links=links,
-        inputs=[_with_links(slot, at, links) for at, slot in enumerate(_read_slots(value.get("inputs")))],
+        inputs=_read_inputs(value.get("inputs"), links),
         outputs=_read_slots(value.get("outputs")),
         saved=value,
     )
 
 
-def _with_links(slot: Slot, number: int, links: Mapping[str, Link]) -> Slot:
-    """An input of a sub-graph that does not list its links has those of the table."""
-    if slot.links:
-        return slot
-    found = (key for key, link in links.items() if link.origin_id == INPUT_NODE and link.origin_slot == number)
-    return replace(slot, links=tuple(found))
+def _read_inputs(entries: object, links: Mapping[str, Link]) -> list[Slot]:
+    """The inputs of a sub-graph; one that does not list its links has those of the table."""
+    slots = _read_slots(entries)
+    for number, entry in enumerate(_dicts(entries)):
+        if not isinstance(entry.get("linkIds"), list):
+            found = (key for key, link in links.items() if (link.origin_id, link.origin_slot) == (INPUT_NODE, number))
+            slots[number] = replace(slots[number], links=tuple(found))
+    return slots
 
 
 def _read_node(entry: Mapping[str, Any]) -> EditorNode:

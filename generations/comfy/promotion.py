@@ -27,7 +27,8 @@ from generations.comfy.editor import (
     class_of,
 )
 from generations.comfy.kinds import ABSENT
-from generations.comfy.object_info import ObjectInfo
+from generations.comfy.layout import as_held
+from generations.comfy.object_info import InputSpec, ObjectInfo
 from generations.comfy.widgets import held_values
 
 MAX_CHAIN = 100
@@ -73,6 +74,7 @@ class _Promotions:
         self.is_old = is_old
         self.known: dict[str, list[EditorNode]] = {}  # type -> its instances that were set so far
         self.held: dict[int, dict[str, Any]] = {}
+        self.specs: dict[tuple[int, str], InputSpec | None] = {}  # (instance, input) -> the widget that it leads to
 
     def set(self, graph: Definition) -> None:
         hosts = [node for node in graph.nodes.values() if node.type in self.subgraphs]
@@ -90,11 +92,11 @@ class _Promotions:
         kept = _quarantined(host.properties)
         position = 0
         for slot in definition.inputs:
-            inside = next((value for _node, _slot, value in self._widgets_behind(definition, slot)), None)
+            inside = self._inside(definition, slot)
             if inside is None:
                 continue
-            value = stored[position] if position < len(stored) else inside[0]
-            host.promoted[slot.name] = kept.get(slot.name, value)
+            value, self.specs[id(host), slot.name] = inside
+            self._hold(host, slot.name, kept.get(slot.name, stored[position] if position < len(stored) else value))
             position += 1
 
     def _targets(self, definition: Definition, slot: Slot) -> Iterator[tuple[EditorNode, Slot]]:
@@ -108,11 +110,19 @@ class _Promotions:
                 if found is not None:
                     yield target, found
 
-    def _widgets_behind(self, definition: Definition, slot: Slot) -> Iterator[tuple[EditorNode, Slot, tuple[Any]]]:
+    def _inside(self, definition: Definition, slot: Slot) -> tuple[Any, InputSpec | None] | None:
+        """The first widget that the input leads to: its value, and its description if the server has it."""
         for target, found in self._targets(definition, slot):
             value = self._value(target, found.name)
             if value is not None:
-                yield target, found, value
+                return value[0], self._spec(target, found.name)
+        return None
+
+    def _spec(self, node: EditorNode, name: str) -> InputSpec | None:
+        if node.type in self.subgraphs:
+            return self.specs.get((id(node), name))
+        _class_type, spec = class_of(node, self.object_info)
+        return spec.input(name) if spec else None
 
     def _value(self, node: EditorNode, name: str) -> tuple[Any] | None:
         """The value of the node's widget of that name, in a tuple; None when it has no such widget."""
@@ -141,9 +151,9 @@ class _Promotions:
         for entry in entries:
             source = self.subgraphs[host.type].nodes.get(entry.source.node_id)
             if entry.inputs:
-                self._hold(host, entry.inputs[0], entry.value)
+                self._replace(host, entry.inputs[0], entry.value)
             elif entry.source.node_id == "-1":  # an input by its name, as some versions wrote it
-                self._hold(host, entry.source.name, entry.value)
+                self._replace(host, entry.source.name, entry.value)
             elif source is not None and source.type == PRIMITIVE:
                 primitives.setdefault(source.id, []).append(entry)
             elif source is not None:
@@ -151,9 +161,13 @@ class _Promotions:
         for node_id, of_primitive in primitives.items():
             self._connect_primitive(host, self.subgraphs[host.type].nodes[node_id], of_primitive)
 
-    def _hold(self, host: EditorNode, name: str, value: Any) -> None:
+    def _replace(self, host: EditorNode, name: str, value: Any) -> None:
         if name in host.promoted and value is not ABSENT:
-            host.promoted[name] = value
+            self._hold(host, name, value)
+
+    def _hold(self, host: EditorNode, name: str, value: Any) -> None:
+        spec = self.specs.get((id(host), name))
+        host.promoted[name] = as_held(value, spec, is_old=self.is_old) if spec and value is None else value
 
     def _source(self, host: EditorNode, row: list[str]) -> _Source:
         """Older entries have the ids of the nodes on the way before the name of the widget."""
@@ -195,7 +209,7 @@ class _Promotions:
         if value is None or name.startswith("$$"):  # a preview, or gone
             return
         self._connect(host, entry.source.name, [(node, name)], value[0])
-        self._hold(host, self.subgraphs[host.type].inputs[-1].name, entry.value)
+        self._replace(host, self.subgraphs[host.type].inputs[-1].name, entry.value)
 
     def _slot_name(self, node: EditorNode, source: _Source) -> str:
         """The input of the inner node behind which the widget is; of an instance, perhaps one with another name."""
@@ -220,11 +234,17 @@ class _Promotions:
         ]
         if not fed or len({entry.source.name for entry in entries}) > 1:
             return
-        own = primitive.values[0] if isinstance(primitive.values, list) and primitive.values else ABSENT
+        specs = [self._spec(node, name) for node, name in fed]
+        if any(spec is None or not _is_alike(spec, specs[0]) for spec in specs):
+            for node, name in fed[1:]:  # the editor fails at it, and leaves the first connected
+                at = next(at for at, slot in enumerate(node.inputs) if slot.name == name)
+                node.inputs[at] = replace(node.inputs[at], link=None)
+            return
+        inside = self._value(*fed[0])  # a primitive has no value of its own yet when the editor looks at this
         title = primitive.title if primitive.title not in ("", PRIMITIVE) else entries[0].source.name
-        self._connect(host, title, fed, own)
+        self._connect(host, title, fed, inside[0] if inside else ABSENT)
         given = [entry.value for entry in entries if entry.value is not ABSENT]
-        self._hold(host, definition.inputs[-1].name, given[0] if given else own)
+        self._replace(host, definition.inputs[-1].name, given[0] if given else ABSENT)
 
     def _connect(self, host: EditorNode, wanted: str, fed: list[tuple[EditorNode, str]], value: Any) -> None:
         """A new input of the sub-graph that feeds these; every instance has it, with that value."""
@@ -243,7 +263,18 @@ class _Promotions:
             definition.links[links[-1]] = Link(INPUT_NODE, number, node.id, at)
         definition.inputs.append(Slot(name, kind, links=tuple(links)))
         for each in self.known.get(host.type, []):
-            each.promoted.setdefault(name, value)
+            self.specs[id(each), name] = self._spec(*fed[0])
+            self._hold(each, name, value)
+
+
+def _is_alike(one: InputSpec, other: InputSpec | None) -> bool:
+    """True for widgets that one input of a sub-graph can feed."""
+    return other is not None and (one.type, one.min, one.max, one.step) == (
+        other.type,
+        other.min,
+        other.max,
+        other.step,
+    )
 
 
 def _leaves_first(subgraphs: Mapping[str, Definition]) -> list[Definition]:
