@@ -1,0 +1,94 @@
+"""What the editor of 2026 (frontend 1.58.1, with the schemas of a ComfyUI 0.29.0) queues, pair by pair.
+
+`conversion/newest.json.xz` holds: `cases`, workflows of ours with the graphs that the editor made of them (`class_…`:
+every node class, for servers that have files: `classes`); `templates`, digests of the graphs of official templates; and
+`changed`, the same templates with other values on instances of their sub-graphs.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import lzma
+from typing import Any
+
+import pytest
+
+from generations.comfy.convert import ConversionError, convert
+from tests.comfy.test_convert import official, plain
+from tests.support.workflows import CASES, newest_object_info
+
+NEWEST: dict[str, Any] = json.loads(lzma.decompress((CASES / "newest.json.xz").read_bytes()))
+# The editor goes by the file's list of values here, which an older version of the class wrote: a seed becomes a text.
+GARBLED_BY_THE_EDITOR = {"api_meshy7_image_to_model"}
+
+
+def digest(graph: Any) -> str:
+    return hashlib.sha256(json.dumps(plain(graph), sort_keys=True).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", NEWEST["cases"])
+def test_case_becomes_what_the_editor_makes_of_it(name: str) -> None:
+    workflow, expected = NEWEST["cases"][name]
+    schemas = newest_object_info() | (NEWEST["classes"] if name.startswith("class_") else {})
+    assert plain(convert(workflow, schemas)) == plain(expected)
+
+
+def test_official_templates_become_what_the_editor_makes_of_them() -> None:
+    assert len(NEWEST["templates"]) == 213
+    different = {
+        name
+        for name, expected in NEWEST["templates"].items()
+        if digest(convert(official("newest")[name], newest_object_info())) != expected
+    }
+    assert different == GARBLED_BY_THE_EDITOR
+
+
+def test_values_on_instances_of_sub_graphs_go_where_the_editor_puts_them() -> None:
+    assert len(NEWEST["changed"]) > 60
+    different = []
+    for name, (values, expected) in NEWEST["changed"].items():
+        workflow = copy.deepcopy(official("newest")[name])
+        for node in workflow["nodes"]:
+            if str(node["id"]) in values:
+                node["widgets_values"] = values[str(node["id"])]
+                node.pop("widgets_values_named", None)
+                node["properties"].pop("proxyWidgets", None)
+        if digest(convert(workflow, newest_object_info())) != expected:
+            different.append(name)
+    assert different == []
+
+
+def node_of(class_type: str, values: list[Any], **fields: Any) -> dict[str, Any]:
+    return {"nodes": [{"id": 1, "type": class_type, "widgets_values": values, **fields}], "links": []}
+
+
+def test_an_option_that_the_server_does_not_know_is_refused_by_name() -> None:
+    with pytest.raises(ConversionError, match=r'\(node 1\): Its input "format" is set to "heif", an option that'):
+        convert(node_of("SaveImageAdvanced", ["a", "heif", "8-bit", "sRGB"]), newest_object_info())
+
+
+def test_a_kind_of_widget_that_only_the_editor_fills_is_refused_by_name() -> None:
+    info = {"Branch": {"input": {"required": {"names": ["COMFY_BRANCH_INPUT_NAMES", {}]}}}}
+    with pytest.raises(ConversionError, match='Its input "names" is of the kind COMFY_BRANCH_INPUT_NAMES'):
+        convert(node_of("Branch", [["a"]]), info)
+
+
+def test_a_widget_that_the_server_lost_keeps_its_place_among_the_values_of_an_instance() -> None:
+    """The editor skips it, and gives its value to the next widget."""
+    slots = [
+        {"name": name, "type": "INT", "link": link, "widget": {"name": name}}
+        for link, name in enumerate(("depth", "width"), start=1)
+    ]
+    inner = {"id": 2, "type": "EmptyImage", "widgets_values": [64, 64, 1, 0], "inputs": slots}
+    definition = {
+        "id": "sub",
+        "nodes": [inner],
+        "inputs": [{"name": "a", "type": "INT", "linkIds": [1]}, {"name": "b", "type": "INT", "linkIds": [2]}],
+        "links": [
+            {"id": 1 + at, "origin_id": -10, "origin_slot": at, "target_id": 2, "target_slot": at} for at in (0, 1)
+        ],
+    }
+    workflow = node_of("sub", [300, 500]) | {"definitions": {"subgraphs": [definition]}}
+    assert convert(workflow, newest_object_info())["1:2"]["inputs"]["width"] == 500
