@@ -26,14 +26,12 @@ _UNUSED = (
 
 
 def _on_simulators(node: EditorNode, servers: tuple[str, ...]) -> str:
-    names = f"server, {_quoted(servers)}, is a simulator" if len(servers) == 1 else "servers are simulators"
-    verb = "knows" if len(servers) == 1 else "know"
-    origin = "it is one of ComfyUI's own nodes" if _pack(node) == CORE else "it comes with a custom node"
-    known = f", and {origin}" if _pack(node) else ""
-    return (
-        f"the node type {node.type} is not known here: the only connected {names}, which {verb} some node types "
-        f"only{known}. Connect a real ComfyUI that has it."
-    )
+    origin = "which is one of ComfyUI's own" if _pack(node) == CORE else "which comes with a custom node"
+    kind = f"{node.type}, {origin}," if _pack(node) else node.type
+    who = "all connected servers are simulators, which know"
+    if len(servers) == 1:
+        who = f"the only connected server, {_quoted(servers)}, is a simulator, which knows"
+    return f"the node type {kind} is not known here: {who} some node types only. Connect a real ComfyUI that has it."
 
 
 def _who(real: list[str]) -> str:

@@ -127,7 +127,7 @@ class Setters:
             if found:
                 self._check_way(level, chain, found[0], name)
                 return level, found[0]
-        raise NoSource(f'there is no Set node named "{name}" for it{_elsewhere(kind)}.')
+        raise NoSource(f'there is no Set node named "{name}" {_where(kind, is_inside=len(chain) > 1)}.')
 
     def _setters_in(self, definition: Definition) -> dict[tuple[str, str], list[EditorNode]]:
         """By type and name. A definition lives as long as the workflow, so its id() stays its own."""
@@ -163,5 +163,7 @@ def _ids(nodes: Iterable[EditorNode]) -> str:
     return "nodes " + ", ".join(node.id for node in nodes)
 
 
-def _elsewhere(kind: _Setter) -> str:
-    return ", here or around this sub-graph" if kind.is_seen_inside else " in the same graph"
+def _where(kind: _Setter, *, is_inside: bool) -> str:
+    if not is_inside:
+        return "in the workflow, outside of sub-graphs"
+    return "in its sub-graph or around it" if kind.is_seen_inside else "in its sub-graph"

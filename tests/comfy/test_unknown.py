@@ -61,14 +61,14 @@ def test_servers_that_lack_a_type_are_named_with_what_helps(servers: Any, proper
 
 @pytest.mark.parametrize(
     ("properties", "origin"),
-    [(None, ""), (PACK, ", and it comes with a custom node"), (CORE, ", and it is one of ComfyUI's own nodes")],
+    [(None, ""), (PACK, ", which comes with a custom node,"), (CORE, ", which is one of ComfyUI's own,")],
 )
 def test_simulator_is_called_one(properties: Any, origin: str) -> None:
     assert why(known("Simulator", simulators=("Simulator",)), properties) == (
-        "The node type Blur (acme) is not known here: the only connected server, “Simulator”, is a simulator, which "
-        f"knows some node types only{origin}. Connect a real ComfyUI that has it."
+        f"The node type Blur (acme){origin} is not known here: the only connected server, “Simulator”, is a simulator, "
+        "which knows some node types only. Connect a real ComfyUI that has it."
     )
-    assert "the only connected servers are simulators" in why(known("a", "b", simulators=("a", "b")))
+    assert "all connected servers are simulators, which know some" in why(known("a", "b", simulators=("a", "b")))
 
 
 def test_simulator_beside_a_real_server_is_not_where_something_can_be_installed() -> None:
