@@ -496,6 +496,15 @@ def test_file_that_does_not_get_through_is_named_and_the_next_one_is_tried(faili
     expect(page.locator(".studio-line")).to_contain_text(
         ["The server cannot be reached", "Something went wrong on our side", "That did not work", "Fish 3"]
     )
+    # Too much is not sent at all: no route answers any more.
+    form = page.locator("[data-several]")
+    form.evaluate("(form) => (form.dataset.mostBytes = 100)")
+    drop(page, ".studio-drop", ("big.json", workflow("big")), ("large.json", workflow("large")))
+    expect(page.locator("[data-report-title]")).to_have_text("2 refused.")
+    expect(page.locator(".studio-line").first).to_contain_text("This is too large for the server.")
+    form.evaluate("(form) => (form.dataset.mostFiles = 1)")
+    drop(page, ".studio-drop", ("a.json", b"{}"), ("b.json", b"{}"))
+    expect(page.locator(".studio-line")).to_have_text(re.compile("These are 2 files; 1 are read at a time."))
 
 
 @pytest.mark.browser
