@@ -275,15 +275,18 @@ class _Proposer:
         yield self._within_all(parameter, places)
 
     def _within_all(self, parameter: Parameter, places: list[Place]) -> Parameter:
-        """With the narrowest bounds of all inputs that it sets."""
-        if parameter.type not in {"integer", "number", "seed"}:
-            return parameter
+        """With the narrowest bounds of all inputs that it sets, and the choices that all of them have."""
         fed = [self.feeds[place] for place in places if place in self.feeds]
         specs = [spec for place in [*places, *fed] if (spec := self._spec(*place))]
+        if parameter.type == "choice":
+            lists = [spec.choices for spec in specs if spec.choices]
+            common = tuple(each for each in parameter.choices if all(each in choices for choices in lists))
+            return parameter.model_copy(update={"choices": common}) if common else parameter
+        if parameter.type not in {"integer", "number", "seed"} or not specs:
+            return parameter
         lows = [spec.min for spec in specs if spec.min is not None]
         highs = [spec.max for spec in specs if spec.max is not None]
-        bounds = {"minimum": max(lows, default=None), "maximum": min(highs, default=None)}
-        return parameter.model_copy(update=bounds) if specs else parameter
+        return parameter.model_copy(update={"minimum": max(lows, default=None), "maximum": min(highs, default=None)})
 
 
 def _numbered(name: str, number: int) -> str:

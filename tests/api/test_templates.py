@@ -119,6 +119,15 @@ def test_detail_has_the_schema_of_the_inputs(api: Client) -> None:
         jsonschema.validate({"prompt": "a cat", "steps": 300}, schema)
 
 
+def test_detail_tells_what_parameters_stand_for(api: Client) -> None:
+    make_template()
+    body = api.get("/api/v2/templates/text-to-image").json()
+    roles = {each["name"]: each["role"] for each in body["parameters"]}
+    assert roles["prompt"] == "prompt" and roles["seed"] == "seed" and roles["width"] == "width"
+    told = {name: each.get("x-role", "") for name, each in body["inputs_schema"]["properties"].items()}
+    assert told == roles
+
+
 def test_detail_keeps_the_graph_hidden(api: Client) -> None:
     make_template()
     response = api.get("/api/v2/templates/text-to-image")

@@ -238,6 +238,20 @@ def test_measures_of_what_a_service_makes_are_in_sight_and_set_together_where_th
     assert places(proposed["resolution"]) == [("a", "resolution"), ("b", "resolution")]
 
 
+def test_choice_that_sets_several_nodes_has_what_all_of_them_offer() -> None:
+    inputs = {"prompt": "", "model": "grok-imagine-image", "number_of_images": 1, "seed": 1}
+    graph: Graph = {
+        "a": asked(),
+        "b": node("GrokImageNode", **inputs, aspect_ratio="16:9", resolution="2K"),
+        "c": node("ImageBatch", image1=["a", 0], image2=["b", 0]),
+        "save": node("SaveImage", images=["c", 0], filename_prefix="x"),
+    }
+    ratio = found(graph, newest_object_info())["aspect_ratio"]
+    assert places(ratio) == [("a", "aspect_ratio"), ("b", "aspect_ratio")]
+    check_limits([ratio], graph, newest_object_info())
+    assert {"16:9", "1:1"} <= set(ratio.choices) and "21:9" not in ratio.choices
+
+
 def test_option_of_a_dynamic_combo_is_no_part_of_a_name() -> None:
     inputs = {"model": "Nano Banana 2 (Gemini 3.1 Flash Image)", "model.resolution": "1K", "model.aspect_ratio": "1:1"}
     graph: Graph = {

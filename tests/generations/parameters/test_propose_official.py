@@ -11,15 +11,16 @@ from functools import cache
 from generations.comfy import app_mode
 from generations.comfy.app_mode import ChosenInput
 from generations.comfy.convert import ConversionError, convert
+from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
-from generations.parameters.schema import Parameter
+from generations.parameters.schema import Parameter, check_bindings, parse_parameters
 from tests.comfy.official_templates import templates
 from tests.support.workflows import newest_object_info
 
 
 @cache
 def cases() -> dict[str, tuple[list[ChosenInput], list[Parameter]]]:
-    """By template: what the author chose, what is proposed."""
+    """By template: what the author chose, what is proposed. The proposals can be published as they are."""
     found = {}
     for name, workflow in templates().items():
         if not ((workflow.get("extra") or {}).get("linearData") or {}).get("inputs"):
@@ -29,7 +30,10 @@ def cases() -> dict[str, tuple[list[ChosenInput], list[Parameter]]]:
         except ConversionError:
             continue  # node types of other servers
         choice = app_mode.read(workflow, graph, newest_object_info())
-        found[name] = choice.inputs, propose(graph, newest_object_info())
+        proposed = propose(graph, newest_object_info())
+        check_bindings(parse_parameters([each.model_dump(mode="json") for each in proposed]), graph)
+        check_limits(proposed, graph, newest_object_info())
+        found[name] = choice.inputs, proposed
     return found
 
 
