@@ -367,9 +367,10 @@ class _Converter:
             except wiring.NoSource as reason:
                 self._refuse(scope, origin, str(reason))
                 return None
-        return (
-            self._resolve(scope, origin, origin.inputs[number], wanted, seen) if number < len(origin.inputs) else None
-        )
+        if number >= len(origin.inputs):
+            self._flag(scope, origin, "it is connected to other nodes, but gives them nothing, as in ComfyUI.")
+            return None
+        return self._resolve(scope, origin, origin.inputs[number], wanted, seen)
 
     def _setter(self, scope: _Scope, getter: EditorNode) -> tuple[_Scope, EditorNode]:
         around = [scope]

@@ -14,6 +14,8 @@ def why_unknown(node: EditorNode, object_info: ObjectInfo, *, is_used: bool) -> 
     known = object_info if isinstance(object_info, NodeClasses) else NodeClasses()
     real = [name for name in known.servers if name not in known.simulators]
     more = "" if is_used else _UNUSED
+    if is_used and _may_be_wiring(node):
+        more = _WIRING
     if known.servers and not real:
         return f"{_on_simulators(node, known.servers)}{more}"
     return f"{_who(real)} the node type {node.type}; {_help(node, real)}.{more}"
@@ -23,6 +25,12 @@ _UNUSED = (
     " No other node takes what it makes, but it may make a result of its own; if that is not wanted, mute or delete it "
     "in ComfyUI and import the workflow again."
 )
+_WIRING = " If it exists in ComfyUI's editor alone, connect the nodes around it with links instead."
+
+
+def _may_be_wiring(node: EditorNode) -> bool:
+    """Classes of servers have a slot for each widget, in files of present editors; nodes of scripts have none."""
+    return bool(node.values) and not any(slot.widget for slot in node.inputs)
 
 
 def _on_simulators(node: EditorNode, servers: tuple[str, ...]) -> str:

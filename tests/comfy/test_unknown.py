@@ -75,6 +75,15 @@ def test_simulator_beside_a_real_server_is_not_where_something_can_be_installed(
     assert why(known("Simulator", "one", simulators=("Simulator",))).startswith("“one” does not know")
 
 
+def test_values_without_slots_suggest_a_node_of_the_editor_alone() -> None:
+    getter = node(1, "Fetch (acme)", outputs=[out("IMAGE")], widgets_values=["picture"])
+    with pytest.raises(ConversionError) as refused:
+        convert(workflow(getter, save(2, 1), links=[[1, 1, 0, 2, 0]]), known("one"))
+    assert str(refused.value).endswith(
+        "If it exists in ComfyUI's editor alone, connect the nodes around it with links instead."
+    )
+
+
 def test_unknown_node_that_nothing_takes_from_may_be_left_out_by_hand() -> None:
     assert why(known("one"), is_used=False).endswith(
         "install the custom node it comes from. No other node takes what it makes, but it may make a result of its "

@@ -89,9 +89,13 @@ def test_unknown_node_that_is_bypassed_or_muted_acts_as_in_the_editor(mode: int,
     assert images(workflow(source(), middle, save(2, 2), links=[[1, 1, 0, 3, 0], [2, 3, 0, 2, 0]]), "2") == expected
 
 
-def test_note_gives_nothing_where_a_file_connects_it() -> None:
+def test_note_gives_nothing_where_a_file_connects_it_and_is_flagged() -> None:
     note = node(3, "Note", outputs=[out("*")], widgets_values=["hello"])
-    assert images(workflow(note, save(2, 1), links=[[1, 3, 0, 2, 0]]), "2") is None
+    found = convert_flagged(workflow(note, save(2, 1), links=[[1, 3, 0, 2, 0]]), OBJECT_INFO)
+    assert "images" not in found.graph["2"]["inputs"]
+    assert [(flag.node_id, flag.message) for flag in found.flags] == [
+        ("3", "It is connected to other nodes, but gives them nothing, as in ComfyUI.")
+    ]
 
 
 def test_random_unmuter_decides_when_a_workflow_is_queued() -> None:
