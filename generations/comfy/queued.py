@@ -306,10 +306,18 @@ class _File:
         if used is None:
             return None
         place = self._place(used.definition, used.path, used.node, widget, 0)
-        if place is not None and isinstance(self._constant(place), str | int | float):
+        is_live = place is not None and not self._is_fed(used, widget)
+        if is_live and place is not None and isinstance(self._constant(place), str | int | float):
             return list(place)
         value = self._stored(used.node, widget)
         return None if value is None else {"value": value}
+
+    def _is_fed(self, used: _Used, widget: str) -> bool:
+        """True when a link decides what the widget's input gets: the widget keeps the value that it had before."""
+        slot = next((each for each in used.node.inputs if each.widget == widget and each.link is not None), None)
+        link = used.definition.links.get(slot.link or "") if slot else None
+        origin = used.definition.nodes.get(link.origin_id) if link else None
+        return link is not None and (origin is None or origin.type != PRIMITIVE)
 
     def _alias(self, node: EditorNode) -> object:
         class_type, spec = editor.class_of(node, self.object_info)
@@ -351,4 +359,7 @@ class _File:
         _class_type, spec = editor.class_of(node, self.object_info)
         if node.type == PRIMITIVE and widget == "value":
             return node.values[0] if isinstance(node.values, list) and node.values else None
-        return read_widgets(node, spec).values.get(widget) if spec else None
+        if spec is None:
+            return None
+        word = next(iter(control_words(node, spec).values()), None) if widget == "control_after_generate" else None
+        return word or read_widgets(node, spec).values.get(widget)

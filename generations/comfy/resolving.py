@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import TypeAlias
 
 Draw: TypeAlias = Callable[[int], int]  # a number from 0 to less than its argument, as secrets.randbelow
@@ -32,6 +33,7 @@ _BRACES = frozenset("{}|")
 _LINE = re.compile("[^\n\r\u2028\u2029]*")
 _PATTERN = re.compile("%([^%]+)%")
 _DATE = re.compile("dd?|MM?|hh?|mm?|ss?|yyy?y?")
+_SLASH = re.compile(r"([/\\])")
 _NOT_IN_NAMES = re.compile('[/?<>\\\\:*|"\x00-\x1f\x7f]')
 
 
@@ -151,8 +153,8 @@ def resolve_name(text: str, now: datetime, value_of: Callable[[str, str], object
     """The text with dates and widgets' values in the place of their patterns; whatever is none stays, as %width%, which
     ComfyUI itself knows. `value_of`(name of a node, widget) raises KeyError for what there is not.
 
-    Characters that names of files cannot have become "_", and so do the dots of a value that is nothing else: it
-    would be a folder.
+    Characters that names of files cannot have become "_", and so do the dots of "." and ".." where values make up the
+    whole name of a folder: nobody wrote that path.
     """
 
     def replaced(found: re.Match[str]) -> str:
@@ -160,12 +162,13 @@ def resolve_name(text: str, now: datetime, value_of: Callable[[str, str], object
         if len(others) != 1:
             return format_date(first[5:], now) if first.startswith("date:") else found[0]
         try:
-            value = _NOT_IN_NAMES.sub("_", as_text(value_of(first, others[0])))
+            return _NOT_IN_NAMES.sub("_", as_text(value_of(first, others[0])))
         except KeyError:
             return found[0]
-        return "_" * len(value) if value in {".", ".."} else value
 
-    return _PATTERN.sub(replaced, text)
+    written = set(_SLASH.split(text))
+    parts = _SLASH.split(_PATTERN.sub(replaced, text))
+    return "".join("_" * len(part) if part in {".", ".."} - written else part for part in parts)
 
 
 def widget_names(text: str) -> Iterator[tuple[str, str]]:
@@ -196,10 +199,18 @@ def as_text(value: object) -> str:
             return ""
         case bool():
             return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 1e21:
-            return str(int(value))
+        case float():
+            return _number(value)
         case list():
             return ",".join(map(as_text, value))
         case dict():
             return "[object Object]"
     return str(value)
+
+
+def _number(value: float) -> str:
+    if value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    if 1e-6 <= abs(value) < 1e21:
+        return f"{Decimal(repr(value)):f}"
+    return repr(value).replace("e-0", "e-")

@@ -147,6 +147,27 @@ def test_of_nodes_with_one_name_the_first_of_the_file_counts() -> None:
     assert run(graph)["3"]["inputs"]["filename_prefix"] == "10_18446744073709551615_20"
 
 
+def test_a_widget_that_a_link_replaces_keeps_its_own_value_in_names() -> None:
+    inner = {
+        "id": "11111111-2222-3333-4444-555555555555",
+        "name": "Sub",
+        "inputs": [{"id": "a", "name": "text", "type": "STRING", "linkIds": [1]}],
+        "nodes": [node(5, "CLIPTextEncode", ["own"], title="Inner", inputs=[
+            {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": 1},
+        ])],
+        "links": [{"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 5, "target_slot": 0, "type": "STRING"}],
+    }  # fmt: skip
+    outer = node(1, str(inner["id"]), ["shown"], title="Sub", inputs=[
+        {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": None},
+    ])  # fmt: skip
+    names = ["%Sub.text%_%Inner.text%_%KSampler.control_after_generate%"]
+    graph = imported(
+        workflow(outer, node(2, "SaveImage", names), node(3, "KSampler", SAMPLER), definitions={"subgraphs": [inner]})
+    )
+    graph["1:5"]["inputs"]["text"] = "set by a user"
+    assert run(graph)["2"]["inputs"]["filename_prefix"] == "set by a user_own_increment"
+
+
 def test_widgets_of_nodes_that_do_not_run_keep_the_value_of_the_file() -> None:
     graph = imported(
         workflow(

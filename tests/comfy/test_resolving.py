@@ -150,6 +150,7 @@ def test_patterns_in_names_become_dates_and_values_or_stay(text: str, expected: 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(None, ""), (True, "true"), (1.5, "1.5"), (2**64 - 1, "18446744073709551615"), ("..", "__"), ("a..", "a.."),
+     (0.00001, "0.00001"), (1e-7, "1e-7"), (-0.0, "0"), (1e22, "1e+22"),
      ([1, "b"], "1,b"), ("%date:yyyy%", "%date_yyyy%")],
 )  # fmt: skip
 def test_values_are_written_as_the_editor_does_and_never_name_a_folder(value: object, expected: str) -> None:
@@ -159,3 +160,18 @@ def test_values_are_written_as_the_editor_does_and_never_name_a_folder(value: ob
 def test_widgets_that_names_speak_of_are_found() -> None:
     found = widget_names("%KSampler.seed%_%date:yyyy%_%width%_%My Node.a b%_%a.b.c%")
     assert list(itertools.chain(found)) == [("KSampler", "seed"), ("My Node", "a b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("../%a.b%", "../_"),
+        ("./%a.b%%a.b%/x", "./__/x"),
+        ("%a.b%./x", "__/x"),
+        (".%a.b%..", "...."),
+        ("../%a.b%.", "../.."),
+        ("a%a.b%/..", "a./.."),
+    ],
+)
+def test_values_make_no_folder_that_nobody_wrote(text: str, expected: str) -> None:
+    assert resolve_name(text, MOMENT, lambda *_: ".") == expected

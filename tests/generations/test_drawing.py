@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from typing import Any
 
@@ -11,8 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import importing, services, studio
-from generations.models import Generation, SeedCount, TemplateVersion, WorkflowTemplate
+from generations import importing, services, storage, studio
+from generations.comfy.embedded import read_embedded
+from generations.comfy.queued import note
+from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 from tests.api.conftest import issue
@@ -161,6 +164,23 @@ def test_braces_in_an_exported_graph_mean_braces_and_in_the_editors_file_alterna
         template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
         versions.append(studio.freeze(template, staff, object_info=OBJECT_INFO))
     assert [each.resolved_inputs for each in versions] == [[["6", "text", "prompt"]], []]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_comfyui_gets_what_was_resolved_and_writes_it_into_its_files(relay: Any, reaches: Any) -> None:
+    graph = txt2img_graph()
+    graph["9"]["inputs"]["filename_prefix"] = "%date:yyyy%/%KSampler.seed%"
+    note(graph["9"], widgets={"KSampler.seed": ["3", "seed"]})
+    version = version_of(make_template(graph=graph, is_workflow_removed=False))
+    run = reaches(submit(make_user(), version, prompt="{only} this // that", seed=7), Status.SUCCEEDED)
+    asset = run.outputs.first().asset
+    assert asset.name.startswith("7_")
+    with storage.open_key(asset.key) as file:
+        found = read_embedded(io.BytesIO(file.read()))
+    assert found.prompt["6"]["inputs"]["text"] == "only this "
+    assert "comfysaas" not in found.prompt["9"].get("_meta", {})
+    shown = next(each for each in found.workflow["nodes"] if each["id"] == 6)
+    assert shown["widgets_values"] == ["only this "]
 
 
 # ------------------------------------------------------------------------------------------------ seeds

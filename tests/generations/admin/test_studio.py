@@ -154,6 +154,14 @@ def test_settings_are_kept_as_they_are_typed(admin: Client, server: Any) -> None
     assert stored["bindings"] == [{"node_id": "3", "input_name": "steps"}]
 
 
+def test_what_becomes_of_a_seed_that_is_not_given_is_a_setting(admin: Client, server: Any) -> None:
+    template = make_template()
+    seed = draft_names(template).index("seed")
+    page = post(admin, template, f"parameters/{seed}/", **settings_of(template, seed, seed_mode="increment"))
+    assert '<option value="increment" selected>One more than the user&#x27;s last</option>' in page.content.decode()
+    assert studio.draft_of(template).parameters[seed]["seed_mode"] == "increment"
+
+
 def test_untouched_settings_change_nothing(admin: Client, server: Any) -> None:
     template = make_template()
     before = studio.draft_of(template)

@@ -104,6 +104,7 @@ def test_fields_tell_templates_where_they_belong() -> None:
         ("choice", {"default": 1}, ["<select", '<option value="1" selected>', '<option value="a">']),
         ("choice", {}, ['<option value="" selected>As in the workflow']),
         ("seed", {}, ['inputmode="numeric"', "data-seed", 'placeholder="Random"']),
+        ("seed", {"seed_mode": "increment"}, ['placeholder="One more each time"', "|[Ii]ncrement|"]),
         ("image", {"required": True}, ['type="file"', 'accept="image/', " required"]),
         ("video", {}, ['accept="video/*"']),
         ("audio", {}, ['accept="audio/*,video/mp4']),
@@ -158,3 +159,9 @@ def test_the_form_agrees_with_validate(case: tuple[tuple[Parameter, ...], dict[s
     else:
         assert form.is_valid(), form.errors
         assert form.cleaned_data == expected
+
+
+def test_a_seed_that_follows_its_mode_starts_blank() -> None:
+    assert 'value="7"' in html(one("seed", default=7))
+    assert "value=" not in html(one("seed", default=7, seed_mode="increment"))
+    assert 'value="9"' in html(one("seed", default=7, seed_mode="increment"), initial={"x": "9"})
