@@ -28,13 +28,13 @@ from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_ol
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
 from generations.comfy.unknown import why_unknown
-from generations.comfy.widgets import expected_length, read_widgets
+from generations.comfy.widgets import Reading, expected_length, read_widgets
 from generations.comfy.wire import decode
 
 MAX_NODES = 20_000
 MAX_DEPTH = 20
 MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
-STEPS_OF_INSTANCE = 150
+STEPS_OF_INSTANCE, STEPS_OF_SEARCH = 150, 30
 MAX_PROBLEMS = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -119,6 +119,7 @@ class _Converter:
         self.setters = wiring.Setters(workflow)
         self.unknown: dict[str, tuple[_Scope, EditorNode]] = {}  # nodes without a class, by their ids in the graph
         self.flags: dict[tuple[str, str], GraphProblem] = {}
+        self.readings: dict[int, tuple[EditorNode, Reading]] = {}  # by the node's id() in this process
         self.count = 0
         self.steps = 0
 
@@ -199,15 +200,22 @@ class _Converter:
         return f"{scope.path}{node.id}", described
 
     def _constants(self, scope: _Scope, node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
-        reading = read_widgets(node, spec)
+        reading = self._read(node, spec)
         for refusal in reading.refusals:
             self._refuse(scope, node, refusal)
         for note in reading.notes:
             self._flag(scope, node, note)
-        values = reading.values
-        values |= scope.fixed.get(node.id, {})
+        values = {**reading.values, **scope.fixed.get(node.id, {})}
         values |= {name: self.typed[id(node), name] for name in values if (id(node), name) in self.typed}
         return {name: _as_sent(value, spec.input(name)) for name, value in values.items()}
+
+    def _read(self, node: EditorNode, spec: NodeSpec) -> Reading:
+        """What the node stores; read once, however many instances of a sub-graph it is in."""
+        if id(node) not in self.readings:
+            reading = read_widgets(node, spec)
+            self.readings[id(node)] = node, reading
+            self._spend(STEPS_OF_SEARCH * reading.steps)
+        return self.readings[id(node)][1]
 
     def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
         """What the editor fails at or garbles: options that bring unknown inputs along, values that only a browser has,
@@ -447,6 +455,7 @@ class _Converter:
             own, values = values[:length], values[length:]
             if own:
                 reading = read_widgets(EditorNode(node.id, node.type, values=own), free)
+                self._spend(STEPS_OF_SEARCH * reading.steps)
                 for refusal in reading.refusals:
                     self._refuse(scope, instance, f"of its node {node.title or node.type}, {refusal}")
                 found[node.id] = {name: value for name, value in reading.values.items() if name not in linked}

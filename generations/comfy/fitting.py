@@ -22,7 +22,7 @@ class Fit(IntEnum):
     NO = 0  # it belongs to another widget: a word in a number, a number among words
     OPAQUE = 1  # null, a list or an object: it says nothing about its place
     CONVERTED = 2  # the server converts or refuses it by itself: "64" or true as a number, 12 as a text, out of bounds
-    UNLISTED = 3  # a choice that this server does not offer: a file that it lacks, a newer option
+    UNLISTED = 3  # a choice that this server does not offer: a file that it lacks, a newer option; "fixed" as a text
     YES = 4
 
 
@@ -36,11 +36,17 @@ def fit(value: object, spec: InputSpec, siblings: Iterable[InputSpec] = ()) -> F
     if kind in {"INT", "FLOAT"}:
         return _fit_number(value, spec, is_whole=kind == "INT")
     if kind in _TEXTS:
-        return Fit.YES if isinstance(value, str) else Fit.NO if isinstance(value, bool) else Fit.CONVERTED
+        return _fit_text(value)
     return _fit_boolean(value) if kind == "BOOLEAN" else _fit_choice(value, spec, siblings)
 
 
 _JUDGED = _TEXTS | {"INT", "FLOAT", "BOOLEAN", "COMBO", DYNAMIC_COMBO}
+
+
+def _fit_text(value: object) -> Fit:
+    if isinstance(value, str):
+        return Fit.UNLISTED if value in CONTROL_WORDS else Fit.YES
+    return Fit.NO if isinstance(value, bool) else Fit.CONVERTED
 
 
 def _fit_number(value: object, spec: InputSpec, *, is_whole: bool) -> Fit:
@@ -48,7 +54,7 @@ def _fit_number(value: object, spec: InputSpec, *, is_whole: bool) -> Fit:
         return Fit.CONVERTED
     if not isinstance(value, int | float):
         return Fit.CONVERTED if _is_number(value) else Fit.NO
-    if not math.isfinite(value) or (is_whole and value != math.floor(value)):
+    if isinstance(value, float) and (not math.isfinite(value) or (is_whole and not value.is_integer())):
         return Fit.CONVERTED
     is_within = (spec.min is None or value >= spec.min) and (spec.max is None or value <= spec.max)
     return Fit.YES if is_within else Fit.CONVERTED

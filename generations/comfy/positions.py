@@ -17,7 +17,7 @@ from generations.comfy.layout import as_held, brought_along, default_of, helpers
 from generations.comfy.object_info import InputSpec, NodeSpec
 
 MAX_DEVIATIONS = 6
-MAX_STEPS = 20_000
+MAX_STEPS = 8_000
 MAX_REORDERED = 16
 _TYPED = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 # What widgets that hold nothing leave behind: buttons and their labels, besides null.
@@ -33,13 +33,15 @@ _LABELS = frozenset(
 class Layout:
     """Input name -> stored value, whose widgets they are, and the values that no widget took.
 
-    `misplaced` holds a value that stands where the editor keeps a control word.
+    `misplaced` holds a value that stands where the editor keeps a control word; `is_doubtful` says that one does, or,
+    in a list that is too short, that something does which may be a value.
     """
 
     found: dict[str, Any]
     specs: tuple[InputSpec, ...]
     surplus: tuple[Any, ...] = ()
     misplaced: tuple[Any, ...] = ()
+    is_doubtful: bool = False
 
     def worst(self, linked: frozenset[str]) -> tuple[Fit, InputSpec | None]:
         """The worst fit among the values, and whose it is; linked inputs take no value."""
@@ -76,6 +78,7 @@ def as_the_editor(values: Sequence[Any], spec: NodeSpec, widgets: Iterable[Input
     found: dict[str, Any] = {}
     specs: list[InputSpec] = []
     misplaced: tuple[Any, ...] = ()
+    is_vague = is_short = False
     pending = list(widgets)
     while pending:
         each = pending.pop(0)
@@ -83,12 +86,14 @@ def as_the_editor(values: Sequence[Any], spec: NodeSpec, widgets: Iterable[Input
         if not _is_kept(each):
             found[each.name] = default_of(each)
             continue
+        is_short = is_short or not rest
         found[each.name] = rest.pop(0) if rest else default_of(each)
         helpers, control = helpers_of(each), each.control_values
         places, rest = rest[helpers : helpers + control], rest[helpers + control :]
         misplaced = misplaced or tuple(one for one in places[:1] if not is_control(one))
         pending[:0] = brought_along(each, as_held(found[each.name], each, is_old=spec.is_old))
-    return Layout(found, tuple(specs), tuple(rest), misplaced)
+        is_vague = is_vague or any(fit(one, following) is Fit.YES for one in places[:1] for following in pending[:1])
+    return Layout(found, tuple(specs), tuple(rest), misplaced, bool(misplaced) or (is_vague and is_short))
 
 
 def _is_kept(spec: InputSpec) -> bool:
@@ -112,16 +117,23 @@ def _without_dummies(values: list[Any], spec: NodeSpec) -> list[Any]:
     return kept
 
 
-def others(values: Sequence[Any], spec: NodeSpec, widgets: Sequence[InputSpec], linked: frozenset[str]) -> list[Layout]:
-    """The layouts that differ least from the editor's and in which every value fits; each result once."""
+def others(
+    values: Sequence[Any], spec: NodeSpec, widgets: Sequence[InputSpec], linked: frozenset[str]
+) -> tuple[list[Layout], int]:
+    """The layouts that differ least from the editor's and in which every value fits: none, the only one, or two.
+
+    And the steps that it took to find them.
+    """
+    steps = 0
     names = {each.name for each in widgets}
     dummies = [each for each in spec.inputs if each.name in names or (each.is_forced_link and each.type in _TYPED)]
     for search in (_Search(values, widgets, linked), _Search(values, dummies, linked)):
         for allowed in range(MAX_DEVIATIONS + 1):
             found = _distinct(search.run(allowed), linked)
             if found:
-                return found
-    return _distinct(_reordered(values, widgets, linked), linked)
+                return found, steps + search.steps
+        steps += search.steps
+    return _distinct(_reordered(values, widgets, linked), linked), steps
 
 
 def _distinct(layouts: Iterable[Layout], linked: frozenset[str]) -> list[Layout]:
@@ -132,6 +144,8 @@ def _distinct(layouts: Iterable[Layout], linked: frozenset[str]) -> list[Layout]
         if result not in results:
             results.append(result)
             kept.append(each)
+        if len(kept) == 2:
+            break
     return kept
 
 
@@ -142,6 +156,7 @@ class _Search:
         self.values = values
         self.widgets = tuple(widgets)
         self.linked = linked
+        self.known: dict[tuple[int, str], int | None] = {}
         self.steps = 0
 
     def run(self, allowed: int) -> Iterator[Layout]:
@@ -169,8 +184,11 @@ class _Search:
         self, each: InputSpec, rest: tuple[InputSpec, ...], at: int, allowed: int, done: Layout
     ) -> Iterator[Layout]:
         value = self.values[at]
-        deviation = self._deviation(value, each)
-        if value is None or (deviation is None and isinstance(value, str) and value in _LABELS):
+        key = (at, each.name)
+        if key not in self.known:
+            self.known[key] = self._deviation(value, each)
+        deviation = self.known[key]
+        if value is None or (deviation is None and isinstance(value, str) and says_nothing(value)):
             yield from self._go((each, *rest), at + 1, allowed - 1, replace(done, surplus=(*done.surplus, value)))
         if deviation is None:
             return
@@ -188,6 +206,8 @@ class _Search:
             return 0 if value is None or fit(value, spec) >= Fit.CONVERTED else None
         if spec.name in self.linked:
             return 0
+        if isinstance(value, str) and value in CONTROL_WORDS and spec.choices is None:
+            return None
         return {Fit.YES: 0, Fit.UNLISTED: 1}.get(fit(value, spec, self.widgets))
 
     def _behind(self, spec: InputSpec, at: int) -> Iterator[tuple[int, int]]:

@@ -33,13 +33,14 @@ _NEVER_SENT = frozenset(
 class Reading:
     """Input name -> value of each widget, as it is sent.
 
-    `refusals` say why the values cannot be trusted, `notes` what an admin should look at; both are parts of sentences
-    about the node.
+    `refusals` say why the values cannot be trusted, `notes` what an admin should look at; both are sentences about the
+    node, with a small letter first. `steps` is what it took to find the places of the values.
     """
 
     values: dict[str, Any]
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    steps: int = 0
 
 
 def read_widgets(node: EditorNode, spec: NodeSpec) -> Reading:
@@ -143,46 +144,45 @@ def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, readin
 
 
 def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], named: Layout, reading: Reading) -> Layout:
-    """A list that was edited without its names counts: the editor goes by it.
+    """A value that was edited in the list alone counts, because the editor goes by the list.
 
-    Only where it has the layout of the names; else the class or a script changed the places, and the names are right.
+    Only where the list has the places of the names; else the class or a script changed them, and the names are right.
     """
     linked = _linked(node)
+    names = node.named or {}
     values = list(node.values or ())
-    while len(values) > len(node.named or {}) and says_nothing(values[-1]):
-        values.pop()
-    if values == list((node.named or {}).values()):
-        return named
     listed = as_the_editor(values, spec, widgets)
     at_odds = [
-        each.name
+        each
         for each in listed.specs
         if each.name not in linked and _is_sent(each) and listed.found[each.name] != named.found.get(each.name)
     ]
-    if not at_odds or not _has_places_of(node.named or {}, listed, len(values)):
+    if not at_odds or values == list(names.values()) or not _has_places_of(names, listed, len(values)):
         return named
-    if sorted(map(_shown, values)) == sorted(map(_shown, (node.named or {}).values())):
-        names = ", ".join(f"“{each}”" for each in at_odds)
-        reading.refusals.append(f"the file has the values of {names} in one order by name and in another in its list.")
-        return named
-    if listed.worst(linked)[0] is Fit.NO:
-        return named
-    for each in at_odds:
+    edited = at_odds[0]
+    value, other = listed.found[edited.name], named.found.get(edited.name)
+    if len(at_odds) > 1 and not listed.surplus:
+        shown = ", ".join(f"“{each.name}”" for each in at_odds)
+        reading.refusals.append(f"the file has other values of {shown} in its list than by name.")
+    elif len(at_odds) == 1 and fit(value, edited, listed.specs) >= Fit.UNLISTED and not says_nothing(value):
         reading.notes.append(
-            f"the file has two values of “{each}”; {_shown(listed.found[each])} is taken, as the editor does, and not "
-            f"{_shown(named.found.get(each))}."
+            f"the file has two values of “{edited.name}”; {_shown(value)} is taken, as the editor does, and not "
+            f"{_shown(other)}."
         )
-    return listed
+        return listed
+    return named
 
 
 def _has_places_of(named: Mapping[str, Any], listed: Layout, length: int) -> bool:
-    """True when the file's names are those of the list's places, in the same order."""
+    """True when the file's names are those of the list's places, in the same order, and no place is missing."""
     places: dict[str, None] = {}
+    count = 0
     for each in listed.specs:
         if each.kind is None or each.kind.is_kept:
             controls = ["control_after_generate", "control_filter_list"][: each.control_values]
             places |= dict.fromkeys([each.name, *controls])
-    is_filled = length >= len(named) and all(says_nothing(each) for each in listed.surplus)
+            count += 1 + each.control_values + helpers_of(each)
+    is_filled = length == count + len(listed.surplus) and all(says_nothing(each) for each in listed.surplus)
     return is_filled and [name for name in named if name in places] == list(places)
 
 
@@ -195,9 +195,10 @@ def _from_positions(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpe
     if spec.class_type in DISPLAYS or added_values(spec.class_type, node) is not None:
         surplus = []
     fitting, culprit = layout.worst(linked)
-    if fitting >= Fit.UNLISTED and not layout.misplaced and not surplus:
+    is_certain = fitting is Fit.YES or (fitting is Fit.UNLISTED and not layout.surplus)
+    if is_certain and not layout.is_doubtful and not surplus:
         return layout
-    candidates = others(values, spec, widgets, linked)
+    candidates, reading.steps = others(values, spec, widgets, linked)
     if len(candidates) == 1:
         return candidates[0]
     if candidates:

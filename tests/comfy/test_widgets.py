@@ -189,6 +189,18 @@ def test_values_in_another_order_are_put_where_alone_they_fit() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("values", "required"),
+    [
+        ([5, True], {"seed": ["INT", {}], "flag": ["BOOLEAN", {}]}),
+        ([5, ""], {"seed": ["INT", {}], "prompt": ["STRING", {"default": "a boat"}]}),
+        ([5, "fixed"], {"seed": ["INT", {}], "mode": [["populate", "fixed"], {}]}),
+    ],
+)
+def test_control_word_that_may_be_a_value_is_refused(values: list[Any], required: dict[str, Any]) -> None:
+    assert "more than one way" in refusal(values, described(**required))
+
+
 def test_several_layouts_that_fit_are_refused() -> None:
     info = described(a=["INT", {}], b=["INT", {}], word=[["x", "y"], {}])
     message = refusal(["x", 1, 2], info)
