@@ -34,7 +34,7 @@ from generations.comfy.wire import decode
 MAX_NODES = 20_000
 MAX_DEPTH = 20
 MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
-STEPS_OF_INSTANCE, STEPS_OF_SEARCH = 150, 30
+STEPS_OF_INSTANCE = 150
 MAX_PROBLEMS = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -212,9 +212,7 @@ class _Converter:
     def _read(self, node: EditorNode, spec: NodeSpec) -> Reading:
         """What the node stores; read once, however many instances of a sub-graph it is in."""
         if id(node) not in self.readings:
-            reading = read_widgets(node, spec)
-            self.readings[id(node)] = node, reading
-            self._spend(STEPS_OF_SEARCH * reading.steps)
+            self.readings[id(node)] = node, read_widgets(node, spec, self._spend)
         return self.readings[id(node)][1]
 
     def _check(self, scope: _Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
@@ -225,7 +223,7 @@ class _Converter:
             wanted = spec.input(name)
             if wanted is None:
                 continue
-            if wanted.type == DYNAMIC_COMBO and value not in wanted.sub_inputs:
+            if wanted.type == DYNAMIC_COMBO and not (isinstance(value, str) and value in wanted.sub_inputs):
                 shown = json.dumps(value)[:60]
                 self._refuse(
                     scope, node, f'its input "{name}" is set to {shown}, an option that the server does not know.'
@@ -454,8 +452,7 @@ class _Converter:
             length = expected_length(node, free)
             own, values = values[:length], values[length:]
             if own:
-                reading = read_widgets(EditorNode(node.id, node.type, values=own), free)
-                self._spend(STEPS_OF_SEARCH * reading.steps)
+                reading = read_widgets(EditorNode(node.id, node.type, values=own), free, self._spend)
                 for refusal in reading.refusals:
                     self._refuse(scope, instance, f"of its node {node.title or node.type}, {refusal}")
                 found[node.id] = {name: value for name, value in reading.values.items() if name not in linked}

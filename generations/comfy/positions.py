@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from generations.comfy.fitting import CONTROL_WORDS, Fit, fit, is_control
 from generations.comfy.layout import as_held, brought_along, default_of, helpers_of
@@ -18,7 +18,9 @@ from generations.comfy.object_info import InputSpec, NodeSpec
 
 MAX_DEVIATIONS = 6
 MAX_STEPS = 8_000
+STEPS_OF_SEARCH = 30  # what one of them costs, compared to following a link
 MAX_REORDERED = 16
+Spend: TypeAlias = Callable[[int], None]
 _TYPED = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 # What widgets that hold nothing leave behind: buttons and their labels, besides null.
 _LABELS = frozenset(
@@ -118,22 +120,21 @@ def _without_dummies(values: list[Any], spec: NodeSpec) -> list[Any]:
 
 
 def others(
-    values: Sequence[Any], spec: NodeSpec, widgets: Sequence[InputSpec], linked: frozenset[str]
-) -> tuple[list[Layout], int]:
-    """The layouts that differ least from the editor's and in which every value fits: none, the only one, or two.
-
-    And the steps that it took to find them.
-    """
-    steps = 0
+    values: Sequence[Any], spec: NodeSpec, widgets: Sequence[InputSpec], linked: frozenset[str], spend: Spend
+) -> list[Layout]:
+    """The layouts that differ least from the editor's and in which every value fits: none, the only one, or two."""
     names = {each.name for each in widgets}
     dummies = [each for each in spec.inputs if each.name in names or (each.is_forced_link and each.type in _TYPED)]
-    for search in (_Search(values, widgets, linked), _Search(values, dummies, linked)):
+    for shown in (widgets, dummies) if len(dummies) > len(widgets) else (widgets,):
+        search = _Search(values, shown, linked)
         for allowed in range(MAX_DEVIATIONS + 1):
             found = _distinct(search.run(allowed), linked)
             if found:
-                return found, steps + search.steps
-        steps += search.steps
-    return _distinct(_reordered(values, widgets, linked), linked), steps
+                break
+        spend(STEPS_OF_SEARCH * search.steps)
+        if found:
+            return found
+    return _distinct(_reordered(values, widgets, linked), linked)
 
 
 def _distinct(layouts: Iterable[Layout], linked: frozenset[str]) -> list[Layout]:

@@ -69,7 +69,7 @@ class _Primitives:
         kind = (spec.widget_type or spec.type) if spec else slot.type
         if not isinstance(primitive.values, list) or not primitive.values or not _was_of(primitive, kind):
             _class_type, of_class = class_of(node, self.object_info)
-            return held_values(node, of_class).get(spec.name, ABSENT) if spec and of_class else ABSENT
+            return held_values(node, of_class, self.spend).get(spec.name, ABSENT) if spec and of_class else ABSENT
         value = primitive.values[0]
         if isinstance(value, str) and primitive.properties.get("Run widget replace on values") is True:
             return self._replaced(value)
@@ -84,7 +84,7 @@ class _Primitives:
             for node in self.root.nodes.values():
                 if name in (node.properties.get("Node name for S&R"), node.title):
                     _class_type, spec = class_of(node, self.object_info)
-                    values = read_widgets(node, spec).values if spec else {}
+                    values = read_widgets(node, spec, self.spend).values if spec else {}
                     return str(values[widget]) if widget in values else found[0]
             return found[0]
 

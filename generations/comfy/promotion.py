@@ -134,7 +134,7 @@ class _Promotions:
             # What the server does not know (any more) was a widget where the file says so; today's editor skips it, and
             # the values of an instance move by one.
             shown = {slot.name: ABSENT for slot in node.inputs if slot.widget and not (spec and spec.input(slot.name))}
-            self.held[id(node)] = shown | (held_values(node, spec) if spec else {})
+            self.held[id(node)] = shown | (held_values(node, spec, self.spend) if spec else {})
         held = self.held[id(node)]
         return (held[name],) if name in held else None
 

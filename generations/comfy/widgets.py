@@ -17,7 +17,7 @@ from generations.comfy.fitting import Fit, fit
 from generations.comfy.kinds import ABSENT
 from generations.comfy.layout import as_held, chosen_number, default_of, helpers_of, widgets_of
 from generations.comfy.object_info import InputSpec, NodeSpec
-from generations.comfy.positions import Layout, as_the_editor, by_name, others, says_nothing
+from generations.comfy.positions import Layout, Spend, as_the_editor, by_name, others, says_nothing
 from generations.comfy.scripted import DISPLAYS, RENAMED, added_values
 from generations.comfy.view3d import VIEWS, view
 
@@ -34,19 +34,21 @@ class Reading:
     """Input name -> value of each widget, as it is sent.
 
     `refusals` say why the values cannot be trusted, `notes` what an admin should look at; both are sentences about the
-    node, with a small letter first. `steps` is what it took to find the places of the values.
+    node, with a small letter first.
     """
 
     values: dict[str, Any]
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    steps: int = 0
 
 
-def read_widgets(node: EditorNode, spec: NodeSpec) -> Reading:
-    """What was stored for each widget, else the default of the class. Values are neither clamped nor converted."""
+def read_widgets(node: EditorNode, spec: NodeSpec, spend: Spend) -> Reading:
+    """What was stored for each widget, else the default of the class. Values are neither clamped nor converted.
+
+    `spend` takes the steps that it costs to find their places.
+    """
     reading = Reading({})
-    layout = _layout_of(node, spec, widgets_of(spec, node), reading)
+    layout = _layout_of(node, spec, widgets_of(spec, node), reading, spend)
     values = _held(node, spec, layout)
     for each in layout.specs:
         if _is_sent(each) and values[each.name] is not ABSENT:
@@ -57,9 +59,9 @@ def read_widgets(node: EditorNode, spec: NodeSpec) -> Reading:
     return reading
 
 
-def held_values(node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
+def held_values(node: EditorNode, spec: NodeSpec, spend: Spend) -> dict[str, Any]:
     """Name -> value of each widget, those that are not sent included; ABSENT for a widget without a value."""
-    return _held(node, spec, _layout_of(node, spec, widgets_of(spec, node), Reading({})))
+    return _held(node, spec, _layout_of(node, spec, widgets_of(spec, node), Reading({}), spend))
 
 
 def _held(node: EditorNode, spec: NodeSpec, layout: Layout) -> dict[str, Any]:
@@ -78,12 +80,14 @@ def _held(node: EditorNode, spec: NodeSpec, layout: Layout) -> dict[str, Any]:
     return values
 
 
-def _layout_of(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
+def _layout_of(
+    node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading, spend: Spend
+) -> Layout:
     if node.properties.get("has_serialized_properties") is True:
         return _from_properties(node, widgets, reading)
     if node.named is not None or isinstance(node.values, Mapping):
         return _from_names(node, spec, widgets, reading)
-    return _from_positions(node, spec, widgets, reading)
+    return _from_positions(node, spec, widgets, reading, spend)
 
 
 def expected_length(node: EditorNode, spec: NodeSpec) -> int:
@@ -187,7 +191,9 @@ def _has_places_of(named: Mapping[str, Any], listed: Layout, length: int) -> boo
 
 
 # --------------------------------------------------------------------------------------------- positions
-def _from_positions(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
+def _from_positions(
+    node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading, spend: Spend
+) -> Layout:
     values = list(node.values) if isinstance(node.values, list) else []
     linked = _linked(node)
     layout = as_the_editor(values, spec, widgets)
@@ -198,7 +204,7 @@ def _from_positions(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpe
     is_certain = fitting is Fit.YES or (fitting is Fit.UNLISTED and not layout.surplus)
     if is_certain and not layout.is_doubtful and not surplus:
         return layout
-    candidates, reading.steps = others(values, spec, widgets, linked)
+    candidates = others(values, spec, widgets, linked, spend)
     if len(candidates) == 1:
         return candidates[0]
     if candidates:

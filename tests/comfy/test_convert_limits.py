@@ -67,3 +67,26 @@ def test_strange_slots_and_ids_are_refused_or_read(slot: Any) -> None:
         "extra": {"frontendVersion": f"{HUGE}.{HUGE}"},
     }  # fmt: skip
     assert list(convert(workflow, OBJECT_INFO)) == ["2"]
+
+
+def test_values_that_fit_in_no_order_are_refused_in_time() -> None:
+    info = {"Many": {"input": {"required": {f"i{n}": ["INT", {"control_after_generate": True}] for n in range(40)}}}}
+    many = [
+        node(n, "Many", widgets_values=["x", *[1, None] * 39], mode=0, inputs=[{"name": f"i{n}", "type": "INT"}])
+        for n in range(2_000)
+    ]
+    with pytest.raises(ConversionError):
+        convert({"nodes": many, "links": []}, info)
+
+
+@pytest.mark.parametrize("value", [[], [1], {}, {"a": 1}, int(HUGE[:4000]), 1e300, None, True, "", "fixed"])
+def test_any_value_is_placed_or_refused(value: object) -> None:
+    kinds = [["INT", {"min": 0, "max": 9}], ["FLOAT", {}], ["BOOLEAN", {}], ["STRING", {}], [["a", "b"], {}]]
+    dynamic = ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "a", "inputs": {"required": {"x": kinds[0]}}}]}]
+    info = {"All": {"input": {"required": {f"i{at}": kind for at, kind in enumerate([*kinds, dynamic])}}}}
+    for values in ([value] * 8, [1, value, 2, True, "a", "b"], {"i5": value, "i0": value}):
+        try:
+            graph = convert({"nodes": [node(1, "All", mode=0, widgets_values=values)], "links": []}, info)
+        except ConversionError:
+            continue
+        assert graph["1"]["inputs"].keys() >= {"i0", "i5"}
