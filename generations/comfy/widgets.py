@@ -42,10 +42,14 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def read_widgets(node: EditorNode, spec: NodeSpec, spend: Spend) -> Reading:
+def _for_free(_steps: int) -> None:
+    pass
+
+
+def read_widgets(node: EditorNode, spec: NodeSpec, spend: Spend = _for_free) -> Reading:
     """What was stored for each widget, else the default of the class. Values are neither clamped nor converted.
 
-    `spend` takes the steps that it costs to find their places.
+    `spend` takes the steps that it costs to find their places; whoever reads what was converted before can do without.
     """
     reading = Reading({})
     layout = _layout_of(node, spec, widgets_of(spec, node), reading, spend)
