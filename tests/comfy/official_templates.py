@@ -36,6 +36,21 @@ ODD = "Converted; the server would refuse one of its nodes"
 PAID = "Converted; the server would refuse one of its paid nodes"
 NEWER = "Refused: node types that this server does not know"
 UNFIT = "Refused: values or links that do not fit, or that only a browser has"
+NEWER_OUTPUT = "its 3D node gives a model file at another output, which this version does not have yet"
+NEWER_CHOICE = "this version does not know that kind of text encoder yet"
+NEWER_TYPE = "the file names a text where this version takes a number"
+REASONS = {
+    "api_tripo3_0_text_to_model": NEWER_OUTPUT,
+    "api_tripo_image_to_model": NEWER_OUTPUT,
+    "api_tripo_multiview_to_model": NEWER_OUTPUT,
+    "api_tripo_text_to_model": NEWER_OUTPUT,
+    "image_moss_image_base_t2i": NEWER_CHOICE,
+    "image_moss_image_t2i": NEWER_CHOICE,
+    "video_ltx2_3_ia2v": NEWER_TYPE,
+    "video_ltx2_3_ic_lora": NEWER_TYPE,
+    "video_ltx2_3_t2v": NEWER_TYPE,
+    "video_ltx2_i2v_lora": "its sub-graph's output names a link that the file lacks; the editor sends nothing, either",
+}
 INTRODUCTION = """# Comfy's official templates
 
 What the studio makes of the {total} workflows in the package `{package}` {version}, with the node types of a
@@ -119,7 +134,7 @@ def page() -> str:
     lines += ["| outcome | templates |", "| --- | ---: |", *(f"| {kind} | {number} |" for kind, number in rows)]
     for kind in (PAID, ODD, NEWER, UNFIT):
         lines += ["", f"## {kind}"]
-        lines += [f"- {name}: {_one_line(each)}" for name, each in found.items() if each.kind == kind]
+        lines += [f"- {name}: {_one_line(name, each)}" for name, each in found.items() if each.kind == kind]
     lines += [
         "",
         f"## Converted, and drawn by the simulator\n{', '.join(n for n, each in found.items() if each.drawn)}",
@@ -127,9 +142,10 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _one_line(outcome: Outcome) -> str:
+def _one_line(name: str, outcome: Outcome) -> str:
     separator = ", " if outcome.kind == NEWER else "; "
-    return re.sub(r"\s+", " ", separator.join(outcome.problems)).replace("|", "\\|").replace("<", "&lt;")
+    text = re.sub(r"\s+", " ", separator.join(outcome.problems)).replace("|", "\\|").replace("<", "&lt;")
+    return f"{text} ({REASONS[name]})" if name in REASONS else text
 
 
 if __name__ == "__main__":

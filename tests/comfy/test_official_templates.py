@@ -7,7 +7,7 @@ import json
 from generations.comfy.catalog import Catalog, graph_needs
 from generations.comfy.convert import convert
 from generations.comfy.graph import check_graph
-from tests.comfy.official_templates import LACKING, NEWER, PAGE, UNFIT, outcomes, page, templates
+from tests.comfy.official_templates import LACKING, NEWER, ODD, PAGE, REASONS, UNFIT, outcomes, page, templates
 from tests.support.workflows import newest_object_info
 
 
@@ -24,6 +24,11 @@ def test_node_types_that_are_said_to_be_unknown_are_used_and_unknown() -> None:
             lacking = [each for each in outcome.problems if "(node" not in each]
             assert lacking, name
             assert all(json.dumps(each) in text and each not in newest_object_info() for each in lacking), name
+
+
+def test_what_the_server_would_refuse_at_free_nodes_is_the_files_own() -> None:
+    """Anything else there would be a fault of the conversion."""
+    assert {name for name, outcome in outcomes().items() if outcome.kind == ODD} == REASONS.keys()
 
 
 def test_what_the_server_would_refuse_is_named_before_it_is_asked() -> None:
