@@ -40,6 +40,7 @@ from generations.starters import starters
 from generations.web import pages
 from tests.comfy.test_stripping import MORE
 from tests.generations.test_archives import zipped
+from tests.support import drawn
 from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow, png
 
 
@@ -185,7 +186,24 @@ def _pictures() -> list[bytes]:
 def _workflows() -> list[bytes]:
     small = [path.read_bytes() for path in sorted(CASES.rglob("*.json")) if path.stat().st_size < 20_000]
     starting = [json.dumps(each).encode() for each in starters()]
-    return [*small, *_apps(), png(prompt={}, workflow=editor_workflow()), *starting]
+    return [*small, *_apps(), *_wired(), png(prompt={}, workflow=editor_workflow()), *starting]
+
+
+def _wired() -> list[bytes]:
+    """Workflows whose nodes are connected by what the editor alone knows."""
+    limits = {"version": "7.8", "title_regex": "Save", "group_restricted": 1, "color_restricted": 1, "priority": 5}
+    box: Any = {"pos": [20, 60], "size": [100, 80]}
+    picture, image = drawn.source(**box), drawn.slot("IMAGE", "IMAGE", 1)
+    broadcast = drawn.workflow(
+        picture, drawn.node(2, "Anything Everywhere", inputs=[image], properties={"ue_properties": limits}, **box),
+        drawn.save(3, None, **box), links=[[1, 1, 0, 2, 0]], groups=[{"title": "A", "bounding": [0, 0, 300, 300]}],
+    )  # fmt: skip
+    named = drawn.workflow(
+        picture, drawn.node(2, "SetNode", inputs=[image], widgets_values=["a"]),
+        drawn.node(4, "GetNode", outputs=[drawn.out("IMAGE")], widgets_values=["a"]), drawn.save(3, 2),
+        links=[[1, 1, 0, 2, 0], [2, 4, 0, 3, 0]],
+    )  # fmt: skip
+    return [json.dumps(each).encode() for each in (broadcast, named)]
 
 
 def _apps() -> list[bytes]:
