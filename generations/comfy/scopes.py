@@ -1,0 +1,143 @@
+"""Where the nodes of a workflow are, once its sub-graphs and groups are opened, and what is wrong with them.
+
+Source: src/lib/litegraph/src/subgraph/SubgraphNode.ts of ComfyUI_frontend.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from generations.comfy import editor
+from generations.comfy.editor import Definition, EditorNode, Workflow
+from generations.comfy.graph import GraphError, GraphProblem
+from generations.comfy.object_info import NodeSpec, ObjectInfo, is_old
+from generations.comfy.widgets import expected_length, read_widgets
+
+MAX_DEPTH = 20
+MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
+STEPS_OF_INSTANCE = 150
+MAX_PROBLEMS = 200
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class ConversionError(GraphError):
+    """The workflow cannot be converted; `problems` names every node that is at fault."""
+
+    def __init__(self, problems: list[GraphProblem]) -> None:
+        super().__init__(
+            "\n".join(
+                f"{problem.title} (node {problem.node_id}): {problem.message}" if problem.node_id else problem.message
+                for problem in problems
+            )
+        )
+        self.problems = problems
+
+
+@dataclass(slots=True)
+class Scope:
+    """One place where a definition is used: the workflow itself, or an instance of a sub-graph or group in it."""
+
+    definition: Definition
+    path: str = ""
+    instance: EditorNode | None = None
+    parent: Scope | None = None
+    depth: int = 0
+    promoted: Mapping[str, Any] = field(default_factory=dict)  # input name -> value of the instance's widget
+    fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # inner id -> input -> value (groups)
+
+
+class Troubles:
+    """What is found wrong: `problems` stop a conversion, `flags` go with its result. Both name nodes."""
+
+    def __init__(self, object_info: ObjectInfo) -> None:
+        self.object_info = object_info
+        self.problems: dict[tuple[str, str], GraphProblem] = {}
+        self.flags: dict[tuple[str, str], GraphProblem] = {}
+        self.steps = 0
+
+    def spend(self, steps: int) -> None:
+        """ConversionError when following links and sub-graphs takes too long: nested instances grow exponentially."""
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise ConversionError([GraphProblem("", "", "Its nodes are connected in too many ways to be followed.")])
+
+    def refuse(self, scope: Scope, node: EditorNode, message: str) -> None:
+        problem = self._problem(scope, node, message)
+        self.problems.setdefault((problem.node_id, message), problem)
+        if len(self.problems) >= MAX_PROBLEMS:  # nobody reads more of them
+            raise ConversionError(list(self.problems.values()))
+
+    def flag(self, scope: Scope, node: EditorNode, message: str) -> None:
+        if len(self.flags) < MAX_PROBLEMS:
+            problem = self._problem(scope, node, message)
+            self.flags.setdefault((problem.node_id, message), problem)
+
+    def _problem(self, scope: Scope, node: EditorNode, message: str) -> GraphProblem:
+        _name, spec = editor.class_of(node, self.object_info)
+        title = node.title.strip() or (spec.display_name if spec else "Sub-graph" if is_sub_graph(node) else node.type)
+        return GraphProblem(f"{scope.path}{node.id}", title, message[:1].upper() + message[1:])
+
+
+def is_sub_graph(node: EditorNode) -> bool:
+    """True for an instance of a sub-graph, whether the file has it or not."""
+    return _UUID.fullmatch(node.type) is not None
+
+
+class Scopes:
+    """The workflow and the insides of its instances and groups, each opened when it is asked for."""
+
+    def __init__(self, workflow: Workflow, object_info: ObjectInfo, troubles: Troubles) -> None:
+        self.workflow = workflow
+        self.object_info = object_info
+        self.troubles = troubles
+        self.is_old = is_old(object_info)
+        self.root = Scope(workflow.root)
+        self.children: dict[str, Scope] = {}
+
+    def child(self, scope: Scope, node: EditorNode) -> Scope | None:
+        """The inside of a sub-graph or group node; None for any other node."""
+        path = f"{scope.path}{node.id}:"
+        if path in self.children:
+            return self.children[path]
+        group = self.workflow.group_of(node)
+        if group is not None:
+            self.troubles.spend(editor.size_of_group(self.workflow.groups[group]))
+        definition = self.workflow.subgraphs.get(node.type)
+        if group is not None:
+            definition = editor.read_group(self.workflow.groups[group], node)
+        if definition is None:
+            return None
+        if scope.depth >= MAX_DEPTH:
+            message = f"sub-graphs are nested more than {MAX_DEPTH} deep here; one of them may contain itself."
+            raise ConversionError([GraphProblem(f"{scope.path}{node.id}", node.title or node.type, message)])
+        self.troubles.spend(STEPS_OF_INSTANCE)
+        child = Scope(definition, path, node, scope, scope.depth + 1)
+        if group is not None:
+            child.fixed = self._group_values(scope, definition, node)
+        elif not self.is_old or not scope.path or scope.definition.number > definition.number:
+            # Editors of 2025 lost the values of an instance inside a definition that is listed before its own.
+            child.promoted = node.promoted
+        self.children[path] = child
+        return child
+
+    def _group_values(self, scope: Scope, definition: Definition, instance: EditorNode) -> dict[str, dict[str, Any]]:
+        """A group node keeps the values of its inner nodes one after the other, without those that are linked."""
+        values = list(instance.values) if isinstance(instance.values, list) else []
+        found: dict[str, dict[str, Any]] = {}
+        for node in definition.nodes.values():
+            _class_type, spec = editor.class_of(node, self.object_info)
+            if spec is None:
+                continue
+            linked = {slot.widget for slot in node.inputs if slot.widget and slot.link is not None}
+            free = NodeSpec(spec.class_type, spec.display_name, tuple(i for i in spec.inputs if i.name not in linked))
+            length = expected_length(node, free)
+            own, values = values[:length], values[length:]
+            if own:
+                reading = read_widgets(EditorNode(node.id, node.type, values=own), free, self.troubles.spend)
+                for refusal in reading.refusals:
+                    self.troubles.refuse(scope, instance, f"of its node {node.title or node.type}, {refusal}")
+                found[node.id] = {name: value for name, value in reading.values.items() if name not in linked}
+        return found
