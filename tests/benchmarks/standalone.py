@@ -68,7 +68,7 @@ def measure() -> list[Result]:
             flood = [api.done(job) for job in [api.submit(20_000 + seed) for seed in range(FLOOD)]]
         finally:
             api.close()
-            server.process.stop()
+            server.stop()
     first = min(_moment(job["created_at"]) for job in flood)
     last = max(_moment(job["completed_at"]) for job in flood)
     rate = FLOOD / (last - first).total_seconds()

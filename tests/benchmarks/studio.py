@@ -60,7 +60,7 @@ def measure() -> list[Result]:
             _add_types(server, Path(folder))
             return [milliseconds(f"studio_drop_{nodes}_nodes", _drops(server, nodes)) for nodes in NODES]
         finally:
-            server.process.stop()
+            server.stop()
 
 
 def _add_types(server: Standalone, folder: Path) -> None:

@@ -25,7 +25,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
         ADMIN_PASSWORD=PASSWORD, DEMO_PASSWORD=PASSWORD,
     )  # fmt: skip
     yield server
-    server.process.stop()
+    server.stop()
 
 
 @pytest.fixture

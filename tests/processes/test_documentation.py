@@ -20,7 +20,7 @@ from tests.support.waiting import patient
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     running = Standalone(tmp_path_factory.mktemp("docs"), ADMIN_PASSWORD="an admin's one", DEMO_PASSWORD="a demo's one")
     yield running
-    running.process.stop()
+    running.stop()
 
 
 @pytest.fixture(scope="module")

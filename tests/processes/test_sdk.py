@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     running = Standalone(tmp_path_factory.mktemp("sdk"), ADMIN_PASSWORD="an admin's one", DEMO_PASSWORD="a demo's one")
     running.process.said("ready at")
     yield running
-    running.process.stop()
+    running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ BROWSER_MS = patient(30_000)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     running = Standalone(tmp_path_factory.mktemp("standalone"), ADMIN_PASSWORD=ADMIN, DEMO_PASSWORD=DEMO)
     yield running
-    running.process.stop()
+    running.stop()
 
 
 def job(client: httpx.Client, **inputs: object) -> str:
@@ -104,7 +104,7 @@ def test_kill_9_in_the_middle_and_a_second_start_goes_on(tmp_path: Path) -> None
                 eventually(lambda pk=pk: status(client, pk) == "succeeded", seconds=60)  # type: ignore[misc]
                 assert len(client.get(f"jobs/{pk}").json()["outputs"]) == 1
     finally:
-        server.process.stop()
+        server.stop()
 
 
 def test_with_a_real_servers_node_types_it_names_the_node_that_it_cannot_run(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_with_a_real_servers_node_types_it_names_the_node_that_it_cannot_run(tmp
             eventually(lambda: status(client, pk) == "failed")
             error = client.get(f"jobs/{pk}").json()["error"]
     finally:
-        server.process.stop()
+        server.stop()
     assert error["message"] == "The simulator cannot run Canny nodes; it only knows what a real server told about them."
     assert (error["node_id"], error["class_type"]) == ("2", "Canny")
 

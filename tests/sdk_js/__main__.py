@@ -37,7 +37,7 @@ def main() -> None:
         try:
             sys.exit(_run(server))
         finally:
-            server.process.stop()
+            server.stop()
 
 
 def _run(server: Standalone) -> int:

@@ -33,7 +33,7 @@ def main() -> None:
             key = server.manage("create_api_key", "admin@example.com")
             is_fine = all(_passes(source, server.url, key) for _round in range(2))
         finally:
-            server.process.stop()
+            server.stop()
     sys.exit(0 if is_fine else 1)
 
 

@@ -48,7 +48,7 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standal
     """The server that is attacked, with admin@example.com and demo@example.com (password: `PASSWORD`)."""
     server = _start(tmp_path_factory.mktemp("attacked"))
     yield server
-    server.process.stop()
+    server.stop()
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
 
         def start(**env: str) -> Standalone:
             server = _start(tmp_path_factory.mktemp("own"), **env)
-            stack.callback(server.process.stop)
+            stack.callback(server.stop)
             return server
 
         yield start

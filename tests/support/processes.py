@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from psycopg.types.json import Jsonb
 
 from generations.comfy.catalog import digest_of
 from tests.support import s3
+from tests.support.console import Console
 from tests.support.waiting import eventually, patient
 
 ROOT = Path(__file__).parents[2]
@@ -38,16 +39,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    """These variables, and of ours only what every program needs."""
+    return {**{key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}, **env}
+
+
 class Process:
     """A child whose output is kept for failure messages."""
 
     def __init__(self, *command: str, env: dict[str, str], is_python: bool = True, log: Path | None = None) -> None:
-        clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
         self.lines: list[str] = []
         self._log = log
         self._process = subprocess.Popen(
             [*([sys.executable] if is_python else []), *command], cwd=ROOT, text=True,
-            env={**clean, "PYTHONUNBUFFERED": "1", **env},
+            env={**_environment(env), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -153,6 +158,7 @@ class Standalone:
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = {"DATA_DIR": str(data_dir), "PORT": str(self.port), **env}
         self.process = Process("manage.py", "standalone", env=self.env)
+        self._console = Console(_environment(self.env))
         self.process.said(r"ready at")
 
     @property
@@ -179,12 +185,12 @@ class Standalone:
 
     def manage(self, *command: str) -> str:
         """The output of another management command on the same data."""
-        clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
-        done = subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env={**clean, **self.env}, text=True, check=True,
-            capture_output=True,
-        )  # fmt: skip
-        return done.stdout.strip()
+        return self._console.run(*command)
+
+    def stop(self) -> None:
+        """It, and what it needed."""
+        self._console.close()
+        self.process.stop()
 
 
 class Cluster:
@@ -195,10 +201,11 @@ class Cluster:
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = {"SECRET_KEY": SECRET, "PUBLIC_URL": self.url, "DATA_DIR": "/nonexistent", **env}
         self.processes: dict[str, Process] = {}
+        self._console = Console(_environment(self.env))
 
     def manage(self, *command: str) -> str:
         """The output of a management command."""
-        return Standalone.manage(self, *command)  # type: ignore[arg-type]
+        return self._console.run(*command)
 
     def start(self, name: str) -> Process:
         """One process by its kind: web, relay, worker (or web2 and so on)."""
@@ -223,6 +230,7 @@ class Cluster:
 
     def stop(self) -> None:
         """All of them."""
+        self._console.close()
         for process in self.processes.values():
             process.stop()
 
