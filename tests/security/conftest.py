@@ -5,7 +5,7 @@ What these tests share:
 - `running_server` is one `manage.py standalone` for the whole session, with the bundled simulator and small limits
   (`LIMITS`): `url`, `pid`, `data_dir`, `port`, `make_key(email, scopes=…, plan={…}, user={…})`, `manage("command", …)`
   and `process.output`. Do not stop it or switch anything off for good; others use it after you.
-- `start_server(**env)` starts one of your own, with other limits, that ends with the test.
+- `start_server(**env)` starts one of your own, with other limits, that ends with the module.
 - `make_key()` gives a key of a user whom no other test has; name a plan's fields to change limits.
 - `api(key)` is an `httpx.Client` for `/api/v2/` (anonymous without a key) that is closed after the test.
 - `tests.support.observing`: `rss_bytes(pid)`, `peak_rss_bytes(pid)`, `reset_peak_rss(pid)`, `tree_rss_bytes(pid)`;
@@ -51,9 +51,9 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standal
     server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Starts a server of the test's own with this environment; it ends with the test."""
+    """Starts a server with this environment; it ends with the tests of the module."""
     with ExitStack() as stack:
 
         def start(**env: str) -> Standalone:

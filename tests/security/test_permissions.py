@@ -60,7 +60,7 @@ def test_a_withdrawn_template_runs_in_no_way(api: Api, make_key: MakeKey) -> Non
 
 
 # ------------------------------------------------------------------------------------------- passwords and mails
-@pytest.fixture
+@pytest.fixture(scope="module")
 def behind_a_proxy(start_server: StartServer) -> Standalone:
     """Tells clients apart by the address that the proxy names; open to sign up."""
     return start_server(TRUST_PROXY_HEADERS="true", SIGNUP_OPEN="true")
