@@ -20,6 +20,7 @@ from typing import Any
 from generations.comfy import editor, everywhere, queued, wiring
 from generations.comfy.editor import BYPASSED, MUTED, EditorNode
 from generations.comfy.errors import ProtocolError
+from generations.comfy.fitting import Fit, fit
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.layout import has_slot, with_shown
@@ -29,7 +30,7 @@ from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
 from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles, is_sub_graph
 from generations.comfy.unknown import why_unknown
-from generations.comfy.widgets import Reading, read_widgets
+from generations.comfy.widgets import Reading, misfit, read_widgets
 from generations.comfy.wire import decode
 
 __all__ = ["Conversion", "ConversionError", "convert", "convert_flagged"]
@@ -184,6 +185,9 @@ class _Converter:
             elif wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
                 shown = json.dumps(value)[:60]
                 self.troubles.refuse(scope, node, f'its input "{name}" holds {shown}, where a text belongs.')
+            elif fit(value, wanted, spec.inputs) is Fit.NO:
+                # Its place is certain: named by the file, set on a sub-graph or by a primitive. The server judges it.
+                self.troubles.flag(scope, node, misfit(wanted, value))
 
     def _refuse_captured(self, emitted: Graph) -> None:
         """Values that only a browser has matter where something takes what comes of them."""

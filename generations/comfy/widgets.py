@@ -219,7 +219,7 @@ def _from_positions(
             f"keeps the control word of a seed."
         )
     elif culprit is not None and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus)):
-        reading.refusals.append(_misfit(culprit, layout.found[culprit.name]))
+        reading.refusals.append(misfit(culprit, layout.found[culprit.name]))
     else:
         reading.notes += [
             f"the file has {_shown(each)}, which none of its inputs takes; it is left out." for each in surplus
@@ -242,7 +242,8 @@ def _ambiguity(candidates: Sequence[Layout], linked: frozenset[str]) -> str:
     )
 
 
-def _misfit(spec: InputSpec, value: object) -> str:
+def misfit(spec: InputSpec, value: object) -> str:
+    """A sentence about a value that does not fit its input."""
     kind = spec.widget_type or spec.type
     belongs = {"INT": "a whole number", "FLOAT": "a number", "BOOLEAN": "yes or no", "STRING": "a text"}.get(kind)
     reason = f"where {belongs} belongs" if belongs else "which is none of its options"

@@ -118,6 +118,14 @@ def test_named_value_that_the_class_has_no_input_for_is_flagged() -> None:
     assert "true for “ultra”" in found.flags[0].message
 
 
+def test_named_value_that_does_not_fit_is_kept_and_flagged() -> None:
+    found = read(
+        [24, "auto"], described(fps=["FLOAT", {}], depth=["INT", {}]), widgets_values_named={"fps": 24, "depth": "auto"}
+    )
+    assert found.graph["3"]["inputs"] == {"fps": 24, "depth": "auto"}
+    assert [flag.message for flag in found.flags] == ['Its input “depth” holds "auto", where a whole number belongs.']
+
+
 def test_serialized_properties_hold_the_values() -> None:
     stored = ["seconds", 768, 1344, 18, 0.9, 0.25]
     properties = {"has_serialized_properties": True, "width": 1344, "height": 768, "strength": 0.9, "falloff": 0.25}
