@@ -135,7 +135,9 @@ class _Converter:
         linked: dict[str, Any] = {}
         shown: dict[str, Any] = {}
         for slot in node.inputs:
-            found = self.links.resolve(scope, node, slot) if has_slot(spec, slot, inputs) else None
+            self.troubles.spend(1 + len(spec.inputs) // 8)
+            is_there = slot.link is not None and has_slot(spec, slot, inputs)
+            found = self.links.resolve(scope, node, slot) if is_there else None
             if isinstance(found, Constant):
                 shown[slot.name] = found.value
             elif found is not None:

@@ -91,6 +91,7 @@ class Links:
 
     def _slots(self, node: EditorNode) -> list[Slot]:
         """The node's inputs as the editor lays them out, whatever of them the file has."""
+        self.troubles.spend(1 + len(node.inputs))
         definition = self.workflow.subgraphs.get(node.type)
         if definition is not None:
             saved = {slot.name: slot.link for slot in node.inputs}

@@ -193,6 +193,7 @@ class _Promotions:
     def _behind(self, host: EditorNode, name: str) -> tuple[NodeId, str] | None:
         """(node, widget) that the input of that name leads to first; of an instance inside, its input's name."""
         definition = self.subgraphs[host.type]
+        self.spend(1 + len(definition.inputs))
         slot = next((each for each in definition.inputs if each.name == name), None)
         for target, found in self._targets(definition, slot) if slot else ():
             if target.type in self.subgraphs or self._value(target, found.name) is not None:
@@ -226,6 +227,7 @@ class _Promotions:
     def _connect_primitive(self, host: EditorNode, primitive: EditorNode, entries: list[_Entry]) -> None:
         """A primitive that the instance shows becomes an input in its place, with all that the primitive feeds."""
         definition = self.subgraphs[host.type]
+        self.spend(len(definition.nodes) + sum(len(node.inputs) for node in definition.nodes.values()))
         fed = [
             (node, slot.name)
             for node in definition.nodes.values()
@@ -250,6 +252,7 @@ class _Promotions:
         """A new input of the sub-graph that feeds these; every instance has it, with that value."""
         definition = self.subgraphs[host.type]
         number = len(definition.inputs)
+        self.spend(number + len(self.known.get(host.type, ())) + sum(1 + len(node.inputs) for node, _name in fed))
         name = _unique(wanted, {slot.name for slot in definition.inputs})
         links: list[str] = []
         kind = "*"

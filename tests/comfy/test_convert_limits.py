@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from generations.comfy.convert import ConversionError, convert
-from tests.support.workflows import OBJECT_INFO
+from tests.support.workflows import OBJECT_INFO, newest_object_info
 
 HUGE = "9" * 5000
 
@@ -42,6 +42,18 @@ def test_long_chains_behind_many_inputs_are_refused() -> None:
     ]
     with pytest.raises(ConversionError, match="too many ways"):
         convert({"nodes": [*chain, *many], "links": links}, OBJECT_INFO)
+
+
+def test_long_lists_of_promoted_widgets_are_refused() -> None:
+    """Each entry is looked for among all inputs of the sub-graph."""
+    definition = {
+        "id": "sub", "nodes": [node(2, "EmptyImage")], "links": [],
+        "inputs": [{"name": f"input{at}", "type": "INT", "linkIds": []} for at in range(2_000)],
+    }  # fmt: skip
+    rows = [["2", "width"]] * 20_000
+    host = node(1, "sub", properties={"proxyWidgets": rows})
+    with pytest.raises(ConversionError, match="too many ways"):
+        convert({"nodes": [host], "links": [], "definitions": {"subgraphs": [definition]}}, newest_object_info())
 
 
 def test_nested_alternatives_in_a_text_are_refused() -> None:
