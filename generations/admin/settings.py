@@ -25,10 +25,10 @@ TYPES = [
     ("audio", "Sound"),
 ]
 SEED_MODES = [
-    ("randomize", "A random one"),
-    ("fixed", "Always the same"),
-    ("increment", "One more than the user's last"),
-    ("decrement", "One less than the user's last"),
+    ("randomize", "Random"),
+    ("fixed", "The same"),
+    ("increment", "One more"),
+    ("decrement", "One less"),
 ]
 NUMBERS = {"integer", "number"}
 TEXTS = {"text", "string"}
