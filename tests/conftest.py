@@ -15,6 +15,21 @@ from tests.environment import IS_CI, POSTGRES_URL, REDIS_SERVER_URL
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What no database is needed for says nothing new on another one."""
+    if os.environ.get("TEST_BACKEND") != "postgres":
+        return
+    unrelated = [item for item in items if not _uses_database(item)]
+    if unrelated:
+        config.hook.pytest_deselected(items=unrelated)
+        items[:] = [item for item in items if _uses_database(item)]
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    names = {"db", "transactional_db"}
+    return item.get_closest_marker("django_db") is not None or not names.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that reaches for the network fails and says where it wanted to go."""
