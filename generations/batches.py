@@ -40,7 +40,8 @@ class Outcome(models.TextChoices):
 class Options:
     """What all templates of a batch have in common.
 
-    `is_published`: those that some server can run are published; the others stay drafts, and a note says why.
+    `is_published`: those that some server can run, and of which no note has to be looked at first, are published; the
+    others stay drafts, and a note says why.
     `is_rehearsal`: nothing is kept.
     """
 
@@ -128,11 +129,11 @@ class Batch:
             self._describe(template)
             draft = studio.draft_of(template)
             labels = [each.get("label") or each["name"] for each in draft.parameters]
-            line = Line(name, Outcome.MADE, template, labels, notes=notes)
+            line = Line(name, Outcome.MADE, template, labels, notes=[*notes])
             if self._options.is_published:
                 self._publish(line, template)
             elif obstacle := _obstacle(draft):
-                notes.append(obstacle)
+                line.notes.append(obstacle)
             if self._options.is_rehearsal:
                 self._rehearsed[content_hash] = template
                 transaction.set_rollback(True)
@@ -149,7 +150,7 @@ class Batch:
         try:
             studio.publish(template, self._user, object_info=self._object_info)
             line.is_published = True
-        except (studio.DraftError, studio.UnfitError) as error:
+        except (studio.DraftError, studio.UnfitError, studio.UncheckedError) as error:
             line.notes.append(f"Not published: {error}")
 
 

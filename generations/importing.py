@@ -15,6 +15,7 @@ from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
+from generations.comfy.notes import Note
 from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
 from generations.comfy.references import replace_references
 from generations.comfy.sketch import kept_of
@@ -59,7 +60,7 @@ class Imported:
     safety_node: str = ""
     details: dict[str, Any] = field(default_factory=dict)  # of the template: title, description, …
     editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     chosen: list[Parameter] = field(default_factory=list)
 
 
@@ -203,13 +204,15 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
     if object_info is None:
         raise GraphError(NO_SERVER)
     converted = convert_flagged(value, object_info)
-    graph, notes = converted.graph, [f"{flag.title} (node {flag.node_id}): {flag.message}" for flag in converted.flags]
+    graph = converted.graph
+    notes = [Note(f"{flag.title} (node {flag.node_id}): {flag.message}", flag.node_id) for flag in converted.flags]
     if not graph:
         raise GraphError("\n".join([NOTHING_RUNS, *notes]))
     needed = needed_nodes(graph, output_nodes(graph, object_info))
     left = [node_id for node_id in graph if node_id not in needed]
     if needed and left:
-        notes.append(f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes.")
+        left_out = f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes."
+        notes.append(Note(left_out, is_flag=False))
         graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
     queued.note_widgets(graph, value, object_info)
     imported = Imported(graph, notes=notes, editor=kept_of(value, graph))
@@ -221,12 +224,13 @@ def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo |
     choice = app_mode.read(workflow, imported.graph, object_info)
     said = []
     if choice.inputs or choice.outputs:
-        said = [f"The author's app mode chose {_counted(choice)}."]
+        said = [Note(f"The author's app mode chose {_counted(choice)}.", is_flag=False)]
     notes = choice.notes
     if not choice.inputs:
         given, tools = input_nodes.read(imported.graph, object_info)
         if given.inputs:
-            said.append(f"The workflow's input nodes ({', '.join(tools)}) gave {_counted(given)}.")
+            sentence = f"The workflow's input nodes ({', '.join(tools)}) gave {_counted(given)}."
+            said.append(Note(sentence, is_flag=False))
         choice.inputs = given.inputs
         notes = [*notes, *given.notes]
     return replace(
@@ -252,7 +256,7 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     if origin is not None:
         return _read_own(origin)
     imported = _read_pair(embedded.prompt, embedded.workflow, object_info)
-    notes = [NOT_OURS] if MARK in embedded.extra else []
+    notes = [Note(NOT_OURS, is_flag=False)] if MARK in embedded.extra else []
     return replace(imported, notes=[*notes, *imported.notes])
 
 
@@ -273,7 +277,8 @@ def _read_own(origin: Generation) -> Imported:
     version = origin.version
     if version.template_id is None:
         blank = replace_references(version.graph, lambda _asset_id, _known: "")
-        return replace(_as_exported(blank), notes=["This is a result of a workflow sent whole."])
+        sentence = "This is a result of a workflow sent whole."
+        return replace(_as_exported(blank), notes=[Note(sentence, is_flag=False)])
     parameters = version.parsed_parameters
     values = {each.name: origin.inputs.get(each.name) for each in parameters if not each.is_media}
     definitions = copy.deepcopy(version.parameters)
@@ -282,7 +287,10 @@ def _read_own(origin: Generation) -> Imported:
         if value is not None and definition["type"] != "seed":
             definition["default"] = value
     graph = bind(version.graph, [each for each in parameters if not each.is_media], values)
-    note = f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
+    sentence = (
+        f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
+    )
+    note = Note(sentence, is_flag=False)
     return Imported(
         graph, definitions, list(version.output_nodes), version.safety_node, notes=[note], editor=version.editor
     )

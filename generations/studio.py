@@ -15,11 +15,12 @@ from generations import fitness, packages, storage
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph, GraphProblem, check_graph, with_own_options
+from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.comfy.titles import author_title, title_from_name
 from generations.importing import Imported
-from generations.models import Asset, TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.models import Asset, DraftNote, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.limits import check_limits
@@ -49,6 +50,15 @@ class StaleDraftError(Exception):
 
 class UnfitError(Exception):
     """No server can run the draft: publishing it anyway needs a confirmation. `str()` says what is missing."""
+
+
+class UncheckedError(Exception):
+    """Nobody ticked off some `flags` of the import: publishing all the same needs a confirmation."""
+
+    def __init__(self, flags: Sequence[DraftNote]) -> None:
+        count = "1 thing" if len(flags) == 1 else f"{len(flags)} things"
+        super().__init__(f"There {'is' if len(flags) == 1 else 'are'} {count} to check in this workflow first.")
+        self.flags = list(flags)
 
 
 # ------------------------------------------------------------------------------------------- the draft
@@ -96,14 +106,15 @@ def put(
     *,
     object_info: ObjectInfo | None,
     source: str = "",
-) -> tuple[TemplateDraft, list[str]]:
-    """Make an imported workflow the draft. Returns it with sentences about what became of the parameters, and about
-    servers that would not run it alike.
+) -> tuple[TemplateDraft, list[Note]]:
+    """Make an imported workflow the draft. Returns it with what its import says: also about what became of the
+    parameters, and about servers that would not run it alike. The draft keeps these notes until the next import.
 
     What came along is taken; else what the draft exposes is kept as far as the new graph has it, behind what the
     author of the workflow chose; else parameters are proposed.
     """
-    notes = [*imported.notes, *(each.note for each in fitness.Fleet().differences(imported.graph) if each.is_risk)]
+    differences = fitness.Fleet().differences(imported.graph)
+    notes = [*imported.notes, *(Note(each.note, each.node_id) for each in differences if each.is_risk)]
 
     def action(draft: TemplateDraft) -> None:
         draft.safety_node = _safety_node(draft, imported, object_info)
@@ -112,13 +123,15 @@ def put(
         else:
             kept, lost = _carried_over(draft.parameters, draft.graph, imported.graph)
             if lost:
-                notes.append(f"The new workflow has no place for {', '.join(lost)}: users can no longer set it.")
+                sentence = f"The new workflow has no place for {', '.join(lost)}: users can no longer set it."
+                notes.append(Note(sentence))
             draft.parameters = _joined(imported.chosen, kept) or proposals(imported.graph, object_info)
         draft.graph, draft.editor = imported.graph, imported.editor
         draft.output_nodes = [
             node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
         ]
         draft.source = source[-200:]
+        draft.take_notes(notes)
 
     return change(template, user, action), notes
 
@@ -184,6 +197,24 @@ def describe(parameter: Parameter) -> Definition:
     full = parameter.model_dump(mode="json")
     brief = parameter.model_dump(mode="json", exclude_defaults=True)
     return {name: value for name, value in full.items() if name in always or name in brief}
+
+
+def tick_off(template: WorkflowTemplate, note_ids: Sequence[str] | None, *, is_checked: bool) -> TemplateDraft | None:
+    """Whether somebody looked at what these flags say; None for all of them. Returns None when one is not the draft's
+    any more.
+
+    The revision stays: what would be published is the same.
+    """
+    with transaction.atomic():
+        # The same lock as in `change`, which writes the notes as well.
+        WorkflowTemplate.objects.select_for_update().get(pk=template.pk)
+        draft = TemplateDraft.objects.filter(template=template).first()
+        known = {flag["id"] for flag in draft.flags} if draft else set()
+        if draft is None or not known.issuperset(note_ids or ()):
+            return None
+        draft.tick_off(known if note_ids is None else note_ids, is_checked=is_checked)
+        draft.save(update_fields=["notes"])
+    return draft
 
 
 # -------------------------------------------------------------------------------------- its parameters
@@ -371,12 +402,18 @@ def publish(
     revision: int | None = None,
     note: str = "",
     is_confirmed: bool = False,
+    are_flags_accepted: bool = False,
 ) -> TemplateVersion:
-    """Make the draft the version that users run. UnfitError when no server can and nobody confirmed; see `freeze`."""
+    """Make the draft the version that users run; see `freeze`.
+
+    UnfitError when no server can, and UncheckedError when flags are open, unless somebody confirmed that.
+    """
     with transaction.atomic():
         version = freeze(template, user, object_info=object_info, revision=revision, note=note)
         if not is_confirmed and (reason := fitness.Fleet().obstacle(version.needs)):
             raise UnfitError(reason)
+        if not are_flags_accepted:
+            ensure_checked(template, version)
         if note and version.note != note:
             TemplateVersion.objects.filter(pk=version.pk).update(note=note)
         template.publish(version)
@@ -384,10 +421,19 @@ def publish(
     return version
 
 
+def ensure_checked(template: WorkflowTemplate, version: TemplateVersion) -> None:
+    """UncheckedError when the draft has open flags and this version, which users never had, is of its workflow."""
+    draft = TemplateDraft.objects.filter(template=template).first()
+    if draft is not None and draft.open_flags and version.published_at is None and draft.graph == version.graph:
+        raise UncheckedError(draft.open_flags)
+
+
 def restore(template: WorkflowTemplate, user: User, version: TemplateVersion) -> TemplateDraft:
     """Make an old version the draft, to be looked at, changed and published again."""
 
     def action(draft: TemplateDraft) -> None:
+        if draft.graph != version.graph:
+            draft.take_notes(())  # they speak of another workflow
         draft.graph, draft.parameters, draft.output_nodes = version.graph, version.parameters, version.output_nodes
         draft.editor, draft.safety_node = version.editor, version.safety_node
         draft.source = f"Version {version.number}"
@@ -409,8 +455,8 @@ def create(
     title: str = "",
     source: str = "",
     content_hash: str = "",
-) -> tuple[WorkflowTemplate, list[str]]:
-    """A new template with the imported workflow as its draft, not published. Sentences as in `put`.
+) -> tuple[WorkflowTemplate, list[Note]]:
+    """A new template with the imported workflow as its draft, not published. Notes as in `put`.
 
     `content_hash` is that of the file, by which it is known when it comes again.
     """
@@ -460,6 +506,7 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
             safety_node=draft.safety_node,
             editor=draft.editor,
             source=f"Copy of {template.title}",
+            notes=draft.notes,
             changed_by=user,
         )
     if template.cover:

@@ -89,6 +89,7 @@ class StudioPages:
             "join": self.join,
             "keep": self.keep,
             "safety": self.safety,
+            "flags": self.tick_off,
             "publish": self.publish,
             "discard": self.discard,
             "restore": self.restore,
@@ -122,7 +123,7 @@ class StudioPages:
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             known = WorkflowTemplate.objects.all().made_from(form.content_hash)
-            template, notes = studio.create(
+            template, _notes = studio.create(
                 _user(request),
                 form.imported,
                 object_info=form.object_info,
@@ -132,8 +133,8 @@ class StudioPages:
             )
             self.admin.log_addition(request, template, f"Imported {form.source or 'a workflow'}.")
             if known is not None:
-                notes.append(f"The same file was imported before: “{known}” was made from it, too.")
-            return self._to_studio(request, template, notes)
+                messages.info(request, f"The same file was imported before: “{known}” was made from it, too.")
+            return self._to_studio(template)
         return self._import_page(request, form)
 
     def _import_page(
@@ -180,10 +181,12 @@ class StudioPages:
         fleet = fitness.Fleet()
         reports = studio.fitness_of(draft, fleet) if draft.graph else []
         differences = fleet.differences(draft.graph)
+        flagged = {flag["text"] for flag in draft.flags}
         cards = list(parameter_cards(draft, found, differences))
         return {
             "template": template,
             "draft": draft,
+            "flags": [(flag, flag["node_id"] in draft.graph) for flag in draft.flags],
             "cards": cards,
             "exposed": [
                 {"node_id": place[0], "input_name": place[1], "label": card.definition.get("label", "")}
@@ -194,7 +197,8 @@ class StudioPages:
             "general_faults": found.get("", []),
             "reports": reports,
             "differences": differences,
-            "risks": [each.note for each in differences if each.is_risk],
+            # Those that are new since the import; the others are flags.
+            "risks": [each.note for each in differences if each.is_risk and each.note not in flagged],
             "is_unfit": bool(reports) and not any(each.is_fit for each in reports),
             "published": template.published_version,
             "is_changed": not draft.is_like(template.published_version),
@@ -206,15 +210,11 @@ class StudioPages:
         form = ImportForm(request.POST, request.FILES)
         if not form.is_valid():
             return self._page(request, template, form)
-        _draft, notes = studio.put(
-            template, _user(request), form.imported, object_info=form.object_info, source=form.source
-        )
-        return self._to_studio(request, template, notes)
+        studio.put(template, _user(request), form.imported, object_info=form.object_info, source=form.source)
+        return self._to_studio(template)
 
     @staticmethod
-    def _to_studio(request: HttpRequest, template: WorkflowTemplate, notes: list[str]) -> HttpResponse:
-        for note in notes:
-            messages.info(request, note)
+    def _to_studio(template: WorkflowTemplate) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:template_studio", args=[template.pk]))
 
     # ------------------------------------------------------------------------------------------ actions
@@ -254,6 +254,20 @@ class StudioPages:
             studio.set_safety_node(draft, node_id, is_on, output_nodes(draft.graph, object_info or {}))
 
         return self._change(request, pk, action, object_info)
+
+    def tick_off(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Somebody looked at what a flag says, or at all of them; or takes that back. The answer to one leaves the
+        list alone: somebody is reading there.
+        """
+        template = self._template(request, pk)
+        chosen = request.POST.get("flag")
+        draft = studio.tick_off(
+            template, [chosen] if chosen is not None else None, is_checked=bool(request.POST.get("on"))
+        )
+        if draft is None:
+            return _reload()  # another workflow is there meanwhile
+        parts = self._parts(template, draft, importing.known_nodes())
+        return render(request, "admin/generations/_ticked.html", {**parts, "is_list_swapped": chosen is None})
 
     def move(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
         """A parameter to another place in the form."""
@@ -309,6 +323,7 @@ class StudioPages:
                 revision=int(revision) if is_number(revision) else None,
                 note=request.POST.get("note", "").strip()[:200],
                 is_confirmed=bool(request.POST.get("confirmed")),
+                are_flags_accepted=bool(request.POST.get("flags_accepted")),
             )
         except studio.StaleDraftError:
             messages.warning(request, "Somebody else changed the draft meanwhile. Look at it again, then publish.")
@@ -316,6 +331,8 @@ class StudioPages:
             messages.error(request, f"It cannot be published yet. {error}")
         except studio.UnfitError as error:
             messages.error(request, f"{error} To publish it all the same, tick the box beside the button.")
+        except studio.UncheckedError as error:
+            messages.error(request, f"{error} To publish it as it is, tick the box beside the button.")
         else:
             sentence = f"Version {version.number} is published."
             self.admin.log_change(request, template, sentence)
@@ -326,7 +343,8 @@ class StudioPages:
         """Back to what is published."""
         template = self._template(request, pk)
         studio.discard(template)
-        return self._to_studio(request, template, ["The draft is discarded."])
+        messages.info(request, "The draft is discarded.")
+        return self._to_studio(template)
 
     def restore(self, request: HttpRequest, pk: int) -> HttpResponse:
         """An old version becomes the draft."""
@@ -334,7 +352,8 @@ class StudioPages:
         number = request.POST.get("number", "")
         version = get_object_or_404(template.versions, number=number if is_number(number) else 0)
         studio.restore(template, _user(request), version)
-        return self._to_studio(request, template, [f"The draft is version {version.number} now."])
+        messages.info(request, f"The draft is version {version.number} now.")
+        return self._to_studio(template)
 
     # ------------------------------------------------------------------------------------------ the form
     def preview(self, request: HttpRequest, pk: int) -> HttpResponse:

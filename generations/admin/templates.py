@@ -128,6 +128,12 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             )
             messages.error(request, sentence)
             return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
+        try:
+            if version:
+                studio.ensure_checked(template, version)
+        except studio.UncheckedError as error:
+            messages.error(request, f"{error} Version {number} was not published. Look at them in the studio.")
+            return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
         template.publish(version)
         return self._done(request, template, f"Version {number} is published." if version else "It is not published.")
 

@@ -40,7 +40,7 @@ from generations.models.usage import StorageFullError
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 from generations.services import CannotRunError
-from generations.studio import DraftError, UnfitError
+from generations.studio import DraftError, UncheckedError, UnfitError
 from generations.webhooks import MAX_WEBHOOKS, TooManyWebhooksError
 
 logger = logging.getLogger(__name__)
@@ -299,6 +299,13 @@ def _unfinished(request: HttpRequest, error: DraftError) -> HttpResponse:
 @api.exception_handler(UnfitError)
 def _unfit(request: HttpRequest, error: UnfitError) -> HttpResponse:
     return envelope(request, 409, "not_publishable", str(error))
+
+
+@api.exception_handler(UncheckedError)
+def _unchecked(request: HttpRequest, error: UncheckedError) -> HttpResponse:
+    message = f"{error} Look at them, and send accept_flags to publish it all the same."
+    flags = [{"text": flag["text"], "node_id": flag["node_id"]} for flag in error.flags]
+    return envelope(request, 409, "unchecked_flags", message, details={"flags": flags})
 
 
 @api.exception_handler(QueueFullError)

@@ -70,6 +70,13 @@ class ServerFitness(Schema):
     missing: list[str]
 
 
+class ImportFlag(Schema):
+    """Something to check before users run a workflow. `node_id` is empty when it speaks of no single node."""
+
+    text: str
+    node_id: str
+
+
 class ImportedTemplate(Schema):
     """A template that was made from a workflow. `version` is null while it is a draft."""
 
@@ -78,6 +85,7 @@ class ImportedTemplate(Schema):
     version: int | None
     parameters: list[dict[str, Any]]
     notes: list[str] = Field(description="What became of the workflow, in sentences.")
+    flags: list[ImportFlag] = Field(description="Those notes that somebody should look at before users run it.")
     servers: list[ServerFitness]
     studio_url: str
 
@@ -102,6 +110,9 @@ class TemplateChange(Schema):
     position: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
     is_workflow_removed: bool | None = Field(None, description="Whether users get results without the workflow.")
     is_published: bool | None = Field(None, description="True publishes its newest version, false withdraws it.")
+    accept_flags: bool | None = Field(
+        None, description="Publish it although nobody looked at everything that its import flagged."
+    )
 
 
 # ---------------------------------------------------------------------------------------------- jobs

@@ -24,6 +24,7 @@ from generations.api.body import InvalidBodyError, parse_json, read_json
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import (
     ImportedTemplate,
+    ImportFlag,
     JobBatch,
     ServerFitness,
     TemplateChange,
@@ -112,11 +113,14 @@ def import_template(
     file: UploadedFile = File(...),  # type: ignore[type-arg]  # noqa: B008
     title: Annotated[str, Form(max_length=120, pattern=NO_NUL)] = "",
     publish: Annotated[bool, Form()] = False,
+    accept_flags: Annotated[bool, Form(description="Publish it although notes flag something to check.")] = False,
 ) -> Answer[ImportedTemplate]:
     """A new template from any workflow file: JSON as ComfyUI saves or exports it, a package, a result that carries one.
 
     Parameters are proposed from the graph. It stays a draft unless `publish` is true; 409 when it cannot be published,
-    with nothing kept. 422 `invalid_workflow` tells what is wrong with the file.
+    with nothing kept: `unchecked_flags` lists notes that somebody should look at first, unless `accept_flags` is true.
+    The studio shows the notes until another workflow is imported or the draft is published. 422 `invalid_workflow`
+    tells what is wrong with the file.
     """
     user = staff(request, "generations.add_workflowtemplate")
     object_info = importing.known_nodes()
@@ -129,7 +133,11 @@ def import_template(
             user, imported, object_info=object_info, title=title, source=source, content_hash=content_hash
         )
         draft = studio.draft_of(template)
-        version = studio.publish(template, user, object_info=object_info) if publish else None
+        version = (
+            studio.publish(template, user, object_info=object_info, are_flags_accepted=accept_flags)
+            if publish
+            else None
+        )
     servers = [
         ServerFitness(server=each.server, is_fit=each.is_fit, is_known=each.is_known, missing=each.missing)
         for each in studio.fitness_of(draft)
@@ -139,7 +147,8 @@ def import_template(
         title=template.title,
         version=version.number if version else None,
         parameters=draft.parameters,
-        notes=notes,
+        notes=[*notes],
+        flags=[ImportFlag(text=note, node_id=note.node_id) for note in notes if note.is_flag],
         servers=servers,
         studio_url=site() + reverse("admin:template_studio", args=[template.pk]),
     )
@@ -178,20 +187,22 @@ def change_template(request: HttpRequest, slug: str, payload: TemplateChange) ->
         rows = WorkflowTemplate.objects.select_for_update(of=("self",)).select_related("published_version")
         found = get_object_or_404(rows, slug=slug)
         changes = payload.model_dump(exclude_unset=True, exclude_none=True)
-        is_published = changes.pop("is_published", None)
+        is_published, are_flags_accepted = changes.pop("is_published", None), changes.pop("accept_flags", False)
         for name, value in changes.items():
             setattr(found, name, value)
         found.save(update_fields=[*changes, "updated_at"])
         if is_published is not None:
-            _publish(found, is_published=is_published)
+            _publish(found, is_published=is_published, are_flags_accepted=are_flags_accepted)
     return _detail(found)
 
 
-def _publish(template: WorkflowTemplate, *, is_published: bool) -> None:
+def _publish(template: WorkflowTemplate, *, is_published: bool, are_flags_accepted: bool) -> None:
     newest = template.versions.order_by("-number").first() if is_published else None
     if is_published and newest is None:
         msg = "It has no version yet: publish its draft in the studio."
         raise studio.UnfitError(msg)
+    if newest is not None and not are_flags_accepted:
+        studio.ensure_checked(template, newest)
     template.publish(newest)
 
 

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from generations.comfy import editor
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, PRIMITIVE, Definition, EditorNode, Link, Slot
 from generations.comfy.graph import Graph, is_link, is_numbered_choice, node_title, output_nodes, with_own_options
+from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec
 
 Place: TypeAlias = tuple[str, str]  # node id and input name in the API format
@@ -58,7 +59,7 @@ class Choice:
 
     inputs: list[ChosenInput] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 def read(workflow: object, graph: Graph, object_info: ObjectInfo | None) -> Choice:
@@ -127,7 +128,7 @@ class _Reader:
         for entry in inputs:
             found = self._input(entry, taken)
             if isinstance(found, str):
-                choice.notes.append(found)
+                choice.notes.append(Note(found, self._node_of(entry[0]) if isinstance(entry, list) and entry else ""))
             elif found is not None:
                 taken.update(found.places)
                 choice.inputs.append(found)
@@ -135,7 +136,7 @@ class _Reader:
         for ref in outputs:
             node_ids = self._output(ref)
             if not node_ids:
-                choice.notes.append(f"App mode shows the results of {self._named(ref)}.")
+                choice.notes.append(Note(f"App mode shows the results of {self._named(ref)}.", self._node_of(ref)))
             choice.outputs += [node_id for node_id in node_ids if node_id not in choice.outputs]
         return choice
 
@@ -173,7 +174,12 @@ class _Reader:
         places = [place for place in chosen[0].places if place not in taken]
         return replace(chosen[0], places=tuple(places)) if places else None
 
-    def _narrowed(self, chosen: ChosenInput) -> Iterator[str]:
+    def _node_of(self, ref: object) -> str:
+        """The one node of the graph that an entry means; "" when there is none, or more than one."""
+        found = {site.node_id for site in self._sites(str(ref))} & self.graph.keys()
+        return found.pop() if len(found) == 1 else ""
+
+    def _narrowed(self, chosen: ChosenInput) -> Iterator[Note]:
         """A sentence about an option that this workflow does not hold everything for."""
         node_id, name = chosen.places[0]
         spec = input_spec(self.object_info, self.graph[node_id]["class_type"], name)
@@ -184,10 +190,11 @@ class _Reader:
         if missing:
             listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             title = node_title(self.graph, node_id)
-            yield (
+            sentence = (
                 f"“{name}” of “{title}” ({node_id}) cannot become {listed}: the workflow does not hold the settings "
                 "that this brings along."
             )
+            yield Note(sentence, node_id)
 
     def _output(self, ref: object) -> list[str]:
         """The results of that node, or of all nodes in the instance that it is."""

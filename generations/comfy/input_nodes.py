@@ -16,6 +16,7 @@ from typing import Any
 
 from generations.comfy.app_mode import Choice, ChosenInput
 from generations.comfy.graph import Graph, Node, is_link, node_title
+from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec
 
 _LONGEST_LIST = 20_000
@@ -142,11 +143,12 @@ def read(graph: Graph, object_info: ObjectInfo | None) -> tuple[Choice, list[str
         kind = _KINDS.get(node["class_type"])
         if kind is None:
             if _OTHERS.match(node["class_type"]):
-                choice.notes.append(f"{_called(graph, node_id)} takes what no form can give, such as an address.")
+                sentence = f"{_called(graph, node_id)} takes what no form can give, such as an address."
+                choice.notes.append(Note(sentence, node_id))
             continue
         result = _read_node(graph, node_id, kind, object_info)
         if isinstance(result, str):
-            choice.notes.append(result)
+            choice.notes.append(Note(result, node_id))
         else:
             tools[kind.tool] = None
             found.append((_number(node["inputs"].get("order_priority")) or 0, result))

@@ -2,12 +2,13 @@
 
 from generations.models.asset import Asset, Output
 from generations.models.discarded import DiscardedFile
+from generations.models.draft import DraftNote, TemplateDraft
 from generations.models.generation import Generation, Status
 from generations.models.idempotency import IdempotencyKey
 from generations.models.queue import QueueClock, QueueShare
 from generations.models.seeds import SeedCount
 from generations.models.server import ComfyServer
-from generations.models.template import TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.models.template import TemplateVersion, WorkflowTemplate
 from generations.models.usage import StorageUsage
 from generations.models.webhook import Webhook, WebhookDelivery
 
@@ -15,6 +16,7 @@ __all__ = [
     "Asset",
     "ComfyServer",
     "DiscardedFile",
+    "DraftNote",
     "Generation",
     "IdempotencyKey",
     "Output",

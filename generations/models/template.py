@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph
-from generations.parameters.roles import with_roles
 from generations.parameters.schema import Parameter, bound_places, parse_parameters
 
 if TYPE_CHECKING:
@@ -345,35 +344,3 @@ def _required(needs: Needs) -> dict[str, Any]:
         "required_choices": needs.values,
         "required_inputs": needs.nodes,
     }
-
-
-class TemplateDraft(models.Model):
-    """What is being made of a template in the studio. Users see nothing of it before it is published.
-
-    It may be wrong in any way: whoever freezes it into a version checks it. `revision` counts the changes.
-    """
-
-    template = models.OneToOneField(WorkflowTemplate, on_delete=models.CASCADE, related_name="draft")
-    graph = models.JSONField(default=dict)
-    parameters = models.JSONField(default=list)
-    output_nodes = models.JSONField(default=list)
-    safety_node = models.CharField(max_length=200, blank=True, default="", db_default="")
-    editor = models.JSONField(null=True, blank=True, help_text="What ComfyUI's editor keeps of the nodes.")
-    source = models.CharField(max_length=200, blank=True, help_text="The file that the workflow came from.")
-    revision = models.PositiveIntegerField(default=0)
-    changed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    updated_at = models.DateTimeField(auto_now=True)
-
-    def __str__(self) -> str:
-        return f"Draft of {self.template}"
-
-    def is_like(self, version: TemplateVersion | None) -> bool:
-        """True when freezing it would make that version once more."""
-        return version is not None and _content(self) == _content(version)
-
-
-def _content(each: TemplateDraft | TemplateVersion) -> tuple[Any, ...]:
-    """What is compared. Versions from before there were roles are like drafts that spell them out."""
-    return each.graph, list(with_roles(each.parameters)), each.output_nodes, each.safety_node, each.editor

@@ -138,6 +138,31 @@ function start() {
     }
   });
   dragging();
+  // A node that is gone to is open, whatever was searched for.
+  const showNode = (node) => {
+    if (!node) return;
+    if (search?.value) {
+      search.value = "";
+      search.dispatchEvent(new Event("input"));
+    }
+    node.open = true;
+    node.scrollIntoView({ block: "nearest" });
+    node.querySelector("summary").focus();
+  };
+  page.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-node-link]");
+    if (!link) return;
+    event.preventDefault();
+    history.replaceState(null, "", link.hash);
+    showNode(document.getElementById(`node-${link.dataset.nodeLink}`));
+  });
+  showNode(page.querySelector("[data-node]:target"));
+  // A tick that was not taken goes back; failures.js says why.
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+    document.body.addEventListener(name, ({ detail: { elt } }) => {
+      if (elt.dataset.flag !== undefined) elt.checked = !elt.checked;
+    });
+  }
   document.body.addEventListener("draft-changed", renewPreview);
   document.body.addEventListener("htmx:afterSettle", afterChange);
   page.addEventListener("change", (event) => event.target.name === "type" && showSettings());
