@@ -146,7 +146,7 @@ function start() {
       search.dispatchEvent(new Event("input"));
     }
     node.open = true;
-    node.scrollIntoView({ block: "nearest" });
+    node.scrollIntoView({ block: "start" });
     node.querySelector("summary").focus();
   };
   page.addEventListener("click", (event) => {

@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
+from generations import studio
 from generations.models import TemplateDraft, WorkflowTemplate
 from tests.api.envelope import error_of
 from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
@@ -52,6 +53,40 @@ def test_what_nothing_can_run_is_not_published_and_nothing_is_kept(staff_api: Cl
     response = send(staff_api, graph, publish="true")
     error_of(response, 409, "not_publishable")
     assert not WorkflowTemplate.objects.exists()
+
+
+def with_flag() -> dict[str, Any]:
+    """A workflow whose app mode names an input that its sampler does not have."""
+    workflow = editor_workflow()
+    workflow.setdefault("extra", {})["linearData"] = {"inputs": [["4", "ckpt_name"], ["3", "gone"]], "outputs": []}
+    return workflow
+
+
+def test_what_is_to_be_checked_is_told_with_its_node(staff_api: Client) -> None:
+    body = send(staff_api, with_flag()).json()
+    assert len(body["notes"]) == 2
+    assert [(flag["node_id"], "“gone”" in flag["text"]) for flag in body["flags"]] == [("3", True)]
+    assert body["flags"][0]["text"] in body["notes"]
+    assert send(staff_api, editor_workflow()).json()["flags"] == []
+
+
+def test_what_is_to_be_checked_is_not_published_unless_it_is_accepted(staff_api: Client) -> None:
+    error = error_of(send(staff_api, with_flag(), publish="true"), 409, "unchecked_flags")
+    assert [flag["node_id"] for flag in error["details"]["flags"]] == ["3"]
+    assert not WorkflowTemplate.objects.exists()
+    assert send(staff_api, with_flag(), publish="true", accept_flags="true").json()["version"] == 1
+
+
+def test_tried_version_is_published_with_its_flags_accepted_alone(staff: Any, staff_api: Client) -> None:
+    slug = send(staff_api, with_flag()).json()["slug"]
+    studio.freeze(WorkflowTemplate.objects.get(), staff, object_info=None)
+
+    def publish(**more: bool) -> Any:
+        return staff_api.patch(f"{URL}/{slug}", {"is_published": True, **more}, content_type="application/json")
+
+    error_of(publish(), 409, "unchecked_flags")
+    error_of(publish(accept_flags=False), 409, "unchecked_flags")
+    assert publish(accept_flags=True).json()["version"] == 1
 
 
 def test_nodes_in_the_way_are_named(staff_api: Client) -> None:

@@ -133,6 +133,18 @@ def test_what_a_server_can_run_is_published_and_the_rest_says_why_not(staff: Any
     assert "Not published: The servers lack the node type Strange" in unfit.notes[-1]
 
 
+def test_what_has_to_be_checked_first_stays_a_draft_with_its_flags(staff: Any) -> None:
+    make_server(object_info=OBJECT_INFO)
+    workflow = editor_workflow()
+    workflow.setdefault("extra", {})["linearData"] = {"inputs": [["3", "steps"], ["3", "gone"]], "outputs": []}
+    line = Batch(staff, importing.known_nodes(), Options(is_published=True)).take(
+        "a.json", json.dumps(workflow).encode()
+    )
+    assert (line.outcome, line.is_published) == (Outcome.MADE, False)
+    assert line.notes[-1] == "Not published: There is 1 thing to check in this workflow first."
+    assert [flag["node_id"] for flag in TemplateDraft.objects.get().open_flags] == ["3"]
+
+
 def test_what_no_server_can_run_is_noted(staff: Any) -> None:
     strange = json.dumps({**txt2img_graph(), "50": {"class_type": "Strange", "inputs": {}}}).encode()
     assert Batch(staff, None).take("a.json", strange).notes == []  # no server has told anything

@@ -43,7 +43,9 @@ class Command(BaseCommand):
         parser.add_argument("--category", default="", help="Their heading in the gallery.")
         parser.add_argument("--server", metavar="NAME", help="Read them with the node types of this server alone.")
         parser.add_argument(
-            "--publish", action="store_true", help="Publish those that a server can run; the others stay drafts."
+            "--publish",
+            action="store_true",
+            help="Publish those that a server can run and that have nothing to check first; the others stay drafts.",
         )
         parser.add_argument("--dry-run", action="store_true", help="Only say what would become of each; keep nothing.")
         parser.add_argument("--report", type=Path, metavar="FILE", help="Write the report as JSON, too.")

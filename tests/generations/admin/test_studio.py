@@ -366,8 +366,8 @@ def test_template_is_duplicated_and_exported(admin: Client, server: Any) -> None
 
 POSTS = [
     "studio/import/", "studio/expose/", "studio/join/", "studio/keep/", "studio/publish/", "studio/discard/",
-    "studio/restore/", "studio/try/", "studio/cover/", "studio/parameters/0/", "studio/parameters/0/move/",
-    "studio/parameters/0/remove/", "duplicate/", "publish/",
+    "studio/restore/", "studio/flags/", "studio/try/", "studio/cover/", "studio/parameters/0/",
+    "studio/parameters/0/move/", "studio/parameters/0/remove/", "duplicate/", "publish/",
 ]  # fmt: skip
 
 
