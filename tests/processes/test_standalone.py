@@ -21,7 +21,7 @@ from generations.starters import starters
 from tests.generations.test_archives import zipped
 from tests.support.processes import Process, Standalone, free_port
 from tests.support.waiting import eventually, patient
-from tests.support.workflows import newest_object_info
+from tests.support.workflows import editor_workflow, newest_object_info
 
 ADMIN, DEMO = "an admin's password", "a demo password"
 FLAGS = [
@@ -451,6 +451,45 @@ def test_several_files_are_dropped_and_a_bad_one_stops_none(page: Page) -> None:
     page.get_by_role("button", name="Other workflow …").click()
     drop(page, "dialog .studio-drop", ("a.json", b"{}"), ("b.json", b"{}"))
     expect(page.locator("dialog [data-drop-name]")).to_have_text("Choose one: a template has a single workflow.")
+
+
+@pytest.mark.browser
+def test_what_an_import_flags_is_ticked_off_and_leads_to_its_node(page: Page) -> None:
+    flow = editor_workflow()
+    entries = [["3", "steps"], ["3", "gone"], ["6", "lost"], ["99", "text"]]
+    flow.setdefault("extra", {})["linearData"] = {"inputs": entries, "outputs": []}
+    to_the_import(page)
+    drop(page, ".studio-drop", ("flagged.json", json.dumps(flow).encode()))
+    title, ticks = page.locator("#flags-title"), page.locator("[data-flag]")
+    expect(title).to_have_text("3 things to check in this workflow")
+    ticks.nth(1).check()
+    expect(title).to_have_text("2 things to check in this workflow")
+    expect(page.get_by_label("Although 2 things are not checked")).to_be_visible()
+    page.reload()
+    expect(title).to_have_text("2 things to check in this workflow")
+    expect(ticks.nth(1)).to_be_checked()
+    # The link opens its node, whatever was searched for.
+    page.get_by_placeholder("Search nodes and inputs").fill("save")
+    page.get_by_role("link", name="Show node 3").click()
+    expect(page.locator("#node-3")).to_have_attribute("open", "")
+    expect(page.locator("#node-3 summary")).to_be_focused()
+    expect(page.locator("#node-3")).to_be_in_viewport()
+    page.get_by_role("button", name="Tick all off").click()
+    expect(title).to_have_text("Everything is checked in this workflow")
+    expect(page.get_by_label("not checked")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_tick_that_did_not_get_through_goes_back(failing_page: Page) -> None:
+    page, flow = failing_page, editor_workflow()
+    flow.setdefault("extra", {})["linearData"] = {"inputs": [["3", "cfg"], ["3", "gone"]], "outputs": []}
+    to_the_import(page)
+    drop(page, ".studio-drop", ("flagged too.json", json.dumps(flow).encode()))
+    page.route("**/studio/flags/", lambda route: route.fulfill(status=500, body="no"))
+    page.locator("[data-flag]").click()
+    expect(page.locator("#notices")).to_contain_text("Something went wrong on our side")
+    expect(page.locator("[data-flag]")).not_to_be_checked()
+    expect(page.locator("#flags-title")).to_have_text("1 thing to check in this workflow")
 
 
 @pytest.mark.browser
