@@ -25,10 +25,11 @@ from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.layout import has_slot, with_shown
 from generations.comfy.links import Constant, Links, Source, is_source
-from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
+from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_old
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
 from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles, is_sub_graph
+from generations.comfy.topology import settle_links
 from generations.comfy.unknown import why_unknown
 from generations.comfy.widgets import Reading, misfit, read_widgets
 from generations.comfy.wire import decode
@@ -68,6 +69,8 @@ class _Converter:
         self.workflow = workflow
         self.object_info = object_info
         self.troubles = Troubles(object_info)
+        if not is_old(object_info):
+            settle_links(workflow, object_info, self.troubles.spend)
         self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.scopes = Scopes(workflow, object_info, self.troubles)
         self.links = Links(self.scopes)
@@ -80,9 +83,9 @@ class _Converter:
     def run(self) -> Graph:
         if self.workflow.is_blank:
             return {}
-        is_old, spend = self.scopes.is_old, self.troubles.spend
-        promote(self.workflow, self.object_info, spend, is_old=is_old)
-        self.typed = typed_values(self.workflow, self.object_info, spend, is_old=is_old)
+        old, spend = self.scopes.is_old, self.troubles.spend
+        promote(self.workflow, self.object_info, spend, is_old=old)
+        self.typed = typed_values(self.workflow, self.object_info, spend, is_old=old)
         emitted = dict(self._emit(self.scopes.root))
         self._judge_unknown(emitted)
         self._refuse_captured(emitted)

@@ -11,8 +11,8 @@ from typing import Any, TypeGuard
 
 from generations.comfy import editor, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, EditorNode, Slot
-from generations.comfy.layout import slots_of
 from generations.comfy.scopes import Scope, Scopes
+from generations.comfy.topology import editor_slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,9 @@ class Links:
             is_open = not scope.definition.is_group and number < len(origin.inputs)
             return self._resolve(scope, origin, origin.inputs[number], wanted, seen) if is_open else None
         if origin.mode == BYPASSED:
-            passed = _bypass(self._slots(origin), origin.outputs, number, wanted)
+            self.troubles.spend(1 + len(origin.inputs))
+            slots = editor_slots(self.workflow, self.object_info, origin)
+            passed = _bypass(slots, origin.outputs, number, wanted)
             return self._resolve(scope, origin, passed, passed.type, seen) if passed else None
         child = self.scopes.child(scope, origin)
         if child is not None:
@@ -88,16 +90,6 @@ class Links:
         if wiring.is_editor_only(origin, self.object_info):
             return None if origin.mode == MUTED else self._through_wiring(scope, origin, number, wanted, seen)
         return Source(f"{scope.path}{origin.id}", number)
-
-    def _slots(self, node: EditorNode) -> list[Slot]:
-        """The node's inputs as the editor lays them out, whatever of them the file has."""
-        self.troubles.spend(1 + len(node.inputs))
-        definition = self.workflow.subgraphs.get(node.type)
-        if definition is not None:
-            saved = {slot.name: slot.link for slot in node.inputs}
-            return [Slot(slot.name, slot.type, saved.get(slot.name)) for slot in definition.inputs]
-        _class_type, spec = editor.class_of(node, self.object_info)
-        return slots_of(spec, node) if spec is not None else node.inputs
 
     def _through_wiring(
         self, scope: Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
