@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from generations.comfy import queued
 from generations.comfy.graph import Graph
-from generations.comfy.queued import NAME, NameTooLongError, Place, Resolved
+from generations.comfy.queued import MAX_PATTERNS, NAME, Place, Resolved, TooLongError
 from generations.models import Generation, SeedCount, TemplateVersion
 from generations.parameters import seeds
 from generations.parameters.bind import bind
@@ -46,7 +46,7 @@ class Drawing:
         """
         drawn = {each.name: self._seeds(each, count) for each in self.parameters if each.type == "seed"}
         own = [{**self.values, **{name: of[number] for name, of in drawn.items()}} for number in range(count)]
-        return [(values, self._resolved(values)) for values in own]
+        return [(values, self._resolved(values, most=MAX_PATTERNS // count)) for values in own]
 
     # ------------------------------------------------------------------------------------------ seeds
     def _seeds(self, parameter: Parameter, count: int) -> list[int]:
@@ -67,7 +67,7 @@ class Drawing:
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
     # ------------------------------------------------------------------------------------------ texts
-    def _resolved(self, values: Mapping[str, Any]) -> list[list[str]]:
+    def _resolved(self, values: Mapping[str, Any], *, most: int) -> list[list[str]]:
         places = self.version.resolved_inputs
         if not places:
             return []
@@ -81,8 +81,9 @@ class Drawing:
                 kept=self.kept or {},
                 exposed={place: each.name for each in self.parameters for place in _places([each])},
                 typed=_typed(self.parameters, self.version.graph, values),
+                most=most,
             )
-        except NameTooLongError as error:
+        except TooLongError as error:
             raise InvalidInputs({self._parameter_at(error.place): [str(error)]}) from error
         return [[each.node_id, each.input_name, each.text] for each in found]
 

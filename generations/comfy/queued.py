@@ -7,6 +7,7 @@ ignores: {"comfysaas": {"literal": [input, …], "control": {input: word}, "widg
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +19,21 @@ from generations.comfy.editor import INPUT_NODE, PRIMITIVE, Definition, EditorNo
 from generations.comfy.fitting import CONTROL_WORDS
 from generations.comfy.graph import Graph, Node, is_link, node_title
 from generations.comfy.object_info import NodeSpec, ObjectInfo, node_spec
-from generations.comfy.resolving import PREFIX, SAVING, Draw, resolve_name, resolve_prompt, widget_names
+from generations.comfy.resolving import PREFIX, SAVING, Draw, has_patterns, resolve_name, resolve_prompt, widget_names
 from generations.comfy.widgets import read_widgets
 
 Place: TypeAlias = tuple[str, str]  # node id, input
 PROMPT, NAME = "prompt", "name"
 NOTES = "comfysaas"
 MAX_NAME = 4096  # characters; no file system takes longer paths
+MAX_PATTERNS = 200_000  # characters of texts with patterns that one submission may have resolved: less than a second
 MAX_DEPTH = 20
 MAX_INSTANCES = 20_000
 _ALIAS = "Node name for S&R"
+_TOO_MUCH = (
+    "The texts with alternatives, comments or backslashes are too long: all together they may have {} characters for "
+    "each run. Shorten them, or submit fewer runs at a time."
+)
 # The editor's own savers have no alias unless the file gives them one; every other node has its class's name.
 _NO_ALIAS = SAVING - {"VHS_VideoCombine"}
 # ComfyUI's own inputs with dynamic prompts, for while no server has told its classes (0.29.0).
@@ -53,14 +59,11 @@ _KNOWN: Mapping[str, Collection[str]] = {
 }
 
 
-class NameTooLongError(ValueError):
-    """The name of a file is too long once its patterns are resolved. `place`: of the input that it belongs to."""
+class TooLongError(ValueError):
+    """A text is too long to be resolved, or the name of a file becomes so. `place`: of the input that it belongs to."""
 
-    def __init__(self, place: Place, title: str, length: int) -> None:
-        super().__init__(
-            f'"{place[1]}" of {title} becomes {length} characters long once its patterns are resolved; '
-            f"a file name has at most {MAX_NAME}."
-        )
+    def __init__(self, place: Place, reason: str) -> None:
+        super().__init__(reason)
         self.place = place
 
 
@@ -172,15 +175,18 @@ def resolve(
     kept: Mapping[Place, str],
     exposed: Mapping[Place, str],
     typed: Collection[Place] = (),
+    most: int = MAX_PATTERNS,
 ) -> list[Resolved]:
     """What the texts at these places of `bound`, a graph with the values of one run, become where that changes them.
 
     `exposed`: what users set -> the parameter; its text becomes the same wherever it goes. `kept` has what an earlier
     run made of texts, which is taken as it is. A name that its user typed, at one of the places `typed`, reads no
-    widgets but exposed ones: the graph is hidden. NameTooLongError.
+    widgets but exposed ones: the graph is hidden. `most`: characters of all texts with patterns. TooLongError.
     """
     found = []
     prompts: dict[tuple[object, str], str] = {}
+    names = _Names(bound, exposed)
+    left = most
     for node_id, name, kind in resolved_places:
         text = bound[node_id]["inputs"].get(name) if node_id in bound else None
         if not isinstance(text, str):
@@ -191,13 +197,13 @@ def resolve(
         elif kind == PROMPT:
             group = exposed.get(place, place), text
             if group not in prompts:
+                left -= len(text) if has_patterns(text) else 0
+                if left < 0:
+                    raise TooLongError(place, _TOO_MUCH.format(most))
                 prompts[group] = resolve_prompt(text, draw)
             result = prompts[group]
         else:
-            readable = exposed if place in typed else None
-            result = resolve_name(text, now, lambda *which, of=node_id, only=readable: _widget(bound, of, which, only))
-            if result != text and len(result) > MAX_NAME:
-                raise NameTooLongError(place, node_title(bound, node_id), len(result))
+            result = names.resolve(place, text, now, is_typed=place in typed)
         if result != text:
             found.append(Resolved(node_id, name, result))
     return found
@@ -210,29 +216,52 @@ def put(bound: Graph, resolved: Iterable[Resolved]) -> None:
             bound[each.node_id]["inputs"][each.input_name] = each.text
 
 
-def _widget(graph: Graph, saver: str, which: tuple[str, ...], only: Collection[Place] | None) -> object:
-    """The value of that (node's name, widget), as the node `saver` speaks of it. KeyError."""
-    known = notes_of(graph[saver]).get("widgets")
-    found = known.get(".".join(which)) if isinstance(known, dict) else None
-    if isinstance(found, dict) and only is None:
-        return found["value"]
-    node_id, widget = found if isinstance(found, list) and len(found) == 2 else (_named(graph, which[0]), which[1])
-    if only is not None and (node_id, widget) not in only:
-        raise KeyError(which)
-    value = graph[node_id]["inputs"][widget]
-    if is_link(value):
-        raise KeyError(which)
-    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+class _Names:
+    """The names of files in one graph, and the widgets that they speak of."""
 
+    def __init__(self, graph: Graph, exposed: Collection[Place]) -> None:
+        self.graph = graph
+        self.exposed = exposed
 
-def _named(graph: Graph, name: str) -> str:
-    """The first node with that alias, else with that title."""
-    aliased = (each for each, node in graph.items() if node["class_type"] == name and name not in _NO_ALIAS)
-    titled = (each for each in graph if node_title(graph, each) == name)
-    found = next(aliased, None) or next(titled, None)
-    if found is None:
-        raise KeyError(name)
-    return found
+    def resolve(self, place: Place, text: str, now: datetime, *, is_typed: bool) -> str:
+        """TooLongError."""
+        if "%" not in text:
+            return text
+        title = node_title(self.graph, place[0])
+        if len(text) > MAX_NAME:
+            reason = f'"{place[1]}" of {title} has {len(text)} characters; a file name has at most {MAX_NAME}.'
+            raise TooLongError(place, reason)
+        try:
+            return resolve_name(text, now, lambda *which: self._value(place[0], which, is_typed), most=MAX_NAME)
+        except OverflowError as error:
+            reason = (
+                f'"{place[1]}" of {title} becomes longer than {MAX_NAME} characters once its patterns are resolved, '
+                "which is the most that a file name has."
+            )
+            raise TooLongError(place, reason) from error
+
+    def _value(self, saver: str, which: tuple[str, ...], is_typed: bool) -> object:
+        """The value of that (node's name, widget), as the node `saver` speaks of it. KeyError."""
+        known = notes_of(self.graph[saver]).get("widgets")
+        found = known.get(".".join(which)) if isinstance(known, dict) else None
+        if isinstance(found, dict) and not is_typed:
+            return found["value"]
+        is_place = isinstance(found, list) and len(found) == 2
+        node_id, widget = found if isinstance(found, list) and is_place else (self._nodes[which[0]], which[1])
+        if is_typed and (node_id, widget) not in self.exposed:
+            raise KeyError(which)
+        value = self.graph[node_id]["inputs"][widget]
+        if is_link(value):
+            raise KeyError(which)
+        return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+
+    @functools.cached_property
+    def _nodes(self) -> dict[str, str]:
+        """Name -> the first node with that alias, else with that title."""
+        backwards = list(reversed(self.graph.items()))
+        titled = {node_title(self.graph, each): each for each, _node in backwards}
+        aliased = {node["class_type"]: each for each, node in backwards if node["class_type"] not in _NO_ALIAS}
+        return titled | aliased
 
 
 # ------------------------------------------------------------------------------------------ the editor's file

@@ -47,6 +47,11 @@ def resolve_prompt(text: str, draw: Draw) -> str:
     return _Resolver(without_comments(text), draw).run()
 
 
+def has_patterns(text: str) -> bool:
+    """False when `resolve_prompt` would give the text back as it is."""
+    return any(each in text for each in ("{", "}", "|", "\\", "//", "/*"))
+
+
 def without_comments(text: str) -> str:
     """The text without /* blocks */ and // what follows on a line: that of web addresses, too, as in the editor."""
     kept, position = [], 0
@@ -149,12 +154,12 @@ class _Resolver:
 
 
 # --------------------------------------------------------------------------------------------- names of files
-def resolve_name(text: str, now: datetime, value_of: Callable[[str, str], object]) -> str:
+def resolve_name(text: str, now: datetime, value_of: Callable[[str, str], object], *, most: int) -> str:
     """The text with dates and widgets' values in the place of their patterns; whatever is none stays, as %width%, which
     ComfyUI itself knows. `value_of`(name of a node, widget) raises KeyError for what there is not.
 
     Characters that names of files cannot have become "_", and so do the dots of "." and ".." where values make up the
-    whole name of a folder: nobody wrote that path.
+    whole name of a folder: nobody wrote that path. OverflowError: it would have more than `most` characters.
     """
 
     def replaced(found: re.Match[str]) -> str:
@@ -162,12 +167,18 @@ def resolve_name(text: str, now: datetime, value_of: Callable[[str, str], object
         if len(others) != 1:
             return format_date(first[5:], now) if first.startswith("date:") else found[0]
         try:
-            return _NOT_IN_NAMES.sub("_", as_text(value_of(first, others[0])))
+            value = as_text(value_of(first, others[0]))
         except KeyError:
             return found[0]
+        if len(value) > most:  # before it is there for each of its patterns
+            raise OverflowError
+        return _NOT_IN_NAMES.sub("_", value)
 
     written = set(_SLASH.split(text))
-    parts = _SLASH.split(_PATTERN.sub(replaced, text))
+    result = _PATTERN.sub(replaced, text)
+    if len(result) > most:
+        raise OverflowError
+    parts = _SLASH.split(result)
     return "".join("_" * len(part) if part in {".", ".."} - written else part for part in parts)
 
 

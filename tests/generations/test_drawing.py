@@ -102,8 +102,22 @@ def test_a_name_that_becomes_too_long_is_refused_at_its_setting(owner: User, sta
     version = studio_template(staff, parameters=[*txt2img_parameters(), name])
     with pytest.raises(InvalidInputs) as refusal:
         submit(owner, version, prompt="x" * 5000, name="%CLIPTextEncode.text%")
-    assert "becomes 5000 characters long" in refusal.value.errors["name"][0]
+    assert "becomes longer than 4096 characters" in refusal.value.errors["name"][0]
     assert not Generation.objects.exists()
+
+
+def test_texts_that_would_take_long_to_resolve_are_refused_and_count_for_each_run(owner: User, staff: User) -> None:
+    version = studio_template(staff)
+    submit(owner, version, prompt="{" * 3000)
+    with pytest.raises(InvalidInputs) as refusal:
+        submit(owner, version, prompt="{" * 200_001)
+    assert "may have 200000 characters for each run" in refusal.value.errors["prompt"][0]
+    with pytest.raises(InvalidInputs) as refusal:
+        inputs = {"prompt": "{" * 50_001}
+        services.submit_variations(user=owner, version=version, inputs=inputs, count=4)
+    assert "may have 50000 characters for each run" in refusal.value.errors["prompt"][0]
+    assert Generation.objects.count() == 1
+    submit(owner, version, prompt="a" * 200_001)  # nothing in it is resolved
 
 
 def test_versions_of_before_keep_their_texts(owner: User) -> None:
