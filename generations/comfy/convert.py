@@ -69,8 +69,7 @@ class _Converter:
         self.workflow = workflow
         self.object_info = object_info
         self.troubles = Troubles(object_info)
-        if not is_old(object_info):
-            settle_links(workflow, object_info, self.troubles.spend)
+        self.undecided = {} if is_old(object_info) else settle_links(workflow, object_info, self.troubles.spend)
         self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.scopes = Scopes(workflow, object_info, self.troubles)
         self.links = Links(self.scopes)
@@ -106,6 +105,8 @@ class _Converter:
         self.troubles.spend(1 + len(scope.definition.nodes))
         for trouble in self.broadcast_troubles.get(id(scope.definition), ()):
             self.troubles.refuse(scope, trouble.node, trouble.message)
+        for node in self.undecided.get(id(scope.definition), ()):
+            self.troubles.refuse(scope, node, "a link leads to it that none of its inputs names; connect it again.")
         for node in scope.definition.nodes.values():
             if wiring.is_editor_only(node, self.object_info):
                 self._look_at_editor_only(scope, node)

@@ -15,8 +15,15 @@ from generations.comfy.layout import slots_of
 from generations.comfy.object_info import ObjectInfo
 
 
-def settle_links(workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None]) -> None:
-    """Make each node's inputs take the links that lead to them in the editor, and no others."""
+def settle_links(
+    workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None]
+) -> dict[int, list[EditorNode]]:
+    """Make each node's inputs take the links that lead to them in the editor, and no others.
+
+    Returns nodes where that cannot be told, by id() of their definition: inputs that come and go with a value have
+    other numbers while the editor loads them.
+    """
+    undecided: dict[int, list[EditorNode]] = {}
     for graph in (workflow.root, *workflow.subgraphs.values()):
         spend(len(graph.links))
         leading: dict[str, dict[str, Link]] = {}
@@ -32,7 +39,10 @@ def settle_links(workflow: Workflow, object_info: ObjectInfo, spend: Callable[[i
                 sound = {
                     key: link for key, link in links.items() if _starts_somewhere(link, graph) or _names(node, key)
                 }
+                if _is_dynamic(node, object_info) and not all(_names(node, link_id) for link_id in sound):
+                    undecided.setdefault(id(graph), []).append(node)
                 _settle(node, sound, slots, graph)
+    return undecided
 
 
 def editor_slots(workflow: Workflow, object_info: ObjectInfo, node: EditorNode) -> list[Slot]:
@@ -52,6 +62,11 @@ def _agree(node: EditorNode, links: Mapping[str, Link], graph: Definition, defin
         return False
     known = {slot.name for slot in definition.inputs} if definition is not None else None
     return known is None or all(slot.name in known for slot in node.inputs if slot.link is not None)
+
+
+def _is_dynamic(node: EditorNode, object_info: ObjectInfo) -> bool:
+    _class_type, spec = class_of(node, object_info)
+    return spec is not None and any(each.members or (each.sub_inputs and each.type != "COMBO") for each in spec.inputs)
 
 
 def _starts_somewhere(link: Link, graph: Definition) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from generations.comfy.convert import convert
+from generations.comfy.convert import ConversionError, convert
 from tests.support.workflows import newest_object_info
 
 IMAGE = "IMAGE"
@@ -83,3 +83,9 @@ def test_inputs_of_a_sub_graph_that_were_renamed_keep_their_links_by_number(
     links = [link(1, 1, 2, 0), link(2, 4, 2, 1)]
     graph = converted(node(2, "sub", inputs, []), links, definitions={"subgraphs": [sub_graph]})
     assert graph["2:1"]["inputs"] == expected
+
+
+def test_a_link_that_no_input_names_is_refused_where_inputs_come_and_go_with_a_value() -> None:
+    target = node(2, "ResizeImageMaskNode", [("input", None)], ["scale by multiplier", 2, "lanczos"])
+    with pytest.raises(ConversionError, match=r"\(node 2\): A link leads to it that none of its inputs names"):
+        converted(target, [link(1, 1, 2, 0)])
