@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from generations.comfy import queued
 from generations.comfy.graph import Graph
-from generations.comfy.queued import MAX_PATTERNS, NAME, Place, Resolved, TooLongError
+from generations.comfy.queued import MAX_PATTERNS, NAME, Place, Resolved, UnfitTextError
 from generations.models import Generation, SeedCount, TemplateVersion
 from generations.parameters import seeds
 from generations.parameters.bind import bind
@@ -54,7 +54,7 @@ class Drawing:
         counts = SeedCount.objects if template is not None and seeds.is_counted(parameter, given) else None
         last = counts.last_of(self.user, template, parameter.name) if counts and template else None
         numbers = seeds.seed_numbers(parameter, given, count, start=self._start(parameter), last=last)
-        if counts and template and self.kept is None:
+        if counts and template and (self.kept is None or not isinstance(given, int)):  # the repeated run's own is one
             counts.note(self.user, template, parameter.name, numbers[-1])
         return numbers
 
@@ -83,7 +83,7 @@ class Drawing:
                 typed=_typed(self.parameters, self.version.graph, values),
                 most=most,
             )
-        except TooLongError as error:
+        except UnfitTextError as error:
             raise InvalidInputs({self._parameter_at(error.place): [str(error)]}) from error
         return [[each.node_id, each.input_name, each.text] for each in found]
 

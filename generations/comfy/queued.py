@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ MAX_NAME = 4096  # characters; no file system takes longer paths
 MAX_PATTERNS = 200_000  # characters of texts with patterns that one submission may have resolved: less than a second
 MAX_DEPTH = 20
 MAX_INSTANCES = 20_000
+_FOLDERS = re.compile(r"[/\\]")
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 _ALIAS = "Node name for S&R"
 _TOO_MUCH = (
     "The texts with alternatives, comments or backslashes are too long: all together they may have {} characters for "
@@ -59,8 +62,8 @@ _KNOWN: Mapping[str, Collection[str]] = {
 }
 
 
-class TooLongError(ValueError):
-    """A text is too long to be resolved, or the name of a file becomes so. `place`: of the input that it belongs to."""
+class UnfitTextError(ValueError):
+    """A text is too long to be resolved, or what it becomes is no name of a file. `place`: of its input."""
 
     def __init__(self, place: Place, reason: str) -> None:
         super().__init__(reason)
@@ -181,7 +184,7 @@ def resolve(
 
     `exposed`: what users set -> the parameter; its text becomes the same wherever it goes. `kept` has what an earlier
     run made of texts, which is taken as it is. A name that its user typed, at one of the places `typed`, reads no
-    widgets but exposed ones: the graph is hidden. `most`: characters of all texts with patterns. TooLongError.
+    widgets but exposed ones: the graph is hidden. `most`: characters of all texts with patterns. UnfitTextError.
     """
     found = []
     prompts: dict[tuple[object, str], str] = {}
@@ -199,7 +202,7 @@ def resolve(
             if group not in prompts:
                 left -= len(text) if has_patterns(text) else 0
                 if left < 0:
-                    raise TooLongError(place, _TOO_MUCH.format(most))
+                    raise UnfitTextError(place, _TOO_MUCH.format(most))
                 prompts[group] = resolve_prompt(text, draw)
             result = prompts[group]
         else:
@@ -224,13 +227,18 @@ class _Names:
         self.exposed = exposed
 
     def resolve(self, place: Place, text: str, now: datetime, *, is_typed: bool) -> str:
-        """TooLongError."""
-        if "%" not in text:
-            return text
+        """What a name becomes; one that a user typed stays in the folder of results. UnfitTextError."""
+        result = self._filled(place, text, now, is_typed) if "%" in text else text
+        if is_typed and (".." in _FOLDERS.split(result) or _ABSOLUTE.match(result)):
+            reason = 'The name of a file cannot begin with "/" or a drive, or have ".." among its folders.'
+            raise UnfitTextError(place, reason)
+        return result
+
+    def _filled(self, place: Place, text: str, now: datetime, is_typed: bool) -> str:
         title = node_title(self.graph, place[0])
         if len(text) > MAX_NAME:
             reason = f'"{place[1]}" of {title} has {len(text)} characters; a file name has at most {MAX_NAME}.'
-            raise TooLongError(place, reason)
+            raise UnfitTextError(place, reason)
         try:
             return resolve_name(text, now, lambda *which: self._value(place[0], which, is_typed), most=MAX_NAME)
         except OverflowError as error:
@@ -238,7 +246,7 @@ class _Names:
                 f'"{place[1]}" of {title} becomes longer than {MAX_NAME} characters once its patterns are resolved, '
                 "which is the most that a file name has."
             )
-            raise TooLongError(place, reason) from error
+            raise UnfitTextError(place, reason) from error
 
     def _value(self, saver: str, which: tuple[str, ...], is_typed: bool) -> object:
         """The value of that (node's name, widget), as the node `saver` speaks of it. KeyError."""

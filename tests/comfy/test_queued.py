@@ -13,7 +13,7 @@ from generations.comfy.convert import convert
 from generations.comfy.graph import Graph
 from generations.comfy.queued import (
     Resolved,
-    TooLongError,
+    UnfitTextError,
     keep_literal,
     note,
     note_widgets,
@@ -243,7 +243,7 @@ def test_only_texts_that_change_are_recorded() -> None:
 
 def test_a_name_that_grows_beyond_what_a_file_can_be_called_is_refused() -> None:
     graph = imported(workflow(node(1, "CLIPTextEncode", ["x" * 5000]), node(2, "SaveImage", ["%CLIPTextEncode.text%"])))
-    with pytest.raises(TooLongError, match=r'"filename_prefix" of Save Image becomes longer than 4096 characters'):
+    with pytest.raises(UnfitTextError, match=r'"filename_prefix" of Save Image becomes longer than 4096 characters'):
         run(graph)
     graph["1"]["inputs"]["text"] = "x" * 4096
     assert run(graph)["2"]["inputs"]["filename_prefix"] == "x" * 4096
@@ -252,10 +252,10 @@ def test_a_name_that_grows_beyond_what_a_file_can_be_called_is_refused() -> None
 def test_a_long_value_is_not_written_for_each_of_its_patterns() -> None:
     graph = imported(workflow(node(1, "CLIPTextEncode", ["x" * 4096]), node(2, "SaveImage", [""])))
     graph["2"]["inputs"]["filename_prefix"] = "%CLIPTextEncode.text%" * 195
-    with pytest.raises(TooLongError, match="becomes longer"):
+    with pytest.raises(UnfitTextError, match="becomes longer"):
         run(graph)
     graph["2"]["inputs"]["filename_prefix"] = "%CLIPTextEncode.text%" * 196
-    with pytest.raises(TooLongError, match="has 4116 characters; a file name has at most 4096"):
+    with pytest.raises(UnfitTextError, match="has 4116 characters; a file name has at most 4096"):
         run(graph)
 
 
@@ -263,7 +263,7 @@ def test_how_much_is_resolved_for_one_run_is_limited_and_plain_texts_do_not_coun
     texts = ["{" + "a" * 500, "b" * 5000, "\\{" + "a" * 497]
     graph = imported(workflow(*(node(number, "CLIPTextEncode", [text]) for number, text in enumerate(texts, 1))))
     assert run(graph, most=1000)["2"]["inputs"]["text"] == "b" * 5000
-    with pytest.raises(TooLongError, match="all together they may have 999 characters for each run") as refusal:
+    with pytest.raises(UnfitTextError, match="all together they may have 999 characters for each run") as refusal:
         run(graph, most=999)
     assert refusal.value.place == ("3", "text")
     kept = {("1", "text"): "a"}

@@ -106,6 +106,17 @@ def test_a_name_that_becomes_too_long_is_refused_at_its_setting(owner: User, sta
     assert not Generation.objects.exists()
 
 
+@pytest.mark.parametrize("typed", ["../x", "a/../../x", "a\\..\\x", "/etc/x", "\\x", "C:x", "%date:/x%", "a/.."])
+def test_a_typed_name_cannot_leave_the_folder_of_results(owner: User, staff: User, typed: str) -> None:
+    name = parameter("name", "string", "9", "filename_prefix", default="../x")
+    version = studio_template(staff, parameters=[*txt2img_parameters(), name])
+    with pytest.raises(InvalidInputs) as refusal:
+        submit(owner, version, name=typed + ("/y" if typed == "../x" else ""))
+    assert '".." among its folders' in refusal.value.errors["name"][0]
+    assert submit(owner, version).graph({})["9"]["inputs"]["filename_prefix"] == "../x"  # the operator's own
+    assert submit(owner, version, name="a..b/%date:yyyy%/x..").resolved_inputs["name"].startswith("a..b/2")
+
+
 def test_texts_that_would_take_long_to_resolve_are_refused_and_count_for_each_run(owner: User, staff: User) -> None:
     version = studio_template(staff)
     submit(owner, version, prompt="{" * 3000)
@@ -223,6 +234,13 @@ def test_counting_goes_on_from_a_seed_that_was_given_but_not_from_a_rerun(owner:
     assert seed_of(services.rerun(first, is_new_seed=False)) == 1
     assert seed_of(submit(owner, version)) == 101
     assert seed_of(services.rerun(first, is_new_seed=True)) == 102
+
+
+def test_a_rerun_that_counts_on_takes_its_seed_from_the_count(owner: User) -> None:
+    version = version_of(make_template(parameters=with_seed("increment", default=5)))
+    first = submit(owner, version)
+    counted = services.rerun(first, is_new_seed=False, changes={"seed": "increment"})
+    assert [seed_of(first), seed_of(counted), seed_of(submit(owner, version))] == [5, 6, 7]
 
 
 def test_users_may_say_what_becomes_of_the_seed(owner: User) -> None:
