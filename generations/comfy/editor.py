@@ -20,8 +20,8 @@ MUTED, BYPASSED = 2, 4
 NO_SLOT = 2**31
 PASS_THROUGH = frozenset({"Reroute", "Reroute (rgthree)"})
 PRIMITIVE = "PrimitiveNode"
-# Classes that ComfyUI renamed, and the inputs that were renamed with them (src/stores, fix-ups on load).
-RENAMED = {"T2IAdapterLoader": "ControlNetLoader", "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning"}
+# Classes that ComfyUI renamed (src/stores, fix-ups on load): former -> present name.
+_RENAMED = {"T2IAdapterLoader": "ControlNetLoader", "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning"}
 _GROUP_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)
 
 
@@ -283,8 +283,8 @@ def _group_links(group: Mapping[str, Any], nodes: list[EditorNode]) -> dict[str,
 def class_of(node: EditorNode, object_info: ObjectInfo) -> tuple[str, NodeSpec | None]:
     """Name and description of the node's class, under its present name if it was renamed."""
     name = node.type
-    if name not in object_info and RENAMED.get(name) in object_info:
-        name = RENAMED[name]
+    if name not in object_info and _RENAMED.get(name) in object_info:
+        name = _RENAMED[name]
     return name, node_spec(object_info, name)
 
 

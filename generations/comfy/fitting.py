@@ -14,6 +14,7 @@ from generations.comfy.object_info import InputSpec
 
 CONTROL_WORDS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
 _TEXTS = frozenset({"STRING", "MARKDOWN", "TEXTAREA"})
+_JUDGED = _TEXTS | {"INT", "FLOAT", "BOOLEAN", "COMBO", DYNAMIC_COMBO}
 
 
 class Fit(IntEnum):
@@ -38,9 +39,6 @@ def fit(value: object, spec: InputSpec, siblings: Iterable[InputSpec] = ()) -> F
     if kind in _TEXTS:
         return _fit_text(value)
     return _fit_boolean(value) if kind == "BOOLEAN" else _fit_choice(value, spec, siblings)
-
-
-_JUDGED = _TEXTS | {"INT", "FLOAT", "BOOLEAN", "COMBO", DYNAMIC_COMBO}
 
 
 def _fit_text(value: object) -> Fit:

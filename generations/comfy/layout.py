@@ -53,6 +53,11 @@ def helpers_of(spec: InputSpec) -> int:
     return (spec.kind.helpers if spec.kind else 0) + int(spec.is_remote) + int(spec.has_refresh_button)
 
 
+def places_of(spec: InputSpec) -> int:
+    """Places that this widget takes among a node's stored values, with its control words and hidden widgets."""
+    return 1 + spec.control_values + helpers_of(spec) if spec.is_kept else 0
+
+
 def brought_along(spec: InputSpec, value: object) -> list[InputSpec]:
     """Widgets that stand behind this one because of its value."""
     if spec.sub_inputs:

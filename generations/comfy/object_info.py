@@ -14,7 +14,7 @@ from generations.comfy.view3d import VIEWS
 
 ObjectInfo: TypeAlias = Mapping[str, object]
 Choice: TypeAlias = str | int | float | bool
-_CONSTANT_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+CONSTANT_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
 # Our own entries among an input's options, made by `merge`; no server's answer has them.
 _ONLY_ON, _REQUIRED_BY = "comfysaas_only_on", "comfysaas_required_by"
@@ -63,7 +63,7 @@ class InputSpec:
     @property
     def is_constant(self) -> bool:
         """True when the value is typed in rather than linked from another node."""
-        return self.type in _CONSTANT_TYPES and not self.is_forced_link
+        return self.type in CONSTANT_TYPES and not self.is_forced_link
 
     @property
     def kind(self) -> Kind | None:
@@ -74,6 +74,16 @@ class InputSpec:
     def is_widget(self) -> bool:
         """True when the editor shows a widget for it."""
         return self.kind is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """True when its value takes a place among a node's stored values, if it is stored at all."""
+        return self.kind is None or self.kind.is_kept
+
+    @property
+    def is_sent(self) -> bool:
+        """True when its value goes to the server."""
+        return self.kind is None or self.kind.is_sent
 
     @property
     def is_captured(self) -> bool:

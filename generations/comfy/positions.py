@@ -8,20 +8,19 @@ src/lib/litegraph/src/LGraphNode.ts of ComfyUI_frontend).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from generations.comfy.fitting import CONTROL_WORDS, Fit, fit, is_control
 from generations.comfy.layout import as_held, brought_along, default_of, helpers_of
-from generations.comfy.object_info import InputSpec, NodeSpec
+from generations.comfy.object_info import CONSTANT_TYPES, InputSpec, NodeSpec
 
 MAX_DEVIATIONS = 6
 MAX_STEPS = 8_000
 STEPS_OF_SEARCH = 30  # what one of them costs, compared to following a link
 MAX_REORDERED = 16
 Spend: TypeAlias = Callable[[int], None]
-_TYPED = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 # What widgets that hold nothing leave behind: buttons and their labels, besides null.
 _LABELS = frozenset(
     {
@@ -58,17 +57,14 @@ def says_nothing(value: object) -> bool:
     return value is None or (isinstance(value, dict | list) and not value)
 
 
-def by_name(value_of: Callable[[str], Any], widgets: Iterable[InputSpec]) -> Layout:
-    """The layout in which `value_of(name)` tells every value; LookupError there stands for the default."""
+def by_name(values: Mapping[str, Any], widgets: Iterable[InputSpec]) -> Layout:
+    """The layout in which each widget has the value of its name, else its default."""
     found: dict[str, Any] = {}
     specs: list[InputSpec] = []
     pending = list(widgets)
     while pending:
         each = pending.pop(0)
-        try:
-            found[each.name] = value_of(each.name)
-        except LookupError:
-            found[each.name] = default_of(each)
+        found[each.name] = values[each.name] if each.name in values else default_of(each)
         specs.append(each)
         pending[:0] = brought_along(each, found[each.name])
     return Layout(found, tuple(specs))
@@ -85,7 +81,7 @@ def as_the_editor(values: Sequence[Any], spec: NodeSpec, widgets: Iterable[Input
     while pending:
         each = pending.pop(0)
         specs.append(each)
-        if not _is_kept(each):
+        if not each.is_kept:
             found[each.name] = default_of(each)
             continue
         is_short = is_short or not rest
@@ -96,10 +92,6 @@ def as_the_editor(values: Sequence[Any], spec: NodeSpec, widgets: Iterable[Input
         pending[:0] = brought_along(each, as_held(found[each.name], each, is_old=spec.is_old))
         is_vague = is_vague or any(fit(one, following) is Fit.YES for one in places[:1] for following in pending[:1])
     return Layout(found, tuple(specs), tuple(rest), misplaced, bool(misplaced) or (is_vague and is_short))
-
-
-def _is_kept(spec: InputSpec) -> bool:
-    return spec.kind is None or spec.kind.is_kept
 
 
 def _without_dummies(values: list[Any], spec: NodeSpec) -> list[Any]:
@@ -124,7 +116,9 @@ def others(
 ) -> list[Layout]:
     """The layouts that differ least from the editor's and in which every value fits: none, the only one, or two."""
     names = {each.name for each in widgets}
-    dummies = [each for each in spec.inputs if each.name in names or (each.is_forced_link and each.type in _TYPED)]
+    dummies = [
+        each for each in spec.inputs if each.name in names or (each.is_forced_link and each.type in CONSTANT_TYPES)
+    ]
     for shown in (widgets, dummies) if len(dummies) > len(widgets) else (widgets,):
         search = _Search(values, shown, linked)
         for allowed in range(MAX_DEVIATIONS + 1):
@@ -172,7 +166,7 @@ class _Search:
                 yield done
             return
         each, rest = pending[0], pending[1:]
-        if not _is_kept(each):
+        if not each.is_kept:
             yield from self._go(rest, at, allowed, _with(done, each, default_of(each)))
         elif at == len(self.values):
             # With too few values, a null among them is a value that was not set, and no hole.
@@ -233,12 +227,8 @@ def _with(done: Layout, spec: InputSpec, value: Any) -> Layout:
 
 def _completed(done: Layout, pending: Iterable[InputSpec]) -> Layout:
     """The rest by default: the class got these inputs after the file was saved."""
-    rest = by_name(_nothing, (each for each in pending if not each.is_forced_link))
+    rest = by_name({}, (each for each in pending if not each.is_forced_link))
     return replace(done, found=done.found | rest.found, specs=(*done.specs, *rest.specs))
-
-
-def _nothing(name: str) -> Any:
-    raise LookupError(name)
 
 
 def _reordered(values: Sequence[Any], widgets: Sequence[InputSpec], linked: frozenset[str]) -> Iterator[Layout]:

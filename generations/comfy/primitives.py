@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from generations.comfy.editor import PRIMITIVE, Definition, EditorNode, Slot, Workflow, class_of
 from generations.comfy.kinds import ABSENT
 from generations.comfy.object_info import InputSpec, ObjectInfo
+from generations.comfy.positions import Spend
 from generations.comfy.widgets import as_typed, held_values, read_widgets
 
 # (id() of the node that has the widget, name of the widget) -> value
 Typed: TypeAlias = dict[tuple[int, str], Any]
 
 
-def typed_values(workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None], *, is_old: bool) -> Typed:
+def typed_values(workflow: Workflow, object_info: ObjectInfo, spend: Spend, *, is_old: bool) -> Typed:
     """What primitive nodes write where. Editors of 2025 only let those outside of sub-graphs do so."""
     return _Primitives(workflow, object_info, spend).all([] if is_old else list(workflow.subgraphs.values()))
 
 
 class _Primitives:
-    def __init__(self, workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None]) -> None:
+    def __init__(self, workflow: Workflow, object_info: ObjectInfo, spend: Spend) -> None:
         self.root = workflow.root
         self.object_info = object_info
         self.spend = spend

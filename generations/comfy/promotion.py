@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from generations.comfy.editor import (
 from generations.comfy.kinds import ABSENT
 from generations.comfy.layout import as_held
 from generations.comfy.object_info import InputSpec, ObjectInfo
+from generations.comfy.positions import Spend
 from generations.comfy.widgets import held_values
 
 MAX_CHAIN = 100
@@ -53,7 +54,7 @@ class _Entry:
     inputs: list[str]
 
 
-def promote(workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None], *, is_old: bool) -> None:
+def promote(workflow: Workflow, object_info: ObjectInfo, spend: Spend, *, is_old: bool) -> None:
     """Set `promoted` of every instance in the workflow, and connect what `proxyWidgets` lists.
 
     `spend` takes the steps that it costs. Editors of 2025 (`is_old`) knew nothing of `proxyWidgets`.
@@ -65,9 +66,7 @@ def promote(workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], 
 
 
 class _Promotions:
-    def __init__(
-        self, workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None], *, is_old: bool
-    ) -> None:
+    def __init__(self, workflow: Workflow, object_info: ObjectInfo, spend: Spend, *, is_old: bool) -> None:
         self.subgraphs = workflow.subgraphs
         self.object_info = object_info
         self.spend = spend

@@ -12,7 +12,7 @@ from typing import Any
 from generations.comfy.editor import EditorNode
 
 # Nodes that keep in the file what they showed last; it is no input.
-DISPLAYS = frozenset(
+_DISPLAYS = frozenset(
     {
         "Image Comparer (rgthree)", "Display Any (rgthree)", "Display Int (rgthree)", "ShowText|pysssss",
         "easy showAnything", "easy showSpentTime", "Show any [Crystools]", "PreviewAny", "GetImageSize",
@@ -20,13 +20,18 @@ DISPLAYS = frozenset(
 )  # fmt: skip
 _ADD_LORA = "\N{HEAVY PLUS SIGN} Add Lora"
 # (class, input) -> the name under which older versions of the script kept its value.
-RENAMED = {("VHS_VideoCombine", "save_output"): "save_image"}
+FORMER_NAMES = {("VHS_VideoCombine", "save_output"): "save_image"}
 
 
-def added_values(class_type: str, node: EditorNode) -> dict[str, Any] | None:
-    """Input name -> value of the widgets that a known script adds; None for classes without one."""
+def has_values_of_its_own(class_type: str) -> bool:
+    """True for classes whose scripts keep in the file what belongs to no input of the class."""
+    return class_type in _DISPLAYS or class_type in _SCRIPTS
+
+
+def added_values(class_type: str, node: EditorNode) -> dict[str, Any]:
+    """Input name -> value of the widgets that a known script adds; empty for classes without one."""
     script = _SCRIPTS.get(class_type)
-    return script(node) if script else None
+    return script(node) if script else {}
 
 
 def _stored(node: EditorNode) -> list[Any]:

@@ -15,10 +15,10 @@ from typing import Any
 from generations.comfy.editor import EditorNode
 from generations.comfy.fitting import Fit, fit
 from generations.comfy.kinds import ABSENT
-from generations.comfy.layout import as_held, chosen_number, default_of, helpers_of, widgets_of
+from generations.comfy.layout import as_held, chosen_number, default_of, places_of, widgets_of
 from generations.comfy.object_info import InputSpec, NodeSpec
 from generations.comfy.positions import Layout, Spend, as_the_editor, by_name, others, says_nothing
-from generations.comfy.scripted import DISPLAYS, RENAMED, added_values
+from generations.comfy.scripted import FORMER_NAMES, added_values, has_values_of_its_own
 from generations.comfy.view3d import VIEWS, view
 
 _SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced"})  # their choices had a prefix once
@@ -55,11 +55,11 @@ def read_widgets(node: EditorNode, spec: NodeSpec, spend: Spend = _for_free) -> 
     layout = _layout_of(node, spec, widgets_of(spec, node), reading, spend)
     values = _held(node, spec, layout)
     for each in layout.specs:
-        if _is_sent(each) and values[each.name] is not ABSENT:
+        if each.is_sent and values[each.name] is not ABSENT:
             reading.values[each.name] = values[each.name]
         if each.has_refresh_button:
             reading.values["refresh"] = "refresh"
-    reading.values |= added_values(spec.class_type, node) or {}
+    reading.values |= added_values(spec.class_type, node)
     return reading
 
 
@@ -71,7 +71,7 @@ def held_values(node: EditorNode, spec: NodeSpec, spend: Spend) -> dict[str, Any
 def _held(node: EditorNode, spec: NodeSpec, layout: Layout) -> dict[str, Any]:
     """The values as the editor has them once the workflow is loaded."""
     values = {
-        each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) if _is_kept(each) else default_of(each)
+        each.name: as_held(layout.found[each.name], each, is_old=spec.is_old) if each.is_kept else default_of(each)
         for each in layout.specs
     }
     sampler = values.get("sampler_name")
@@ -96,15 +96,7 @@ def _layout_of(
 
 def expected_length(node: EditorNode, spec: NodeSpec) -> int:
     """How many positions the widgets of this node take when all are stored."""
-    return sum(1 + each.control_values + helpers_of(each) for each in widgets_of(spec, node) if _is_kept(each))
-
-
-def _is_kept(spec: InputSpec) -> bool:
-    return spec.kind is None or spec.kind.is_kept
-
-
-def _is_sent(spec: InputSpec) -> bool:
-    return spec.kind is None or spec.kind.is_sent
+    return sum(places_of(each) for each in widgets_of(spec, node))
 
 
 def _linked(node: EditorNode) -> frozenset[str]:
@@ -120,15 +112,15 @@ def _from_properties(node: EditorNode, widgets: Sequence[InputSpec], reading: Re
             reading.refusals.append(
                 f"its values are kept as properties of the node, and “{each.name}” is not among them."
             )
-    return by_name(node.properties.__getitem__, widgets)
+    return by_name(node.properties, widgets)
 
 
 def _from_names(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], reading: Reading) -> Layout:
     names = {**(node.named or {}), **(node.values if isinstance(node.values, Mapping) else {})}
-    for (class_type, name), former in RENAMED.items():
+    for (class_type, name), former in FORMER_NAMES.items():
         if class_type == spec.class_type and former in names:
             names.setdefault(name, names.pop(former))
-    layout = by_name(names.__getitem__, widgets)
+    layout = by_name(names, widgets)
     if isinstance(node.values, list) and node.named is not None:
         layout = _settled(node, spec, widgets, layout, reading)
     _take_added(names, layout, spec, reading)
@@ -137,7 +129,7 @@ def _from_names(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], 
 
 def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, reading: Reading) -> None:
     """Values for names that the class does not have: of widgets of its script, or of inputs of a newer version."""
-    if spec.class_type in DISPLAYS or added_values(spec.class_type, EditorNode("", "")) is not None:
+    if has_values_of_its_own(spec.class_type):
         return
     for name, value in names.items():
         if name in layout.found or name in _NEVER_SENT or spec.input(name) is not None or says_nothing(value):
@@ -163,7 +155,7 @@ def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], nam
     at_odds = [
         each
         for each in listed.specs
-        if each.name not in linked and _is_sent(each) and listed.found[each.name] != named.found.get(each.name)
+        if each.name not in linked and each.is_sent and listed.found[each.name] != named.found.get(each.name)
     ]
     if not at_odds or values == list(names.values()) or not _has_places_of(names, listed, len(values)):
         return named
@@ -184,12 +176,11 @@ def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], nam
 def _has_places_of(named: Mapping[str, Any], listed: Layout, length: int) -> bool:
     """True when the file's names are those of the list's places, in the same order, and no place is missing."""
     places: dict[str, None] = {}
-    count = 0
     for each in listed.specs:
-        if each.kind is None or each.kind.is_kept:
+        if each.is_kept:
             controls = ["control_after_generate", "control_filter_list"][: each.control_values]
             places |= dict.fromkeys([each.name, *controls])
-            count += 1 + each.control_values + helpers_of(each)
+    count = sum(places_of(each) for each in listed.specs)
     is_filled = length == count + len(listed.surplus) and all(says_nothing(each) for each in listed.surplus)
     return is_filled and [name for name in named if name in places] == list(places)
 
@@ -201,9 +192,8 @@ def _from_positions(
     values = list(node.values) if isinstance(node.values, list) else []
     linked = _linked(node)
     layout = as_the_editor(values, spec, widgets)
-    surplus = [each for each in layout.surplus if not says_nothing(each)]
-    if spec.class_type in DISPLAYS or added_values(spec.class_type, node) is not None:
-        surplus = []
+    is_script = has_values_of_its_own(spec.class_type)
+    surplus = [] if is_script else [each for each in layout.surplus if not says_nothing(each)]
     fitting, culprit = layout.worst(linked)
     is_certain = fitting is Fit.YES or (fitting is Fit.UNLISTED and not layout.surplus)
     if is_certain and not layout.is_doubtful and not surplus:
