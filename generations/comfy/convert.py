@@ -24,14 +24,14 @@ from generations.comfy.fitting import Fit, fit
 from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.layout import has_slot, with_shown
-from generations.comfy.links import Constant, Links, Source, is_source
+from generations.comfy.links import Constant, Links, Source
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_old
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
 from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles, is_sub_graph
 from generations.comfy.topology import settle_links
 from generations.comfy.unknown import why_unknown
-from generations.comfy.widgets import Reading, misfit, read_widgets
+from generations.comfy.widgets import Reading, misfit, read_widgets, shown
 from generations.comfy.wire import decode
 
 __all__ = ["Conversion", "ConversionError", "convert", "convert_flagged"]
@@ -74,7 +74,7 @@ class _Converter:
         self.scopes = Scopes(workflow, object_info, self.troubles)
         self.links = Links(self.scopes)
         self.typed: Typed = {}  # what primitive nodes set
-        self.readings: dict[int, tuple[EditorNode, Reading]] = {}  # by the node's id() in this process
+        self.readings: dict[int, Reading] = {}  # by id() of the node, which its scope keeps alive
         self.captured: list[tuple[Scope, EditorNode, str]] = []
         self.unknown: dict[str, tuple[Scope, EditorNode]] = {}  # nodes without a class, by their ids in the graph
         self.count = 0
@@ -133,25 +133,25 @@ class _Converter:
     def _describe(self, scope: Scope, node: EditorNode) -> tuple[str, dict[str, Any]] | None:
         class_type, spec = editor.class_of(node, self.object_info)
         if spec is None:
-            self.unknown[f"{scope.path}{node.id}"] = (scope, node)
+            self.unknown[scope.id_of(node)] = (scope, node)
             return None
         inputs = self._constants(scope, node, spec)
         linked: dict[str, Any] = {}
-        shown: dict[str, Any] = {}
+        held: dict[str, Any] = {}
         for slot in node.inputs:
             self.troubles.spend(1 + len(spec.inputs) // 8)
             is_there = slot.link is not None and has_slot(spec, slot, inputs)
             found = self.links.resolve(scope, node, slot) if is_there else None
             if isinstance(found, Constant):
-                shown[slot.name] = found.value
+                held[slot.name] = found.value
             elif found is not None:
                 linked[slot.name] = found
-        inputs = with_shown(spec, inputs, shown)
+        inputs = with_shown(spec, inputs, held)
         self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
         title = node.title or spec.display_name
         described = {"class_type": class_type, "inputs": {**inputs, **linked}, "_meta": {"title": title}}
-        queued.note(described, literal=list(shown), control=queued.control_words(node, spec))
-        return f"{scope.path}{node.id}", described
+        queued.note(described, literal=list(held), control=queued.control_words(node, spec))
+        return scope.id_of(node), described
 
     def _constants(self, scope: Scope, node: EditorNode, spec: NodeSpec) -> dict[str, Any]:
         reading = self._read(node, spec)
@@ -166,42 +166,27 @@ class _Converter:
     def _read(self, node: EditorNode, spec: NodeSpec) -> Reading:
         """What the node stores; read once, however many instances of a sub-graph it is in."""
         if id(node) not in self.readings:
-            self.readings[id(node)] = node, read_widgets(node, spec, self.troubles.spend)
-        return self.readings[id(node)][1]
+            self.readings[id(node)] = read_widgets(node, spec, self.troubles.spend)
+        return self.readings[id(node)]
 
     def _check(self, scope: Scope, node: EditorNode, spec: NodeSpec, constants: Mapping[str, Any]) -> None:
-        """What the editor fails at or garbles: options that bring unknown inputs along, values that only a browser has,
-        and texts that are none.
-        """
         for name, value in constants.items():
             wanted = spec.input(name)
             if wanted is None:
                 continue
-            if wanted.type == DYNAMIC_COMBO and not (isinstance(value, str) and value in wanted.sub_inputs):
-                shown = json.dumps(value)[:60]
-                self.troubles.refuse(
-                    scope, node, f'its input "{name}" is set to {shown}, an option that the server does not know.'
-                )
-            elif wanted.kind is not None and wanted.kind.is_unknown:
-                self.troubles.refuse(
-                    scope, node, f'its input "{name}" is of the kind {wanted.type}, which only the editor can fill.'
-                )
-            elif wanted.is_captured:
+            if wanted.is_captured:
                 self.captured.append((scope, node, name))
-            elif wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
-                shown = json.dumps(value)[:60]
-                self.troubles.refuse(scope, node, f'its input "{name}" holds {shown}, where a text belongs.')
+            elif garbled := _garbled(value, wanted):
+                self.troubles.refuse(scope, node, f'its input "{name}" {garbled}.')
             elif fit(value, wanted, spec.inputs) is Fit.NO:
                 # Its place is certain: named by the file, set on a sub-graph or by a primitive. The server judges it.
                 self.troubles.flag(scope, node, misfit(wanted, value))
 
     def _refuse_captured(self, emitted: Graph) -> None:
         """Values that only a browser has matter where something takes what comes of them."""
-        used = {
-            value.node_id for node in emitted.values() for value in node["inputs"].values() if isinstance(value, Source)
-        }
+        used = _used(emitted)
         for scope, node, name in self.captured:
-            if f"{scope.path}{node.id}" in used:
+            if scope.id_of(node) in used:
                 self.troubles.refuse(
                     scope, node, f'its input "{name}" is recorded in the browser when a workflow is queued.'
                 )
@@ -220,13 +205,13 @@ class _Converter:
 
         What is needed by one of them that is needed is needed, too.
         """
-        used = {value.node_id for node in emitted.values() for value in node["inputs"].values() if is_source(value)}
+        used = _used(emitted)
         waiting = [node_id for node_id in self.unknown if node_id in used]
         for node_id in waiting:
             scope, node = self.unknown[node_id]
             self.troubles.refuse(scope, node, self._why_unknown(node))
             sources = (self.links.resolve(scope, node, slot) for slot in node.inputs)
-            new = {source.node_id for source in sources if is_source(source)} - used
+            new = {source.node_id for source in sources if isinstance(source, Source)} - used
             used |= new
             waiting += [each for each in self.unknown if each in new]
         types = wiring.types_of(self.object_info) if len(used) < len(used | self.unknown.keys()) else frozenset()
@@ -246,6 +231,24 @@ class _Converter:
         if is_sub_graph(node):
             return "the sub-graph that it stands for is not in the file."
         return why_unknown(node, self.object_info, is_used=is_used)
+
+
+def _used(emitted: Graph) -> set[str]:
+    """The nodes whose outputs the graph takes, whether they are in it or not."""
+    return {
+        value.node_id for node in emitted.values() for value in node["inputs"].values() if isinstance(value, Source)
+    }
+
+
+def _garbled(value: object, wanted: InputSpec) -> str | None:
+    """What the editor would fail at or send garbled, as the end of a sentence about the input; None for all else."""
+    if wanted.type == DYNAMIC_COMBO and not (isinstance(value, str) and value in wanted.sub_inputs):
+        return f"is set to {shown(value)}, an option that the server does not know"
+    if wanted.kind is not None and wanted.kind.is_unknown:
+        return f"is of the kind {wanted.type}, which only the editor can fill"
+    if wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+        return f"holds {shown(value)}, where a text belongs"
+    return None
 
 
 def _as_sent(value: Any, spec: InputSpec | None) -> Any:

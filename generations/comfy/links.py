@@ -7,7 +7,7 @@ src/lib/litegraph/src/subgraph/ExecutableNodeDTO.ts of ComfyUI_frontend.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias
 
 from generations.comfy import editor, wiring
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, EditorNode, Slot
@@ -30,6 +30,10 @@ class Constant:
     value: Any
 
 
+Brought: TypeAlias = Source | Constant | None  # None: nothing comes through the link
+_Seen: TypeAlias = frozenset[tuple[str, int]]  # the outputs (id in the graph, number) that were passed on the way
+
+
 class Links:
     """Follows links through all scopes of a workflow."""
 
@@ -41,13 +45,11 @@ class Links:
         self.is_old = scopes.is_old
         self.setters = wiring.Setters(scopes.workflow)
 
-    def resolve(self, scope: Scope, node: EditorNode, slot: Slot) -> Source | Constant | None:
+    def resolve(self, scope: Scope, node: EditorNode, slot: Slot) -> Brought:
         """What the link into that slot brings; None if there is none, or it comes to nothing."""
         return self._resolve(scope, node, slot, slot.type, frozenset())
 
-    def _resolve(
-        self, scope: Scope, node: EditorNode, slot: Slot, wanted: str, seen: frozenset[tuple[str, int]]
-    ) -> Source | Constant | None:
+    def _resolve(self, scope: Scope, node: EditorNode, slot: Slot, wanted: str, seen: _Seen) -> Brought:
         if slot.link is None:
             return None
         self.troubles.spend(1 + len(seen))
@@ -58,22 +60,20 @@ class Links:
             )
             return None
         if link.origin_id == INPUT_NODE and scope.parent is not None:
-            return self._from_outside(scope, link.origin_slot, wanted, seen)
+            return self._from_outside(scope, link.origin_slot, seen)
         origin = scope.definition.nodes.get(link.origin_id)
         if origin is None or not _has_output(origin, link.origin_slot):
             lack = "at an output that it does not have" if origin else "which is not in the file"
             self.troubles.refuse(scope, node, f'its input "{slot.name}" is connected to node {link.origin_id}, {lack}.')
             return None
-        step = (f"{scope.path}{origin.id}", link.origin_slot)
+        step = (scope.id_of(origin), link.origin_slot)
         if step not in seen:
             return self._from_output(scope, origin, link.origin_slot, wanted, seen | {step})
         if origin.type not in editor.PASS_THROUGH:
             self.troubles.refuse(scope, node, "it is connected in a circle of nodes that only pass on what they get.")
         return None
 
-    def _from_output(
-        self, scope: Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
-    ) -> Source | Constant | None:
+    def _from_output(self, scope: Scope, origin: EditorNode, number: int, wanted: str, seen: _Seen) -> Brought:
         if origin.type == PRIMITIVE or (origin.mode == MUTED and not self.is_old):
             return None  # the value of a primitive is in the widget already
         if origin.type in editor.PASS_THROUGH and (self.is_old or origin.mode != BYPASSED):
@@ -89,11 +89,9 @@ class Links:
             return self._from_inside(child, number, wanted, seen)
         if wiring.is_editor_only(origin, self.object_info):
             return None if origin.mode == MUTED else self._through_wiring(scope, origin, number, wanted, seen)
-        return Source(f"{scope.path}{origin.id}", number)
+        return Source(scope.id_of(origin), number)
 
-    def _through_wiring(
-        self, scope: Scope, origin: EditorNode, number: int, wanted: str, seen: frozenset[tuple[str, int]]
-    ) -> Source | Constant | None:
+    def _through_wiring(self, scope: Scope, origin: EditorNode, number: int, wanted: str, seen: _Seen) -> Brought:
         """What a node of the editor alone gives on: what its Set node takes, or its own input of the same number."""
         if origin.type == wiring.PRESET_TEXT:
             self.troubles.refuse(
@@ -119,9 +117,7 @@ class Links:
         level, setter = self.setters.find(getter, chain)
         return around[level], setter
 
-    def _from_outside(
-        self, scope: Scope, number: int, wanted: str, seen: frozenset[tuple[str, int]]
-    ) -> Source | Constant | None:
+    def _from_outside(self, scope: Scope, number: int, seen: _Seen) -> Brought:
         """What comes into an instance through its input: a link, or the value of a widget shown on it."""
         parent, instance = scope.parent, scope.instance
         if parent is None or instance is None or number >= len(scope.definition.inputs):
@@ -133,9 +129,7 @@ class Links:
             return self._resolve(parent, instance, outer, own.type, seen)
         return Constant(scope.promoted[own.name]) if own.name in scope.promoted else None
 
-    def _from_inside(
-        self, child: Scope, number: int, wanted: str, seen: frozenset[tuple[str, int]]
-    ) -> Source | Constant | None:
+    def _from_inside(self, child: Scope, number: int, wanted: str, seen: _Seen) -> Brought:
         """What leaves an instance through its output."""
         links = child.definition.links
         self.troubles.spend(len(links))
@@ -168,7 +162,3 @@ def _bypass(inputs: list[Slot], outputs: list[Slot], number: int, wanted: str) -
 def _is_compatible(one: str, other: str) -> bool:
     ours, theirs = ({part.strip().lower() for part in text.split(",")} for text in (one, other))
     return bool({"*", ""} & (ours | theirs) or ours & theirs)
-
-
-def is_source(value: object) -> TypeGuard[Source]:
-    return isinstance(value, Source)

@@ -48,6 +48,10 @@ class Scope:
     promoted: Mapping[str, Any] = field(default_factory=dict)  # input name -> value of the instance's widget
     fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # inner id -> input -> value (groups)
 
+    def id_of(self, node: EditorNode) -> str:
+        """The id that a node in here has in the graph: the instances around it come before its own."""
+        return f"{self.path}{node.id}"
+
 
 class Troubles:
     """What is found wrong: `problems` stop a conversion, `flags` go with its result. Both name nodes."""
@@ -78,7 +82,7 @@ class Troubles:
     def _problem(self, scope: Scope, node: EditorNode, message: str) -> GraphProblem:
         _name, spec = editor.class_of(node, self.object_info)
         title = node.title.strip() or (spec.display_name if spec else "Sub-graph" if is_sub_graph(node) else node.type)
-        return GraphProblem(f"{scope.path}{node.id}", title, message[:1].upper() + message[1:])
+        return GraphProblem(scope.id_of(node), title, message[:1].upper() + message[1:])
 
 
 def is_sub_graph(node: EditorNode) -> bool:
@@ -99,20 +103,19 @@ class Scopes:
 
     def child(self, scope: Scope, node: EditorNode) -> Scope | None:
         """The inside of a sub-graph or group node; None for any other node."""
-        path = f"{scope.path}{node.id}:"
+        path = f"{scope.id_of(node)}:"
         if path in self.children:
             return self.children[path]
         group = self.workflow.group_of(node)
-        if group is not None:
-            self.troubles.spend(editor.size_of_group(self.workflow.groups[group]))
         definition = self.workflow.subgraphs.get(node.type)
         if group is not None:
+            self.troubles.spend(editor.size_of_group(self.workflow.groups[group]))
             definition = editor.read_group(self.workflow.groups[group], node)
         if definition is None:
             return None
         if scope.depth >= MAX_DEPTH:
             message = f"sub-graphs are nested more than {MAX_DEPTH} deep here; one of them may contain itself."
-            raise ConversionError([GraphProblem(f"{scope.path}{node.id}", node.title or node.type, message)])
+            raise ConversionError([GraphProblem(scope.id_of(node), node.title or node.type, message)])
         self.troubles.spend(STEPS_OF_INSTANCE)
         child = Scope(definition, path, node, scope, scope.depth + 1)
         if group is not None:

@@ -136,10 +136,10 @@ def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, readin
             continue
         if spec.is_custom:
             reading.values[name] = value
-            reading.notes.append(f"“{name}”, which is {_shown(value)}, is of a widget that a script adds; it is sent.")
+            reading.notes.append(f"“{name}”, which is {shown(value)}, is of a widget that a script adds; it is sent.")
         else:
             reading.notes.append(
-                f"the file has {_shown(value)} for “{name}”, which this node does not have here; it is left out."
+                f"the file has {shown(value)} for “{name}”, which this node does not have here; it is left out."
             )
 
 
@@ -162,12 +162,12 @@ def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], nam
     edited = at_odds[0]
     value, other = listed.found[edited.name], named.found.get(edited.name)
     if len(at_odds) > 1 and not listed.surplus:
-        shown = ", ".join(f"“{each.name}”" for each in at_odds)
-        reading.refusals.append(f"the file has other values of {shown} in its list than by name.")
+        names_at_odds = ", ".join(f"“{each.name}”" for each in at_odds)
+        reading.refusals.append(f"the file has other values of {names_at_odds} in its list than by name.")
     elif len(at_odds) == 1 and fit(value, edited, listed.specs) >= Fit.UNLISTED and not says_nothing(value):
         reading.notes.append(
-            f"the file has two values of “{edited.name}”; {_shown(value)} is taken, as the editor does, and not "
-            f"{_shown(other)}."
+            f"the file has two values of “{edited.name}”; {shown(value)} is taken, as the editor does, and not "
+            f"{shown(other)}."
         )
         return listed
     return named
@@ -205,17 +205,17 @@ def _from_positions(
         reading.refusals.append(_ambiguity(candidates, linked))
     elif layout.misplaced:
         reading.refusals.append(
-            f"its values are not in the places of its inputs: {_shown(layout.misplaced[0])} stands where the editor "
+            f"its values are not in the places of its inputs: {shown(layout.misplaced[0])} stands where the editor "
             f"keeps the control word of a seed."
         )
     elif culprit is not None and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus)):
         reading.refusals.append(misfit(culprit, layout.found[culprit.name]))
     else:
         reading.notes += [
-            f"the file has {_shown(each)}, which none of its inputs takes; it is left out." for each in surplus
+            f"the file has {shown(each)}, which none of its inputs takes; it is left out." for each in surplus
         ]
         reading.notes += [
-            f"its input “{each.name}” holds {_shown(layout.found[each.name])}."
+            f"its input “{each.name}” holds {shown(layout.found[each.name])}."
             for each in layout.specs
             if each.name not in linked and fit(layout.found[each.name], each) is Fit.OPAQUE
         ]
@@ -227,8 +227,8 @@ def _ambiguity(candidates: Sequence[Layout], linked: frozenset[str]) -> str:
     names = [each for each in one.found if each not in linked and one.found[each] != other.found.get(each)]
     name = next(iter(names), next(iter(other.found), ""))
     return (
-        f"its values may belong to its inputs in more than one way: “{name}” could be {_shown(one.found.get(name))} or "
-        f"{_shown(other.found.get(name))}."
+        f"its values may belong to its inputs in more than one way: “{name}” could be {shown(one.found.get(name))} or "
+        f"{shown(other.found.get(name))}."
     )
 
 
@@ -237,10 +237,11 @@ def misfit(spec: InputSpec, value: object) -> str:
     kind = spec.widget_type or spec.type
     belongs = {"INT": "a whole number", "FLOAT": "a number", "BOOLEAN": "yes or no", "STRING": "a text"}.get(kind)
     reason = f"where {belongs} belongs" if belongs else "which is none of its options"
-    return f"its input “{spec.name}” holds {_shown(value)}, {reason}."
+    return f"its input “{spec.name}” holds {shown(value)}, {reason}."
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """The value in a sentence: as JSON, its first 60 characters."""
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 
