@@ -2,7 +2,8 @@
 
     python -m generations.comfy.convert workflow.json --object-info object_info.json
 
-Source: src/utils/executionUtil.ts of ComfyUI_frontend; links.py and scopes.py have the rest.
+Source: src/utils/executionUtil.ts of ComfyUI_frontend. Here each node becomes one of the graph; widgets.py has its own
+values, scopes.py what sub-graphs give it, links.py what other nodes do.
 It differs where the editor draws, rounds or fails: seeds keep all their digits, texts with {alternatives} and %date%
 stay as they were written (see queued.py), and what cannot be converted is refused with the nodes that are at fault.
 """
@@ -25,7 +26,7 @@ from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.layout import has_slot, with_shown
 from generations.comfy.links import Constant, Links, Source
-from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo, is_old
+from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
 from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles, is_sub_graph
@@ -69,9 +70,9 @@ class _Converter:
         self.workflow = workflow
         self.object_info = object_info
         self.troubles = Troubles(object_info)
-        self.undecided = {} if is_old(object_info) else settle_links(workflow, object_info, self.troubles.spend)
-        self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.scopes = Scopes(workflow, object_info, self.troubles)
+        self.undecided = {} if self.scopes.is_old else settle_links(workflow, object_info, self.troubles.spend)
+        self.broadcast_troubles = everywhere.connect(workflow, object_info)
         self.links = Links(self.scopes)
         self.typed: Typed = {}  # what primitive nodes set
         self.readings: dict[int, Reading] = {}  # by id() of the node, which its scope keeps alive
@@ -82,9 +83,9 @@ class _Converter:
     def run(self) -> Graph:
         if self.workflow.is_blank:
             return {}
-        old, spend = self.scopes.is_old, self.troubles.spend
-        promote(self.workflow, self.object_info, spend, is_old=old)
-        self.typed = typed_values(self.workflow, self.object_info, spend, is_old=old)
+        is_old, spend = self.scopes.is_old, self.troubles.spend
+        promote(self.workflow, self.object_info, spend, is_old=is_old)
+        self.typed = typed_values(self.workflow, self.object_info, spend, is_old=is_old)
         emitted = dict(self._emit(self.scopes.root))
         self._judge_unknown(emitted)
         self._refuse_captured(emitted)

@@ -18,8 +18,8 @@ from generations.comfy.boxes import Group, read_groups
 from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, Definition, EditorNode, Link, Slot
 from generations.comfy.object_info import ObjectInfo
 
-ANYTHING = ("Anything Everywhere", "Anything Everywhere3", "Anything Everywhere?", "Prompts Everywhere")
-SEED = "Seed Everywhere"
+SEED, PROMPTS = "Seed Everywhere", "Prompts Everywhere"
+ANYTHING = ("Anything Everywhere", "Anything Everywhere3", "Anything Everywhere?", PROMPTS)
 MAX_COMPARISONS = 300_000
 MOST_NAMED = 5
 _LIVE = 0
@@ -28,7 +28,6 @@ _UNCLEAR_PATTERN = "its pattern “{}” is more than can be followed here"
 _UNCLEAR_BOX = "it depends on groups, and on which side of a border a node lies"
 _UNCLEAR_INSIDE = "inside of a sub-graph, its limits go by what the editor shows at the moment"
 _UNCLEAR_AGE = "versions of Use Everywhere before and after 7 read its settings differently"
-
 _UNCLEAR_CHOICE = "ComfyUI itself links no text to a list of choices"
 
 Output: TypeAlias = tuple[str, int]  # node id, slot
@@ -91,7 +90,7 @@ def connect(workflow: editor.Workflow, object_info: ObjectInfo) -> dict[int, lis
 
 def is_controller(node: EditorNode) -> bool:
     """True for the nodes of Use Everywhere itself."""
-    return node.type.startswith("Anything Everywhere") or node.type in {SEED, "Prompts Everywhere"}
+    return node.type.startswith("Anything Everywhere") or node.type in {SEED, PROMPTS}
 
 
 class _Budget:
@@ -147,7 +146,7 @@ class _Graph:
             if link is None:
                 continue
             label = slot.label or slot.name
-            if node.type == "Prompts Everywhere" and number < 2:
+            if node.type == PROMPTS and number < 2:
                 label = ("positive", "negative")[number]
             kind = link.type or self._output_type(link)
             yield _Broadcast(node, (link.origin_id, link.origin_slot), kind, 0, settings, is_old, label, number)
@@ -160,8 +159,7 @@ class _Graph:
         priority = own if isinstance(own, int | float) and own else _priority(node, settings, bool(repeated))
         for each in found:
             each.priority = priority
-            is_named = each.number >= 0 and bool(each.type in repeated or settings.get("apply_to_unrepeated"))
-            each.must_match = is_named
+            each.must_match = each.number >= 0 and bool(each.type in repeated or settings.get("apply_to_unrepeated"))
             yield each
 
     def _behind_bypassed(self, link: Link | None) -> Link | None:
@@ -390,7 +388,7 @@ def _settings(node: EditorNode) -> tuple[Mapping[str, Any], bool]:
 def _priority(node: EditorNode, settings: Mapping[str, Any], has_repeated: bool) -> int:
     patterns = (settings.get(f"{name}_regex") for name in ("title", "input", "prompt", "negative", "group"))
     is_picky = any(pattern and pattern != ".*" for pattern in patterns)
-    found = 10 + (10 if node.type in {SEED, "Prompts Everywhere"} else 0) + (20 if is_picky or has_repeated else 0)
+    found = 10 + (10 if node.type in {SEED, PROMPTS} else 0) + (20 if is_picky or has_repeated else 0)
     found += 3 if _is_on(settings.get("group_restricted")) else 0
     return found + (6 if _is_on(settings.get("color_restricted")) else 0)
 
@@ -417,7 +415,7 @@ def _fits_pattern(each: _Broadcast, name: str, texts: tuple[str, ...]) -> bool:
 def _fits_name(each: _Broadcast, target: _Target) -> bool:
     """Where one node offers a type several times, the names of its inputs tell them apart."""
     found = _has_name(each, target) if each.must_match else True
-    is_prompt = each.controller.type == "Prompts Everywhere" and each.number in (0, 1)
+    is_prompt = each.controller.type == PROMPTS and each.number in (0, 1)
     is_old = is_prompt and (each.is_old or bool(each.settings.get("prompt_regexes")))
     if is_old and _matches(_OLD_PROMPTS[each.number], target.slot.label or target.slot.name) != found:
         raise Unclear(_UNCLEAR_AGE)

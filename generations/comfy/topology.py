@@ -7,17 +7,16 @@ src/lib/litegraph/src/linkDeduplication.ts of ComfyUI_frontend 1.58.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from generations.comfy.editor import INPUT_NODE, Definition, EditorNode, Link, Slot, Workflow, class_of
 from generations.comfy.layout import slots_of
 from generations.comfy.object_info import ObjectInfo
+from generations.comfy.positions import Spend
 
 
-def settle_links(
-    workflow: Workflow, object_info: ObjectInfo, spend: Callable[[int], None]
-) -> dict[int, list[EditorNode]]:
+def settle_links(workflow: Workflow, object_info: ObjectInfo, spend: Spend) -> dict[int, list[EditorNode]]:
     """Make each node's inputs take the links that lead to them in the editor, and no others.
 
     Returns nodes where that cannot be told, by id() of their definition: inputs that come and go with a value have
