@@ -19,10 +19,37 @@ _SAYS_NOTHING = re.compile(
 )
 
 
-def title_from_name(name: str) -> str:
-    """A file's name, with its folders or without, as a title: “t_lora.ui (2).json” -> “T lora”.
+# Between words: blanks, and signs that stand for one. Dots within numbers (“SD 1.5”) stay.
+_BETWEEN = re.compile(r"(?<!\d)\.|\.(?!\d)|[_\s]+|(?<=\w)-+(?=\w)|^-+|-+$")
+_VERSION = re.compile(r"(?<![A-Za-z\d.])([A-Za-z]*)(0|[1-9]\d?)[_.](\d)(?![\dA-Za-z.])")
+_SORTS = frozenset({"api", "utility", "template", "templates"})
+_SORTED_MEDIA = frozenset({"image", "video", "audio", "3d"})
+_SMALL = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
+_MEDIA = {
+    each: each
+    for each in (
+        "text", "image", "images", "multiview", "video", "audio", "speech", "dialogue", "model", "mesh", "music", "sfx",
+        "svg", "vector", "3d", "reference",
+    )
+} | {"txt": "text", "img": "image"}  # fmt: skip
+_TASKS = {
+    "t2i": "text to image", "i2i": "image to image", "t2v": "text to video", "i2v": "image to video",
+    "v2v": "video to video", "ti2v": "text and image to video", "ia2v": "image and audio to video",
+    "r2v": "reference to video", "ref2v": "reference to video", "s2v": "sound to video", "t2a": "text to audio",
+    "flf2v": "first and last frame to video", "fflf2v": "first and last frame to video",
+}  # fmt: skip
+_SPELLINGS = {each.lower(): each for each in (
+    "AI", "API", "CFG", "CLIP", "FP8", "FP16", "FPS", "GAN", "GGUF", "GPT", "HD", "INT8", "LLM", "LTX", "LTXV", "SAM2",
+    "SAM3", "SD", "SDXL", "SFX", "SVG", "TTS", "UI", "URL", "UV", "VAE", "VTO", "LoRA", "LoRAs", "OpenAI", "ControlNet",
+    "ComfyUI", "ByteDance", "HiDream", "UNet", "RGB", "ID", "NSFW", "ElevenLabs", "MiniMax",
+)}  # fmt: skip
 
-    Words keep their case, and dots within numbers (“SD 1.5”) stay. A name that says nothing, such as “workflow.json”,
+
+def title_from_name(name: str) -> str:
+    """A file's name, with its folders or without, as a title: “video_wan2_2_14B_t2v.json” -> “Wan 2.2 14B: text to
+    video”.
+
+    Names with blanks were written for people and stay as they are. A name that says nothing, such as “workflow.json”,
     gives way to that of its folder; "" when none says anything.
     """
     parts = [part for part in name.replace("\\", "/").split("/") if part.strip(". ")]
@@ -33,9 +60,69 @@ def _title(part: str) -> str:
     stem, longer = part.strip(), ""
     while stem != longer:
         longer, stem = stem, _COPY.sub("", _ENDINGS.sub("", stem)).strip()
-    words = re.sub(r"(?<!\d)\.|\.(?!\d)|[_\s]+|(?<=\w)-+(?=\w)|^-+|-+$", " ", stem)
-    title = " ".join(words.split())
-    return "" if _SAYS_NOTHING.fullmatch(title) else title[:1].upper() + title[1:]
+    is_written = bool(re.search(r"\s", stem))
+    words = _BETWEEN.sub(" ", stem if is_written else _VERSION.sub(_version, stem)).split()
+    title = " ".join(words)
+    if _SAYS_NOTHING.fullmatch(title):
+        return ""
+    return title[:1].upper() + title[1:] if is_written else _spelled_out(words)
+
+
+def _version(found: re.Match[str]) -> str:
+    """“wan2_2” -> “wan 2.2”, “1_5” -> “1.5”; after a single letter, as in “v1.1”, without a blank."""
+    name, major, minor = found.groups()
+    return f"{name}{' ' if len(name) > 1 else ''}{major}.{minor}"
+
+
+def _spelled_out(words: list[str]) -> str:
+    """The title of a file that is called in a computer's way: what it is, then what becomes of what."""
+    task, rest = _task(words)
+    rest = _without_prefix(rest, has_task=bool(task))
+    name = " ".join(
+        word if at and word in _SMALL else spelled(word, word[:1].upper() + word[1:]) for at, word in enumerate(rest)
+    )
+    return f"{name}: {task}" if name and task else name or task[:1].upper() + task[1:]
+
+
+def _task(words: list[str]) -> tuple[str, list[str]]:
+    """What is made of what, in plain words, and the other words; "" for none."""
+    low = [word.lower() for word in words]
+    for at, word in enumerate(low):
+        if word in _TASKS:
+            return _TASKS[word], words[:at] + words[at + 1 :]
+    for at, word in enumerate(low):
+        end = at
+        while word in _MEDIA and low[end + 1 : end + 2] == ["to"] and low[end + 2 : end + 3] and low[end + 2] in _MEDIA:
+            end += 2
+        if end > at:
+            task = " ".join(spelled(_MEDIA.get(each, each), _MEDIA.get(each, each)) for each in low[at : end + 1])
+            return task, words[:at] + words[end + 1 :]
+    return "", words
+
+
+def _without_prefix(words: list[str], *, has_task: bool) -> list[str]:
+    """Without the word that only sorts files. Media are said by what follows them: a version, a task, or a name."""
+    first, rest = words[:1], words[1:]
+    if not first or not rest:
+        return words
+    is_known = len(rest) > 1 or has_task or any(each[0].isdigit() or each[-1].isdigit() for each in rest)
+    is_sorting = first[0].lower() in _SORTS or (
+        first[0].lower() in _SORTED_MEDIA and is_known and rest[0].lower() not in _SMALL
+    )
+    return rest if is_sorting else words
+
+
+def spelled(word: str, otherwise: str) -> str:
+    """As people write it: “lora” -> “LoRA”, “14b” -> “14B”, “ltx2” -> “LTX2”; `otherwise` for all other words."""
+    low = word.lower()
+    if low in _SPELLINGS:
+        return _SPELLINGS[low]
+    if re.fullmatch(r"v\d[\d.]*", word):
+        return word
+    if re.fullmatch(r"\d+(\.\d+)?[bk]|[a-z]*3d", word):
+        return otherwise[:-1] + word[-1].upper()
+    found = re.fullmatch(r"([a-z]+)(\d+)", word)
+    return _SPELLINGS[found[1]] + found[2] if found and found[1] in _SPELLINGS else otherwise
 
 
 # What authors write before the words that matter: kinds of nodes, in every spelling.

@@ -31,7 +31,7 @@ def unpacked(batch: Batch, files: dict[str, bytes], start: int = 0) -> list[Line
 def test_file_becomes_a_template_with_proposals(staff: Any) -> None:
     line = Batch(staff, OBJECT_INFO).take("portraits/t_lora.ui.json", json.dumps(editor_workflow()).encode())
     template = WorkflowTemplate.objects.get()
-    assert (line.outcome, line.template, template.title) == (Outcome.MADE, template, "T lora")
+    assert (line.outcome, line.template, template.title) == (Outcome.MADE, template, "T LoRA")
     assert line.parameters[:2] == ["Prompt", "Negative prompt"]
     assert template.published_version is None
     draft = studio.draft_of(template)
