@@ -26,6 +26,7 @@ from generations.models.server import ComfyServerQuerySet
 from generations.packages import Definition
 from generations.parameters.bind import bind
 from generations.parameters.chosen import chosen_parameters
+from generations.parameters.propose import propose
 from generations.parameters.schema import Parameter
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -51,7 +52,7 @@ class NoWorkflowFileError(GraphError):
 @dataclass(slots=True)
 class Imported:
     """A graph, and what came along with it. `parameters` is None when nothing said what users may set; `chosen` is
-    what the workflow's author chose for whoever uses it in the editor.
+    what the workflow's author chose for whoever uses it in the editor, `proposed` what users most probably want to set.
     """
 
     graph: Graph
@@ -62,6 +63,7 @@ class Imported:
     editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
     notes: list[Note] = field(default_factory=list)
     chosen: list[Parameter] = field(default_factory=list)
+    proposed: list[Parameter] | None = None  # without such a choice; None: nobody has looked yet
 
 
 def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
@@ -220,7 +222,10 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
 
 
 def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo | None) -> Imported:
-    """With what the author chose: in the editor's app mode, else by input nodes of other tools. A sentence says so."""
+    """With what the author chose: in the editor's app mode, else by input nodes of other tools. A sentence says so.
+
+    Without a choice, parameters are proposed: here, because whoever stores them holds locks.
+    """
     choice = app_mode.read(workflow, imported.graph, object_info)
     said = []
     if choice.inputs or choice.outputs:
@@ -236,6 +241,7 @@ def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo |
     return replace(
         imported,
         chosen=chosen_parameters(imported.graph, choice.inputs, object_info),
+        proposed=[] if choice.inputs else propose(imported.graph, object_info),
         output_nodes=choice.outputs,
         notes=[*imported.notes, *said, *notes],
     )

@@ -125,7 +125,7 @@ def put(
             if lost:
                 sentence = f"The new workflow has no place for {', '.join(lost)}: users can no longer set it."
                 notes.append(Note(sentence))
-            draft.parameters = _joined(imported.chosen, kept) or proposals(imported.graph, object_info)
+            draft.parameters = _joined(imported.chosen, kept) or _proposed(imported, object_info)
         draft.graph, draft.editor = imported.graph, imported.editor
         draft.output_nodes = [
             node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
@@ -186,6 +186,12 @@ def _is_constant(graph: Graph, place: Place) -> bool:
     return node is not None and isinstance(node["inputs"].get(place[1]), str | int | float)
 
 
+def _proposed(imported: Imported, object_info: ObjectInfo | None) -> list[Definition]:
+    if imported.proposed is None:
+        return proposals(imported.graph, object_info)
+    return [describe(parameter) for parameter in imported.proposed]
+
+
 def proposals(graph: Graph, object_info: ObjectInfo | None) -> list[Definition]:
     """What users most probably should be able to set."""
     return [describe(parameter) for parameter in propose(graph, object_info)]
@@ -223,10 +229,11 @@ def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -
     if not _is_constant(draft.graph, place) or find(draft, place) is not None:
         return ""
     taken = {str(definition.get("name")) for definition in draft.parameters}
+    exposed = bound_places(draft.parameters)
     # A proposal knows the part that an input plays in the graph.
     for proposed in propose(draft.graph, object_info):
         if any((each.node_id, each.input_name) == place for each in proposed.bindings) and proposed.name not in taken:
-            places = [each for each in proposed.bindings if find(draft, (each.node_id, each.input_name)) is None]
+            places = [each for each in proposed.bindings if (each.node_id, each.input_name) not in exposed]
             return _add(draft, proposed.model_copy(update={"bindings": tuple(places)}))
     node_id, input_name = place
     node = draft.graph[node_id]

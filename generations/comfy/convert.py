@@ -22,7 +22,7 @@ from generations.comfy import editor, everywhere, queued, wiring
 from generations.comfy.editor import BYPASSED, MUTED, EditorNode
 from generations.comfy.errors import ProtocolError
 from generations.comfy.fitting import Fit, fit
-from generations.comfy.graph import Graph, GraphError, GraphProblem, as_constant
+from generations.comfy.graph import MAX_NODES, Graph, GraphError, GraphProblem, as_constant
 from generations.comfy.kinds import DYNAMIC_COMBO
 from generations.comfy.layout import has_slot, with_shown
 from generations.comfy.links import Constant, Links, Source
@@ -36,7 +36,6 @@ from generations.comfy.widgets import Reading, misfit, read_widgets, shown
 from generations.comfy.wire import decode
 
 __all__ = ["Conversion", "ConversionError", "convert", "convert_flagged"]
-MAX_NODES = 20_000
 
 
 @dataclass(frozen=True, slots=True)

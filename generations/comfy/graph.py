@@ -21,6 +21,7 @@ Node: TypeAlias = dict[str, Any]
 Graph: TypeAlias = dict[str, Node]
 
 _MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
+MAX_NODES = 20_000
 _LONGEST_CHOICE = 255
 OWN_OPTIONS = "CustomCombo"  # its choice is one of its own texts, of which the server knows none (nodes_logic.py)
 _NUMBERS: dict[str, Callable[[Any], int | float]] = {"INT": int, "FLOAT": float}
@@ -59,6 +60,8 @@ def load_api_graph(source: str | bytes | object) -> Graph:
         raise GraphError(f"This file holds no workflow. {_EXPORT_HINT}")
     if isinstance(value.get("nodes"), list):
         raise GraphError(f"This is a workflow in ComfyUI's editor format, which cannot be run as it is. {_EXPORT_HINT}")
+    if len(value) > MAX_NODES:
+        raise GraphError(f"This workflow has {len(value):,} nodes, and {MAX_NODES:,} are read at the most.")
     graph = {str(node_id): _load_node(str(node_id), node) for node_id, node in value.items()}
     for node_id, name, source_id in links(graph):
         if source_id not in graph:
@@ -222,11 +225,13 @@ def _is_complete(spec: InputSpec, option: object, inputs: Mapping[str, object]) 
 def is_numbered_choice(graph: Graph, place: tuple[str, str]) -> bool:
     """True for a choice whose position another node takes, too: whoever sets it would have to set both."""
     node_id, name = place
-    return (
-        graph[node_id]["class_type"] == OWN_OPTIONS
-        and name == "choice"
-        and any([node_id, 1] == value for node in graph.values() for value in node["inputs"].values())
-    )
+    return name == "choice" and graph[node_id]["class_type"] == OWN_OPTIONS and node_id in numbered_choices(graph)
+
+
+def numbered_choices(graph: Graph) -> frozenset[str]:
+    """Ids of the nodes with a choice of that sort, or of another class whose second output is taken."""
+    values = (value for node in graph.values() for value in node["inputs"].values())
+    return frozenset(value[0] for value in values if is_link(value) and value[1] == 1)
 
 
 def needed_nodes(graph: Graph, outputs: Iterable[str]) -> frozenset[str]:

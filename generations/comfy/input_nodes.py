@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from generations.comfy.app_mode import Choice, ChosenInput
+from generations.comfy.app_mode import MAX_ENTRIES, Choice, ChosenInput
 from generations.comfy.graph import Graph, Node, is_link, node_title
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec
@@ -152,7 +152,11 @@ def read(graph: Graph, object_info: ObjectInfo | None) -> tuple[Choice, list[str
         else:
             tools[kind.tool] = None
             found.append((_number(node["inputs"].get("order_priority")) or 0, result))
-    choice.inputs = [one for _order, one in sorted(found, key=lambda pair: pair[0])]
+    choice.inputs = [one for _order, one in sorted(found, key=lambda pair: pair[0])][:MAX_ENTRIES]
+    if len(found) > MAX_ENTRIES:
+        choice.notes.append(
+            Note(f"The workflow has {len(found):,} input nodes; the first {MAX_ENTRIES} give settings.")
+        )
     return choice, list(tools)
 
 

@@ -327,7 +327,10 @@ class _File:
         self.workflow = workflow
         self.object_info = object_info
         self.graph = graph
-        self.nodes = list(itertools.islice(self._walk(workflow.root, "", 0), MAX_INSTANCES))
+        nodes = list(itertools.islice(self._walk(workflow.root, "", 0), MAX_INSTANCES))
+        # The first of each name counts: hence backwards.
+        self.aliased = {name: each for each in reversed(nodes) if isinstance(name := self._alias(each.node), str)}
+        self.titled = {self._title(each.node): each for each in reversed(nodes)}
 
     def _walk(self, definition: Definition, path: str, depth: int) -> Iterator[_Used]:
         for node in definition.nodes.values():
@@ -338,8 +341,7 @@ class _File:
 
     def find(self, name: str, widget: str) -> list[str] | dict[str, Any] | None:
         """Where the graph has the value of that widget, or {"value": …} where it has none; None: no such widget."""
-        used = next((each for each in self.nodes if self._alias(each.node) == name), None)
-        used = used or next((each for each in self.nodes if self._title(each.node) == name), None)
+        used = self.aliased.get(name) or self.titled.get(name)
         if used is None:
             return None
         place = self._place(used.definition, used.path, used.node, widget, 0)

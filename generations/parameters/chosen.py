@@ -29,6 +29,8 @@ def chosen_parameters(
     graph: Graph, inputs: Sequence[ChosenInput], object_info: ObjectInfo | None = None
 ) -> list[Parameter]:
     """One parameter for each input, ready for use: names are unique, and nothing is hidden among the advanced ones."""
+    if not inputs:
+        return []
     proposed = {
         (binding.node_id, binding.input_name): parameter
         for parameter in propose(graph, object_info)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
-from generations.comfy.graph import Graph, is_link, is_numbered_choice, needed_nodes, output_nodes, with_own_options
+from generations.comfy.graph import Graph, is_link, needed_nodes, numbered_choices, output_nodes, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title
@@ -21,6 +22,7 @@ from generations.parameters.schema import Binding, Parameter
 from generations.parameters.texts import PROMPTS, Place, Side, Texts
 
 MAX_PARAMETERS = 40
+MAX_OF_A_KIND = 100  # that are made, of whatever number of nodes: more than can be kept, though some become folded
 _SAVING = re.compile(r"^(Save|Preview)")
 # Never set together.
 _OWN = frozenset({"image", "images", "audio", "video", "file", "directory", "folder", "lora_name", "strength_model"})
@@ -84,28 +86,41 @@ class _Proposer:
         self.used: set[Place] = set()
         self.taken: set[str] = set()
         self.feeds: dict[Place, Place] = {}  # constants of primitive nodes -> what they are for
+        self.made = 0
 
     def run(self) -> Iterator[Parameter]:
+        """As far as they may be kept: what is folded is not looked for behind enough of others."""
+        for in_sight in self._in_sight():
+            yield from islice(in_sight, MAX_OF_A_KIND)
+        for folded in self._folded():
+            if self.made >= MAX_PARAMETERS:
+                return
+            yield from islice(folded, MAX_PARAMETERS)
+
+    def _in_sight(self) -> Iterator[Iterator[Parameter]]:
         yield from self._texts()
-        yield from self._together(self._media())
-        yield from self._together(self._options())
-        yield from self._sizes()
-        yield from self._together(self._measures())
-        yield from self._together(self._named(("fps", "volume")))
-        yield from self._together(self._named(_COUNTS), is_advanced=True)
-        yield from self._together(self._seeds(), is_advanced=True)
-        yield from self._together(self._named(_MODELS), is_advanced=True)
+        yield self._together(self._media())
+        yield self._together(self._options())
+        yield self._sizes()
+        yield self._together(self._measures())
+        yield self._together(self._named(("fps", "volume")))
+
+    def _folded(self) -> Iterator[Iterator[Parameter]]:
+        yield self._together(self._named(_COUNTS), is_advanced=True)
+        yield self._together(self._seeds(), is_advanced=True)
+        yield self._together(self._named(_MODELS), is_advanced=True)
         for name in _SAMPLING:
-            yield from self._together(self._named((name,)), is_advanced=True)
+            yield self._together(self._named((name,)), is_advanced=True)
 
     # ------------------------------------------------------------------------------------------------ texts
-    def _texts(self) -> Iterator[Parameter]:
+    def _texts(self) -> Iterator[Iterator[Parameter]]:
         positive, negative = self.texts.prompts("positive"), self.texts.prompts("negative")
-        yield from self._grouped(positive, "positive")
-        yield from self._grouped([place for place in negative if place not in set(positive)], "negative")
+        both = set(positive)
+        yield self._grouped(positive, "positive")
+        yield self._grouped([place for place in negative if place not in both], "negative")
         others = list(self.texts.others())
-        yield from self._grouped([place for place in others if "negative" not in place[1]], None)
-        yield from self._grouped([place for place in others if "negative" in place[1]], "negative")
+        yield self._grouped([place for place in others if "negative" not in place[1]], None)
+        yield self._grouped([place for place in others if "negative" in place[1]], "negative")
 
     def _grouped(self, places: list[Place], side: Side | None) -> Iterator[Parameter]:
         """One parameter for each node's text; encoders that take the same text twice get it together."""
@@ -139,9 +154,9 @@ class _Proposer:
 
     def _options(self) -> Iterator[Place]:
         """Lists that the author wrote."""
+        numbered = numbered_choices(self.graph)
         for node_id in self.needed:
-            is_list = self.graph[node_id]["class_type"] == "CustomCombo"
-            if is_list and not is_numbered_choice(self.graph, (node_id, "choice")):
+            if self.graph[node_id]["class_type"] == "CustomCombo" and node_id not in numbered:
                 yield from filter(None, [self._constant(node_id, "choice")])
 
     def _sizes(self) -> Iterator[Parameter]:
@@ -272,6 +287,7 @@ class _Proposer:
         parameter = parameter.model_copy(update=changes)
         self.taken.add(parameter.name)
         self.used.update(places)
+        self.made += 1
         yield self._within_all(parameter, places)
 
     def _within_all(self, parameter: Parameter, places: list[Place]) -> Parameter:
@@ -279,8 +295,9 @@ class _Proposer:
         fed = [self.feeds[place] for place in places if place in self.feeds]
         specs = [spec for place in [*places, *fed] if (spec := self._spec(*place))]
         if parameter.type == "choice":
-            lists = [spec.choices for spec in specs if spec.choices]
-            common = tuple(each for each in parameter.choices if all(each in choices for choices in lists))
+            # Nodes of one class share a list, which may be long.
+            lists = [frozenset(each) for each in {id(spec.choices): spec.choices or () for spec in specs}.values()]
+            common = tuple(each for each in parameter.choices if all(each in choices for choices in lists if choices))
             return parameter.model_copy(update={"choices": common}) if common else parameter
         if parameter.type not in {"integer", "number", "seed"} or not specs:
             return parameter

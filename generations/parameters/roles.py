@@ -143,6 +143,8 @@ def _is_negative(parameter: Parameter) -> bool:
 
 def _is_enlarged(parameter: Parameter, graph: Graph) -> bool:
     """True for a picture or video that nothing but upscalers takes."""
+    if parameter.type not in {"image", "video"}:
+        return False
     loaders = {binding.node_id for binding in parameter.bindings}
     users = [
         node["class_type"]
@@ -150,7 +152,7 @@ def _is_enlarged(parameter: Parameter, graph: Graph) -> bool:
         if any(is_link(value) and value[0] in loaders for value in node["inputs"].values())
         and not _LOOKING.search(node["class_type"])
     ]
-    return parameter.type in {"image", "video"} and bool(users) and all(map(_UPSCALER.search, users))
+    return bool(users) and all(map(_UPSCALER.search, users))
 
 
 def likely_safety_node(graph: Graph, object_info: ObjectInfo | None) -> str:

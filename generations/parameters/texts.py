@@ -12,6 +12,7 @@ Place: TypeAlias = tuple[str, str]  # node id, input name
 Side: TypeAlias = Literal["positive", "negative"]
 
 MAX_CHAIN = 150  # nodes to follow for one text: far more than anybody connects, and no burden for the stack
+MAX_STEPS = 30_000  # inputs to look at for all texts of a side: many samplers may share what leads to them
 PROMPTS = frozenset(
     {"text", "prompt", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "bert", "mt5xl", "text_positive"}
 )
@@ -26,10 +27,12 @@ class Texts:
         self.graph = graph
         self.needed = needed
         self._spec = spec
+        self._steps = 0
 
     def prompts(self, side: Side) -> list[Place]:
         """Where the texts are that end in this input of a sampler or guider."""
         found: dict[Place, None] = {}
+        self._steps = 0
         for node_id in self.needed:
             inputs = self.graph[node_id]["inputs"]
             names = (side, *_POSITIVE) if side == "positive" and self._is_guider(node_id) else (side,)
@@ -53,11 +56,12 @@ class Texts:
     def _walk(self, link: list[object], side: Side, seen: set[tuple[str, object]]) -> Iterator[Place]:
         node_id, slot = str(link[0]), link[1]
         node = self.graph.get(node_id)
-        is_end = node is None or (node_id, slot) in seen or len(seen) > MAX_CHAIN
+        is_end = node is None or (node_id, slot) in seen or len(seen) > MAX_CHAIN or self._steps > MAX_STEPS
         if node is None or is_end or (side == "negative" and node["class_type"] in _NO_PROMPT):
             return
         seen.add((node_id, slot))
         inputs = node["inputs"]
+        self._steps += 2 * len(inputs)
         texts = list(self._texts_of(node_id))
         yield from texts
         if is_link(inputs.get("positive")) and is_link(inputs.get("negative")):
@@ -91,9 +95,10 @@ class Texts:
 
     def _strings(self, node_id: str, seen: set[str]) -> Iterator[Place]:
         """The texts that a node makes its own out of: constants of string nodes, over any number of them."""
-        if node_id in seen or node_id not in self.graph or len(seen) > MAX_CHAIN:
+        if node_id in seen or node_id not in self.graph or len(seen) > MAX_CHAIN or self._steps > MAX_STEPS:
             return
         seen.add(node_id)
+        self._steps += len(self.graph[node_id]["inputs"])
         for name, value in self.graph[node_id]["inputs"].items():
             spec = self._spec(node_id, name)
             if is_link(value) and (spec is None or spec.type in {"STRING", "*"}):
