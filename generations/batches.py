@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from generations import archives, fitness, importing, storage, studio
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
-from generations.comfy.wire import sanitise
+from generations.comfy.titles import presentable
 from generations.models import TemplateDraft, WorkflowTemplate
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Batch:
 
     def take(self, name: str, content: bytes, *, is_chosen: bool = True) -> Line:
         """What becomes of one file. One that somebody chose is refused where others are skipped."""
-        name = str(sanitise(name))
+        name = presentable(name)
         try:
             return self._import(name, content)
         except importing.NoWorkflowFileError as error:
@@ -107,7 +107,7 @@ class Batch:
         """
         archive = archives.Archive(file)
         for entry in archive.entries(start):
-            source = str(sanitise(f"{name}/{entry.name}"))
+            source = presentable(f"{name}/{entry.name}")
             if entry.reason:
                 line = Line(source, Outcome.REFUSED, reason=entry.reason)
             elif archives.is_archive(entry.content):
@@ -118,11 +118,13 @@ class Batch:
 
     def _import(self, name: str, content: bytes) -> Line:
         content_hash = storage.hash_of(io.BytesIO(content))
-        known = self._rehearsed.get(content_hash) or WorkflowTemplate.objects.all().made_from(content_hash)
-        if known is not None:
-            return Line(name, Outcome.KNOWN, known, reason=f"“{known}” was made from the same file.")
+        if (line := self._known(name, content_hash)) is not None:
+            return line
         imported = importing.read(content, self._object_info)
         with transaction.atomic():
+            WorkflowTemplate.objects.all().lock_making()
+            if (line := self._known(name, content_hash)) is not None:  # another process was faster
+                return line
             template, notes = studio.create(
                 self._user, imported, object_info=self._object_info, source=name, content_hash=content_hash
             )
@@ -138,6 +140,12 @@ class Batch:
                 self._rehearsed[content_hash] = template
                 transaction.set_rollback(True)
         return line
+
+    def _known(self, name: str, content_hash: str) -> Line | None:
+        known = self._rehearsed.get(content_hash) or WorkflowTemplate.objects.all().made_from(content_hash)
+        if known is None:
+            return None
+        return Line(name, Outcome.KNOWN, known, reason=f"“{known}” was made from the same file.")
 
     def _describe(self, template: WorkflowTemplate) -> None:
         tags = list(dict.fromkeys([*template.tags, *self._options.tags]))
@@ -156,7 +164,7 @@ class Batch:
 
 def _obstacle(draft: TemplateDraft) -> str:
     """Why none of the servers can run it; "" when one can, or while none has told what it has."""
-    fleet, needs, usual = fitness.Fleet(), studio.needs_of(draft), studio.defaults_of(draft)
+    fleet, needs = fitness.Fleet(), studio.needs_of(draft)
     if not any(report.is_known for report in fleet.report(needs)):
         return ""
-    return fleet.obstacle_as_it_is(needs, usual)
+    return fleet.obstacle(needs)

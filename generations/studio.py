@@ -14,11 +14,11 @@ from django.utils.text import slugify
 from generations import fitness, packages, storage
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
-from generations.comfy.graph import Graph, GraphProblem, check_graph, node_title, paid_nodes, with_own_options
+from generations.comfy.graph import Graph, GraphProblem, check_graph, with_own_options
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
-from generations.comfy.titles import author_title, title_from_name
+from generations.comfy.titles import author_title, presentable, title_from_name, without_controls
 from generations.importing import Imported
 from generations.models import Asset, DraftNote, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition
@@ -49,9 +49,7 @@ class StaleDraftError(Exception):
 
 
 class UnfitError(Exception):
-    """No server can run the draft with its defaults: publishing it anyway needs a confirmation. `str()` says what is
-    missing.
-    """
+    """No server can run the draft: publishing it anyway needs a confirmation. `str()` says what is missing."""
 
 
 class UncheckedError(Exception):
@@ -116,8 +114,7 @@ def put(
     author of the workflow chose; else parameters are proposed.
     """
     differences = fitness.Fleet().differences(imported.graph)
-    costs = cost_notes(imported.graph, object_info)
-    notes = [*imported.notes, *costs, *(Note(each.note, each.node_id) for each in differences if each.is_risk)]
+    notes = [*imported.notes, *(Note(each.note, each.node_id) for each in differences if each.is_risk)]
 
     def action(draft: TemplateDraft) -> None:
         draft.safety_node = _safety_node(draft, imported, object_info)
@@ -133,23 +130,10 @@ def put(
         draft.output_nodes = [
             node_id for node_id in imported.output_nodes or draft.output_nodes if node_id in draft.graph
         ]
-        draft.source = source[-200:]
+        draft.source = presentable(source)
         draft.take_notes(notes)
 
     return change(template, user, action), notes
-
-
-def cost_notes(graph: Graph, object_info: ObjectInfo | None) -> list[Note]:
-    """A note when running it costs money, with the titles of the nodes that do."""
-    paid = paid_nodes(graph, object_info)
-    if not paid:
-        return []
-    titles = ", ".join(dict.fromkeys(node_title(graph, node_id) for node_id in paid))
-    sentence = (
-        f"This workflow calls a paid service ({titles}). "
-        "Each run costs credits of the Comfy account that the server is signed in with; without one, it fails."
-    )
-    return [Note(sentence, paid[0])]
 
 
 def _safety_node(draft: TemplateDraft, imported: Imported, object_info: ObjectInfo | None) -> str:
@@ -366,18 +350,13 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
 
 
 def fitness_of(draft: TemplateDraft, fleet: fitness.Fleet | None = None) -> list[fitness.Report]:
-    """What each enabled server lacks for it, and for the defaults of what users may set."""
-    return (fleet or fitness.Fleet()).report(needs_of(draft), defaults_of(draft))
+    """What each enabled server lacks for it."""
+    return (fleet or fitness.Fleet()).report(needs_of(draft))
 
 
 def needs_of(draft: TemplateDraft) -> Needs:
     """What a server must have to run it, without what users choose."""
     return graph_needs(draft.graph, leaving_out=bound_places(draft.parameters))
-
-
-def defaults_of(draft: TemplateDraft) -> list[fitness.Default]:
-    """What a server must have besides for users who choose nothing."""
-    return fitness.defaults(draft.graph, valid_parameters(draft))
 
 
 def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:
@@ -434,12 +413,11 @@ def publish(
 ) -> TemplateVersion:
     """Make the draft the version that users run; see `freeze`.
 
-    UnfitError when no server can run it with its defaults, and UncheckedError when flags are open, unless somebody
-    confirmed that.
+    UnfitError when no server can, and UncheckedError when flags are open, unless somebody confirmed that.
     """
     with transaction.atomic():
         version = freeze(template, user, object_info=object_info, revision=revision, note=note)
-        if not is_confirmed and (reason := obstacle(version)):
+        if not is_confirmed and (reason := fitness.Fleet().obstacle(version.needs)):
             raise UnfitError(reason)
         if not are_flags_accepted:
             ensure_checked(template, version)
@@ -448,12 +426,6 @@ def publish(
         template.publish(version)
         TemplateDraft.objects.filter(template=template).delete()
     return version
-
-
-def obstacle(version: TemplateVersion) -> str:
-    """Why users who leave its settings alone could not run it; "" when a server can."""
-    usual = fitness.defaults(version.graph, version.parsed_parameters)
-    return fitness.Fleet().obstacle_as_it_is(version.needs, usual)
 
 
 def ensure_checked(template: WorkflowTemplate, version: TemplateVersion) -> None:
@@ -498,11 +470,12 @@ def create(
     details = dict(imported.details)
     cover = details.pop("cover", None)
     own_name = details.pop("title", "")
-    title = (title or own_name or title_from_name(source) or "New template")[:120]
+    title = (without_controls(title) or without_controls(own_name) or title_from_name(source) or "New template")[:120]
     details["category"] = details.get("category", "")[:60]
     if not details.get("time_limit_seconds"):
         details.pop("time_limit_seconds", None)
     with transaction.atomic():
+        WorkflowTemplate.objects.all().lock_making()
         template = WorkflowTemplate.objects.create(
             title=title, slug=free_slug(title), imported_hash=content_hash, **details
         )
@@ -525,6 +498,7 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
     """A copy with what the studio shows as its draft, not published, for nobody but the admins to see yet."""
     draft = draft_of(template)
     with transaction.atomic():
+        WorkflowTemplate.objects.all().lock_making()
         copy = WorkflowTemplate.objects.get(pk=template.pk)
         copy.pk = None
         copy._state.adding = True

@@ -19,6 +19,19 @@ _SAYS_NOTHING = re.compile(
 )
 
 
+_JOINERS = "\u200c\u200d"  # of letters in Persian and Indian scripts, and of emoji
+LONGEST_NAME = 200  # of a file with its folders, where it is shown
+
+
+def presentable(name: str) -> str:
+    """A file's name as people get to see it: in one line, without characters that nobody sees or that turn the order
+    of the others around, and shortened in the middle, because beginning and end tell files apart.
+    """
+    shown = "".join(each if each.isprintable() else "\ufffd" for each in name)
+    half = LONGEST_NAME // 2
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: half - 1]}…{shown[-half:]}"
+
+
 # Between words: blanks, and signs that stand for one. Dots within numbers (“SD 1.5”) stay.
 _BETWEEN = re.compile(r"(?<!\d)\.|\.(?!\d)|[_\s]+|(?<=\w)-+(?=\w)|^-+|-+$")
 _VERSION = re.compile(r"(?<![A-Za-z\d.])([A-Za-z]*)(0|[1-9]\d?)[_.](\d)(?![\dA-Za-z.])")
@@ -45,6 +58,12 @@ _SPELLINGS = {each.lower(): each for each in (
 )}  # fmt: skip
 
 
+def without_controls(text: str) -> str:
+    """In one line, without the characters that nobody sees, and without what stands for one."""
+    shown = (each for each in text if each.isspace() or each in _JOINERS or (each.isprintable() and each != "\ufffd"))
+    return " ".join("".join(shown).split())
+
+
 def title_from_name(name: str) -> str:
     """A file's name, with its folders or without, as a title: “video_wan2_2_14B_t2v.json” -> “Wan 2.2 14B: text to
     video”.
@@ -57,7 +76,7 @@ def title_from_name(name: str) -> str:
 
 
 def _title(part: str) -> str:
-    stem, longer = part.strip(), ""
+    stem, longer = without_controls(part), ""
     while stem != longer:
         longer, stem = stem, _COPY.sub("", _ENDINGS.sub("", stem)).strip()
     is_written = bool(re.search(r"\s", stem))

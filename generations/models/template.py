@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.validators import MinValueValidator
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -31,6 +31,9 @@ class Visibility(models.TextChoices):
 
     EVERYONE = "everyone", "Everyone who is signed in"
     GROUPS = "groups", "Members of the chosen groups"
+
+
+_MAKING = 0x636F6D66  # any number: of the lock that whoever makes a template takes
 
 
 class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
@@ -57,6 +60,14 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
     def made_from(self, content_hash: str) -> WorkflowTemplate | None:
         """The first one that was made from the file with these bytes (`storage.hash_of`)."""
         return self.filter(imported_hash=content_hash).order_by("pk").first() if content_hash else None
+
+    def lock_making(self) -> None:
+        """Wait until nobody else makes a template, for the rest of the transaction: names and files are looked up
+        before, and two at once would both find nothing. On SQLite, a transaction that writes is alone already.
+        """
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
 
     def for_lists(self) -> Self:
         """With what tiles and summaries need, and without the graphs, which may be large."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from generations.comfy import titles
 from generations.comfy.titles import title_from_name, title_of_node
 
 
@@ -77,3 +78,20 @@ def test_title_is_what_the_name_says(name: str, title: str) -> None:
 )
 def test_title_of_a_node_is_what_its_author_says_besides_the_class(title: str, words: str) -> None:
     assert title_of_node(title, "CLIPTextEncode", "CLIP Text Encode (Prompt)") == words
+
+
+def test_names_are_shown_without_what_nobody_sees_and_shortened_in_the_middle() -> None:
+    assert titles.presentable("a\x1b[31m\u202eb\n.json") == "a\ufffd[31m\ufffdb\ufffd.json"
+    assert titles.presentable("x" * 200) == "x" * 200
+    assert titles.presentable("a" * 500 + "b" * 500) == "a" * 99 + "…" + "b" * 100
+    assert titles.presentable("\udcff.json") == "\ufffd.json"
+
+
+@pytest.mark.parametrize("name", ["My \x1b\u202ecat.json", "My \ufffdcat.json", "My cat\u200b.json"])
+def test_titles_hold_no_controls(name: str) -> None:
+    assert titles.title_from_name(name) == "My cat"
+    assert titles.without_controls(f" \n{name} ") == "My cat.json"
+
+
+def test_titles_keep_what_joins_letters() -> None:
+    assert titles.without_controls("नम\u200cस्ते 👩\u200d🎨") == "नम\u200cस्ते 👩\u200d🎨"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+import threading
+from typing import Any, cast
 
 import pytest
+from django.db import connection
 
 from generations import batches, importing, studio
 from generations.batches import Batch, Line, Options, Outcome, summary
 from generations.models import TemplateDraft, WorkflowTemplate
 from tests.generations.test_archives import zipped
 from tests.support.factories import make_server, txt2img_graph
+from tests.support.threads import at_once
 from tests.support.workflows import OBJECT_INFO, editor_workflow, png, with_models
 
 pytestmark = pytest.mark.django_db
@@ -164,3 +167,59 @@ def test_tags_of_a_package_stay(staff: Any) -> None:
     line = Batch(staff, with_models("x.safetensors"), Options(tags=["more", "own"])).take("p.json", package)
     assert line.template is not None
     assert (line.template.tags, line.template.category) == (["own", "more"], "Own")
+
+
+def test_file_that_another_process_imported_meanwhile_is_known(staff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, others = importing.read, []
+
+    def read_slowly(content: bytes, object_info: Any) -> importing.Imported:
+        imported = read(content, object_info)
+        if not others:
+            others.append(None)
+            others[0] = Batch(None, OBJECT_INFO).take("cats.json", content)
+        return imported
+
+    monkeypatch.setattr(importing, "read", read_slowly)
+    line = Batch(staff, OBJECT_INFO).take("cats.json", graph())
+    assert (line.outcome, line.template) == (Outcome.KNOWN, WorkflowTemplate.objects.get())
+    assert others[0].outcome == Outcome.MADE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_same_file_at_the_same_moment_makes_one_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite lets one write at a time")
+    together = threading.Barrier(4)
+    read = importing.read
+
+    def read_together(content: bytes, object_info: Any) -> importing.Imported:
+        imported = read(content, object_info)
+        together.wait()
+        return imported
+
+    monkeypatch.setattr(importing, "read", read_together)
+    lines = at_once(lambda: Batch(None, OBJECT_INFO).take("cats.json", graph()), times=4)
+    assert sorted(line.outcome.value for line in cast("list[Line]", lines)) == ["known", "known", "known", "made"]
+    assert WorkflowTemplate.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b" \n", b"[![Build](x)](y) Read me.", b'{"name": "x", "scripts": {"a": "b"}}', b"[]", b"{{ template }}"],
+)
+def test_ordinary_files_are_passed_over_unless_somebody_chose_them(staff: Any, content: bytes) -> None:
+    batch = Batch(staff, OBJECT_INFO)
+    assert batch.take("x", content, is_chosen=False).outcome == Outcome.SKIPPED
+    assert batch.take("x", content).outcome == Outcome.REFUSED
+
+
+@pytest.mark.parametrize("content", [b'{"1": {"class', b'{"nodes": 5}', b'{"prompt": {}}', b'{"1": {"class_type": 5}}'])
+def test_damaged_workflows_are_refused_wherever_they_are(staff: Any, content: bytes) -> None:
+    assert Batch(staff, OBJECT_INFO).take("x", content, is_chosen=False).outcome == Outcome.REFUSED
+
+
+def test_long_and_strange_names_of_entries_are_presentable(staff: Any) -> None:
+    name = f"{'f' * 3000}/a\x1b\u202ecat.json"
+    line = unpacked(Batch(staff, OBJECT_INFO), {name: graph()})[0]
+    assert len(line.source) == 200 and line.source.isprintable() and line.source.endswith("/a\ufffd\ufffdcat.json")
+    assert line.template is not None and line.template.title == "Acat"
