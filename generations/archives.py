@@ -55,6 +55,8 @@ class Archive:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise ArchiveError("This ZIP archive is damaged or cut off. Make it again.") from error
         self._files = [each for each in self._zip.infolist() if not each.is_dir() and not _is_clutter(each.filename)]
+        if not self._files:
+            raise ArchiveError("There is no file in this ZIP archive.")
         if len(self._files) > MAX_ENTRIES:
             raise ArchiveError(_too_many())
         if sum(each.file_size for each in self._files) > MAX_TOTAL_BYTES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import copy
 import io
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -33,6 +34,8 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024
 MARK = "comfysaas"  # our entry in the metadata of files, which the relay asks ComfyUI to write
 MERGED_AT_ONCE = 3
+_OBJECT = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*("|$)')  # how a workflow begins, however it goes on
+_PARTS = frozenset({"prompt", "output", "workflow", "extra_data", "nodes"})
 NO_SERVER = (
     "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
     "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
@@ -41,6 +44,18 @@ NOTHING_RUNS = "Nothing in this workflow would run: it is empty, or every node i
 ZIP = (
     "This is a ZIP archive. Drop it where a new template is made, and each workflow in it becomes one; here, choose "
     "one of its files."
+)
+NOT_UTF8 = (
+    "This begins like a JSON file, but its text is not encoded in UTF-8, as JSON has to be. Open it in an editor, and "
+    "save it with the encoding UTF-8."
+)
+# The longer ones first: they begin like the others.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 NOT_OURS = "This result was not made here, or its history was deleted; it was read like any other picture."
 
@@ -109,7 +124,7 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
     if len(data) > MAX_BYTES:
         raise GraphError(f"This file is larger than {MAX_BYTES // 2**20} MB.")
     if not data or data.isspace():
-        raise GraphError("This is empty. Choose a workflow, or a picture made with ComfyUI.")
+        raise NoWorkflowFileError("This is empty. Choose a workflow, or a picture made with ComfyUI.")
     if archives.is_archive(data):
         raise GraphError(ZIP)
     text = _as_text(data)
@@ -127,15 +142,19 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
 
 
 def _as_text(data: bytes) -> str | None:
-    """The text of what may be JSON; None for files of other kinds. GraphError when it is too long to be read."""
-    if data[:4096].removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in (b"{", b"[", b'"'):
+    """The text of what may be JSON; None for files of other kinds. GraphError when it cannot be read as a text."""
+    mark, encoding = next((each for each in _MARKS if data.startswith(each[0])), (b"", "utf-8"))
+    head = data[len(mark) : 4096].decode(encoding, "ignore") if mark else data[:4096].decode("latin-1")
+    if head.lstrip(" \t\r\n")[:1] not in ("{", "[", '"'):
         return None
     if len(data) > MAX_JSON_BYTES:
         raise GraphError(f"This JSON file is larger than {MAX_JSON_BYTES // 2**20} MB.")
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
+        return data[len(mark) :].decode(encoding)
+    except UnicodeDecodeError as error:
+        if b"\0" in data[:4096] and not mark:
+            return None  # no text at all: the first bytes look like JSON by chance
+        raise _unreadable(head, NOT_UTF8) from error
 
 
 def _decode(text: str) -> object:
@@ -143,9 +162,13 @@ def _decode(text: str) -> object:
         return decode(text, max_values=MAX_VALUES)
     except ProtocolError as error:
         reason = f" ({error.__cause__})" if error.__cause__ else ""
-        raise GraphError(
-            f"This begins like a JSON file, but it cannot be read as one{reason}. It may be cut off."
-        ) from error
+        sentence = f"This begins like a JSON file, but it cannot be read as one{reason}. It may be cut off."
+        raise _unreadable(text, sentence) from error
+
+
+def _unreadable(text: str, sentence: str) -> GraphError:
+    """Ordinary texts may begin with a bracket, too; workflows begin as objects do."""
+    return GraphError(sentence) if _OBJECT.match(text) else NoWorkflowFileError(sentence)
 
 
 def _read_json(value: object, object_info: ObjectInfo | None) -> Imported:
@@ -153,7 +176,20 @@ def _read_json(value: object, object_info: ObjectInfo | None) -> Imported:
         return _read_package(value)
     if is_editor_format(value):
         return _convert(value, object_info)
-    return _read_pair(value, _beside(value), object_info)
+    try:
+        return _read_pair(value, _beside(value), object_info)
+    except GraphError as refusal:
+        if _is_other_json(value):
+            raise NoWorkflowFileError(str(refusal)) from refusal
+        raise
+
+
+def _is_other_json(value: object) -> bool:
+    """True for what nobody meant to be a workflow, such as a package.json: no part of it looks like one."""
+    if not isinstance(value, dict):
+        return True
+    is_named = not _PARTS.isdisjoint(value)
+    return not is_named and not any(isinstance(each, dict) and "class_type" in each for each in value.values())
 
 
 def _beside(value: object) -> object:

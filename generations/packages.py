@@ -28,6 +28,8 @@ DETAILS = {
     "time_limit_seconds": int,
     "is_workflow_removed": bool,
 }
+LONGEST = {"title": 120, "description": 20_000, "category": 60}  # characters
+MAX_TAGS, LONGEST_TAG = 50, 60
 
 Definition: TypeAlias = dict[str, Any]
 
@@ -75,7 +77,10 @@ def _cover(template: WorkflowTemplate) -> str:
 
 def read(value: dict[str, Any]) -> Package:
     """GraphError says what is wrong with it."""
-    if not isinstance(value.get("revision"), int) or value["revision"] > REVISION:
+    revision = value.get("revision")
+    if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
+        raise GraphError("This template package is damaged: its “revision” is no number from 1 on.")
+    if revision > REVISION:
         raise GraphError("This template package was made by a newer comfysaas. Update this one first.")
     graph = load_api_graph(value.get("graph"))
     try:
@@ -89,13 +94,26 @@ def read(value: dict[str, Any]) -> Package:
     if not isinstance(safety_node, str) or (safety_node and safety_node not in graph):
         raise GraphError("This template package judges its results by a node that it does not have.")
     details = {name: value[name] for name, kind in DETAILS.items() if _is_fine(value.get(name), kind)}
+    _check_lengths(details)
     details |= _read_cover(value.get("cover"))
     return Package(graph, value.get("parameters", []), kept, safety_node, details)
 
 
+def _check_lengths(details: dict[str, Any]) -> None:
+    """GraphError names what is longer than any template has it."""
+    for name, longest in LONGEST.items():
+        if len(details.get(name, "")) > longest:
+            raise GraphError(f"The {name} of this template package is longer than {longest:,} characters.")
+    tags = details.get("tags", [])
+    if len(tags) > MAX_TAGS or any(len(word) > LONGEST_TAG for word in tags):
+        raise GraphError(
+            f"This template package has too many or too long tags: {MAX_TAGS} of {LONGEST_TAG} characters at the most."
+        )
+
+
 def _is_fine(value: object, kind: type) -> bool:
     if kind is list:
-        return isinstance(value, list) and all(isinstance(word, str) and len(word) <= 60 for word in value)
+        return isinstance(value, list) and all(isinstance(word, str) for word in value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**31 - 1
     return isinstance(value, kind)

@@ -65,6 +65,8 @@ def read_embedded(file: BinaryIO) -> Embedded:
     file.seek(0)
     try:
         found = dict(_parsed(texts))
+    except NoWorkflowError:
+        raise
     except decoders.BusyError as error:
         raise NoWorkflowError(str(error)) from error
     except Exception as error:  # decoders of damaged files raise whatever they like

@@ -202,7 +202,7 @@ def test_file_without_a_workflow_says_what_it_is(content: bytes, words: str) -> 
 def test_packed_text_does_not_explode() -> None:
     bomb = zlib.compress(b"[" * 300_000_000, 9)
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"zTXt", b"prompt\0\0" + bomb) + chunk(b"IEND", b"")
-    with pytest.raises(NoWorkflowError):
+    with pytest.raises(NoWorkflowError, match="more text than any workflow"):
         read_embedded(io.BytesIO(content))
 
 

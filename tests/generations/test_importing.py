@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 from typing import Any
@@ -340,3 +341,54 @@ def test_what_was_left_out_is_a_note() -> None:
 def test_file_of_which_nothing_is_left_says_what_was_left_out() -> None:
     with pytest.raises(GraphError, match=r"Nothing .*\nSticky \(acme\) \(node 3\)"):
         read(drawn.workflow(drawn.node(3, "Sticky (acme)")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_encodings_that_a_byte_order_mark_names_are_read(encoding: str) -> None:
+    graph = txt2img_graph()
+    graph["6"]["inputs"]["text"] = "ein Kätzchen 🐈"
+    assert read(f" {json.dumps(graph, ensure_ascii=False)}".encode(encoding)).graph == graph
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [(codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF32_LE, "utf-32-le")],
+)
+def test_both_byte_orders_are_read(mark: bytes, encoding: str) -> None:
+    assert read(mark + json.dumps(txt2img_graph()).encode(encoding)).graph == txt2img_graph()
+
+
+def test_other_encodings_are_named_as_what_is_wrong() -> None:
+    content = json.dumps({"1": {"class_type": "Kätzchen"}}, ensure_ascii=False).encode("latin-1")
+    with pytest.raises(GraphError, match="not encoded in UTF-8") as refusal:
+        read(content)
+    assert not isinstance(refusal.value, importing.NoWorkflowFileError)
+
+
+def package(**changes: Any) -> dict[str, Any]:
+    return {"format": "comfysaas-template", "revision": 2, "graph": txt2img_graph(), "parameters": [], **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"description": "x" * 20_001}, "description of this template package is longer than 20,000"),
+        ({"title": "x" * 121}, "title of this template package is longer than 120"),
+        ({"category": "x" * 61}, "category of this template package is longer than 60"),
+        ({"tags": ["x"] * 51}, "too many or too long tags: 50 of 60"),
+        ({"tags": ["x" * 61]}, "too many or too long tags: 50 of 60"),
+        ({"revision": True}, "“revision” is no number from 1 on"),
+        ({"revision": 0}, "“revision” is no number from 1 on"),
+        ({"revision": "2"}, "“revision” is no number from 1 on"),
+        ({"revision": 3}, "newer comfysaas"),
+    ],
+)
+def test_packages_are_bounded(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        read(package(**changes))
+
+
+@pytest.mark.parametrize(("title", "becomes"), [(" \n ", "Cats"), ("\x1b\u202eDo\x00gs ", "Dogs")])
+def test_title_of_a_package_is_never_blank_and_holds_no_controls(staff: Any, title: str, becomes: str) -> None:
+    template, _notes = studio.create(staff, read(package(title=title)), object_info=None, source="cats.json")
+    assert template.title == becomes
