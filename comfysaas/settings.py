@@ -274,6 +274,7 @@ STORAGES = {
 }
 SIGNED_URL_SECONDS = ENV.signed_url_seconds
 MAX_UPLOAD_BYTES = ENV.max_upload_mb * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # so that pages get to say how many they take
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 
 # ---------------------------------------------------------------------------------------------- accounts

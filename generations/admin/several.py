@@ -18,8 +18,11 @@ from django.shortcuts import render
 
 from generations import archives, importing
 from generations.batches import Batch, Line, Outcome, summary
+from generations.comfy.titles import presentable
 from generations.models import ComfyServer
 
+SERVER_GONE = "The server whose node types you chose is not in use any more. Reload the page and choose again."
+NO_START = f"Where to go on in a ZIP (“start”) is a number from 0 to {archives.MAX_ENTRIES:,}. Send the file again."
 MAX_FILES = 50  # of one form
 MAX_FILES_IN_ALL = 500  # that the page's script sends one after the other
 SECONDS = 15.0
@@ -35,21 +38,19 @@ class SeveralForm(forms.Form):
 
 @dataclass(slots=True)
 class Report:
-    """What became of the files. `read` of `total` files of a ZIP: the script goes on from there."""
+    """What became of the files. `read` of `total` files of the last ZIP: the script, which sends one at a time, goes
+    on from there. `left`: the names of ZIPs that took too long, and how many files of each nobody looked at yet.
+    """
 
     lines: list[Line] = field(default_factory=list)
     read: int = 0
     total: int = 0
+    left: dict[str, int] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """All in one sentence."""
         return summary(self.lines)
-
-    @property
-    def rest(self) -> int:
-        """How many files of a ZIP nobody looked at yet."""
-        return self.total - self.read
 
 
 def are_several(request: HttpRequest) -> bool:
@@ -62,8 +63,8 @@ def read(request: HttpRequest) -> Report:
     """Make templates of all files of the request. A fault in the form itself is a line, too."""
     form, files, report = SeveralForm(request.POST), _files(request), Report()
     if not form.is_valid():
-        reason = "The server whose node types you chose is not in use any more. Reload the page and choose again."
-        report.lines += [Line(each.name or "", Outcome.REFUSED, reason=reason) for each in files]
+        reason = SERVER_GONE if "server" in form.errors else NO_START
+        report.lines += [Line(presentable(each.name or ""), Outcome.REFUSED, reason=reason) for each in files]
         return report
     if len(files) > MAX_FILES:
         reason = (
@@ -82,18 +83,17 @@ def read(request: HttpRequest) -> Report:
 
 
 def _unpack(batch: Batch, file: Upload[Any], report: Report, *, start: int, until: float) -> None:
-    name = file.name or ""
+    name = presentable(file.name or "")
+    report.read = report.total = 0
     try:
         for position, total, line in batch.unpack(name, cast("BinaryIO", file.file), start=start):
             report.lines.append(line)
             report.read, report.total = position + 1, total
-            if time.monotonic() >= until and report.rest:
+            if time.monotonic() >= until and total > report.read:
+                report.left[name] = report.left.get(name, 0) + total - report.read
                 return
     except archives.ArchiveError as error:
         report.lines.append(Line(name, Outcome.REFUSED, reason=str(error)))
-    else:
-        if not report.total:
-            report.lines.append(Line(name, Outcome.REFUSED, reason="There is no file in this ZIP archive."))
 
 
 def part(request: HttpRequest, report: Report) -> HttpResponse:

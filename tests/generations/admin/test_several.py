@@ -109,9 +109,7 @@ def test_template_that_exists_takes_one_workflow(admin: Client) -> None:
 def test_single_file_that_was_here_before_is_said(admin: Client) -> None:
     send(admin, ("cats.json", graph()))
     response = admin.post(ADDRESS, {"file": SimpleUploadedFile("cats.json", graph())}, follow=True)
-    known = WorkflowTemplate.objects.earliest("pk").pk
-    link = f'<a href="/admin/generations/workflowtemplate/{known}/studio/">“Cats”</a>'
-    assert f"The same file was imported before: {link} was made from it, too." in response.content.decode()
+    assert "The same file was imported before: “Cats” was made from it, too." in response.content.decode()
     assert titles() == ["Cats", "Cats"]
 
 
@@ -130,3 +128,35 @@ def test_only_staff_who_may_add_templates_import(
 def helper_with(helper: Callable[..., Client], *permissions: str) -> Client:
     User.objects.filter(email="helper@example.com").delete()
     return helper(*permissions)
+
+
+def test_what_is_left_is_counted_for_each_archive(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(several, "SECONDS", 0.0)
+    first = zipped({"a1.json": graph("1"), "b2.json": graph("2"), "c3.json": graph("3")})
+    second = zipped({"d4.json": graph("4"), "e5.json": graph("5")})
+    html = " ".join(send(admin, ("one.zip", first), ("two.zip", second)).content.decode().split())
+    assert "<strong>one.zip</strong> <p>2 more files of the ZIP" in html
+    assert "<strong>two.zip</strong> <p>1 more file of the ZIP" in html
+
+
+def test_empty_archive_behind_another_has_a_line(admin: Client) -> None:
+    html = send(admin, ("one.zip", zipped({"cats.json": graph()})), ("two.zip", zipped({}))).content.decode()
+    assert "1 made, 1 refused." in html and "There is no file in this ZIP" in html
+
+
+def test_more_files_than_anybody_meant_to_take_are_refused_with_the_same_sentence(admin: Client) -> None:
+    response = send(admin, *((f"{n}.json", b"{}") for n in range(101)))
+    assert response.status_code == 200
+    assert "These are 101 files, and 50 are read at a time: nothing was read." in response.content.decode()
+
+
+@pytest.mark.parametrize("start", ["x", "-1", "2001"])
+def test_bad_position_is_not_blamed_on_the_server(admin: Client, start: str) -> None:
+    html = send(admin, ("a.zip", zipped({"a.json": graph()})), one_of_several="1", start=start).content.decode()
+    assert "a number from 0 to 2,000" in html and "server" not in html
+
+
+def test_name_of_an_upload_that_is_too_long_is_explained(admin: Client) -> None:
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{"x" * 10_000}.json"\r\n\r\n'
+    response = admin.post(ADDRESS, f"{head}{{}}\r\n--b--\r\n", content_type="multipart/form-data; boundary=b")
+    assert response.status_code == 400 and "some 900 characters" in response.content.decode()
