@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import psycopg
@@ -18,6 +19,8 @@ CONNECT_SECONDS = 5
 
 def main(arguments: list[str]) -> None:
     """Run the command. Exits with what is wrong and what to do; `--traceback` shows where it happened."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to stop
     try:
         execute_from_command_line(arguments)
     except KeyboardInterrupt:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from generations.batches import Batch, Line
 from generations.models import WorkflowTemplate
 from tests.generations.test_archives import zipped
 from tests.generations.test_batches import graph
@@ -109,3 +111,73 @@ def test_no_name_steers_the_terminal_or_breaks_the_import(folder: Path) -> None:
     (folder / os.fsdecode(b"\xff.json")).write_bytes(graph("not UTF-8"))
     said = run(folder)
     assert "5 made" in said and "\x1b" not in said
+
+
+def test_what_may_not_be_read_is_a_refused_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "closed").mkdir()
+    (folder / "no entry").mkdir()
+    (folder / "no entry" / "x.json").write_bytes(graph("x"))
+    real_scan, real_stat, real_open = os.scandir, Path.stat, Path.open
+
+    def refuse(path: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def is_within(path: Any) -> bool:
+        return Path(path).parent.name == "no entry"
+
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) if Path(path).name == "closed" else real_scan(path))
+    monkeypatch.setattr(Path, "stat", lambda path, **more: refuse(path) if is_within(path) else real_stat(path, **more))
+    monkeypatch.setattr(Path, "open", lambda path, *more: refuse(path) if is_within(path) else real_open(path, *more))
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="2 of 7 files refused"):
+        call_command("import_workflows", str(folder), stdout=out)
+    said = out.getvalue()
+    assert "This folder cannot be read: Permission denied." in said and "closed" in said
+    assert "This file cannot be read: Permission denied." in said and "no entry/x.json" in said
+
+
+def test_names_that_are_not_utf8_are_in_the_report(folder: Path, tmp_path: Path) -> None:
+    (folder / os.fsdecode(b"\xff.zip")).write_bytes(b"PK\x03\x04")
+    report = tmp_path / "report.json"
+    with pytest.raises(CommandError):
+        run(folder, "--report", report)
+    assert "\ufffd.zip" in [each["file"] for each in json.loads(report.read_text(encoding="utf-8"))]
+
+
+def test_report_within_the_folder_is_left_out(folder: Path) -> None:
+    for _ in range(2):
+        said = run(folder, "--report", folder / "portraits" / ".." / "report.json")
+        assert "report.json" not in said
+    assert len(json.loads((folder / "report.json").read_text())) == 5
+
+
+def test_being_told_to_stop_leaves_a_report(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = Batch.take
+
+    def take_and_stop(self: Batch, name: str, *args: Any, **options: Any) -> Line:
+        if "cats" in name:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return take(self, name, *args, **options)
+
+    monkeypatch.setattr(Batch, "take", take_and_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    report = tmp_path / "report.json"
+    with pytest.raises(SystemExit) as ended:
+        run(folder, "--report", report)
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) == before
+    assert [each["file"] for each in json.loads(report.read_text())][:2] == ["README.md", "editor.json"]
+
+
+def test_pipes_and_endless_names_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CommandError, match="pipe is neither a file nor a folder"):
+        run(tmp_path / "pipe")
+    with pytest.raises(CommandError, match="cannot be opened: File name too long"):
+        run("x" * 5000)
+    assert "No file." in run(tmp_path)
+
+
+def test_empty_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped({}))
+    with pytest.raises(CommandError, match="1 of 1 files refused"):
+        run(tmp_path)

@@ -159,3 +159,11 @@ def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"is not installed for {sys.executable}. Run `make install`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_terminal_that_lacks_a_character_stops_no_command(migrated: Path, tmp_path: Path) -> None:
+    (tmp_path / "Kätzchen 🐈.json").write_text('{"1": {"class_type": "Kätzchen", "inputs": {}}}', encoding="utf-8")
+    arguments = ("import_workflows", str(tmp_path), "--dry-run")
+    done = run(MANAGE, *arguments, folder=tmp_path, DATA_DIR=str(migrated), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "1 made." in done.stdout and "K\\xe4tzchen \\U0001f408.json" in done.stdout

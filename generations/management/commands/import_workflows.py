@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
+import os
+import signal
+import stat
+import sys
+import threading
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from types import FrameType
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -17,15 +22,24 @@ from accounts.models import User
 from generations import archives, importing
 from generations.batches import Batch, Line, Options, Outcome, summary
 from generations.comfy.object_info import ObjectInfo
+from generations.comfy.titles import presentable
 from generations.models import ComfyServer
 
 WIDTHS = (13, 44, 36)  # of the table's columns: outcome, file, template
 
 
 def _path(text: str) -> Path:
-    path = Path(text)
-    if not path.exists():
-        msg = f"there is no file or folder {text}"
+    shown, path = presentable(text), Path(text)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        msg = f"there is no file or folder {shown}"
+        raise ArgumentTypeError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{shown} cannot be opened: {getattr(error, 'strerror', None) or error}"
+        raise ArgumentTypeError(msg) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        msg = f"{shown} is neither a file nor a folder"
         raise ArgumentTypeError(msg)
     return path
 
@@ -59,20 +73,17 @@ class Command(BaseCommand):
         )
         batch = Batch(_owner(options["owner"]), _known_nodes(options["server"]), wanted)
         lines: list[Line] = []
-        with _report(options["report"]) as report:
-            try:
-                self._import(batch, options["paths"], lines)
-            finally:  # also of what came before an interruption
-                json.dump([_as_json(line) for line in lines], report, indent=2, ensure_ascii=False)
+        with _told_to_stop(), _report(options["report"], lines):
+            self._import(batch, options["paths"], lines, options["report"])
         kept = " Nothing was kept: this was a dry run." if wanted.is_rehearsal else ""
         self.stdout.write(f"{summary(lines)}{kept}")
         if refused := sum(line.outcome == Outcome.REFUSED for line in lines):
             msg = f"{refused} of {len(lines)} files refused; the reasons are above."
             raise CommandError(msg)
 
-    def _import(self, batch: Batch, paths: Iterable[Path], lines: list[Line]) -> None:
+    def _import(self, batch: Batch, paths: Iterable[Path], lines: list[Line], report: Path | None) -> None:
         self._row("", "File", "Template", "Settings for users")
-        for line in itertools.chain.from_iterable(_lines(batch, path) for path in paths):
+        for line in itertools.chain.from_iterable(_lines(batch, path, report) for path in paths):
             lines.append(line)
             self._show(line)
 
@@ -88,21 +99,44 @@ class Command(BaseCommand):
         self.stdout.write(f"{' '.join(padded)} {last}".rstrip())
 
 
-def _lines(batch: Batch, path: Path) -> Iterator[Line]:
-    """What becomes of each file at that path. Names of files in folders begin behind the folder's."""
+def _lines(batch: Batch, path: Path, report: Path | None) -> Iterator[Line]:
+    """What becomes of each file at that path. Names of files in folders begin behind the folder's.
+
+    The report that is being written is none of them.
+    """
     if not path.is_dir():
         yield from _take(batch, path, path.name, is_chosen=True)
         return
-    files = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
-    for file in files:
-        yield from _take(batch, file, file.relative_to(path).as_posix(), is_chosen=False)
+    unread: list[OSError] = []
+    own = os.path.realpath(report) if report else None
+    for file in sorted(_files(path, unread)):
+        if os.path.realpath(file) != own:
+            yield from _take(batch, file, file.relative_to(path).as_posix(), is_chosen=False)
+    for error in unread:
+        folder = Path(error.filename).relative_to(path).as_posix()
+        reason = f"This folder cannot be read: {error.strerror}."
+        yield Line(presentable(path.name if folder == "." else folder), Outcome.REFUSED, reason=reason)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _files(path: Path, unread: list[OSError]) -> Iterator[Path]:
+    """What is in the folder and its folders, but for what is hidden. Folders that cannot be listed go to `unread`."""
+    for folder, folders, names in os.walk(path, onerror=unread.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if not name.startswith(".") and _may_be_read(folder, name))
+
+
+def _may_be_read(folder: str, name: str) -> bool:
+    """False for pipes, devices and links that lead nowhere. Whatever cannot be known is tried, and refused then."""
+    try:
+        return stat.S_ISREG(Path(folder, name).stat().st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _take(batch: Batch, path: Path, name: str, *, is_chosen: bool) -> Iterator[Line]:
+    shown = presentable(name)
     try:
         with path.open("rb") as file:
             if archives.is_archive(file.read(4)):
@@ -111,23 +145,49 @@ def _take(batch: Batch, path: Path, name: str, *, is_chosen: bool) -> Iterator[L
             file.seek(0)
             content = file.read(importing.MAX_BYTES + 1)
     except OSError as error:
-        yield Line(name, Outcome.REFUSED, reason=f"This file cannot be read: {error.strerror}.")
+        yield Line(shown, Outcome.REFUSED, reason=f"This file cannot be read: {error.strerror}.")
     except archives.ArchiveError as error:
-        yield Line(name, Outcome.REFUSED, reason=str(error))
+        yield Line(shown, Outcome.REFUSED, reason=str(error))
     else:
         yield batch.take(name, content, is_chosen=is_chosen)
 
 
 @contextmanager
-def _report(path: Path | None) -> Iterator[TextIO]:
-    """Where the report goes; nowhere without a path. CommandError before anything is imported."""
+def _report(path: Path | None, lines: list[Line]) -> Iterator[None]:
+    """Writes the lines there when all is over, also after an interruption; nothing without a path.
+
+    CommandError before anything is imported.
+    """
+    if path is None:
+        yield
+        return
     try:
-        file = path.open("w", encoding="utf-8") if path else io.StringIO()
+        file = path.open("w", encoding="utf-8")
     except OSError as error:
-        msg = f"The report cannot be written to {path}: {error.strerror}."
+        msg = f"The report cannot be written to {presentable(str(path))}: {error.strerror}."
         raise CommandError(msg) from error
     with file:
-        yield file
+        try:
+            yield
+        finally:
+            json.dump([_as_json(line) for line in lines], file, indent=2, ensure_ascii=False)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """SIGTERM ends it like Ctrl-C: what was read is in the report."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():  # others cannot set how signals are taken
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _owner(address: str | None) -> User | None:

@@ -21,7 +21,7 @@ from tests.support.factories import (
     txt2img_graph,
 )
 from tests.support.simulator import usual_catalog
-from tests.support.workflows import OBJECT_INFO, editor_workflow, newest_object_info, png
+from tests.support.workflows import OBJECT_INFO, editor_workflow, png
 
 BASE = "/admin/generations/workflowtemplate/"
 HTMX = {"HX-Request": "true"}
@@ -470,46 +470,3 @@ def test_input_that_only_one_server_has_is_a_note_of_the_import(admin: Client) -
 
 def test_one_server_has_nobody_to_differ_from(admin: Client, server: Any) -> None:
     assert "Servers differ" not in admin.get(address(make_template())).content.decode()
-
-
-def test_missing_default_asks_for_a_tick_before_it_is_published(admin: Client, server: Any) -> None:
-    """Whatever users could choose instead: who leaves the setting alone would be refused."""
-    graph = txt2img_graph()
-    graph["4"]["inputs"]["ckpt_name"] = "gone.safetensors"
-    upload(admin, png(prompt=graph))
-    template = WorkflowTemplate.objects.get()
-    html = " ".join(admin.get(address(template)).content.decode().split())
-    words = "the default of “Checkpoint”: the file gone.safetensors is not there"
-    assert f"<strong>one</strong> cannot run it with {words} </li>" in html
-    assert "can run it <" not in html
-    assert 'name="confirmed" value="1"> Publish anyway: no server has all the defaults' in html
-    assert "is not available at the moment" in admin.get(address(template, "preview/")).content.decode()
-    data = {"revision": str(studio.draft_of(template).revision)}
-    answer = admin.post(address(template, "publish/"), data, follow=True).content.decode()
-    assert f"No server can run it with {words}. To publish it all the same, tick the box" in answer
-    answer = admin.post(address(template, "publish/"), data | {"confirmed": "1"}, follow=True).content.decode()
-    assert "Version 1 is published." in answer
-
-
-PAID = {
-    "1": {"class_type": "OpenAIDalle3", "inputs": {"prompt": "a cat"}, "_meta": {"title": "Painter"}},
-    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "cat"}},
-}
-COSTS = "This workflow calls a paid service (Painter). Each run costs credits of the Comfy account that the server"
-
-
-def test_what_costs_money_is_to_be_checked_and_stays_on_the_page(admin: Client, staff: Any) -> None:
-    make_server(object_info=newest_object_info(), object_info_at=timezone.now())
-    upload(admin, json.dumps(PAID).encode(), "cats.json")
-    template = WorkflowTemplate.objects.get()
-    flags = studio.draft_of(template).open_flags
-    assert [(flag["node_id"], flag["text"].startswith(COSTS)) for flag in flags] == [("1", True)]
-    assert admin.get(address(template)).content.decode().count(COSTS) == 1
-    studio.publish(template, staff, object_info=None, are_flags_accepted=True)
-    assert admin.get(address(template)).content.decode().count(COSTS) == 1
-
-
-def test_what_runs_on_the_server_alone_costs_nothing(admin: Client) -> None:
-    make_server(object_info=newest_object_info(), object_info_at=timezone.now())
-    upload(admin, png(prompt=txt2img_graph()))
-    assert "paid service" not in admin.get(address(WorkflowTemplate.objects.get())).content.decode()
