@@ -164,7 +164,7 @@ class Batch:
 
 def _obstacle(draft: TemplateDraft) -> str:
     """Why none of the servers can run it; "" when one can, or while none has told what it has."""
-    fleet, needs = fitness.Fleet(), studio.needs_of(draft)
+    fleet, needs, usual = fitness.Fleet(), studio.needs_of(draft), studio.defaults_of(draft)
     if not any(report.is_known for report in fleet.report(needs)):
         return ""
-    return fleet.obstacle(needs)
+    return fleet.obstacle_as_it_is(needs, usual)

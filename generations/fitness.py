@@ -88,16 +88,49 @@ def chosen_values(graph: Graph, parameters: Iterable[Parameter]) -> list[Value]:
 
 
 @dataclass(frozen=True, slots=True)
+class Default:
+    """What one input is set to where users leave the setting `label` alone."""
+
+    label: str
+    value: Value
+
+
+def defaults(graph: Graph, parameters: Iterable[Parameter]) -> list[Default]:
+    """What becomes of a run for which users choose nothing. What they have to choose has no default."""
+    found = []
+    for parameter in parameters:
+        if parameter.is_media or parameter.type == "seed":
+            continue
+        for binding in parameter.bindings:
+            node = graph.get(binding.node_id, {"class_type": "", "inputs": {}})
+            value = _usual(parameter, node["inputs"].get(binding.input_name))
+            if isinstance(value, str) or is_number(value):
+                found.append(Default(parameter.label, (str(node["class_type"]), binding.input_name, value)))
+    return found
+
+
+def _usual(parameter: Parameter, own: object) -> Any:
+    """What an input is set to when users choose nothing; `own` is the graph's value. None: they have to."""
+    if parameter.default is not None:
+        return parameter.default
+    return None if parameter.required else own
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Whether one server can run something. `is_known` is False until it has told what it has."""
+    """Whether one server can run something. `is_known` is False until it has told what it has.
+
+    `missing_defaults` says what it lacks only as long as users choose nothing else.
+    """
 
     server: str
     missing: list[str]
     is_known: bool
+    missing_defaults: Sequence[str] = ()
 
     @property
     def is_fit(self) -> bool:
-        """True when everything that is needed is there."""
+        """True when everything is there that users cannot choose."""
         return self.is_known and not self.missing
 
 
@@ -116,10 +149,13 @@ class Member:
         """True when it can be given something new right now."""
         return self.is_enabled and not self.is_draining and self.state == ServerState.ONLINE
 
-    def report(self, needs: Needs) -> Report:
-        """What it lacks for it."""
-        missing = self.catalog.missing(needs) if self.catalog else []
-        return Report(self.name, missing, self.catalog is not None)
+    def report(self, needs: Needs, usual: Sequence[Default] = ()) -> Report:
+        """What it lacks for it, and for its `usual` values."""
+        if self.catalog is None:
+            return Report(self.name, [], is_known=False)
+        faults = [(each.label, self.catalog.refused(*each.value)) for each in usual]
+        lacking = [f"the default of “{label}”: {fault} is not there" for label, fault in faults if fault]
+        return Report(self.name, self.catalog.missing(needs), True, list(dict.fromkeys(lacking)))
 
 
 class Fleet:
@@ -137,9 +173,9 @@ class Fleet:
     def _enabled(self) -> list[Member]:
         return [each for each in self._members if each.is_enabled]
 
-    def report(self, needs: Needs) -> list[Report]:
-        """What each enabled server lacks for it."""
-        return [each.report(needs) for each in self._enabled]
+    def report(self, needs: Needs, usual: Sequence[Default] = ()) -> list[Report]:
+        """What each enabled server lacks for it, and for its `usual` values."""
+        return [each.report(needs, usual) for each in self._enabled]
 
     def differences(self, graph: Graph) -> list[Difference]:
         """Where the enabled servers that told what they have differ about the nodes of the graph."""
@@ -166,6 +202,14 @@ class Fleet:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         rest = " Not every server has been connected yet." if len(known) < len(reports) else ""
         return f"The servers lack {', '.join(missing[:3])}{more}.{rest}"
+
+    def obstacle_as_it_is(self, needs: Needs, usual: Sequence[Default]) -> str:
+        """Why no enabled server can run it when users choose nothing; "" when one can."""
+        if found := self.obstacle(needs):
+            return found
+        missing = min((each.missing_defaults for each in self.report(needs, usual) if each.is_fit), key=len)
+        more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
+        return f"No server can run it with {', nor with '.join(missing[:3])}{more}." if missing else ""
 
     def _why_unknown(self) -> str:
         if not self._enabled:
@@ -198,13 +242,14 @@ class Fleet:
     def with_current_choices(
         self, parameters: Iterable[Parameter], graph: Graph, needs: Needs | None = None
     ) -> tuple[Parameter, ...]:
-        """The parameters; what users choose from is what the servers have now, where it follows them.
+        """The parameters; what users choose from is what the servers have now, where it follows them. A default that no
+        server has is none: then they have to choose, and `help` says why.
 
         With `needs`, of the servers that have these; if there are none, of all.
         """
         known = [each.catalog for each in self._enabled if each.catalog]
         fit = [each for each in known if needs and not each.missing(needs)]
-        return tuple(_as_now(each, graph, fit or known) if each.is_live else each for each in parameters)
+        return tuple(_as_now(each, graph, fit or known) if each.type == "choice" else each for each in parameters)
 
 
 # From what passes soonest to what passes last: of several servers, the first to come back counts.
@@ -232,19 +277,26 @@ def why_unavailable(version: TemplateVersion) -> str:
 def current_parameters(version: TemplateVersion) -> tuple[Parameter, ...]:
     """The version's parameters, with the choices of this moment."""
     parameters = version.parsed_parameters
-    if not any(parameter.is_live for parameter in parameters):
+    if not any(parameter.type == "choice" for parameter in parameters):
         return parameters
     return Fleet().with_current_choices(parameters, version.graph, version.needs)
 
 
 def _as_now(parameter: Parameter, graph: Graph, catalogs: Iterable[Catalog]) -> Parameter:
     binding = parameter.bindings[0]
-    place = (graph[binding.node_id]["class_type"], binding.input_name)
-    offered = sorted({choice for catalog in catalogs for choice in catalog.choices.get(place, ())}, key=str.lower)
-    if not offered:
+    node = graph[binding.node_id]
+    place = (node["class_type"], binding.input_name)
+    known = [catalog.choices[place] for catalog in catalogs if place in catalog.choices]
+    if not known:
         return parameter
-    default = parameter.default if parameter.default in offered else None
-    return parameter.model_copy(update={"choices": tuple(offered), "default": default})
+    offered = sorted(frozenset().union(*known), key=str.lower)
+    changes: dict[str, Any] = {"choices": tuple(offered)} if parameter.is_live and offered else {}
+    usual = _usual(parameter, node["inputs"].get(binding.input_name))
+    if usual is not None and str(usual) not in offered:
+        # Left out, it would become the graph's own value: that one, or another which nobody chose.
+        gone = f"The usual choice, “{usual}”, is not available at the moment."
+        changes |= {"default": None, "required": True, "help": f"{parameter.help} {gone}".strip()}
+    return parameter.model_copy(update=changes)
 
 
 def others_can_run(server: ComfyServer, needs: Needs) -> bool:

@@ -49,7 +49,9 @@ class StaleDraftError(Exception):
 
 
 class UnfitError(Exception):
-    """No server can run the draft: publishing it anyway needs a confirmation. `str()` says what is missing."""
+    """No server can run the draft with its defaults: publishing it anyway needs a confirmation. `str()` says what is
+    missing.
+    """
 
 
 class UncheckedError(Exception):
@@ -350,13 +352,18 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
 
 
 def fitness_of(draft: TemplateDraft, fleet: fitness.Fleet | None = None) -> list[fitness.Report]:
-    """What each enabled server lacks for it."""
-    return (fleet or fitness.Fleet()).report(needs_of(draft))
+    """What each enabled server lacks for it, and for the defaults of what users may set."""
+    return (fleet or fitness.Fleet()).report(needs_of(draft), defaults_of(draft))
 
 
 def needs_of(draft: TemplateDraft) -> Needs:
     """What a server must have to run it, without what users choose."""
     return graph_needs(draft.graph, leaving_out=bound_places(draft.parameters))
+
+
+def defaults_of(draft: TemplateDraft) -> list[fitness.Default]:
+    """What a server must have besides for users who choose nothing."""
+    return fitness.defaults(draft.graph, valid_parameters(draft))
 
 
 def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:
@@ -413,11 +420,12 @@ def publish(
 ) -> TemplateVersion:
     """Make the draft the version that users run; see `freeze`.
 
-    UnfitError when no server can, and UncheckedError when flags are open, unless somebody confirmed that.
+    UnfitError when no server can run it with its defaults, and UncheckedError when flags are open, unless somebody
+    confirmed that.
     """
     with transaction.atomic():
         version = freeze(template, user, object_info=object_info, revision=revision, note=note)
-        if not is_confirmed and (reason := fitness.Fleet().obstacle(version.needs)):
+        if not is_confirmed and (reason := obstacle(version)):
             raise UnfitError(reason)
         if not are_flags_accepted:
             ensure_checked(template, version)
@@ -426,6 +434,12 @@ def publish(
         template.publish(version)
         TemplateDraft.objects.filter(template=template).delete()
     return version
+
+
+def obstacle(version: TemplateVersion) -> str:
+    """Why users who leave its settings alone could not run it; "" when a server can."""
+    usual = fitness.defaults(version.graph, version.parsed_parameters)
+    return fitness.Fleet().obstacle_as_it_is(version.needs, usual)
 
 
 def ensure_checked(template: WorkflowTemplate, version: TemplateVersion) -> None:

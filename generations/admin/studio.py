@@ -199,7 +199,8 @@ class StudioPages:
             "differences": differences,
             # Those that are new since the import; the others are flags.
             "risks": [each.note for each in differences if each.is_risk and each.note not in flagged],
-            "is_unfit": bool(reports) and not any(each.is_fit for each in reports),
+            "is_unfit": not any(each.is_fit for each in reports),
+            "is_unfit_as_it_is": not any(each.is_fit and not each.missing_defaults for each in reports),
             "published": template.published_version,
             "is_changed": not draft.is_like(template.published_version),
         }

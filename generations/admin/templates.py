@@ -121,7 +121,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if number and not is_number(number):
             raise Http404
         version = get_object_or_404(template.versions, number=number) if number else None
-        reason = fitness.Fleet().obstacle(version.needs) if version else ""
+        reason = studio.obstacle(version) if version else ""
         if reason and not request.POST.get("confirmed"):
             sentence = (
                 f"{reason} Version {number} was not published. Restore it in the studio to publish it all the same."

@@ -65,9 +65,10 @@ class ServerFitness(Schema):
     """Whether a server can run a draft. `is_known` is false until it has told what it has."""
 
     server: str
-    is_fit: bool
+    is_fit: bool = Field(description="It has everything that users cannot choose.")
     is_known: bool
     missing: list[str]
+    missing_defaults: list[str] = Field(description="What it lacks for users who leave the settings alone.")
 
 
 class ImportFlag(Schema):

@@ -113,12 +113,17 @@ def import_template(
     file: UploadedFile = File(...),  # type: ignore[type-arg]  # noqa: B008
     title: Annotated[str, Form(max_length=120, pattern=NO_NUL)] = "",
     publish: Annotated[bool, Form()] = False,
+    *,
     accept_flags: Annotated[bool, Form(description="Publish it although notes flag something to check.")] = False,
+    accept_missing: Annotated[
+        bool, Form(description="Publish it although no server can run it with its defaults.")
+    ] = False,
 ) -> Answer[ImportedTemplate]:
     """A new template from any workflow file: JSON as ComfyUI saves or exports it, a package, a result that carries one.
 
     Parameters are proposed from the graph. It stays a draft unless `publish` is true; 409 when it cannot be published,
-    with nothing kept: `unchecked_flags` lists notes that somebody should look at first, unless `accept_flags` is true.
+    with nothing kept: `not_publishable` when no server can run it with its defaults, unless `accept_missing` is true;
+    `unchecked_flags` lists notes that somebody should look at first, unless `accept_flags` is true.
     The studio shows the notes until another workflow is imported or the draft is published. 422 `invalid_workflow`
     tells what is wrong with the file.
     """
@@ -134,12 +139,20 @@ def import_template(
         )
         draft = studio.draft_of(template)
         version = (
-            studio.publish(template, user, object_info=object_info, are_flags_accepted=accept_flags)
+            studio.publish(
+                template, user, object_info=object_info, is_confirmed=accept_missing, are_flags_accepted=accept_flags
+            )
             if publish
             else None
         )
     servers = [
-        ServerFitness(server=each.server, is_fit=each.is_fit, is_known=each.is_known, missing=each.missing)
+        ServerFitness(
+            server=each.server,
+            is_fit=each.is_fit,
+            is_known=each.is_known,
+            missing=each.missing,
+            missing_defaults=[*each.missing_defaults],
+        )
         for each in studio.fitness_of(draft)
     ]
     made = ImportedTemplate(

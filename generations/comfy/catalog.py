@@ -129,11 +129,11 @@ class Catalog:
     def missing(self, needs: Needs) -> list[str]:
         """What this server lacks, in words for people; empty when it can run it."""
         classes = [f"the node type {name}" for name in needs.classes if name not in self.classes]
-        values = [fault for value in needs.values if (fault := self._refused(*value))]
+        values = [fault for value in needs.values if (fault := self.refused(*value))]
         inputs = [fault for node in needs.nodes for fault in self._faults(*node)]
         return list(dict.fromkeys([*classes, *values, *inputs]))
 
-    def _refused(self, node_class: str, name: str, value: str | float) -> str:
+    def refused(self, node_class: str, name: str, value: str | float) -> str:
         """Why that input does not take the value; "" if it does, as far as is known."""
         if isinstance(value, int | float):
             low, high = self.bounds.get((node_class, name), (None, None))
@@ -153,5 +153,5 @@ class Catalog:
             if not is_given(spec, given):
                 yield f"support for {node_class} without its input “{spec.name}”"
         for name, value in given.items():
-            if value is not None and (fault := self._refused(node_class, name, value)):
+            if value is not None and (fault := self.refused(node_class, name, value)):
                 yield fault

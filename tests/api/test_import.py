@@ -21,7 +21,7 @@ URL = "/api/v2/templates"
 
 @pytest.fixture
 def staff_api(staff: Any, api_for: Any) -> Client:
-    make_server(object_info=with_models(CHECKPOINT), object_info_at=timezone.now())
+    make_server(object_info=with_models(CHECKPOINT, "tiny-random-sd15.safetensors"), object_info_at=timezone.now())
     client: Client = api_for(staff)
     return client
 
@@ -37,7 +37,9 @@ def test_workflow_becomes_a_draft_with_proposals(staff_api: Client) -> None:
     body = response.json()
     assert (body["slug"], body["title"], body["version"]) == ("from-the-api", "From the API", None)
     assert [each["name"] for each in body["parameters"]][:2] == ["prompt", "negative_prompt"]
-    assert body["servers"] == [{"server": "one", "is_fit": True, "is_known": True, "missing": []}]
+    assert body["servers"] == [
+        {"server": "one", "is_fit": True, "is_known": True, "missing": [], "missing_defaults": []}
+    ]
     assert TemplateDraft.objects.get().template.slug == "from-the-api"
 
 
@@ -53,6 +55,17 @@ def test_what_nothing_can_run_is_not_published_and_nothing_is_kept(staff_api: Cl
     response = send(staff_api, graph, publish="true")
     error_of(response, 409, "not_publishable")
     assert not WorkflowTemplate.objects.exists()
+
+
+def test_missing_default_is_published_when_that_is_accepted_alone(staff_api: Client) -> None:
+    graph = txt2img_graph()
+    graph["4"]["inputs"]["ckpt_name"] = "gone.safetensors"
+    report = send(staff_api, graph).json()["servers"][0]
+    words = "the default of “Checkpoint”: the file gone.safetensors is not there"
+    assert (report["is_fit"], report["missing"], report["missing_defaults"]) == (True, [], [words])
+    error = error_of(send(staff_api, graph, publish="true"), 409, "not_publishable")
+    assert error["message"] == f"No server can run it with {words}."
+    assert send(staff_api, graph, publish="true", accept_missing="true").json()["version"] == 1
 
 
 def with_flag() -> dict[str, Any]:

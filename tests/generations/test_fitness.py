@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generations import fitness, services, snapshot
+from generations.comfy.catalog import Needs
 from generations.models import ComfyServer
 from generations.parameters.json_schema import json_schema
 from generations.parameters.validate import InvalidInputs
@@ -93,6 +94,71 @@ def test_default_that_is_gone_is_none() -> None:
     server_with("new.safetensors")
     current = fitness.current_parameters(version_of(live_template()))[0]
     assert (current.default, current.choices) == (None, ("new.safetensors",))
+
+
+# ---------------------------------------------------------------------------------------------- defaults
+def with_choice(**fields: Any) -> Any:
+    """Users choose the checkpoint; `fields` of that parameter."""
+    usual = {"choices": [CHECKPOINT, "b.safetensors"], "default": CHECKPOINT, "label": "Checkpoint"}
+    return version_of(make_template(parameters=[parameter("model", "choice", "4", "ckpt_name", **(usual | fields))]))
+
+
+@pytest.mark.parametrize("fields", [{"is_live": True}, {}, {"default": None}, {"default": None, "is_live": True}])
+def test_users_have_to_choose_when_no_server_has_the_default(owner: Any, client_for: Any, fields: Any) -> None:
+    """Also where the default is what the workflow says."""
+    server_with("b.safetensors")
+    version = with_choice(help="Its style.", **fields)
+    current = fitness.current_parameters(version)[0]
+    words = f"The usual choice, “{CHECKPOINT}”, is not available at the moment."
+    assert (current.default, current.required, current.help) == (None, True, f"Its style. {words}")
+    assert json_schema([current])["required"] == ["model"]
+    page = client_for(owner).get(reverse("template", args=[version.template.slug])).content.decode()
+    assert words in page and "Choose …" in page
+    with pytest.raises(InvalidInputs, match="model: This field is required"):
+        services.submit(user=owner, version=version, inputs={})
+    assert services.submit(user=owner, version=version, inputs={"model": "b.safetensors"}).pk
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_default_that_is_there_stays_one(is_live: bool) -> None:
+    server_with(CHECKPOINT)
+    current = fitness.current_parameters(with_choice(is_live=is_live))[0]
+    assert (current.default, current.required, current.help) == (CHECKPOINT, False, "")
+
+
+def test_each_server_says_which_defaults_it_lacks() -> None:
+    server_with(CHECKPOINT)
+    server_with("b.safetensors", name="two", url="http://127.0.0.1:2")
+    make_server("three", "http://127.0.0.1:3", object_info=None)
+    version = with_choice()
+    usual = fitness.defaults(version.graph, version.parsed_parameters)
+    assert usual == [fitness.Default("Checkpoint", ("CheckpointLoaderSimple", "ckpt_name", CHECKPOINT))]
+    reports = {each.server: each for each in fitness.Fleet().report(version.needs, usual)}
+    assert {name: each.is_fit for name, each in reports.items()} == {"one": True, "two": True, "three": False}
+    words = f"the default of “Checkpoint”: the file {CHECKPOINT} is not there"
+    lacking = {name: list(each.missing_defaults) for name, each in reports.items()}
+    assert lacking == {"one": [], "two": [words], "three": []}
+    assert fitness.Fleet().obstacle_as_it_is(version.needs, usual) == ""
+    ComfyServer.objects.filter(name="one").delete()
+    assert fitness.Fleet().obstacle(version.needs) == ""
+    assert fitness.Fleet().obstacle_as_it_is(version.needs, usual) == f"No server can run it with {words}."
+
+
+def test_what_users_have_to_give_has_no_default() -> None:
+    version = with_choice(default=None, required=True)
+    assert fitness.defaults(version.graph, version.parsed_parameters) == []
+
+
+def test_defaults_of_one_run_have_to_be_on_one_server() -> None:
+    """Two servers with one of two defaults each cannot run it."""
+    info = [with_models("a.safetensors"), with_models("b.safetensors")]
+    for number, each in enumerate(info):
+        make_server(f"s{number}", f"http://127.0.0.1:{number + 1}", object_info=each, object_info_at=timezone.now())
+    usual = [
+        fitness.Default(name, ("CheckpointLoaderSimple", "ckpt_name", f"{name}.safetensors")) for name in ("a", "b")
+    ]
+    words = fitness.Fleet().obstacle_as_it_is(Needs(()), usual)
+    assert words == "No server can run it with the default of “b”: the file b.safetensors is not there."
 
 
 def test_one_query_for_any_number_of_templates(django_assert_num_queries: Any) -> None:

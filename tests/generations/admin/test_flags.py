@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from generations import studio
 from generations.models import TemplateDraft, WorkflowTemplate
-from tests.support.factories import CHECKPOINT, make_server, make_template
+from tests.support.factories import make_server, make_template
 from tests.support.workflows import editor_workflow, with_models
 
 BASE = "/admin/generations/workflowtemplate/"
@@ -32,7 +32,7 @@ def workflow(*gone: str) -> str:
 @pytest.fixture
 def template(admin: Client) -> WorkflowTemplate:
     """Two flags, and a note that is for information."""
-    make_server(object_info=with_models(CHECKPOINT), object_info_at=timezone.now())
+    make_server(object_info=with_models("tiny-random-sd15.safetensors"), object_info_at=timezone.now())
     admin.post(f"{BASE}import/", {"workflow": workflow("gone", "<b>lost</b>")})
     return WorkflowTemplate.objects.get()
 

@@ -470,3 +470,22 @@ def test_input_that_only_one_server_has_is_a_note_of_the_import(admin: Client) -
 
 def test_one_server_has_nobody_to_differ_from(admin: Client, server: Any) -> None:
     assert "Servers differ" not in admin.get(address(make_template())).content.decode()
+
+
+def test_missing_default_asks_for_a_tick_before_it_is_published(admin: Client, server: Any) -> None:
+    """Whatever users could choose instead: who leaves the setting alone would be refused."""
+    graph = txt2img_graph()
+    graph["4"]["inputs"]["ckpt_name"] = "gone.safetensors"
+    upload(admin, png(prompt=graph))
+    template = WorkflowTemplate.objects.get()
+    html = " ".join(admin.get(address(template)).content.decode().split())
+    words = "the default of “Checkpoint”: the file gone.safetensors is not there"
+    assert f"<strong>one</strong> cannot run it with {words} </li>" in html
+    assert "can run it <" not in html
+    assert 'name="confirmed" value="1"> Publish anyway: no server has all the defaults' in html
+    assert "is not available at the moment" in admin.get(address(template, "preview/")).content.decode()
+    data = {"revision": str(studio.draft_of(template).revision)}
+    answer = admin.post(address(template, "publish/"), data, follow=True).content.decode()
+    assert f"No server can run it with {words}. To publish it all the same, tick the box" in answer
+    answer = admin.post(address(template, "publish/"), data | {"confirmed": "1"}, follow=True).content.decode()
+    assert "Version 1 is published." in answer
