@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from generations import fitness, packages, storage
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
-from generations.comfy.graph import Graph, GraphProblem, check_graph, with_own_options
+from generations.comfy.graph import Graph, GraphProblem, check_graph, node_title, paid_nodes, with_own_options
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
@@ -116,7 +116,8 @@ def put(
     author of the workflow chose; else parameters are proposed.
     """
     differences = fitness.Fleet().differences(imported.graph)
-    notes = [*imported.notes, *(Note(each.note, each.node_id) for each in differences if each.is_risk)]
+    costs = cost_notes(imported.graph, object_info)
+    notes = [*imported.notes, *costs, *(Note(each.note, each.node_id) for each in differences if each.is_risk)]
 
     def action(draft: TemplateDraft) -> None:
         draft.safety_node = _safety_node(draft, imported, object_info)
@@ -136,6 +137,19 @@ def put(
         draft.take_notes(notes)
 
     return change(template, user, action), notes
+
+
+def cost_notes(graph: Graph, object_info: ObjectInfo | None) -> list[Note]:
+    """A note when running it costs money, with the titles of the nodes that do."""
+    paid = paid_nodes(graph, object_info)
+    if not paid:
+        return []
+    titles = ", ".join(dict.fromkeys(node_title(graph, node_id) for node_id in paid))
+    sentence = (
+        f"This workflow calls a paid service ({titles}). "
+        "Each run costs credits of the Comfy account that the server is signed in with; without one, it fails."
+    )
+    return [Note(sentence, paid[0])]
 
 
 def _safety_node(draft: TemplateDraft, imported: Imported, object_info: ObjectInfo | None) -> str:

@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST
 
@@ -133,7 +134,9 @@ class StudioPages:
             )
             self.admin.log_addition(request, template, f"Imported {form.source or 'a workflow'}.")
             if known is not None:
-                messages.info(request, f"The same file was imported before: “{known}” was made from it, too.")
+                link = format_html('<a href="{}">“{}”</a>', reverse("admin:template_studio", args=[known.pk]), known)
+                sentence = format_html("The same file was imported before: {} was made from it, too.", link)
+                messages.info(request, sentence)
             return self._to_studio(template)
         return self._import_page(request, form)
 
@@ -181,6 +184,7 @@ class StudioPages:
         fleet = fitness.Fleet()
         reports = studio.fitness_of(draft, fleet) if draft.graph else []
         differences = fleet.differences(draft.graph)
+        risks = [each.note for each in differences if each.is_risk]
         flagged = {flag["text"] for flag in draft.flags}
         cards = list(parameter_cards(draft, found, differences))
         return {
@@ -198,7 +202,7 @@ class StudioPages:
             "reports": reports,
             "differences": differences,
             # Those that are new since the import; the others are flags.
-            "risks": [each.note for each in differences if each.is_risk and each.note not in flagged],
+            "risks": [each for each in [*risks, *studio.cost_notes(draft.graph, object_info)] if each not in flagged],
             "is_unfit": not any(each.is_fit for each in reports),
             "is_unfit_as_it_is": not any(each.is_fit and not each.missing_defaults for each in reports),
             "published": template.published_version,

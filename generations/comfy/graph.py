@@ -178,6 +178,12 @@ def output_nodes(graph: Graph, object_info: ObjectInfo) -> tuple[str, ...]:
     return tuple(node_id for node_id, node in graph.items() if _is_output(specs[node["class_type"]]))
 
 
+def paid_nodes(graph: Graph, object_info: ObjectInfo | None) -> tuple[str, ...]:
+    """Ids of the nodes that call a paid service."""
+    specs = {class_type: node_spec(object_info, class_type) for class_type in node_classes(graph)}
+    return tuple(node_id for node_id, node in graph.items() if (spec := specs[node["class_type"]]) and spec.is_paid)
+
+
 def sending_nodes(graph: Graph) -> list[str]:
     """The nodes that send their results: those at an end of the graph whose class says so, such as SaveImageWebsocket
     of ComfyUI and ETN_SendImageWebSocket of comfyui-tooling-nodes.

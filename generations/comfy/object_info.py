@@ -102,6 +102,7 @@ class NodeSpec:
     is_ordered: bool = True  # the server tells the order of its inputs, as all do since 2024
     is_custom: bool = False  # of a custom node, whose scripts may add widgets
     is_old: bool = False  # see `is_old`
+    is_paid: bool = False  # it calls a paid service (api_node of /object_info; comfy_api/latest/_io.py)
 
     def input(self, name: str) -> InputSpec | None:
         """Its input of that name; dotted names are those that an option of a dynamic combo brings along."""
@@ -168,6 +169,7 @@ def read_node_spec(class_type: str, info: object) -> NodeSpec:
         is_ordered=bool(_mapping(data.get("input_order"))),
         is_custom=_text(data.get("python_module")).startswith("custom_nodes"),
         is_old=_is_old(data),
+        is_paid=data.get("api_node") is True,
     )
 
 

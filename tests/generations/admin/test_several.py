@@ -109,7 +109,9 @@ def test_template_that_exists_takes_one_workflow(admin: Client) -> None:
 def test_single_file_that_was_here_before_is_said(admin: Client) -> None:
     send(admin, ("cats.json", graph()))
     response = admin.post(ADDRESS, {"file": SimpleUploadedFile("cats.json", graph())}, follow=True)
-    assert "The same file was imported before: “Cats” was made from it, too." in response.content.decode()
+    known = WorkflowTemplate.objects.earliest("pk").pk
+    link = f'<a href="/admin/generations/workflowtemplate/{known}/studio/">“Cats”</a>'
+    assert f"The same file was imported before: {link} was made from it, too." in response.content.decode()
     assert titles() == ["Cats", "Cats"]
 
 

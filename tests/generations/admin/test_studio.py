@@ -21,7 +21,7 @@ from tests.support.factories import (
     txt2img_graph,
 )
 from tests.support.simulator import usual_catalog
-from tests.support.workflows import OBJECT_INFO, editor_workflow, png
+from tests.support.workflows import OBJECT_INFO, editor_workflow, newest_object_info, png
 
 BASE = "/admin/generations/workflowtemplate/"
 HTMX = {"HX-Request": "true"}
@@ -489,3 +489,27 @@ def test_missing_default_asks_for_a_tick_before_it_is_published(admin: Client, s
     assert f"No server can run it with {words}. To publish it all the same, tick the box" in answer
     answer = admin.post(address(template, "publish/"), data | {"confirmed": "1"}, follow=True).content.decode()
     assert "Version 1 is published." in answer
+
+
+PAID = {
+    "1": {"class_type": "OpenAIDalle3", "inputs": {"prompt": "a cat"}, "_meta": {"title": "Painter"}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "cat"}},
+}
+COSTS = "This workflow calls a paid service (Painter). Each run costs credits of the Comfy account that the server"
+
+
+def test_what_costs_money_is_to_be_checked_and_stays_on_the_page(admin: Client, staff: Any) -> None:
+    make_server(object_info=newest_object_info(), object_info_at=timezone.now())
+    upload(admin, json.dumps(PAID).encode(), "cats.json")
+    template = WorkflowTemplate.objects.get()
+    flags = studio.draft_of(template).open_flags
+    assert [(flag["node_id"], flag["text"].startswith(COSTS)) for flag in flags] == [("1", True)]
+    assert admin.get(address(template)).content.decode().count(COSTS) == 1
+    studio.publish(template, staff, object_info=None, are_flags_accepted=True)
+    assert admin.get(address(template)).content.decode().count(COSTS) == 1
+
+
+def test_what_runs_on_the_server_alone_costs_nothing(admin: Client) -> None:
+    make_server(object_info=newest_object_info(), object_info_at=timezone.now())
+    upload(admin, png(prompt=txt2img_graph()))
+    assert "paid service" not in admin.get(address(WorkflowTemplate.objects.get())).content.decode()
