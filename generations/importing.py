@@ -16,6 +16,7 @@ from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
+from generations.comfy.model_sources import Source, read_sources
 from generations.comfy.notes import Note
 from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
 from generations.comfy.references import replace_references
@@ -78,6 +79,7 @@ class Imported:
     editor: dict[str, Any] | None = None  # what the editor keeps of the nodes besides the graph
     notes: list[Note] = field(default_factory=list)
     chosen: list[Parameter] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)  # by model file: where it comes from
     proposed: list[Parameter] | None = None  # without such a choice; None: nobody has looked yet
 
 
@@ -279,6 +281,7 @@ def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo |
         chosen=chosen_parameters(imported.graph, choice.inputs, object_info),
         proposed=[] if choice.inputs else propose(imported.graph, object_info),
         output_nodes=choice.outputs,
+        sources=read_sources(workflow, imported.graph),
         notes=[*imported.notes, *said, *notes],
     )
 

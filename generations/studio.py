@@ -136,7 +136,11 @@ def put(
         draft.source = presentable(source)
         draft.take_notes(notes)
 
-    return change(template, user, action), notes
+    with transaction.atomic():
+        draft = change(template, user, action)
+        template.model_sources = {**template.model_sources, **imported.sources}
+        template.save(update_fields=["model_sources"])
+    return draft, notes
 
 
 def cost_notes(graph: Graph, object_info: ObjectInfo | None) -> list[Note]:

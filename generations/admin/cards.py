@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from generations import studio
 from generations.admin.settings import SettingsForm, sort_faults
 from generations.comfy.differences import Difference
 from generations.comfy.graph import GraphProblem, is_link, needed_nodes, node_title, output_nodes
+from generations.comfy.model_sources import Source, folder_of
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
 from generations.packages import Definition
@@ -130,6 +132,36 @@ def node_cards(
             own,
             is_judge=node_id == draft.safety_node,
         )
+
+
+@dataclass(slots=True)
+class MissingFile:
+    """A model file that no server has: the nodes that name it, its folder below `models`, and its address, if known."""
+
+    name: str
+    folder: str = ""
+    url: str = ""
+    nodes: list[tuple[str, str]] = field(default_factory=list)  # id, title
+
+    @property
+    def host(self) -> str:
+        """Whose the address is."""
+        return urlsplit(self.url).hostname or ""
+
+
+def missing_files(draft: TemplateDraft, cards: Iterable[NodeCard], sources: Mapping[str, Source]) -> list[MissingFile]:
+    """All that the cards call missing, each once. `sources`: see `model_sources.read_sources`."""
+    found: dict[str, MissingFile] = {}
+    for card in cards:
+        for problem in card.problems:
+            if problem.reason != "missing_model":
+                continue
+            name = str(draft.graph[card.node_id]["inputs"][problem.field])
+            said = sources.get(name, {"url": "", "directory": ""})
+            folder = said["directory"] or folder_of(card.class_type, problem.field)
+            file = found.setdefault(name, MissingFile(name, folder, said["url"]))
+            file.nodes.append((card.node_id, card.title))
+    return list(found.values())
 
 
 def _by_place(differences: Iterable[Difference]) -> dict[tuple[str, str], list[Difference]]:

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_GET, require_POST
 from comfysaas.bodies import limit_of
 from generations import fitness, importing, running, storage, studio
 from generations.admin import several
-from generations.admin.cards import node_cards, parameter_cards
+from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
 from generations.batches import Outcome
 from generations.comfy.graph import GraphError, output_nodes
@@ -167,6 +167,7 @@ class StudioPages:
         object_info = importing.known_nodes()
         parts = self._parts(template, draft, object_info)
         parts["nodes"] = list(node_cards(draft, object_info, parts["differences"]))
+        parts["missing_files"] = missing_files(draft, parts["nodes"], template.model_sources)
         return self._response(request, "studio", template.title, form, parts)
 
     def _response(

@@ -141,6 +141,13 @@ class WorkflowTemplate(models.Model):
         editable=False,
         help_text="Of the file that it was made from: the same file is known when it comes again.",
     )
+    model_sources = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        blank=True,
+        editable=False,
+        help_text="What the imported file says of its model files: {name: {url, directory}}.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 

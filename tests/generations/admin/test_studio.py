@@ -513,3 +513,24 @@ def test_what_runs_on_the_server_alone_costs_nothing(admin: Client) -> None:
     make_server(object_info=newest_object_info(), object_info_at=timezone.now())
     upload(admin, png(prompt=txt2img_graph()))
     assert "paid service" not in admin.get(address(WorkflowTemplate.objects.get())).content.decode()
+
+
+def test_every_missing_file_is_listed_with_its_node_folder_and_link(admin: Client, server: Any) -> None:
+    workflow = editor_workflow()
+    loader = next(each for each in workflow["nodes"] if each["type"] == "CheckpointLoaderSimple")
+    loader["widgets_values"] = ["sub/gone.safetensors"]
+    link = "https://models.example/gone.safetensors"
+    loader["properties"]["models"] = [{"name": "gone.safetensors", "url": link, "directory": "checkpoints"}]
+    admin.post(f"{BASE}import/", {"workflow": json.dumps(workflow)})
+    template = WorkflowTemplate.objects.get()
+    page = admin.get(address(template)).content.decode()
+    listed = " ".join(page.partition('id="missing-title"')[2].partition("</section>")[0].split())
+    assert "1 file that no server has" in listed
+    assert "<strong>sub/gone.safetensors</strong>" in listed and "models/checkpoints" in listed
+    assert f'data-node-link="{loader["id"]}"' in listed
+    assert f'href="{link}" target="_blank" rel="noopener noreferrer">Download from models.example<' in listed
+
+
+def test_nothing_is_listed_where_every_file_is_there(admin: Client, server: Any) -> None:
+    admin.post(f"{BASE}import/", {"workflow": json.dumps(editor_workflow())})
+    assert 'id="missing-title"' not in admin.get(address(WorkflowTemplate.objects.get())).content.decode()
