@@ -243,7 +243,7 @@ class Fleet:
         self, parameters: Iterable[Parameter], graph: Graph, needs: Needs | None = None
     ) -> tuple[Parameter, ...]:
         """The parameters; what users choose from is what the servers have now, where it follows them. A default that no
-        server has is none: then they have to choose, and `help` says why.
+        server has is none: then they have to choose, unfolded, and `help` says why.
 
         With `needs`, of the servers that have these; if there are none, of all.
         """
@@ -295,7 +295,7 @@ def _as_now(parameter: Parameter, graph: Graph, catalogs: Iterable[Catalog]) -> 
     if usual is not None and str(usual) not in offered:
         # Left out, it would become the graph's own value: that one, or another which nobody chose.
         gone = f"The usual choice, “{usual}”, is not available at the moment."
-        changes |= {"default": None, "required": True, "help": f"{parameter.help} {gone}".strip()}
+        changes |= {"default": None, "required": True, "is_advanced": False, "help": f"{parameter.help} {gone}".strip()}
     return parameter.model_copy(update=changes)
 
 

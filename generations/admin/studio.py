@@ -134,7 +134,9 @@ class StudioPages:
             )
             self.admin.log_addition(request, template, f"Imported {form.source or 'a workflow'}.")
             if known is not None:
-                link = format_html('<a href="{}">“{}”</a>', reverse("admin:template_studio", args=[known.pk]), known)
+                link = format_html(
+                    '<a class="underline" href="{}">“{}”</a>', reverse("admin:template_studio", args=[known.pk]), known
+                )
                 sentence = format_html("The same file was imported before: {} was made from it, too.", link)
                 messages.info(request, sentence)
             return self._to_studio(template)

@@ -107,10 +107,11 @@ def with_choice(**fields: Any) -> Any:
 def test_users_have_to_choose_when_no_server_has_the_default(owner: Any, client_for: Any, fields: Any) -> None:
     """Also where the default is what the workflow says."""
     server_with("b.safetensors")
-    version = with_choice(help="Its style.", **fields)
+    version = with_choice(help="Its style.", is_advanced=True, **fields)
     current = fitness.current_parameters(version)[0]
     words = f"The usual choice, “{CHECKPOINT}”, is not available at the moment."
     assert (current.default, current.required, current.help) == (None, True, f"Its style. {words}")
+    assert not current.is_advanced  # nobody would find it folded
     assert json_schema([current])["required"] == ["model"]
     page = client_for(owner).get(reverse("template", args=[version.template.slug])).content.decode()
     assert words in page and "Choose …" in page

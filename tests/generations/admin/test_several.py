@@ -110,7 +110,7 @@ def test_single_file_that_was_here_before_is_said(admin: Client) -> None:
     send(admin, ("cats.json", graph()))
     response = admin.post(ADDRESS, {"file": SimpleUploadedFile("cats.json", graph())}, follow=True)
     known = WorkflowTemplate.objects.earliest("pk").pk
-    link = f'<a href="/admin/generations/workflowtemplate/{known}/studio/">“Cats”</a>'
+    link = f'<a class="underline" href="/admin/generations/workflowtemplate/{known}/studio/">“Cats”</a>'
     assert f"The same file was imported before: {link} was made from it, too." in response.content.decode()
     assert titles() == ["Cats", "Cats"]
 
