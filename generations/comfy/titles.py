@@ -131,6 +131,14 @@ def _without_prefix(words: list[str], *, has_task: bool) -> list[str]:
     return rest if is_sorting else words
 
 
+def readable(text: str) -> str:
+    """A technical name for people: “lora_strength” -> “LoRA strength”; whatever else authors write stays as it is."""
+    if not re.fullmatch(r"[a-z0-9]+([_ ][a-z0-9]+)*", text) or (" " in text and "_" in text):
+        return text
+    words = [spelled(word, word) for word in re.split("[_ ]", text)]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+
+
 def spelled(word: str, otherwise: str) -> str:
     """As people write it: “lora” -> “LoRA”, “14b” -> “14B”, “ltx2” -> “LTX2”; `otherwise` for all other words."""
     low = word.lower()
@@ -146,12 +154,13 @@ def spelled(word: str, otherwise: str) -> str:
 
 # What authors write before the words that matter: kinds of nodes, in every spelling.
 _KINDS = frozenset({
-    "text", "string", "str", "int", "float", "number", "value", "multiline", "primitive", "node", "input", "load",
-    "clip", "encode",
+    "text", "string", "str", "int", "float", "number", "value", "multiline", "boolean", "primitive", "node", "input",
+    "load", "clip", "encode",
 })  # fmt: skip
 _LEADING = re.compile(r"^[^\w(]*(\d{1,2}[.):]\s+)?[^\w(]*")
 _BRACKETED = re.compile(r"(?P<outer>[^()]+)\((?P<inner>.+)\)")
 _DASHED = re.compile(r"(?P<outer>[^-\u2013:|]+?)\s*[-\u2013:|]\s+(?P<inner>.+)")
+_PLAIN = str.maketrans("_\uff08\uff09\uff1f", " ()?")  # full-width brackets and question marks
 _LOADING = re.compile(r"^(load|upload)\s+(an?\s+|the\s+|your\s+)?(?=\w)", re.IGNORECASE)
 
 
@@ -162,7 +171,9 @@ def title_of_node(title: str, *class_names: str) -> str:
     """
     known = _KINDS.union(*(_words(each.partition("(")[0]) for each in class_names))
     silent = {"".join(_words(each)) for each in class_names}
-    words = " ".join(_LEADING.sub("", title.replace("_", " ")).split())
+    words = " ".join(_LEADING.sub("", title.translate(_PLAIN)).split())
+    if (found := _BRACKETED.fullmatch(words)) and set(_words(found["inner"])) <= _KINDS and _words(found["outer"]):
+        words = words if set(_words(found["outer"])) <= known else found["outer"].strip()
     for shape in (_BRACKETED, _DASHED):
         found = shape.fullmatch(words) if "".join(_words(words)) not in silent else None
         if found and set(_words(found["outer"])) <= known:
@@ -170,7 +181,7 @@ def title_of_node(title: str, *class_names: str) -> str:
     if "".join(_words(words)) in silent:
         return ""
     words = _LOADING.sub("", words)
-    return words[:1].upper() + words[1:]
+    return readable(words) if "_" in title or " " not in words else words[:1].upper() + words[1:]
 
 
 def author_title(graph: Graph, node_id: str, spec: NodeSpec | None) -> str:

@@ -13,11 +13,12 @@ from generations.comfy.app_mode import ChosenInput
 from generations.comfy.graph import Graph, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.comfy.queued import seed_mode_of
-from generations.comfy.titles import author_title
+from generations.comfy.titles import author_title, readable
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
 from generations.parameters.roles import assign_roles, fitting_role
 from generations.parameters.schema import MEDIA_TYPES, Parameter
+from generations.parameters.sensible import NARROWED
 
 # Inputs whose name says nothing, so that the title of their node stands for them.
 _NAMELESS = frozenset(
@@ -113,12 +114,15 @@ def _as(type_name: str, default: object) -> object:
 
 
 def _bounds(base: Parameter, chosen: ChosenInput, specs: Iterable[InputSpec]) -> dict[str, Any]:
-    """The narrowest of what the nodes take and what the author allows."""
+    """The narrowest of what the nodes take and what the author allows; our own idea of it only where they say none."""
     if (chosen.type or base.type) not in {"integer", "number", "seed"}:
         return {"minimum": None, "maximum": None, "step": None} if chosen.type else {}
     specs = list(specs)
-    lows = [low for low in (base.minimum, chosen.minimum, *(spec.min for spec in specs)) if low is not None]
-    highs = [high for high in (base.maximum, chosen.maximum, *(spec.max for spec in specs)) if high is not None]
+    is_ours = base.role in NARROWED
+    least = None if is_ours and chosen.minimum is not None else base.minimum
+    most = None if is_ours and chosen.maximum is not None else base.maximum
+    lows = [low for low in (least, chosen.minimum, *(spec.min for spec in specs)) if low is not None]
+    highs = [high for high in (most, chosen.maximum, *(spec.max for spec in specs)) if high is not None]
     return {
         "minimum": max(lows, default=None),
         "maximum": min(highs, default=None),
@@ -150,7 +154,7 @@ class _Titles:
         node = self.graph[node_id]
         title = chosen.title or author_title(self.graph, node_id, node_spec(self.object_info, node["class_type"]))
         if chosen.label or not title:
-            return chosen.label or suggested
+            return readable(chosen.label) or suggested
         is_one = sum(isinstance(value, str | int | float) for value in node["inputs"].values()) == 1
         if chosen.title or (node_id in self.alone and (is_one or name in _NAMELESS)):
             return title

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from generations.comfy.graph import is_model_file
 from generations.comfy.object_info import InputSpec
+from generations.comfy.titles import readable
 from generations.parameters.roles import suggest_role
 from generations.parameters.schema import Choice, Parameter, ParameterType
 
@@ -24,10 +25,14 @@ _LABELS = {
     "noise_seed": "Seed",
     "filename_prefix": "File name prefix",
     "batch_size": "Images per run",
+    "n": "Images per run",
+    "num_images": "Images per run",
+    "number_of_images": "Images per run",
     "fps": "Frames per second",
 }
 _NAMES = {
     "noise_seed": "seed",
+    "n": "count",
     "ckpt_name": "checkpoint",
     "unet_name": "model",
     "lora_name": "lora",
@@ -92,7 +97,7 @@ def suggest_parameter(
         "role": suggest_role(name, kind, [input_name]),
         "is_advanced": input_name in _ADVANCED or bool(spec and spec.is_advanced),
         "bindings": [{"node_id": node_id, "input_name": input_name}],
-        **_limits(kind, spec),
+        **_limits(kind, value, spec),
         **({"seed_mode": seed_mode} if seed_mode and kind == "seed" else {}),
     }
     if kind in {"seed", "image", "mask", "video", "audio"}:
@@ -115,7 +120,7 @@ def _kind(input_name: str, value: object, spec: InputSpec | None) -> ParameterTy
         if spec.type == "STRING" and (spec.multiline or _is_long(value)):
             return "text"
         if spec.type == "COMBO" and not spec.choices:
-            return _kind_of_value(input_name, value)
+            return "choice" if _is_unlisted_model(value, spec) else _kind_of_value(input_name, value)
         if spec.type in _CONSTANTS:
             return _CONSTANTS[spec.type]
     return _kind_of_value(input_name, value)
@@ -131,11 +136,16 @@ def _kind_of_value(input_name: str, value: object) -> ParameterType:
     return "text" if input_name in {"text", "prompt"} or _is_long(value) else "string"
 
 
+def _is_unlisted_model(value: object, spec: InputSpec) -> bool:
+    """True for a model where the server, as it was last seen, has none: users choose among what will be there."""
+    return spec.file is None and not spec.is_remote and isinstance(value, str) and is_model_file(value)
+
+
 def _is_long(value: object) -> bool:
     return isinstance(value, str) and ("\n" in value or len(value) > _LONG_TEXT)
 
 
-def _limits(kind: ParameterType, spec: InputSpec | None) -> dict[str, Any]:
+def _limits(kind: ParameterType, value: object, spec: InputSpec | None) -> dict[str, Any]:
     if spec is None:
         return {}
     if kind in {"integer", "number"}:
@@ -144,7 +154,8 @@ def _limits(kind: ParameterType, spec: InputSpec | None) -> dict[str, Any]:
     if kind == "seed":
         return {"minimum": spec.min, "maximum": spec.max}
     if kind == "choice":
-        choices: list[Choice] = [str(item) if isinstance(item, bool) else item for item in spec.choices or ()]
+        given = spec.choices or ([value] if isinstance(value, str) else ())
+        choices: list[Choice] = [str(item) if isinstance(item, bool) else item for item in given]
         # Model files come and go: users choose among those that the servers have at the moment.
         is_live = bool(choices) and all(isinstance(each, str) and is_model_file(each) for each in choices)
         return {"choices": list({str(choice): choice for choice in choices}.values()), "is_live": is_live}
@@ -165,7 +176,7 @@ def _own_name(input_name: str) -> str:
 def _label(input_name: str, spec: InputSpec | None) -> str:
     shown = spec.display_name if spec else ""
     own = _own_name(input_name)
-    return _LABELS.get(own) or shown or re.sub(r"[_.]+", " ", own).strip().capitalize()
+    return _LABELS.get(own) or readable(shown) or readable(re.sub(r"[_.]+", " ", own).strip().lower())
 
 
 def _distinct(name: str, label: str, node_id: str, title: str, taken: set[str]) -> tuple[str, str]:

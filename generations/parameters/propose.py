@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 from generations.comfy.graph import Graph, is_link, needed_nodes, numbered_choices, output_nodes, with_own_options
@@ -17,8 +17,11 @@ from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, nod
 from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title
 from generations.parameters.detect import suggest_parameter
+from generations.parameters.primitives import titled_values
 from generations.parameters.roles import assign_roles
 from generations.parameters.schema import Binding, Parameter
+from generations.parameters.sensible import sensible
+from generations.parameters.tell_apart import told_apart
 from generations.parameters.texts import PROMPTS, Place, Side, Texts
 
 MAX_PARAMETERS = 40
@@ -31,10 +34,14 @@ _MODELS = ("ckpt_name", "unet_name", "lora_name", "vae_name", "control_net_name"
 _SAMPLING = ("steps", "cfg", "guidance", "sampler_name", "scheduler", "denoise", "strength_model")
 _COUNTS = ("batch_size", "amount", "n", "number_of_images", "num_images")
 _MEASURES = frozenset({"aspect_ratio", "ratio", "size", "resolution", "duration"})
+_COSTS = frozenset({"quality"})  # of services, which are paid by it
+_OF_SERVICES = frozenset({"model", "background"})
+_LENGTHS = ("length", "num_frames", "frames")
 _MASK_LOADER = "LoadImageMask"
 _NO_NOISE = ("disable", False)
 _SYSTEM = re.compile(r"(?<![a-z])system(?![a-z])", re.IGNORECASE)
-_CODE = re.compile(r"expression|regex|pattern|shader|json|code$|^find$|^replace$", re.IGNORECASE)
+_CODE = re.compile(r"expression|regex|pattern|shader|code$", re.IGNORECASE)
+_CRAFT = re.compile(r"json|^find$|^replace$", re.IGNORECASE)
 _VALUES = ("STRING", "BOOLEAN", "INT", "FLOAT")
 _RECIPE = 3  # nodes of a kind with texts of their own
 
@@ -45,12 +52,13 @@ def propose(graph: Graph, object_info: ObjectInfo | None = None) -> list[Paramet
     At most MAX_PARAMETERS, of which those in sight go first. Without `object_info`, or for classes it lacks, names and
     values alone decide.
     """
-    found = _without_recipe(list(_Proposer(graph, object_info).run()), graph, object_info)
+    proposer = _Proposer(graph, object_info)
+    found = told_apart(_without_recipe(list(proposer.run()), graph, object_info), graph, proposer.title)
     kept = sorted(range(len(found)), key=lambda at: found[at].is_advanced)[:MAX_PARAMETERS]
     proposed = [found[at] for at in sorted(kept)]
     picture = next((each.name for each in proposed if each.type == "image"), "")
     drawn = [each.model_copy(update={"drawn_on": picture}) if each.type == "mask" else each for each in proposed]
-    return assign_roles(drawn, graph)
+    return [sensible(each) for each in assign_roles(drawn, graph)]
 
 
 def _without_recipe(parameters: Sequence[Parameter], graph: Graph, object_info: ObjectInfo | None) -> list[Parameter]:
@@ -104,13 +112,17 @@ class _Proposer:
         yield self._sizes()
         yield self._together(self._measures())
         yield self._together(self._named(("fps", "volume")))
+        yield self._titled(is_technical=False)
+        yield self._together(self._of_services(_COSTS))
 
     def _folded(self) -> Iterator[Iterator[Parameter]]:
-        yield self._together(self._named(_COUNTS), is_advanced=True)
+        yield self._together(self._counts(), is_advanced=True)
         yield self._together(self._seeds(), is_advanced=True)
         yield self._together(self._named(_MODELS), is_advanced=True)
         for name in _SAMPLING:
             yield self._together(self._named((name,)), is_advanced=True)
+        yield self._titled(is_technical=True)
+        yield self._together(self._of_services(_OF_SERVICES), is_advanced=True)
 
     # ------------------------------------------------------------------------------------------------ texts
     def _texts(self) -> Iterator[Iterator[Parameter]]:
@@ -118,7 +130,7 @@ class _Proposer:
         both = set(positive)
         yield self._grouped(positive, "positive")
         yield self._grouped([place for place in negative if place not in both], "negative")
-        others = list(self.texts.others())
+        others = [place for place in self.texts.others() if not _CODE.search(place[1])]
         yield self._grouped([place for place in others if "negative" not in place[1]], None)
         yield self._grouped([place for place in others if "negative" in place[1]], "negative")
 
@@ -132,11 +144,11 @@ class _Proposer:
             yield from self._parameter(group, side=side, is_advanced=True if is_folded else None)
 
     def _is_technical(self, node_id: str, name: str) -> bool:
-        """True for what tells a model how to work, for code, and for what a node does to a text from elsewhere."""
+        """True for what tells a model how to work, and for what a node does to a text from elsewhere."""
         inputs = self.graph[node_id]["inputs"].items()
         texts = [spec for each, value in inputs if is_link(value) and (spec := self._spec(node_id, each))]
         is_added = name not in PROMPTS and self._makes_values(node_id) and any(each.type == "STRING" for each in texts)
-        return is_added or bool(_SYSTEM.search(f"{name} {self._title(node_id)}") or _CODE.search(name))
+        return is_added or bool(_SYSTEM.search(f"{name} {self.title(node_id)}") or _CRAFT.search(name))
 
     def _makes_values(self, node_id: str) -> bool:
         info = (self.object_info or {}).get(self.graph[node_id]["class_type"])
@@ -202,6 +214,34 @@ class _Proposer:
                 if end in _MEASURES and (is_choice or is_whole) and (place := self._constant(node_id, name)):
                     yield place
 
+    def _of_services(self, names: Collection[str]) -> Iterator[Place]:
+        """Choices of nodes that call services; not those that decide which other inputs the node has."""
+        for node_id in self.needed:
+            node = self.graph[node_id]
+            info = (self.object_info or {}).get(node["class_type"])
+            for name in node["inputs"] if isinstance(info, dict) and info.get("api_node") is True else ():
+                spec = self._spec(node_id, name)
+                if name.rsplit(".", 1)[-1] in names and spec and spec.choices and not spec.sub_inputs:
+                    yield from filter(None, [self._constant(node_id, name)])
+
+    def _counts(self) -> Iterator[Place]:
+        """How many pictures are made at once. A film is one result, however many its node can make."""
+        for node_id, name in self._named(_COUNTS):
+            user, used = self.feeds.get((node_id, name), (node_id, name))
+            if used != "batch_size" or not any(each in self.graph[user]["inputs"] for each in _LENGTHS):
+                yield node_id, name
+
+    def _titled(self, *, is_technical: bool) -> Iterator[Parameter]:
+        """What the author named, whatever it passes on its way, such as formulas and switches."""
+        for value in titled_values(self.graph, self.needed, self.title):
+            if value.is_technical is is_technical:
+                # What is in use as the workflow stands has the plain name, by which its role is found.
+                title = value.shown if value.is_idle else value.title
+                for each in self._parameter([(value.node_id, value.input_name)], title=title):
+                    label = value.shown[:200] if each.label == value.title else each.label
+                    changes = {"label": label, "is_advanced": is_technical or each.is_advanced}
+                    yield each.model_copy(update=changes)
+
     def _seeds(self) -> Iterator[Place]:
         for node_id in self.needed:
             inputs = self.graph[node_id]["inputs"]
@@ -238,7 +278,7 @@ class _Proposer:
             self.inputs[key] = input_spec(self.object_info, *key)
         return with_own_options(self.graph, node_id, self.inputs[key])
 
-    def _title(self, node_id: str) -> str:
+    def title(self, node_id: str) -> str:
         return author_title(self.graph, node_id, self.specs[self.graph[node_id]["class_type"]])
 
     def _value(self, place: Place) -> object:
@@ -260,7 +300,7 @@ class _Proposer:
         return None
 
     def _parameter(
-        self, places: list[Place], *, side: Side | None = None, is_advanced: bool | None = None
+        self, places: list[Place], *, side: Side | None = None, is_advanced: bool | None = None, title: str = ""
     ) -> Iterator[Parameter]:
         places = [place for place in places if place not in self.used]
         if not places or not isinstance(self._value(places[0]), str | int | float):
@@ -271,7 +311,7 @@ class _Proposer:
             input_name,
             self._value(places[0]),
             self._spec(node_id, input_name),
-            title=self._title(node_id),
+            title=title or self.title(node_id),
             role=side,
             taken=self.taken,
             seed_mode=seed_mode_of(self.graph, *places[0]),

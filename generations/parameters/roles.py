@@ -133,7 +133,8 @@ def assign_roles(parameters: Sequence[Parameter], graph: Graph) -> list[Paramete
             role = "upscale_input"
         role = free_role(role, taken)
         taken.add(role)
-        found.append(each.model_copy(update={"role": role}))
+        is_bare = role == "strength" and each.label == "Denoise"
+        found.append(each.model_copy(update={"role": role, **({"label": "Strength of the change"} if is_bare else {})}))
     return found
 
 

@@ -78,7 +78,7 @@ def test_one_setting_for_several_inputs_takes_what_all_of_them_take() -> None:
         "2": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
     }
     found = chosen(graph, ChosenInput((("1", "width"), ("2", "width")), title="Breadth"))
-    assert (found[0].label, found[0].name, found[0].minimum, found[0].maximum) == ("Breadth", "breadth", 16, 16384)
+    assert (found[0].label, found[0].name, found[0].minimum, found[0].maximum) == ("Breadth", "breadth", 16, 2048)
     assert [each.node_id for each in found[0].bindings] == ["1", "2"]
 
 

@@ -165,7 +165,7 @@ def test_nodes_that_agree_on_the_size_share_it() -> None:
     proposed = found(graph)
     assert places(proposed["width"]) == [("size", "width"), ("scaled", "width")]
     # The latent takes only 16 and more: the narrower bound counts.
-    assert (proposed["width"].minimum, proposed["width"].maximum) == (16, 16384)
+    assert (proposed["width"].minimum, proposed["width"].maximum) == (16, 2048)
 
 
 def test_number_of_a_primitive_node_is_named_after_what_it_feeds() -> None:
@@ -173,7 +173,7 @@ def test_number_of_a_primitive_node_is_named_after_what_it_feeds() -> None:
     graph["size"]["inputs"]["width"] = ["w", 0]
     width = found(graph)["width"]
     assert places(width) == [("w", "value")]
-    assert (width.default, width.minimum, width.maximum) == (640, 16, 16384)
+    assert (width.default, width.minimum, width.maximum) == (640, 16, 2048)
 
 
 def test_title_that_somebody_gave_names_what_the_input_does_not() -> None:
