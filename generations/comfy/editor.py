@@ -27,8 +27,9 @@ _GROUP_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """An input or output. `link` is the id of the link into an input, None if there is none; `links` are those that
-    leave an input of a sub-graph, in its order; `label` is what it was renamed to.
+    """An input or output. `link` is the id of the link into an input, None if there is none; `links` are those that an
+    input or output of a sub-graph lists, in its order (the editor goes by them, not by the table of links); `label` is
+    what it was renamed to.
     """
 
     name: str
@@ -143,20 +144,10 @@ def _read_definition(value: Mapping[str, Any]) -> Definition:
         name=str(value.get("name") or ""),
         nodes={node.id: node for node in nodes},
         links=links,
-        inputs=_read_inputs(value.get("inputs"), links),
+        inputs=_read_slots(value.get("inputs")),
         outputs=_read_slots(value.get("outputs")),
         saved=value,
     )
-
-
-def _read_inputs(entries: object, links: Mapping[str, Link]) -> list[Slot]:
-    """The inputs of a sub-graph; one that does not list its links has those of the table."""
-    slots = _read_slots(entries)
-    for number, entry in enumerate(_dicts(entries)):
-        if not isinstance(entry.get("linkIds"), list):
-            found = (key for key, link in links.items() if (link.origin_id, link.origin_slot) == (INPUT_NODE, number))
-            slots[number] = replace(slots[number], links=tuple(found))
-    return slots
 
 
 def _read_node(entry: Mapping[str, Any]) -> EditorNode:
@@ -249,8 +240,9 @@ def read_group(group: Mapping[str, Any], instance: EditorNode) -> Definition:
     for node in nodes:
         for number, slot in enumerate(node.outputs):
             if (node.id, number) in external or (node.id, number) not in used:
-                links[f"out{len(outputs)}"] = Link(node.id, number, OUTPUT_NODE, len(outputs))
-                outputs.append(slot)
+                link_id = f"out{len(outputs)}"
+                links[link_id] = Link(node.id, number, OUTPUT_NODE, len(outputs))
+                outputs.append(replace(slot, links=(link_id,)))
     inputs: list[Slot] = []
     free = [slot for slot in instance.inputs if not slot.widget]
     for node in nodes:

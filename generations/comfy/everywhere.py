@@ -354,7 +354,10 @@ class _Graph:
         link_id = f"broadcast {len(self.definition.links)}"
         origin, origin_slot = found.output
         self.definition.links[link_id] = Link(origin, origin_slot, target.node.id, target.number, found.type)
-        if target.node.id != OUTPUT_NODE:
+        if target.node.id == OUTPUT_NODE:
+            outputs = self.definition.outputs
+            outputs[target.number] = replace(outputs[target.number], links=(link_id,))
+        else:
             target.node.inputs[target.number] = replace(target.slot, link=link_id)
 
     def _has_record(self, target: _Target, found: _Broadcast | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from generations.comfy import editor, wiring
-from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, OUTPUT_NODE, PRIMITIVE, EditorNode, Slot
+from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, PRIMITIVE, EditorNode, Slot
 from generations.comfy.scopes import Scope, Scopes
 from generations.comfy.topology import editor_slots
 
@@ -131,13 +131,13 @@ class Links:
 
     def _from_inside(self, child: Scope, number: int, wanted: str, seen: _Seen) -> Brought:
         """What leaves an instance through its output."""
-        links = child.definition.links
-        self.troubles.spend(len(links))
-        for link_id, link in links.items():
-            if link.target_id == OUTPUT_NODE and link.target_slot == number:
-                instance = child.instance or EditorNode("", "")
-                return self._resolve(child, instance, Slot("", wanted, link_id), wanted, seen)
-        return None
+        outputs = child.definition.outputs
+        listed = outputs[number].links if number < len(outputs) else ()
+        self.troubles.spend(len(listed))
+        link_id = next((each for each in listed if each in child.definition.links), None)
+        if link_id is None:
+            return None
+        return self._resolve(child, child.instance or EditorNode("", ""), Slot("", wanted, link_id), wanted, seen)
 
 
 def _has_output(node: EditorNode, number: int) -> bool:

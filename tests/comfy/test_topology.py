@@ -85,6 +85,47 @@ def test_inputs_of_a_sub_graph_that_were_renamed_keep_their_links_by_number(
     assert graph["2:1"]["inputs"] == expected
 
 
+def sub_graph_of_a_picture(inputs: dict[str, list[int] | None], outputs: list[int] | None) -> dict[str, Any]:
+    """Node 5 of the workflow holds a width of 300 for the EmptyImage in it, which has 64; node 6 saves its picture.
+
+    The links are those that the slots of the sub-graph list; None for a slot that has no such list.
+    """
+
+    def slot(name: str, kind: str, listed: list[int] | None) -> dict[str, Any]:
+        return {"name": name, "type": kind} | ({} if listed is None else {"linkIds": listed})
+
+    width = {"name": "width", "type": "INT", "widget": {"name": "width"}}
+    inner = {"id": 1, "type": "EmptyImage", "inputs": [{**width, "link": 1}], "outputs": [{"type": IMAGE}]}
+    definition = {
+        "id": "sub",
+        "nodes": [{**inner, "widgets_values": [64, 64, 1, 0]}],
+        "links": [
+            {"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 1, "target_slot": 0, "type": "INT"},
+            {"id": 2, "origin_id": 1, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": IMAGE},
+        ],
+        "inputs": [slot(name, "INT", listed) for name, listed in inputs.items()],
+        "outputs": [slot("IMAGE", IMAGE, outputs)],
+    }
+    instance = {"id": 5, "type": "sub", "inputs": [{**width, "link": None}], "outputs": [{"type": IMAGE}]}
+    nodes = [{**instance, "widgets_values": [300]}, node(6, "SaveImage", [("images", 3)], ["x"])]
+    workflow = {"nodes": nodes, "links": [link(3, 5, 6, 0)], "definitions": {"subgraphs": [definition]}}
+    return convert(workflow, newest_object_info())
+
+
+@pytest.mark.parametrize(("listed", "width"), [([1], 300), ([], 64), (None, 64)])
+def test_an_input_of_a_sub_graph_shows_the_widgets_behind_the_links_that_it_lists(
+    listed: list[int] | None, width: int
+) -> None:
+    assert sub_graph_of_a_picture({"width": listed}, [2])["5:1"]["inputs"]["width"] == width
+
+
+@pytest.mark.parametrize(("listed", "images"), [([2], ["5:1", 0]), ([9, 2], ["5:1", 0]), ([], None), (None, None)])
+def test_an_output_of_a_sub_graph_gives_what_the_links_that_it_lists_bring(
+    listed: list[int] | None, images: list[Any] | None
+) -> None:
+    assert sub_graph_of_a_picture({"width": [1]}, listed)["6"]["inputs"].get("images") == images
+
+
 def test_a_link_that_no_input_names_is_refused_where_inputs_come_and_go_with_a_value() -> None:
     target = node(2, "ResizeImageMaskNode", [("input", None)], ["scale by multiplier", 2, "lanczos"])
     with pytest.raises(ConversionError, match=r"\(node 2\): A link leads to it that none of its inputs names"):
