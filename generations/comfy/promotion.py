@@ -60,8 +60,10 @@ def promote(workflow: Workflow, object_info: ObjectInfo, spend: Spend, *, is_old
     `spend` takes the steps that it costs. Editors of 2025 (`is_old`) knew nothing of `proxyWidgets`.
     """
     promotions = _Promotions(workflow, object_info, spend, is_old=is_old)
-    for definition in _leaves_first(workflow.subgraphs):
-        promotions.set(definition)
+    order = _leaves_first(workflow.subgraphs)
+    by_file = not is_old and _has_twins(workflow.subgraphs)
+    for name in order:
+        promotions.set(workflow.subgraphs[name], name if by_file else "")
     promotions.set(workflow.root)
 
 
@@ -74,21 +76,27 @@ class _Promotions:
         self.known: dict[str, list[EditorNode]] = {}  # type -> its instances that were set so far
         self.held: dict[int, dict[str, Any]] = {}
         self.specs: dict[tuple[int, str], InputSpec | None] = {}  # (instance, input) -> the widget that it leads to
+        self.ready: dict[str, int] = {}  # definition -> place in the file's list where all that is in it is set up
 
-    def set(self, graph: Definition) -> None:
+    def set(self, graph: Definition, by_file: str = "") -> None:
+        """Set the instances in a definition; `by_file` is its name where the editor goes by the order of the file."""
         hosts = [node for node in graph.nodes.values() if node.type in self.subgraphs]
+        # Those that the editor sets up before their definition lose all that they hold.
+        early = {host.id for host in hosts if by_file and graph.number < self.ready.get(host.type, 0)}
+        if by_file:
+            self.ready[by_file] = max([graph.number, *(self.ready.get(host.type, 0) for host in hosts)])
         for host in hosts:
-            self._start(host)
+            self._start(host, is_early=host.id in early)
             self.known.setdefault(host.type, []).append(host)
         for host in hosts:
-            if not self.is_old:
+            if not self.is_old and host.id not in early:
                 self._migrate(host)
 
-    def _start(self, host: EditorNode) -> None:
+    def _start(self, host: EditorNode, *, is_early: bool) -> None:
         """The values that the file has for the instance, by position; else those of the widgets inside."""
         definition = self.subgraphs[host.type]
-        stored = host.values if isinstance(host.values, list) else []
-        kept = _quarantined(host.properties)
+        stored = host.values if isinstance(host.values, list) and not is_early else []
+        kept = {} if is_early else _quarantined(host.properties)
         position = 0
         for slot in definition.inputs:
             inside = self._inside(definition, slot)
@@ -279,7 +287,20 @@ def _is_alike(one: InputSpec, other: InputSpec | None) -> bool:
     )
 
 
-def _leaves_first(subgraphs: Mapping[str, Definition]) -> list[Definition]:
+def _has_twins(subgraphs: Mapping[str, Definition]) -> bool:
+    """True where a definition has two instances of one sub-graph.
+
+    The editor then sets up all definitions in the file's order: as it looks for those that wait for no other, it counts
+    both, but takes only one off.
+    """
+    for definition in subgraphs.values():
+        used = [node.type for node in definition.nodes.values() if node.type in subgraphs]
+        if len(used) > len(set(used)):
+            return True
+    return False
+
+
+def _leaves_first(subgraphs: Mapping[str, Definition]) -> list[str]:
     """Definitions before those that use them, as the editor sets them up; in the file's order if they go in circles."""
     users: dict[str, list[str]] = {name: [] for name in subgraphs}
     waits = dict.fromkeys(subgraphs, 0)
@@ -293,7 +314,7 @@ def _leaves_first(subgraphs: Mapping[str, Definition]) -> list[Definition]:
             waits[user] -= 1
             if waits[user] == 0:
                 ready.append(user)
-    return [subgraphs[name] for name in (ready if len(ready) == len(subgraphs) else subgraphs)]
+    return ready if len(ready) == len(subgraphs) else list(subgraphs)
 
 
 def _rows(value: object) -> list[list[str]]:

@@ -92,3 +92,37 @@ def test_a_widget_that_the_server_lost_keeps_its_place_among_the_values_of_an_in
     }
     workflow = node_of("sub", [300, 500]) | {"definitions": {"subgraphs": [definition]}}
     assert convert(workflow, newest_object_info())["1:2"]["inputs"]["width"] == 500
+
+
+@pytest.mark.parametrize(
+    ("order", "instances", "widths"),
+    [
+        (["outer", "inner"], [7], {"5:7:1": 907}),
+        (["outer", "inner"], [7, 8], {"5:7:1": 64, "5:8:1": 64}),
+        (["inner", "outer"], [7, 8], {"5:7:1": 907, "5:8:1": 908}),
+    ],
+)
+def test_two_instances_in_a_sub_graph_lose_their_values_where_the_file_lists_their_definition_after_it(
+    order: list[str], instances: list[int], widths: dict[str, int]
+) -> None:
+    """The editor sets up definitions in the file's order then; else those that others use come first."""
+    width = {"name": "width", "type": "INT", "widget": {"name": "width"}}
+    picture = {"id": 1, "type": "EmptyImage", "widgets_values": [64, 64, 1, 0], "inputs": [{**width, "link": 1}]}
+    inner = {
+        "id": "inner",
+        "nodes": [picture],
+        "inputs": [{"name": "width", "type": "INT", "linkIds": [1]}],
+        "links": [{"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 1, "target_slot": 0}],
+    }
+    hosts = [
+        {"id": each, "type": "inner", "inputs": [{**width, "link": None}], "widgets_values": [900 + each]}
+        for each in instances
+    ]
+    definitions = {"inner": inner, "outer": {"id": "outer", "nodes": hosts, "links": []}}
+    workflow = {
+        "nodes": [{"id": 5, "type": "outer"}],
+        "links": [],
+        "definitions": {"subgraphs": [definitions[name] for name in order]},
+    }
+    graph = convert(workflow, newest_object_info())
+    assert {node_id: node["inputs"]["width"] for node_id, node in graph.items()} == widths
