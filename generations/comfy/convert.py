@@ -22,9 +22,9 @@ from generations.comfy import editor, everywhere, queued, wiring
 from generations.comfy.editor import BYPASSED, MUTED, EditorNode
 from generations.comfy.errors import ProtocolError
 from generations.comfy.fitting import Fit, fit
-from generations.comfy.graph import MAX_NODES, Graph, GraphError, GraphProblem, as_constant
+from generations.comfy.graph import MAX_NODES, Graph, GraphError, GraphProblem
 from generations.comfy.kinds import DYNAMIC_COMBO
-from generations.comfy.layout import has_slot, with_shown
+from generations.comfy.layout import as_sent, has_slot, with_shown
 from generations.comfy.links import Constant, Links, Source
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
 from generations.comfy.primitives import Typed, typed_values
@@ -161,7 +161,7 @@ class _Converter:
             self.troubles.flag(scope, node, note)
         values = {**reading.values, **scope.fixed.get(node.id, {})}
         values |= {name: self.typed[id(node), name] for name in values if (id(node), name) in self.typed}
-        return {name: _as_sent(value, spec.input(name)) for name, value in values.items()}
+        return {name: as_sent(value, spec.input(name)) for name, value in values.items()}
 
     def _read(self, node: EditorNode, spec: NodeSpec) -> Reading:
         """What the node stores; read once, however many instances of a sub-graph it is in."""
@@ -249,13 +249,6 @@ def _garbled(value: object, wanted: InputSpec) -> str | None:
     if wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
         return f"holds {shown(value)}, where a text belongs"
     return None
-
-
-def _as_sent(value: Any, spec: InputSpec | None) -> Any:
-    """The value as the graph has it; curves say what they are."""
-    if spec is not None and spec.type == "CURVE" and value is not None:
-        return {"__type__": "CURVE", "__value__": value}
-    return as_constant(value)
 
 
 def main(arguments: list[str] | None = None) -> int:

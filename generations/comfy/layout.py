@@ -146,7 +146,14 @@ def _place(inputs: Iterable[InputSpec], name: str, values: Mapping[str, Any]) ->
 
 def with_shown(spec: NodeSpec, values: dict[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
     """The node's values with those that the instance of its sub-graph holds."""
-    values |= {name: as_constant(value) for name, value in shown.items()}
+    values |= {name: as_sent(value, spec.input(name)) for name, value in shown.items()}
     if spec.class_type == "CustomCombo" and "choice" in shown:
         values["index"] = chosen_number(shown["choice"], values)
     return {name: value for name, value in values.items() if value is not ABSENT}
+
+
+def as_sent(value: Any, spec: InputSpec | None) -> Any:
+    """The value as the graph has it; curves say what they are, wherever they are held."""
+    if spec is not None and spec.type == "CURVE" and value is not None:
+        return {"__type__": "CURVE", "__value__": value}
+    return as_constant(value)

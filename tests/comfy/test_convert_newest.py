@@ -126,3 +126,19 @@ def test_two_instances_in_a_sub_graph_lose_their_values_where_the_file_lists_the
     }
     graph = convert(workflow, newest_object_info())
     assert {node_id: node["inputs"]["width"] for node_id, node in graph.items()} == widths
+
+
+@pytest.mark.parametrize("held", [[], [{"points": [[0, 0.3], [1, 1]], "interpolation": "linear"}]])
+def test_a_curve_says_what_it_is_wherever_it_is_held(held: list[Any]) -> None:
+    """The editor fails to load a file with a curve on an instance of a sub-graph."""
+    own = {"points": [[0, 0], [1, 1]], "interpolation": "linear"}
+    curve = {"name": "curve", "type": "CURVE", "widget": {"name": "curve"}}
+    definition = {
+        "id": "sub",
+        "nodes": [{"id": 2, "type": "CurveEditor", "widgets_values": [own], "inputs": [{**curve, "link": 1}]}],
+        "inputs": [{"name": "curve", "type": "CURVE", "linkIds": [1]}],
+        "links": [{"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 2, "target_slot": 0}],
+    }
+    workflow = node_of("sub", held, inputs=[curve]) | {"definitions": {"subgraphs": [definition]}}
+    expected = {"curve": {"__type__": "CURVE", "__value__": held[0] if held else own}}
+    assert convert(workflow, newest_object_info())["1:2"]["inputs"] == expected
