@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from generations.comfy import editor
 from generations.comfy.editor import Definition, EditorNode, Workflow
 from generations.comfy.graph import GraphError, GraphProblem
-from generations.comfy.object_info import NodeSpec, ObjectInfo, is_old
+from generations.comfy.object_info import ObjectInfo, is_old
 from generations.comfy.widgets import expected_length, read_widgets
 
 MAX_DEPTH = 20
@@ -135,7 +135,8 @@ class Scopes:
             if spec is None:
                 continue
             linked = {slot.widget for slot in node.inputs if slot.widget and slot.link is not None}
-            free = NodeSpec(spec.class_type, spec.display_name, tuple(i for i in spec.inputs if i.name not in linked))
+            # Widgets that the editors of 2025 added to a node by themselves have no place in a group.
+            free = replace(spec, inputs=tuple(each for each in spec.inputs if each.name not in linked), is_old=False)
             length = expected_length(node, free)
             own, values = values[:length], values[length:]
             if own:
