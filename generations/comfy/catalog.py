@@ -19,6 +19,7 @@ Bounds: TypeAlias = tuple[float | None, float | None]
 # One kind of node of a graph: [class, {input: its number, or null for whatever else is there}, classes at its ends].
 # ComfyUI checks only what an output needs; whether a class is an output is for each server to say.
 NodeNeed: TypeAlias = Sequence[Any]
+MAX_ENDS = 100
 
 
 def node_needs(graph: Graph, *, leaving_out: Container[Place] = ()) -> list[NodeNeed]:
@@ -41,19 +42,22 @@ def is_number(value: object) -> bool:
 
 
 def _ends(graph: Graph) -> dict[str, set[str]]:
-    """Node id -> the classes of the nodes at the ends of what it feeds: its own, when nothing takes anything of it."""
+    """Node id -> the classes of the nodes at the ends of what it feeds: its own, when nothing takes anything of it.
+
+    MAX_ENDS of them: what comes before thousands of ends would have a row as long for each of its nodes.
+    """
     feeds: dict[str, set[str]] = {node_id: set() for node_id in graph}
-    sources: dict[str, set[str]] = {node_id: set() for node_id in graph}
+    sources: dict[str, list[str]] = {node_id: [] for node_id in graph}  # in order: the same ones are kept each time
     for node_id, node in graph.items():
         for value in node["inputs"].values():
             if is_link(value) and value[0] in graph:
                 feeds[value[0]].add(node_id)
-                sources[node_id].add(value[0])
+                sources[node_id].append(value[0])
     found: dict[str, set[str]] = {node_id: set() for node_id in graph}
     pending = [(node_id, graph[node_id]["class_type"]) for node_id, fed in feeds.items() if not fed]
     while pending:
         node_id, end = pending.pop()
-        if end not in found[node_id]:
+        if end not in found[node_id] and len(found[node_id]) < MAX_ENDS:
             found[node_id].add(end)
             pending += [(source, end) for source in sources[node_id]]
     return found

@@ -78,7 +78,14 @@ def given_inputs(count: int) -> Graph:
     return graph | {"s": node("PreviewAny", **{f"in{n}": [f"{n}", 0] for n in range(count)})}
 
 
-GRAPHS = (latents, samplers, combos, pictures, chain, shared_texts, given_inputs)
+def ends(count: int) -> Graph:
+    """Each node of a chain feeds an end of another class, too."""
+    graph = {f"{n}": node("ImageScale", image=[f"{n - 1}", 0]) for n in range(1, count // 2)}
+    graph |= {f"e{n}": node(f"End{n}", image=[f"{n}", 0]) for n in range(count // 2)}
+    return {"0": node("LoadImage", image="a.png"), **graph}
+
+
+GRAPHS = (latents, samplers, combos, pictures, chain, ends, shared_texts, given_inputs)
 SERVERS = {"one": Catalog.read(OBJECT_INFO), "two": Catalog.read({**OBJECT_INFO, "PreviewAny": {}})}
 STEPS: dict[str, Callable[[Graph], object]] = {
     "read": lambda graph: importing.read(json.dumps(graph).encode(), OBJECT_INFO),
