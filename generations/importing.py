@@ -15,7 +15,7 @@ from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
-from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, output_nodes
+from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, read_sources
 from generations.comfy.notes import Note
 from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
@@ -35,6 +35,7 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024
 MARK = "comfysaas"  # our entry in the metadata of files, which the relay asks ComfyUI to write
 MERGED_AT_ONCE = 3
+MOST_NAMED = 3
 _OBJECT = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*("|$)')  # how a workflow begins, however it goes on
 _PARTS = frozenset({"prompt", "output", "workflow", "extra_data", "nodes"})
 NO_SERVER = (
@@ -267,12 +268,12 @@ def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo |
     choice = app_mode.read(workflow, imported.graph, object_info)
     said = []
     if choice.inputs or choice.outputs:
-        said = [Note(f"The author's app mode chose {_counted(choice)}.", is_flag=False)]
+        said = [Note(f"Taken from the workflow's app mode: {_listed(choice, imported.graph)}.", is_flag=False)]
     notes = choice.notes
     if not choice.inputs:
         given, tools = input_nodes.read(imported.graph, object_info)
         if given.inputs:
-            sentence = f"The workflow's input nodes ({', '.join(tools)}) gave {_counted(given)}."
+            sentence = f"Taken from the workflow's input nodes ({', '.join(tools)}): {_listed(given, imported.graph)}."
             said.append(Note(sentence, is_flag=False))
         choice.inputs = given.inputs
         notes = [*notes, *given.notes]
@@ -286,12 +287,15 @@ def _with_choice(imported: Imported, workflow: object, object_info: ObjectInfo |
     )
 
 
-def _counted(choice: app_mode.Choice) -> str:
+def _listed(choice: app_mode.Choice, graph: Graph) -> str:
     settings, results = len(choice.inputs), len(choice.outputs)
+    nodes = (
+        f"{results} nodes" if results > MOST_NAMED else ", ".join(node_title(graph, each) for each in choice.outputs)
+    )
     return " and ".join(
         [
-            *(["this setting" if settings == 1 else f"these {settings} settings"] if settings else []),
-            *(["the results of one node" if results == 1 else f"the results of {results} nodes"] if results else []),
+            *(["1 setting" if settings == 1 else f"{settings} settings"] if settings else []),
+            *([f"the results of {nodes}"] if results else []),
         ]
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from generations import studio
-from generations.admin.settings import SettingsForm, sort_faults
+from generations.admin.settings import TYPES, SettingsForm, sort_faults
 from generations.comfy.differences import Difference
 from generations.comfy.graph import GraphProblem, is_link, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, folder_of
@@ -80,6 +80,17 @@ class ParameterCard:
     places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
     faults: dict[str, list[str]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)  # between servers, about what it sets
+
+    @property
+    def facts(self) -> list[str]:
+        """What its line says besides its label. The type is left out where the label says just that: Seed."""
+        given = self.definition
+        kind = given.get("type", "string")
+        label = dict(TYPES).get(kind, kind)
+        found = [] if label.lower() == given.get("label", "").strip().lower() else [label]
+        found += ["required"] if given.get("required") else []
+        found += ["advanced"] if given.get("is_advanced") else []
+        return [*found, *([given["section"]] if given.get("section") else [])]
 
 
 def node_cards(

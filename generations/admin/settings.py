@@ -50,7 +50,7 @@ PLACES = {
     "The type": "type",
     "The role": "role",
 }
-ROLE_HELP = "So that other pages and programs find it, whatever its name."
+ROLE_HELP = "Lets the site and programs recognise this setting even if you rename it."
 
 
 ROLE_CHOICES = [("", "Nothing in particular"), *((role, meaning.label) for role, meaning in ROLES.items())]
@@ -97,7 +97,7 @@ class SettingsForm(forms.Form):
     is_live = _field("choice", forms.BooleanField(required=False, label="Offer what the servers have"))
     drawn_on = _field("mask", forms.CharField(required=False, max_length=64, help_text="API name of a picture."))
     role = forms.ChoiceField(
-        required=False, label="Stands for", widget=RoleSelect, choices=ROLE_CHOICES, help_text=ROLE_HELP
+        required=False, label="Meaning", widget=RoleSelect, choices=ROLE_CHOICES, help_text=ROLE_HELP
     )
     name = forms.CharField(max_length=64, label="API name", help_text="What programs call it.")
     section = forms.CharField(required=False, max_length=100, label="Group", help_text="Heading in the form.")

@@ -52,7 +52,7 @@ class ImportForm(forms.Form):
     workflow = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}))
     title = forms.CharField(required=False, max_length=120)
     server = forms.ModelChoiceField(
-        ComfyServer.objects.enabled(), required=False, empty_label="All servers together", label="Node types of"
+        ComfyServer.objects.enabled(), required=False, empty_label="All servers", label="Check against"
     )
     imported: importing.Imported
     object_info: ObjectInfo | None = None

@@ -133,18 +133,23 @@ class _Reader:
                 taken.update(found.places)
                 choice.inputs.append(found)
                 choice.notes += self._narrowed(found)
+        without = []
         for ref in outputs:
             node_ids = self._output(ref)
             if not node_ids:
-                choice.notes.append(Note(f"App mode shows the results of {self._named(ref)}.", self._node_of(ref)))
+                without.append(ref)
             choice.outputs += [node_id for node_id in node_ids if node_id not in choice.outputs]
+        shown = "the others are shown" if choice.outputs else "all results are shown"
+        for ref in without:
+            sentence = f"The author wanted to show the results of {self._named(ref)}; {shown}."
+            choice.notes.append(Note(sentence, self._node_of(ref)))
         return choice
 
     # ------------------------------------------------------------------------------------------ entries
     def _input(self, entry: object, taken: set[Place]) -> ChosenInput | str | None:
         """The setting, a sentence about why there is none, or None for a second mention of the same one."""
         if not isinstance(entry, list) or len(entry) < 2 or not isinstance(entry[1], str):
-            return "App mode has an entry that cannot be read."
+            return "The workflow's app mode has an entry that cannot be read."
         ref, name = str(entry[0]), entry[1]
         parts = ref.split(":")
         if len(parts) == 3 and _UUID.fullmatch(parts[0]):
@@ -153,7 +158,9 @@ class _Reader:
         for site in self._sites(ref):
             self.steps += 1
             if self.steps > MAX_STEPS:
-                return f"App mode offers “{name}” of node {ref}: there are too many sub-graphs to follow it."
+                return (
+                    f"The author wanted users to set “{name}” of node {ref}; there are too many sub-graphs to find it."
+                )
             top, label = self._outermost(_Site(site.scope, site.node, name))
             places = [place for place in dict.fromkeys(self._places(top, set())) if self._is_settable(place)]
             title = top.node.title.strip() if top.node.type == PRIMITIVE else ""
@@ -165,11 +172,11 @@ class _Reader:
         shown = [one for (node_id, _name), one in found.items() if node_id in self.scopes[""].definition.nodes]
         chosen = shown if len(shown) == 1 else list(found.values())
         if not chosen:
-            return f"App mode offers “{name}” of {self._named(ref, name)}."
+            return f"The author wanted users to set “{name}” of {self._named(ref, name)}; they cannot set it."
         if len(chosen) > 1:
             return (
-                f"App mode offers “{name}” of node {ref}. {len(chosen)} nodes in sub-graphs have that number; it does "
-                "not say which one it means."
+                f"The author wanted users to set “{name}” of node {ref}; {len(chosen)} nodes in "
+                "sub-graphs have that number, and the file does not say which one is meant."
             )
         places = [place for place in chosen[0].places if place not in taken]
         return replace(chosen[0], places=tuple(places)) if places else None
@@ -315,7 +322,7 @@ class _Reader:
         """The node that an entry means, and why it cannot be had; of its results when no input is named."""
         sites = self._sites(str(ref))
         if not sites:
-            return f"node {str(ref)[:80]}, which is not in the workflow"
+            return f"node {str(ref)[:80]}, which is not in the file"
         site = _Site(sites[0].scope, sites[0].node, name or "")
         if off := _switched_off(site):
             return f"{site}, which is {off}"

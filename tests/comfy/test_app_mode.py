@@ -312,11 +312,11 @@ def test_label_is_the_one_on_the_outside() -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        (["8", "prompt"], "node 8, which is not in the workflow"),
+        (["8", "prompt"], "node 8, which is not in the file"),
         (["1", "steps"], "“Draw” (1), which has no such input"),
         (["1", "control_after_generate"], "not a setting of the graph"),
-        (["1:2:3", "x"], "node 1:2:3, which is not in the workflow"),
-        ([f"{GRAPH}:8:prompt", "prompt"], "which is not in the workflow"),
+        (["1:2:3", "x"], "node 1:2:3, which is not in the file"),
+        ([f"{GRAPH}:8:prompt", "prompt"], "which is not in the file"),
         ("prompt", "cannot be read"),
         (["1"], "cannot be read"),
     ],
@@ -339,13 +339,18 @@ def test_switched_off_node_is_reported(mode: int, word: str) -> None:
     )
     found = choice(value)
     assert found.inputs == []
-    assert found.notes == [f"App mode offers “size” of “Other” (3), which is {word}."]
+    assert found.notes == [
+        f"The author wanted users to set “size” of “Other” (3), which is {word}; they cannot set it."
+    ]
 
 
 def test_input_that_is_fed_by_a_link_is_reported() -> None:
     found = nested(["5", "prompt"], outside=8)
     assert found.inputs == []
-    assert found.notes == ["App mode offers “prompt” of “Draw” (10:5), which gets its value from the node “Text” (3)."]
+    assert found.notes == [
+        "The author wanted users to set “prompt” of “Draw” (10:5), which gets its value from the node “Text” (3); they "
+        "cannot set it."
+    ]
 
 
 def test_choice_whose_number_is_used_as_well_is_reported() -> None:
@@ -389,9 +394,17 @@ def test_output_that_gives_no_result_is_reported() -> None:
     found = simple(outputs=[1, 2, 77])
     assert found.outputs == ["2"]
     assert found.notes == [
-        "App mode shows the results of “Draw” (1), which gives none here.",
-        "App mode shows the results of node 77, which is not in the workflow.",
+        "The author wanted to show the results of “Draw” (1), which gives none here; the others are shown.",
+        "The author wanted to show the results of node 77, which is not in the file; the others are shown.",
     ]
+
+
+def test_all_results_are_shown_where_none_of_the_chosen_ones_is_there() -> None:
+    found = simple(outputs=[77])
+    assert (found.outputs, found.notes) == (
+        [],
+        ["The author wanted to show the results of node 77, which is not in the file; all results are shown."],
+    )
 
 
 @given(
@@ -518,9 +531,7 @@ def test_official_template_has_the_settings_and_results_that_its_author_chose(na
     wanted_inputs, wanted_outputs = CHOSEN[name]
     assert ["+".join(".".join(place) for place in one.places) for one in found.inputs] == wanted_inputs
     assert found.outputs == wanted_outputs.split()
-    assert [f"node {GONE[name]}, which is not in the workflow" in note for note in found.notes] == [True] * (
-        name in GONE
-    )
+    assert [f"node {GONE[name]}, which is not in the file" in note for note in found.notes] == [True] * (name in GONE)
     if name in LABELS:
         assert [one.label for one in found.inputs] == LABELS[name]
 

@@ -20,8 +20,8 @@ from tests.support.workflows import OBJECT_INFO, editor_workflow, with_models
 
 pytestmark = pytest.mark.django_db
 LEFT_OUT = Note("Sticky (node 3): Left out.", "3")
-GONE = Note("App mode offers “text” of node 99, which is not in the workflow.")
-CHOSE = Note("The author's app mode chose this setting.", is_flag=False)
+GONE = Note("The author wanted users to set “text” of node 99, which is not in the file; they cannot set it.")
+CHOSE = Note("Taken from the workflow's app mode: 1 setting.", is_flag=False)
 
 
 @pytest.fixture(autouse=True)

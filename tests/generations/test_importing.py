@@ -90,8 +90,8 @@ def test_what_the_author_chose_in_app_mode_comes_along() -> None:
     assert [each.name for each in imported.chosen] == ["steps", "prompt"]
     assert imported.output_nodes == ["9"]
     assert imported.notes == [
-        "The author's app mode chose these 2 settings and the results of one node.",
-        "App mode offers “text” of node 99, which is not in the workflow.",
+        "Taken from the workflow's app mode: 2 settings and the results of Save Image.",
+        "The author wanted users to set “text” of node 99, which is not in the file; they cannot set it.",
     ]
 
 
@@ -125,7 +125,7 @@ def test_input_nodes_of_other_tools_say_what_users_set_unless_app_mode_does() ->
     imported = read(graph)
     assert [(each.name, each.label) for each in imported.chosen] == [("subject", "Subject")]
     assert imported.notes == [
-        "The workflow's input nodes (ComfyDeploy) gave this setting.",
+        "Taken from the workflow's input nodes (ComfyDeploy): 1 setting.",
         "“ComfyUIDeployExternalEXR” (21) takes what no form can give, such as an address.",
     ]
     assert [each.name for each in read({"prompt": graph, "workflow": workflow}).chosen] == ["steps"]

@@ -464,7 +464,7 @@ def test_what_an_import_flags_is_ticked_off_and_leads_to_its_node(page: Page) ->
     expect(title).to_have_text("3 things to check in this workflow")
     ticks.nth(1).check()
     expect(title).to_have_text("2 things to check in this workflow")
-    expect(page.get_by_label("Although 2 things are not checked")).to_be_visible()
+    expect(page.get_by_label("Publish anyway: 2 things are not checked")).to_be_visible()
     page.reload()
     expect(title).to_have_text("2 things to check in this workflow")
     expect(ticks.nth(1)).to_be_checked()

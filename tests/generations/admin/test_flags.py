@@ -62,10 +62,10 @@ def test_flags_are_there_after_every_reload_each_with_a_link_to_its_node(
         assert "2 things to check in this workflow" in html
         assert html.count("data-flag ") == 2
         assert html.count('href="#node-3"') == 2 and html.count('id="node-3"') == 1
-        assert "App mode offers “gone” of" in html
+        assert "The author wanted users to set “gone” of" in html
         assert "<b>lost</b>" not in html and "&lt;b&gt;lost&lt;/b&gt;" in html
-        assert "The author&#x27;s app mode chose this setting." in html
-        assert "Although 2 things are not checked" in html
+        assert "Taken from the workflow&#x27;s app mode: 1 setting." in html
+        assert "Publish anyway: 2 things are not checked" in html
 
 
 def test_workflow_without_notes_has_no_list(admin: Client) -> None:
@@ -86,7 +86,7 @@ def test_answer_to_a_tick_leaves_the_list_alone_and_renews_count_and_state(
 ) -> None:
     first, second = ids(template)
     html = tick(admin, template, flag=first, on="1").content.decode()
-    assert "1 thing to check in this workflow" in html and "Although 1 thing is not checked" in html
+    assert "1 thing to check in this workflow" in html and "Publish anyway: 1 thing is not checked" in html
     assert "data-flag " not in html
     html = tick(admin, template, flag=second, on="1").content.decode()
     assert "Everything is checked in this workflow" in html and "not checked" not in html
