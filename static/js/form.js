@@ -1,7 +1,8 @@
 // Comforts of the run form. Without this script it works all the same.
 import { root } from "./root.js";
 
-const SLIDER_STEPS = 2000;
+// With more steps than a slider has pixels, values cannot be met, and what people use sits at one end of it.
+const SLIDER_STEPS = 300;
 
 function prepare(form) {
   form.querySelectorAll("input[type=number][data-min][data-max]").forEach(addSlider);
