@@ -19,7 +19,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from comfysaas.bodies import limit_of
 from generations import fitness, importing, running, storage, studio
@@ -85,7 +85,6 @@ class StudioPages:
     def urls(self) -> list[URLPattern]:
         """All of them are for staff; each asks for the permission itself."""
         post = {
-            "import": self.put,
             "expose": self.expose,
             "join": self.join,
             "keep": self.keep,
@@ -102,6 +101,8 @@ class StudioPages:
         return [
             path("import/", wrap(self.start), name="template_import"),
             path(base, wrap(require_GET(self.page)), name="template_studio"),
+            # Its address stays in the browser when a workflow is refused, and is asked for when somebody reloads.
+            path(f"{base}import/", wrap(require_http_methods(["GET", "POST"])(self.put)), name="studio_import"),
             path(f"{base}preview/", wrap(require_GET(xframe_options_sameorigin(self.preview))), name="studio_preview"),
             *(path(f"{base}{name}/", wrap(require_POST(view)), name=f"studio_{name}") for name, view in post.items()),
             *(
@@ -215,6 +216,8 @@ class StudioPages:
     def put(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Another workflow for a template that exists."""
         template = self._template(request, pk)
+        if request.method == "GET":
+            return self._to_studio(template)
         form = ImportForm(request.POST, request.FILES)
         if not form.is_valid():
             return self._page(request, template, form)

@@ -31,7 +31,7 @@ from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
 from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles, is_sub_graph
 from generations.comfy.topology import settle_links
-from generations.comfy.unknown import why_unknown
+from generations.comfy.unknown import missing_types, why_unknown
 from generations.comfy.widgets import Reading, misfit, read_widgets, shown
 from generations.comfy.wire import decode
 
@@ -77,6 +77,7 @@ class _Converter:
         self.readings: dict[int, Reading] = {}  # by id() of the node, which its scope keeps alive
         self.captured: list[tuple[Scope, EditorNode, str]] = []
         self.unknown: dict[str, tuple[Scope, EditorNode]] = {}  # nodes without a class, by their ids in the graph
+        self.missing: dict[str, GraphProblem] = {}  # of those of them that something needs
         self.count = 0
 
     def run(self) -> Graph:
@@ -89,7 +90,10 @@ class _Converter:
         self._judge_unknown(emitted)
         self._refuse_captured(emitted)
         if self.troubles.problems:
-            raise ConversionError(list(self.troubles.problems.values()))
+            nodes = {node_id: node for node_id, (_scope, node) in self.unknown.items() if node_id in self.missing}
+            summary = missing_types(nodes, self.object_info)
+            summed = self.missing.values() if summary else ()
+            raise ConversionError(list(self.troubles.problems.values()), summary, summed)
         for node in emitted.values():
             node["inputs"] = {
                 name: [value.node_id, value.slot] if isinstance(value, Source) else value
@@ -209,7 +213,7 @@ class _Converter:
         waiting = [node_id for node_id in self.unknown if node_id in used]
         for node_id in waiting:
             scope, node = self.unknown[node_id]
-            self.troubles.refuse(scope, node, self._why_unknown(node))
+            self._refuse_unknown(node_id, scope, node)
             sources = (self.links.resolve(scope, node, slot) for slot in node.inputs)
             new = {source.node_id for source in sources if isinstance(source, Source)} - used
             used |= new
@@ -218,6 +222,11 @@ class _Converter:
         for node_id, (scope, node) in self.unknown.items():
             if node_id not in used:
                 self._judge_unused(scope, node, types)
+
+    def _refuse_unknown(self, node_id: str, scope: Scope, node: EditorNode) -> None:
+        problem = self.troubles.refuse(scope, node, self._why_unknown(node))
+        if not is_sub_graph(node):
+            self.missing[node_id] = problem
 
     def _judge_unused(self, scope: Scope, node: EditorNode, types: frozenset[str]) -> None:
         if is_sub_graph(node) or wiring.may_run(node, types):

@@ -6,7 +6,7 @@ Source: src/lib/litegraph/src/subgraph/SubgraphNode.ts of ComfyUI_frontend.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from generations.comfy import editor
 from generations.comfy.editor import Definition, EditorNode, Workflow
 from generations.comfy.graph import GraphError, GraphProblem
 from generations.comfy.object_info import ObjectInfo, is_old
+from generations.comfy.unknown import numbered
 from generations.comfy.widgets import expected_length, read_widgets
 
 MAX_DEPTH = 20
@@ -24,15 +25,21 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class ConversionError(GraphError):
-    """The workflow cannot be converted; `problems` names every node that is at fault."""
+    """The workflow cannot be converted; `problems` names every node that is at fault.
 
-    def __init__(self, problems: list[GraphProblem]) -> None:
-        super().__init__(
-            "\n".join(
-                f"{problem.title} (node {problem.node_id}): {problem.message}" if problem.node_id else problem.message
-                for problem in problems
-            )
-        )
+    Its text says the same once: `summary` stands for those `summed`.
+    """
+
+    def __init__(self, problems: list[GraphProblem], summary: str = "", summed: Collection[GraphProblem] = ()) -> None:
+        same: dict[tuple[str, str], list[str]] = {}
+        for problem in problems:
+            if problem not in summed:
+                same.setdefault((problem.title, problem.message), []).append(problem.node_id)
+        lines = [
+            f"{title} ({numbered(node_ids)}): {message}" if node_ids != [""] else message
+            for (title, message), node_ids in same.items()
+        ]
+        super().__init__("\n".join([summary, *lines] if summary else lines))
         self.problems = problems
 
 
@@ -68,11 +75,12 @@ class Troubles:
         if self.steps > MAX_STEPS:
             raise ConversionError([GraphProblem("", "", "Its nodes are connected in too many ways to be followed.")])
 
-    def refuse(self, scope: Scope, node: EditorNode, message: str) -> None:
+    def refuse(self, scope: Scope, node: EditorNode, message: str) -> GraphProblem:
         problem = self._problem(scope, node, message)
         self.problems.setdefault((problem.node_id, message), problem)
         if len(self.problems) >= MAX_PROBLEMS:  # nobody reads more of them
             raise ConversionError(list(self.problems.values()))
+        return problem
 
     def flag(self, scope: Scope, node: EditorNode, message: str) -> None:
         if len(self.flags) < MAX_PROBLEMS:

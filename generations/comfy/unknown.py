@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from generations.comfy.editor import EditorNode
 from generations.comfy.object_info import NodeClasses, ObjectInfo
 
 CORE = "comfy-core"
 MOST_NAMED = 3
+MOST_NUMBERED = 5
+_ALIAS = "Node name for S&R"
 
 
 def why_unknown(node: EditorNode, object_info: ObjectInfo, *, is_used: bool) -> str:
@@ -28,18 +32,78 @@ _UNUSED = (
 _WIRING = " If it exists in ComfyUI's editor alone, connect the nodes around it with links instead."
 
 
+def missing_types(nodes: Mapping[str, EditorNode], object_info: ObjectInfo) -> str:
+    """All of them in one paragraph, by their ids in the graph; "" for a single type, whose refusal says it all."""
+    types: dict[str, list[str]] = {}
+    for node_id, node in nodes.items():
+        types.setdefault(node.type, []).append(node_id)
+    if len(types) < 2:
+        return ""
+    listed = ", ".join(f"{name} ({numbered(ids)})" for name, ids in types.items())
+    return f"{len(types)} node types are missing: {listed}. {_who_lacks_them(object_info)}{_help_for(nodes.values())}"
+
+
+def numbered(node_ids: Sequence[str]) -> str:
+    """“node 5”, or “nodes 5, 6 and 4 more”."""
+    if len(node_ids) == 1:
+        return f"node {node_ids[0]}"
+    more = f" and {len(node_ids) - MOST_NUMBERED} more" if len(node_ids) > MOST_NUMBERED else ""
+    return f"nodes {', '.join(node_ids[:MOST_NUMBERED])}{more}"
+
+
+def _who_lacks_them(object_info: ObjectInfo) -> str:
+    known = object_info if isinstance(object_info, NodeClasses) else NodeClasses()
+    real = [name for name in known.servers if name not in known.simulators]
+    if known.servers and not real:
+        who = _simulators(known.servers)
+        return f"{who[:1].upper()}{who[1:]} some node types only. Connect a real ComfyUI that has them."
+    who = _who(real)
+    return f"{who[:1].upper()}{who[1:]} them."
+
+
+def _help_for(nodes: Iterable[EditorNode]) -> str:
+    """What is to be installed or updated, and which of them may exist in the editor alone."""
+    packs: dict[str, dict[str, None]] = {}
+    wiring: dict[str, None] = {}
+    for node in nodes:
+        packs.setdefault(_pack(node), {})[node.type] = None
+        if _may_be_wiring(node):
+            wiring[node.type] = None
+    own = packs.pop(CORE, {})
+    packs.pop("", None)
+    said = ""
+    if own:
+        said += f" Of ComfyUI itself, in a newer or fuller version: {', '.join(own)}."
+    if packs:
+        listed = ", ".join(f"{pack} ({', '.join(types)})" for pack, types in packs.items())
+        said += f" Custom nodes to install: {listed}."
+    if wiring:
+        said += f" What exists in ComfyUI's editor alone can be replaced by links: perhaps {', '.join(wiring)}."
+    return said
+
+
 def _may_be_wiring(node: EditorNode) -> bool:
-    """Classes of servers have a slot for each widget, in files of present editors; nodes of scripts have none."""
+    """Classes of servers have a slot for each widget, in files of present editors; nodes of scripts have none. The
+    editor gives an alias to classes of servers alone, and writes a pack beside what a pack registered.
+    """
+    if _pack(node) or _ALIAS in node.properties:
+        return False
     return bool(node.values) and not any(slot.widget for slot in node.inputs)
 
 
 def _on_simulators(node: EditorNode, servers: tuple[str, ...]) -> str:
     origin = "which is one of ComfyUI's own" if _pack(node) == CORE else "which comes with a custom node"
     kind = f"{node.type}, {origin}," if _pack(node) else node.type
-    who = "all connected servers are simulators, which know"
+    return (
+        f"the node type {kind} is not known here: {_simulators(servers)} some node types only. Connect a real ComfyUI "
+        "that has it."
+    )
+
+
+def _simulators(servers: tuple[str, ...]) -> str:
     if len(servers) == 1:
-        who = f"the only connected server, {_quoted(servers)}, is a simulator, which knows"
-    return f"the node type {kind} is not known here: {who} some node types only. Connect a real ComfyUI that has it."
+        return f"the only connected server, {_quoted(servers)}, is a simulator, which knows"
+    return "all connected servers are simulators, which know"
 
 
 def _who(real: list[str]) -> str:

@@ -89,3 +89,59 @@ def test_unknown_node_that_nothing_takes_from_may_be_left_out_by_hand() -> None:
         "install the custom node it comes from. No other node takes what it makes, but it may make a result of its "
         "own; if that is not wanted, mute or delete it in ComfyUI and import the workflow again."
     )
+
+
+def test_class_of_a_server_is_not_taken_for_a_node_of_the_editor_alone() -> None:
+    for properties in ({"Node name for S&R": "Fetch (acme)"}, PACK, CORE):
+        getter = node(1, "Fetch (acme)", outputs=[out("IMAGE")], widgets_values=["picture"], properties=properties)
+        with pytest.raises(ConversionError) as refused:
+            convert(workflow(getter, save(2, 1), links=[[1, 1, 0, 2, 0]]), known("one"))
+        assert "editor alone" not in str(refused.value)
+
+
+def refusal(object_info: Any, *types: tuple[str, dict[str, str]]) -> str:
+    """Of a chain of nodes, which end in a node that saves."""
+    nodes = [
+        node(
+            at,
+            name,
+            inputs=[slot("image", "IMAGE", at)] if at > 1 else [],
+            outputs=[out("IMAGE")],
+            properties=properties,
+        )
+        for at, (name, properties) in enumerate(types, 1)
+    ]
+    links = [[at + 1, at, 0, at + 1, 0] for at in range(1, len(types) + 1)]
+    with pytest.raises(ConversionError) as refused:
+        convert(workflow(*nodes, save(len(types) + 1, len(types) + 1), links=links), object_info)
+    assert len(refused.value.problems) == len(types)
+    return str(refused.value)
+
+
+def test_several_missing_types_are_listed_once_with_their_nodes_and_packs() -> None:
+    types = [("Blur", PACK), ("Grain", CORE), ("Blur", PACK), ("Odd", {})]
+    assert refusal(known("one"), *types) == (
+        "3 node types are missing: Blur (nodes 1, 3), Grain (node 2), Odd (node 4). “one” does not know them. "
+        "Of ComfyUI itself, in a newer or fuller version: Grain. Custom nodes to install: acme/ComfyUI-Acme (Blur)."
+    )
+    assert refusal(known("Simulator", simulators=("Simulator",)), *types[:2]).startswith(
+        "2 node types are missing: Blur (node 1), Grain (node 2). The only connected server, “Simulator”, is a "
+        "simulator, which knows some node types only. Connect a real ComfyUI that has them."
+    )
+
+
+def test_same_reason_for_several_nodes_is_given_once() -> None:
+    assert refusal(known("one"), *[("Blur", PACK)] * 7) == (
+        "Blur (nodes 7, 6, 5, 4, 3 and 2 more): “one” does not know the node type Blur; on that server, install the "
+        "custom node it comes from: acme/ComfyUI-Acme."
+    )
+
+
+def test_other_faults_of_a_node_of_a_missing_type_are_told_besides() -> None:
+    first = node(1, "Blur", inputs=[slot("image", "IMAGE", 9)], outputs=[out("IMAGE")])
+    second = node(2, "Grain", inputs=[slot("image", "IMAGE", 2)], outputs=[out("IMAGE")])
+    with pytest.raises(ConversionError) as refused:
+        convert(workflow(first, second, save(3, 3), links=[[2, 1, 0, 2, 0], [3, 2, 0, 3, 0]]), known("one"))
+    assert str(refused.value).splitlines()[1:] == [
+        'Blur (node 1): Its input "image" is connected by link 9, which is missing.'
+    ]
