@@ -389,6 +389,16 @@ def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[Graph
     return check_graph(draft.graph, object_info) if object_info is not None and draft.graph else []
 
 
+def resolved_inputs(
+    draft: TemplateDraft, newest: TemplateVersion | None, object_info: ObjectInfo | None
+) -> list[list[str]]:
+    """Its texts that are resolved for each run, as a version keeps them. `newest`: knows of classes that no server
+    has at the moment.
+    """
+    known = queued.prompts_of(newest.graph, newest.resolved_inputs) if newest else ()
+    return [list(each) for each in queued.places(draft.graph, object_info, known)]
+
+
 # -------------------------------------------------------------------------------------------- versions
 def freeze(
     template: WorkflowTemplate,
@@ -410,8 +420,7 @@ def freeze(
         if found := faults(draft, object_info):
             raise DraftError(found)
         newest = locked.versions.first()
-        known = queued.prompts_of(newest.graph, newest.resolved_inputs) if newest else ()
-        resolved = [list(each) for each in queued.places(draft.graph, object_info, known)]
+        resolved = resolved_inputs(draft, newest, object_info)
         if newest is not None and draft.is_like(newest) and newest.resolved_inputs == resolved:
             return newest
         return locked.add_version(

@@ -14,6 +14,7 @@ from generations.comfy.model_sources import Source, folder_of
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
 from generations.packages import Definition
+from generations.parameters.hints import hint
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class ParameterCard:
     places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
     faults: dict[str, list[str]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)  # between servers, about what it sets
+    hint: str = ""  # what can be written into it
 
     @property
     def facts(self) -> list[str]:
@@ -189,9 +191,12 @@ def _brief(value: object) -> str:
 
 
 def parameter_cards(
-    draft: TemplateDraft, faults: dict[str, list[str]], differences: Sequence[Difference] = ()
+    draft: TemplateDraft,
+    faults: dict[str, list[str]],
+    differences: Sequence[Difference] = (),
+    resolved_inputs: Sequence[Sequence[str]] = (),
 ) -> Iterator[ParameterCard]:
-    """Every parameter of the draft, in the order of the form. `faults`: see `studio.faults`."""
+    """Every parameter of the draft, in the order of the form. `faults`, `resolved_inputs`: as the studio gives them."""
     different = _by_place(differences)
     for position, definition in enumerate(draft.parameters):
         form = SettingsForm(definition, position=position)
@@ -205,4 +210,5 @@ def parameter_cards(
         ]
         sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
         told = [each for node_id, name, _words in places for each in different.get((node_id, name), [])]
-        yield ParameterCard(position, definition, form, places, sort_faults(sentences), told)
+        said = hint([(node_id, name) for node_id, name, _words in places], resolved_inputs)
+        yield ParameterCard(position, definition, form, places, sort_faults(sentences), told, said)

@@ -31,6 +31,7 @@ from generations.comfy.graph import GraphError, output_nodes
 from generations.comfy.object_info import ObjectInfo
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
 from generations.parameters.form import parameters_form
+from generations.parameters.hints import with_hints
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -190,7 +191,8 @@ class StudioPages:
         differences = fleet.differences(draft.graph)
         risks = [each.note for each in differences if each.is_risk]
         flagged = {flag["text"] for flag in draft.flags}
-        cards = list(parameter_cards(draft, found, differences))
+        resolved = studio.resolved_inputs(draft, template.versions.first(), object_info)
+        cards = list(parameter_cards(draft, found, differences, resolved))
         return {
             "template": template,
             "draft": draft,
@@ -378,7 +380,8 @@ class StudioPages:
     def _previewed(template: WorkflowTemplate) -> Any:
         draft = studio.draft_of(template)
         parameters = studio.valid_parameters(draft)
-        return fitness.Fleet().with_current_choices(parameters, draft.graph, studio.needs_of(draft))
+        current = fitness.Fleet().with_current_choices(parameters, draft.graph, studio.needs_of(draft))
+        return with_hints(current, studio.resolved_inputs(draft, template.versions.first(), importing.known_nodes()))
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the draft as oneself: it becomes a version that is not published."""

@@ -21,6 +21,7 @@ from generations import fitness, importing, markdown, naming, running, services,
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError
 from generations.parameters.form import parameters_form
+from generations.parameters.hints import with_hints
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 
@@ -80,7 +81,7 @@ def template(request: HttpRequest, slug: str) -> HttpResponse:
     version = services.current_version(found)
     fleet = fitness.Fleet()
     parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs)
-    form = parameters_form(parameters, initial=_earlier_inputs(request))
+    form = parameters_form(with_hints(parameters, version.resolved_inputs), initial=_earlier_inputs(request))
     context = {
         "template": found,
         "form": form,
@@ -103,7 +104,7 @@ def _earlier_inputs(request: HttpRequest) -> dict[str, Any] | None:
 def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
     version = services.current_version(found)
     parameters = fitness.current_parameters(version)
-    form = parameters_form(parameters, data=request.POST, files=request.FILES)
+    form = parameters_form(with_hints(parameters, version.resolved_inputs), data=request.POST, files=request.FILES)
     return running.run(request, found, version, form, action=reverse("template", args=[found.slug]))
 
 

@@ -85,7 +85,7 @@ def test_no_file_stops_those_behind_it(staff: Any, monkeypatch: pytest.MonkeyPat
         ("all.zip/good.json", "made"),
         ("all.zip/again.json", "known"),
     ]
-    assert "(node 6)" in lines[1].reason and "(node 7)" in lines[1].reason
+    assert "(nodes 6, 7)" in lines[1].reason
     assert "ZIP inside a ZIP" in lines[4].reason
     assert summary(lines) == "1 made, 1 already here, 3 skipped, 2 refused."
 

@@ -79,7 +79,7 @@ def test_every_node_that_is_in_the_way_is_named(admin: Client, server: Any) -> N
     response = admin.post(f"{BASE}import/", {"workflow": json.dumps(workflow)})
     assert response.status_code == 422
     html = response.content.decode()
-    assert "(node 6)" in html and "(node 7)" in html
+    assert "(nodes 6, 7)" in html
     assert "FancyEncode" in html  # what was pasted is still there
     assert not WorkflowTemplate.objects.exists()
 
