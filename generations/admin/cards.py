@@ -89,7 +89,7 @@ class ParameterCard:
         given = self.definition
         kind = given.get("type", "string")
         label = dict(TYPES).get(kind, kind)
-        found = [] if label.lower() == given.get("label", "").strip().lower() else [label]
+        found = [] if label.lower() == (given.get("label") or "").strip().lower() else [label]
         found += ["required"] if given.get("required") else []
         found += ["advanced"] if given.get("is_advanced") else []
         return [*found, *([given["section"]] if given.get("section") else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -261,6 +262,20 @@ def test_preview_is_the_form_of_users_in_a_frame(admin: Client, server: Any) -> 
     policy = response["Content-Security-Policy"]
     assert "frame-ancestors 'self'" in policy and "unsafe" not in policy
     assert admin.get(address(template))["X-Frame-Options"] == "DENY"
+
+
+def test_texts_that_are_resolved_say_so_in_the_settings_and_in_the_form(admin: Client, server: Any) -> None:
+    template = make_template(publish=False)
+    for path in ("", "preview/"):
+        html = admin.get(address(template, path)).content.decode()
+        assert html.count("{red|blue} picks one at random.") == 2  # the prompt and the negative prompt
+
+
+def test_line_of_a_setting_names_its_type_as_the_list_does_unless_its_label_does(admin: Client, server: Any) -> None:
+    html = admin.get(address(make_template(publish=False))).content.decode()
+    lines = re.findall(r'<strong>(\w+)</strong>\s*<span class="studio-muted">([^<]*)</span>', html)
+    said = {label: facts.partition(" · ")[0] for label, facts in lines}
+    assert (said["Steps"], said["Prompt"], said["Seed"]) == ("Whole number", "Text (several lines)", "advanced")
 
 
 def test_draft_is_tried_as_oneself_and_users_notice_nothing(admin: Client, staff: Any, server: Any) -> None:
