@@ -87,7 +87,7 @@ class ParameterCard:
     def facts(self) -> list[str]:
         """What its line says besides its label. The type is left out where the label says just that: Seed."""
         given = self.definition
-        kind = given.get("type", "string")
+        kind = str(given.get("type", "string"))
         label = dict(TYPES).get(kind, kind)
         found = [] if label.lower() == (given.get("label") or "").strip().lower() else [label]
         found += ["required"] if given.get("required") else []
