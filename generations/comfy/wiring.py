@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from generations.comfy.broadcasts import ANYTHING
 from generations.comfy.editor import MUTED, PASS_THROUGH, PRIMITIVE, Definition, EditorNode, Workflow
-from generations.comfy.everywhere import ANYTHING
 from generations.comfy.object_info import ObjectInfo
 
 PRESET_TEXT = "PresetText|pysssss"
