@@ -40,7 +40,7 @@ def new_template(user: Any, graph: Any = None, **options: Any) -> WorkflowTempla
 
 def test_new_template_is_a_draft_with_proposals(staff: Any) -> None:
     template = new_template(staff, source="my_first-workflow.json")
-    assert (template.title, template.slug) == ("My first workflow", "my-first-workflow")
+    assert (template.title, template.slug) == ("My First Workflow", "my-first-workflow")
     assert template.published_version is None and not template.versions.exists()
     draft = studio.draft_of(template)
     assert names(draft)[:2] == ["prompt", "negative_prompt"]
