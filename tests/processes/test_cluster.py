@@ -142,9 +142,11 @@ def test_a_browser_that_does_not_answer_is_dropped_and_others_are_not(cluster: C
     try:
         eventually(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60, what="web")
         url, cookie = f"ws://127.0.0.1:{port}/ws/generations/", f"sessionid={session}"
-        deaf = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=patient(20))
-        alive = websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=0.2)
+        deaf, alive = (
+            websocket.create_connection(url, cookie=cookie, origin=cluster.url, timeout=patient(20)) for _ in range(2)
+        )
         with closing(deaf), closing(alive):
+            alive.settimeout(0.2)
             raw = deaf.sock
             assert raw is not None
 

@@ -77,7 +77,10 @@ def main() -> None:
                 error = f"It ended with {end.code}." if end.code else None
             except Exception:
                 error = traceback.format_exc()
-            connections.close_all()  # neither locks nor old snapshots from one command to the next
+            for connection in connections.all(initialized_only=True):  # neither locks nor old snapshots are kept
+                connection.close()
+                if hasattr(connection, "close_pool"):  # a database in use can be neither copied nor dropped
+                    connection.close_pool()
         answers.write(json.dumps({"output": output.getvalue(), "error": error}) + "\n")
         answers.flush()
 

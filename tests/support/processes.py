@@ -255,7 +255,11 @@ def _address(postgres_url: str, name: str) -> str:
 def prepared_database(postgres_url: str, redis_url: str) -> Iterator[str]:
     """The name of a database with tables and starters, to copy clusters from: copying is quicker than migrating."""
     with own_database(postgres_url) as name:
-        _prepare(Cluster({"DATABASE_URL": _address(postgres_url, name), "REDIS_URL": redis_url}))
+        cluster = Cluster({"DATABASE_URL": _address(postgres_url, name), "REDIS_URL": redis_url})
+        try:
+            _prepare(cluster)
+        finally:
+            cluster.stop()
         yield name
 
 
