@@ -135,7 +135,7 @@ class _Converter:
         return self.workflow.frontend_version > (1, 27) if self.scopes.is_old else not scope.path
 
     def _describe(self, scope: Scope, node: EditorNode) -> tuple[str, dict[str, Any]] | None:
-        class_type, spec = editor.class_of(node, self.object_info)
+        spec = editor.class_of(node, self.object_info)
         if spec is None:
             self.unknown[scope.id_of(node)] = (scope, node)
             return None
@@ -153,7 +153,7 @@ class _Converter:
         inputs = with_shown(spec, inputs, held)
         self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
         title = node.title or spec.display_name
-        described = {"class_type": class_type, "inputs": {**inputs, **linked}, "_meta": {"title": title}}
+        described = {"class_type": spec.class_type, "inputs": {**inputs, **linked}, "_meta": {"title": title}}
         queued.note(described, literal=list(held), control=queued.control_words(node, spec))
         return scope.id_of(node), described
 

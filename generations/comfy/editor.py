@@ -272,12 +272,12 @@ def _group_links(group: Mapping[str, Any], nodes: list[EditorNode]) -> dict[str,
     return links
 
 
-def class_of(node: EditorNode, object_info: ObjectInfo) -> tuple[str, NodeSpec | None]:
-    """Name and description of the node's class, under its present name if it was renamed."""
+def class_of(node: EditorNode, object_info: ObjectInfo) -> NodeSpec | None:
+    """The node's class, under its present name if it was renamed; None when the server does not know it."""
     name = node.type
     if name not in object_info and _RENAMED.get(name) in object_info:
         name = _RENAMED[name]
-    return name, node_spec(object_info, name)
+    return node_spec(object_info, name)
 
 
 def _dicts(value: object) -> Iterable[Mapping[str, Any]]:

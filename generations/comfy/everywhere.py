@@ -166,7 +166,7 @@ class _Graph:
         return self.troubles
 
     def _open_inputs(self, node: EditorNode) -> Iterator[Target]:
-        _name, spec = editor.class_of(node, self.object_info)
+        spec = editor.class_of(node, self.object_info)
         title = node.title or (spec.display_name if spec else node.type)
         self._add_missing(node)
         for number, slot in enumerate(node.inputs):
@@ -179,7 +179,7 @@ class _Graph:
 
     def _add_missing(self, node: EditorNode) -> None:
         """Sockets that the class has by now, and the file has not: the editor shows them, so they are open, too."""
-        _name, spec = editor.class_of(node, self.object_info)
+        spec = editor.class_of(node, self.object_info)
         known = {slot.name for slot in node.inputs}
         for each in spec.inputs if spec else ():
             if each.name not in known and not each.is_widget and not each.type.startswith("COMFY_"):

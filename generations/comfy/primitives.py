@@ -59,7 +59,7 @@ class _Primitives:
 
     def _spec(self, node: EditorNode, slot: Slot) -> InputSpec | None:
         """The widget's description; None for a socket."""
-        _class_type, spec = class_of(node, self.object_info)
+        spec = class_of(node, self.object_info)
         found = spec.input(slot.name) if spec else None
         return found if found is not None and (found.is_widget or slot.widget) else None
 
@@ -68,7 +68,7 @@ class _Primitives:
         node, slot = first
         kind = (spec.widget_type or spec.type) if spec else slot.type
         if not isinstance(primitive.values, list) or not primitive.values or not _was_of(primitive, kind):
-            _class_type, of_class = class_of(node, self.object_info)
+            of_class = class_of(node, self.object_info)
             return held_values(node, of_class, self.spend).get(spec.name, ABSENT) if spec and of_class else ABSENT
         value = primitive.values[0]
         if isinstance(value, str) and primitive.properties.get("Run widget replace on values") is True:
@@ -83,7 +83,7 @@ class _Primitives:
             self.spend(len(self.root.nodes))
             for node in self.root.nodes.values():
                 if name in (node.properties.get("Node name for S&R"), node.title):
-                    _class_type, spec = class_of(node, self.object_info)
+                    spec = class_of(node, self.object_info)
                     values = read_widgets(node, spec, self.spend).values if spec else {}
                     return str(values[widget]) if widget in values else found[0]
             return found[0]

@@ -128,7 +128,7 @@ class _Promotions:
     def _spec(self, node: EditorNode, name: str) -> InputSpec | None:
         if node.type in self.subgraphs:
             return self.specs.get((id(node), name))
-        _class_type, spec = class_of(node, self.object_info)
+        spec = class_of(node, self.object_info)
         return spec.input(name) if spec else None
 
     def _value(self, node: EditorNode, name: str) -> tuple[Any] | None:
@@ -136,7 +136,7 @@ class _Promotions:
         if node.type in self.subgraphs:
             return (node.promoted[name],) if name in node.promoted else None
         if id(node) not in self.held:
-            _class_type, spec = class_of(node, self.object_info)
+            spec = class_of(node, self.object_info)
             self.spend(1 + (len(spec.inputs) if spec else 0))
             # What the server does not know (any more) was a widget where the file says so; today's editor skips it, and
             # the values of an instance move by one.

@@ -359,11 +359,11 @@ class _File:
         return link is not None and (origin is None or origin.type != PRIMITIVE)
 
     def _alias(self, node: EditorNode) -> object:
-        class_type, spec = editor.class_of(node, self.object_info)
-        return node.properties.get(_ALIAS, class_type if spec is not None and class_type not in _NO_ALIAS else None)
+        spec = editor.class_of(node, self.object_info)
+        return node.properties.get(_ALIAS, spec.class_type if spec and spec.class_type not in _NO_ALIAS else None)
 
     def _title(self, node: EditorNode) -> str:
-        _class_type, spec = editor.class_of(node, self.object_info)
+        spec = editor.class_of(node, self.object_info)
         return node.title or (spec.display_name if spec else node.type)
 
     def _constant(self, place: Place) -> object:
@@ -395,7 +395,7 @@ class _File:
         return None
 
     def _stored(self, node: EditorNode, widget: str) -> object:
-        _class_type, spec = editor.class_of(node, self.object_info)
+        spec = editor.class_of(node, self.object_info)
         if node.type == PRIMITIVE and widget == "value":
             return node.values[0] if isinstance(node.values, list) and node.values else None
         if spec is None:

@@ -88,7 +88,7 @@ class Troubles:
             self.flags.setdefault((problem.node_id, message), problem)
 
     def _problem(self, scope: Scope, node: EditorNode, message: str) -> GraphProblem:
-        _name, spec = editor.class_of(node, self.object_info)
+        spec = editor.class_of(node, self.object_info)
         title = node.title.strip() or (spec.display_name if spec else "Sub-graph" if is_sub_graph(node) else node.type)
         return GraphProblem(scope.id_of(node), title, message[:1].upper() + message[1:])
 
@@ -139,7 +139,7 @@ class Scopes:
         values = list(instance.values) if isinstance(instance.values, list) else []
         found: dict[str, dict[str, Any]] = {}
         for node in definition.nodes.values():
-            _class_type, spec = editor.class_of(node, self.object_info)
+            spec = editor.class_of(node, self.object_info)
             if spec is None:
                 continue
             linked = {slot.widget for slot in node.inputs if slot.widget and slot.link is not None}

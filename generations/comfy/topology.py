@@ -50,7 +50,7 @@ def editor_slots(workflow: Workflow, object_info: ObjectInfo, node: EditorNode) 
     if definition is not None:
         saved = {slot.name: slot for slot in node.inputs}
         return [replace(saved.get(slot.name, Slot(slot.name, "")), type=slot.type) for slot in definition.inputs]
-    _class_type, spec = class_of(node, object_info)
+    spec = class_of(node, object_info)
     return slots_of(spec, node) if spec is not None else node.inputs
 
 
@@ -64,7 +64,7 @@ def _agree(node: EditorNode, links: Mapping[str, Link], graph: Definition, defin
 
 
 def _is_dynamic(node: EditorNode, object_info: ObjectInfo) -> bool:
-    _class_type, spec = class_of(node, object_info)
+    spec = class_of(node, object_info)
     return spec is not None and any(each.members or (each.sub_inputs and each.type != "COMBO") for each in spec.inputs)
 
 
