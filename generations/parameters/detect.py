@@ -137,8 +137,9 @@ def _kind_of_value(input_name: str, value: object) -> ParameterType:
 
 
 def _is_unlisted_model(value: object, spec: InputSpec) -> bool:
-    """True for a model where the server, as it was last seen, has none: users choose among what will be there."""
-    return spec.file is None and not spec.is_remote and isinstance(value, str) and is_model_file(value)
+    """True for a model that the server, as it was last seen, lacks: users choose among what will be there."""
+    is_model = spec.file is None and not spec.is_remote and isinstance(value, str) and is_model_file(value)
+    return is_model and value not in (spec.choices or ())
 
 
 def _is_long(value: object) -> bool:
@@ -154,10 +155,11 @@ def _limits(kind: ParameterType, value: object, spec: InputSpec | None) -> dict[
     if kind == "seed":
         return {"minimum": spec.min, "maximum": spec.max}
     if kind == "choice":
+        is_lacking = _is_unlisted_model(value, spec)
         given = spec.choices or ([value] if isinstance(value, str) else ())
         choices: list[Choice] = [str(item) if isinstance(item, bool) else item for item in given]
         # Model files come and go: users choose among those that the servers have at the moment.
-        is_live = bool(choices) and all(isinstance(each, str) and is_model_file(each) for each in choices)
+        is_live = is_lacking or (bool(choices) and all(isinstance(one, str) and is_model_file(one) for one in choices))
         return {"choices": list({str(choice): choice for choice in choices}.values()), "is_live": is_live}
     return {}
 

@@ -22,6 +22,13 @@ def test_a_value_that_breaks_the_rules_is_no_default() -> None:
     assert suggest_parameter("1", "steps", 0, InputSpec("steps", "INT", min=1)).default is None
 
 
+def test_choice_of_models_follows_the_servers_where_they_lack_the_workflows_own() -> None:
+    vae = InputSpec("vae_name", "COMBO", choices=("pixel_space",))
+    lacking, there = (suggest_parameter("1", "vae_name", value, vae) for value in ("wan.safetensors", "pixel_space"))
+    assert (lacking.type, lacking.is_live, lacking.choices) == ("choice", True, ("pixel_space",))
+    assert (there.type, there.is_live) == ("choice", False)
+
+
 @pytest.mark.parametrize(
     ("value", "spec", "kind"),
     [
