@@ -8,14 +8,23 @@ ComfyUI_frontend.)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from generations.comfy import editor
-from generations.comfy.editor import BYPASSED, INPUT_NODE, MUTED, PRIMITIVE, Definition, EditorNode, Link, Slot
+from generations.comfy.editor import (
+    BYPASSED,
+    INPUT_NODE,
+    MUTED,
+    PRIMITIVE,
+    Definition,
+    EditorNode,
+    Link,
+    Slot,
+    is_uuid,
+)
 from generations.comfy.graph import Graph, is_link, is_numbered_choice, node_title, output_nodes, with_own_options
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec
@@ -26,7 +35,6 @@ MAX_ENTRIES = 200
 MAX_SCOPES = 500  # sub-graphs in sub-graphs; real workflows have some dozens
 MAX_DEPTH = 20
 MAX_STEPS = 100_000
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # On a primitive in a sub-graph: the sub-graph's input that took its place when a newer editor saved the file.
 _REPLACED_BY = "proxyBypassedToSubgraphInput"
 _CONTROLS = frozenset({"control_after_generate", "control_filter_list"})
@@ -104,7 +112,7 @@ class _Site:
         return f"{self.scope.path}{self.node.id}"
 
     def __str__(self) -> str:
-        kind = "Sub-graph" if _UUID.fullmatch(self.node.type) else self.node.type
+        kind = "Sub-graph" if self.node.is_sub_graph else self.node.type
         return f"“{self.node.title.strip() or kind}” ({self.node_id})"
 
 
@@ -152,7 +160,7 @@ class _Reader:
             return "The workflow's app mode has an entry that cannot be read."
         ref, name = str(entry[0]), entry[1]
         parts = ref.split(":")
-        if len(parts) == 3 and _UUID.fullmatch(parts[0]):
+        if len(parts) == 3 and is_uuid(parts[0]):
             name = unquote(parts[2])
         found: dict[tuple[str, str], ChosenInput] = {}
         for site in self._sites(ref):
@@ -212,7 +220,7 @@ class _Reader:
     def _sites(self, ref: str) -> list[_Site]:
         """Where the node is that an entry means: more than one place for a node in a sub-graph that is used twice."""
         parts = ref.split(":")
-        if _UUID.fullmatch(parts[0]) and len(parts) in (2, 3):
+        if is_uuid(parts[0]) and len(parts) in (2, 3):
             inside = parts[0] if parts[0] in self.workflow.subgraphs else ""
             sites = self.by_id.get(unquote(parts[1]), [])
             return [site for site in sites if (site.scope.instance.type if site.scope.instance else "") == inside]
@@ -287,7 +295,7 @@ class _Reader:
                     seen.add((node.id, link_id))
                     yield from self._fed(scope, node.id, None, seen)
                 continue
-            slot = next((slot for slot in node.inputs if slot.link == link_id), None)
+            slot = node.taking(link_id)
             if slot is not None:
                 yield from self._places(_Site(scope, node, slot.name), seen)
 

@@ -29,7 +29,7 @@ from generations.comfy.links import Constant, Links, Source
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
-from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles, is_sub_graph
+from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles
 from generations.comfy.topology import settle_links
 from generations.comfy.unknown import missing_types, why_unknown
 from generations.comfy.widgets import Reading, misfit, read_widgets, shown
@@ -225,11 +225,11 @@ class _Converter:
 
     def _refuse_unknown(self, node_id: str, scope: Scope, node: EditorNode) -> None:
         problem = self.troubles.refuse(scope, node, self._why_unknown(node))
-        if not is_sub_graph(node):
+        if not node.is_sub_graph:
             self.missing[node_id] = problem
 
     def _judge_unused(self, scope: Scope, node: EditorNode, types: frozenset[str]) -> None:
-        if is_sub_graph(node) or wiring.may_run(node, types):
+        if node.is_sub_graph or wiring.may_run(node, types):
             self.troubles.refuse(scope, node, self._why_unknown(node, is_used=False))
             return
         self.troubles.flag(
@@ -237,7 +237,7 @@ class _Converter:
         )
 
     def _why_unknown(self, node: EditorNode, *, is_used: bool = True) -> str:
-        if is_sub_graph(node):
+        if node.is_sub_graph:
             return "the sub-graph that it stands for is not in the file."
         return why_unknown(node, self.object_info, is_used=is_used)
 

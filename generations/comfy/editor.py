@@ -22,6 +22,7 @@ PASS_THROUGH = frozenset({"Reroute", "Reroute (rgthree)"})
 PRIMITIVE = "PrimitiveNode"
 # Classes that ComfyUI renamed (src/stores, fix-ups on load): former -> present name.
 _RENAMED = {"T2IAdapterLoader": "ControlNetLoader", "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning"}
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROUP_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)
 
 
@@ -69,6 +70,15 @@ class EditorNode:
     saved: Mapping[str, Any] = field(default_factory=dict)
     promoted: dict[str, Any] = field(default_factory=dict)  # of an instance: input -> value of its widget (promotion)
 
+    def taking(self, link_id: str) -> Slot | None:
+        """The input that takes this link, if one does."""
+        return next((slot for slot in self.inputs if slot.link == link_id), None)
+
+    @property
+    def is_sub_graph(self) -> bool:
+        """True for an instance of a sub-graph, whether the file has it or not."""
+        return is_uuid(self.type)
+
 
 @dataclass(slots=True)
 class Definition:
@@ -100,6 +110,11 @@ class Workflow:
         """Name of the group that this node stands for."""
         found = _GROUP_TYPE.fullmatch(node.type)
         return found[1] if found and found[1] in self.groups else None
+
+
+def is_uuid(text: str) -> bool:
+    """True for what sub-graphs and workflows are called by."""
+    return _UUID.fullmatch(text) is not None
 
 
 def is_editor_format(value: object) -> bool:

@@ -40,7 +40,7 @@ class _Primitives:
                 if origin is None or target is None or origin.type != PRIMITIVE:
                     continue
                 self.spend(1 + len(target.inputs))
-                slot = next((slot for slot in target.inputs if slot.link == link_id), None)
+                slot = target.taking(link_id)
                 if slot is not None:
                     fed.setdefault(origin.id, []).append((target, slot))
             for node_id, targets in fed.items():

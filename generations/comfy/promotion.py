@@ -113,7 +113,7 @@ class _Promotions:
             target = definition.nodes.get(link.target_id) if link else None
             if target is not None:
                 self.spend(1 + len(target.inputs))
-                found = next((each for each in target.inputs if each.link == link_id), None)
+                found = target.taking(link_id)
                 if found is not None:
                     yield target, found
 

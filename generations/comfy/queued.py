@@ -389,7 +389,7 @@ class _File:
         for link_id, link in definition.links.items():
             node = definition.nodes.get(link.target_id)
             if link.origin_id == origin and link.origin_slot == number and node is not None:
-                slot = next((each for each in node.inputs if each.link == link_id), None)
+                slot = node.taking(link_id)
                 if slot is not None:
                     return node, slot.widget or slot.name
         return None

@@ -5,7 +5,6 @@ Source: src/lib/litegraph/src/subgraph/SubgraphNode.ts of ComfyUI_frontend.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +20,6 @@ MAX_DEPTH = 20
 MAX_STEPS = 3_000_000  # a second or two; real workflows take some thousands
 STEPS_OF_INSTANCE = 150
 MAX_PROBLEMS = 200
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class ConversionError(GraphError):
@@ -89,13 +87,8 @@ class Troubles:
 
     def _problem(self, scope: Scope, node: EditorNode, message: str) -> GraphProblem:
         spec = editor.class_of(node, self.object_info)
-        title = node.title.strip() or (spec.display_name if spec else "Sub-graph" if is_sub_graph(node) else node.type)
+        title = node.title.strip() or (spec.display_name if spec else "Sub-graph" if node.is_sub_graph else node.type)
         return GraphProblem(scope.id_of(node), title, message[:1].upper() + message[1:])
-
-
-def is_sub_graph(node: EditorNode) -> bool:
-    """True for an instance of a sub-graph, whether the file has it or not."""
-    return _UUID.fullmatch(node.type) is not None
 
 
 class Scopes:
