@@ -165,7 +165,7 @@ def read_texts(content: bytes) -> None:
         lambda number: jobs.JobFilter(limit=number, q=number, cursor=number),  # type: ignore[arg-type]
         decode,
         lambda prompt: storable(resolve_prompt(prompt, lambda count: count // 2)),
-        lambda name: storable(resolve_name(name, now, lambda node, widget: node + widget)),
+        lambda name: storable(resolve_name(name, now, lambda node, widget: node + widget, most=10**9)),
     ]
     readers[content[0] % len(readers) if content else 0](text)
 
