@@ -142,3 +142,31 @@ def test_a_curve_says_what_it_is_wherever_it_is_held(held: list[Any]) -> None:
     workflow = node_of("sub", held, inputs=[curve]) | {"definitions": {"subgraphs": [definition]}}
     expected = {"curve": {"__type__": "CURVE", "__value__": held[0] if held else own}}
     assert convert(workflow, newest_object_info())["1:2"]["inputs"] == expected
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [(["middle", "outer", "inner"], [64, 64]), (["inner", "middle", "outer"], [907, 908])],
+)
+def test_an_instance_waits_for_all_that_is_in_its_definition(order: list[str], expected: list[int]) -> None:
+    width = {"name": "width", "type": "INT", "widget": {"name": "width"}}
+    shown = [{"name": "width", "type": "INT", "linkIds": [1]}]
+
+    def around(name: str, kind: str, values: list[int]) -> dict[str, Any]:
+        link = {"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 1, "target_slot": 0}
+        inside = {"id": 1, "type": kind, "widgets_values": values, "inputs": [{**width, "link": 1}]}
+        return {"id": name, "nodes": [inside], "inputs": shown, "links": [link]}
+
+    hosts = [
+        {"id": each, "type": "middle", "inputs": [{**width, "link": None}], "widgets_values": [900 + each]}
+        for each in (7, 8)
+    ]
+    definitions = {
+        "inner": around("inner", "EmptyImage", [64, 64, 1, 0]),
+        "middle": around("middle", "inner", [700]),
+        "outer": {"id": "outer", "nodes": hosts, "links": []},
+    }
+    subgraphs = [definitions[name] for name in order]
+    workflow = {"nodes": [{"id": 5, "type": "outer"}], "links": [], "definitions": {"subgraphs": subgraphs}}
+    graph = convert(workflow, newest_object_info())
+    assert [graph[f"5:{each}:1:1"]["inputs"]["width"] for each in (7, 8)] == expected
