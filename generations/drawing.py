@@ -101,11 +101,14 @@ def kept_texts(generation: Generation, changed: Mapping[str, object]) -> dict[Pl
     return {place: text for place, text in texts.items() if place not in places | names}
 
 
-def draws_alike(version: TemplateVersion) -> bool:
-    """True when several runs with the same inputs would be all alike: nothing is drawn for them."""
-    if any(each.type == "seed" for each in version.parsed_parameters):
+def draws_alike(version: TemplateVersion, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> bool:
+    """True when several runs with these values would be all alike: no seed and no alternative of a text is drawn."""
+    if any(each.type == "seed" for each in parameters):
         return False
-    return not any(kind == queued.PROMPT for _node_id, _name, kind in version.resolved_inputs)
+    given = {place: values.get(each.name) for each in parameters for place in _places([each])}
+    prompts = [(node_id, name) for node_id, name, kind in version.resolved_inputs if kind == queued.PROMPT]
+    texts = (given.get(place, version.graph[place[0]]["inputs"].get(place[1])) for place in prompts)
+    return not any("{" in str(text) for text in texts)
 
 
 def unseeded(parameters: Sequence[Parameter], inputs: Mapping[str, Any]) -> dict[str, Any]:

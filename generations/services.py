@@ -169,8 +169,10 @@ def submit_variations(
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
     naming.refuse_names(version.graph, version.parsed_parameters, values, importing.known_nodes())
-    if count > 1 and drawing.draws_alike(version):
-        raise InvalidInputs({"count": ["This template has no seed: its results would be all alike."]})
+    if count > 1 and drawing.draws_alike(version, parameters, values):
+        raise InvalidInputs(
+            {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
+        )
     files = _media_of(user, parameters, values)
     needed = _needed_values(version, parameters, values)
     text = _searchable(str(values[each.name]) for each in parameters if each.type in {"text", "string"})

@@ -116,10 +116,12 @@ def test_variations_are_all_queued_or_none(api: Client, owner: User) -> None:
     assert send(api, RUN, {"inputs": {"prompt": "x"}, "count": 2}).status_code == 201
 
 
-def test_variations_of_what_has_no_seed_are_refused(api: Client) -> None:
+@pytest.mark.usefixtures("known_server")
+def test_variations_of_what_draws_nothing_are_refused(api: Client) -> None:
     make_template(parameters=[parameter("prompt", "text", "6", "text")])
     error = error_of(send(api, RUN, {"inputs": {"prompt": "x"}, "count": 2}), 422, "invalid_inputs")
     assert list(error["details"]["fields"]) == ["count"]
+    assert send(api, RUN, {"inputs": {"prompt": "{x|y}"}, "count": 2}).status_code == 201
 
 
 @pytest.mark.parametrize("field", [{"count": 0}, {"count": 33}, {"metadata": {"": "x"}}, {"webhook": "x"}, {"more": 1}])
