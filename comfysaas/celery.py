@@ -20,9 +20,9 @@ app.autodiscover_tasks()
 
 
 def ask(task: Task[..., Any] | str, *args: object) -> None:
-    """Have a worker do this soon; a name stands for a task that the caller cannot import.
+    """Ask a worker to do this soon; pass the name of a task that the caller cannot import.
 
-    Never raises because of the broker: callers have written down what is to be done, and `sweep` finds it there.
+    A broker that is away is only logged. The caller's rows tell what is left to do, and `sweep` finds them.
     """
     try:
         if isinstance(task, str):

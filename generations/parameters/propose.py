@@ -218,8 +218,8 @@ class _Proposer:
         """Choices of nodes that call services; not those that decide which other inputs the node has."""
         for node_id in self.needed:
             node = self.graph[node_id]
-            info = (self.object_info or {}).get(node["class_type"])
-            for name in node["inputs"] if isinstance(info, dict) and info.get("api_node") is True else ():
+            described = self.specs[node["class_type"]]
+            for name in node["inputs"] if described and described.is_paid else ():
                 spec = self._spec(node_id, name)
                 if name.rsplit(".", 1)[-1] in names and spec and spec.choices and not spec.sub_inputs:
                     yield from filter(None, [self._constant(node_id, name)])
