@@ -264,14 +264,23 @@ function placeFaults() {
 }
 
 let pending = 0;
+let renewals = 0;
 function renewPreview() {
   clearTimeout(pending);
   const frame = page.querySelector("[data-preview-frame]");
+  if (!frame) return;
+  const mine = ++renewals;
+  const done = () => mine === renewals && frame.removeAttribute("aria-busy");
+  frame.setAttribute("aria-busy", "true");
   pending = setTimeout(() => {
     // The form alone: what was tried stays below it.
-    const inner = frame?.contentWindow;
-    if (!inner?.htmx || !inner.document.getElementById("run-form")) inner?.location.reload();
-    else inner.htmx.ajax("GET", frame.src, { target: "#run-form", select: "#run-form", swap: "outerHTML" });
+    const inner = frame.contentWindow;
+    if (!inner?.htmx || !inner.document.getElementById("run-form")) {
+      frame.addEventListener("load", done, { once: true });
+      inner?.location.reload();
+    } else {
+      inner.htmx.ajax("GET", frame.src, { target: "#run-form", select: "#run-form", swap: "outerHTML" }).then(done, done);
+    }
   }, 150);
 }
 

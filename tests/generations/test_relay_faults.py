@@ -311,8 +311,9 @@ def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
     on_rejected = ServerAgent._on_rejected
 
     def counting(self: ServerAgent, generation: Generation, error: Rejected) -> bool:
-        refused.append(error.type)
-        return on_rejected(self, generation, error)
+        is_dealt_with = on_rejected(self, generation, error)
+        refused.append(error.type)  # only now: the catalogue that it reads meanwhile has to fail as well
+        return is_dealt_with
 
     monkeypatch.setattr(ServerAgent, "_on_rejected", counting)
     registry = simulator.simulator.registry

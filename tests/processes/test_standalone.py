@@ -361,6 +361,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
     expect(form.locator("input[name=batch_size]")).to_have_count(0)
     expect(form.locator("input[name=steps]")).to_have_attribute("max", "5")
 
+    expect(page.locator("iframe[aria-busy]")).to_have_count(0)  # else the form is replaced under the click
     form.get_by_role("button", name="Generate").click()
     expect(form.locator(".panel .badge")).to_have_text("Done")
     page.get_by_role("button", name="Cover …").click()
