@@ -30,7 +30,6 @@ SCOPE_KEY = "comfysaas.refusal"
 ANONYMOUS_BYTES = 256 * 1024  # a form to sign in, or JSON of an ordinary size
 PAGE_BYTES = 2 * 1024 * 1024
 FORM_OVERHEAD_BYTES = 1024 * 1024  # texts and boundaries around files
-FILES_PER_FORM = 4  # of the largest size; more of smaller ones
 # Where files come in: one at a time, or several in one form.
 _ONE_FILE = re.compile(r"/api/v2/(assets|templates)/?|/open/")
 _SEVERAL_FILES = re.compile(r"/api/v2/templates/[^/]+/jobs/?|/templates/[^/]+/|/admin/.*")
@@ -70,7 +69,7 @@ def limit_of(path: str, *, is_multipart: bool) -> int:
     if is_multipart and _ONE_FILE.fullmatch(path):
         return int(settings.MAX_UPLOAD_BYTES) + FORM_OVERHEAD_BYTES
     if is_multipart and _SEVERAL_FILES.fullmatch(path):
-        return FILES_PER_FORM * int(settings.MAX_UPLOAD_BYTES) + FORM_OVERHEAD_BYTES
+        return int(settings.MAX_FORM_BYTES)
     if path.startswith(("/api/", "/admin/")):
         return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
     return PAGE_BYTES

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from pydantic import SecretStr, ValidationError
 
+from comfysaas import __version__
 from comfysaas.env import Env
 
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be written with their parameter, as mypy wants it
@@ -36,6 +37,7 @@ def _reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+VERSION = __version__
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = ENV.data_dir.resolve()
 IS_CLUSTER = ENV.is_cluster
@@ -274,6 +276,7 @@ STORAGES = {
 }
 SIGNED_URL_SECONDS = ENV.signed_url_seconds
 MAX_UPLOAD_BYTES = ENV.max_upload_mb * 1024 * 1024
+MAX_FORM_BYTES = 4 * MAX_UPLOAD_BYTES + 1024 * 1024  # files and texts in one form
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # so that pages get to say how many they take
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 

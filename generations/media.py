@@ -14,9 +14,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
 from accounts import limits
-from comfysaas import outbound
 from comfysaas.concurrency import AtOnce
-from generations import accepting, services
+from generations import accepting, outbound, services
 from generations.comfy.references import asset_id_of, is_reference
 from generations.models import Asset, StorageUsage
 from generations.parameters.schema import Parameter

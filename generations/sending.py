@@ -25,7 +25,7 @@ from django.db import transaction
 from django.utils import timezone
 from standardwebhooks import Webhook as Signer
 
-from comfysaas import outbound
+from generations import outbound
 from generations.models import Webhook, WebhookDelivery
 from generations.models.webhook import DISABLED_AFTER
 

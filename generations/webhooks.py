@@ -14,8 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from comfysaas import outbound
-from generations import jobs
+from generations import jobs, outbound
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.webhook import WebhookEvent
 

@@ -120,7 +120,7 @@ def quick_passwords(settings: Any) -> None:
 @pytest.fixture(autouse=True)
 def quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses that cannot be reached take no longer than others of their kind."""
-    monkeypatch.setattr("comfysaas.outbound.UNREACHABLE_SECONDS", 0.0)
+    monkeypatch.setattr("generations.outbound.UNREACHABLE_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)

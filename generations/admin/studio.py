@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from csp.constants import SELF
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
@@ -21,7 +22,6 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from comfysaas.bodies import limit_of
 from generations import fitness, importing, running, storage, studio
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
@@ -147,7 +147,7 @@ class StudioPages:
     def _import_page(
         self, request: HttpRequest, form: ImportForm, report: several.Report | None = None
     ) -> HttpResponse:
-        most_bytes = min(importing.MAX_BYTES, limit_of(request.path_info, is_multipart=True))
+        most_bytes = min(importing.MAX_BYTES, settings.MAX_FORM_BYTES)
         context = {"report": report, "most_files": several.MAX_FILES_IN_ALL, "most_bytes": most_bytes}
         return self._response(request, "import", "New template", form, context)
 

@@ -22,9 +22,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from accounts.limits import RateLimitedError
 from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
-from comfysaas import __version__
 from comfysaas.concurrency import TooBusyError
-from comfysaas.outbound import RefusedAddressError
 from generations import naming, services
 from generations.accepting import InvalidUploadError
 from generations.api import account, assets, jobs, servers, templates, webhooks
@@ -37,6 +35,7 @@ from generations.comfy.decoders import BusyError
 from generations.comfy.graph import GraphError
 from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
+from generations.outbound import RefusedAddressError
 from generations.parameters.validate import InvalidInputs
 from generations.queue import QueueFullError
 from generations.services import CannotRunError
@@ -86,7 +85,7 @@ class _Api(NinjaAPI):
 
 api = _Api(
     title="comfysaas",
-    version=__version__,
+    version=settings.VERSION,
     description=(
         "Run ComfyUI for many people: published templates, and whole workflows for those who may. A superset of the "
         "Comfy API v2. Sign in, or send `Authorization: Bearer csk_…`. Jobs are durable from the moment they are "

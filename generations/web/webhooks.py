@@ -14,10 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from comfysaas.celery import ask
 from comfysaas.methods import post_only
-from comfysaas.outbound import RefusedAddressError
 from generations import webhooks
 from generations.models import Webhook
 from generations.models.webhook import ENDS, WebhookEvent
+from generations.outbound import RefusedAddressError
 from generations.tasks import deliver_webhooks
 
 if TYPE_CHECKING:

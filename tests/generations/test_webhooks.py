@@ -14,8 +14,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from accounts.models import User
-from comfysaas import outbound
-from generations import sending, services, tasks, webhooks
+from generations import outbound, sending, services, tasks, webhooks
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.generation import Failure
 from generations.models.webhook import DISABLED_AFTER, RETRY_SECONDS

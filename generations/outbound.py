@@ -27,10 +27,10 @@ import httpx
 from django.conf import settings
 from django.utils.encoding import iri_to_uri
 
-from comfysaas import __version__, database
+from comfysaas import database
 
 MAX_REDIRECTS = 3
-USER_AGENT = f"comfysaas/{__version__}"
+USER_AGENT = f"comfysaas/{settings.VERSION}"
 UNREACHABLE = "The address could not be reached. It must lead to a server on the public internet that speaks https."
 # Nobody learns from the time, either: refusing what a name leads to is quicker than not finding the name.
 UNREACHABLE_SECONDS = 2.0

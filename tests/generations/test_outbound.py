@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from comfysaas import outbound
-from comfysaas.outbound import RefusedAddressError, RequestFailedError
+from generations import outbound
+from generations.outbound import RefusedAddressError, RequestFailedError
 from tests.support.receiver import Receiver, receiver
 
 
@@ -145,7 +145,7 @@ def test_whatever_keeps_a_connection_from_coming_about_reads_and_takes_the_same(
 ) -> None:
     monkeypatch.setattr(outbound, "UNREACHABLE_SECONDS", 0.5)
     monkeypatch.setattr(outbound, "_may_reach", lambda address: str(address) == "127.0.0.1")
-    caplog.set_level("INFO", "comfysaas.outbound")
+    caplog.set_level("INFO", "generations.outbound")
     urls = [
         f"http://127.0.0.1:{odd_servers['closed']}/secret-path",
         f"http://127.0.0.1:{odd_servers['rude']}/secret-path",
