@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.forms import KeyForm
+from accounts.methods import post_only
 from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError
-from comfysaas.methods import post_only
 
 if TYPE_CHECKING:
     from accounts.models import User

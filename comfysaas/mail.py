@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 
-from comfysaas import database
+from generations import database
 
 
 class ReleasingBackend(EmailBackend):

@@ -23,7 +23,7 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 from storages.backends.s3 import S3Storage
 
-from comfysaas import database
+from generations import database
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
 from accounts import limits
-from comfysaas.concurrency import AtOnce
+from accounts.concurrency import AtOnce
 from generations import accepting, outbound, services
 from generations.comfy.references import asset_id_of, is_reference
 from generations.models import Asset, StorageUsage

@@ -27,7 +27,7 @@ import httpx
 from django.conf import settings
 from django.utils.encoding import iri_to_uri
 
-from comfysaas import database
+from generations import database
 
 MAX_REDIRECTS = 3
 USER_AGENT = f"comfysaas/{settings.VERSION}"

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import reswap, retarget
 
+from accounts.concurrency import TooBusyError
 from accounts.limits import RateLimitedError
-from comfysaas.concurrency import TooBusyError
 from generations import accepting, services, snapshot
 from generations.comfy.decoders import BusyError
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate

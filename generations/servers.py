@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from comfysaas import database
+from generations import database
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError
 from generations.models import ComfyServer

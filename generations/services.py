@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import limits
-from comfysaas.concurrency import AtOnce
+from accounts.concurrency import AtOnce
 from generations import (
     accepting,
     drawing,

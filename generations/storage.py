@@ -23,7 +23,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage, storages
 from django.utils.http import content_disposition_header
 
-from comfysaas import database
+from generations import database
 from generations.comfy import containers, decoders, pictures
 from generations.comfy.stripping import without_workflow
 from generations.models import Asset

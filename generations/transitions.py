@@ -9,8 +9,8 @@ from functools import partial
 
 from django.db import DatabaseError, transaction
 
-from comfysaas.celery import ask
 from generations import publisher, queue, snapshot, webhooks
+from generations.broker import ask
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, Status
 

@@ -20,9 +20,9 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from accounts.concurrency import TooBusyError
 from accounts.limits import RateLimitedError
 from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
-from comfysaas.concurrency import TooBusyError
 from generations import naming, services
 from generations.accepting import InvalidUploadError
 from generations.api import account, assets, jobs, servers, templates, webhooks

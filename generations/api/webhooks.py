@@ -11,7 +11,6 @@ from ninja import Query, Router
 from ninja import Status as Answer
 
 from accounts.models import Scope
-from comfysaas.celery import ask
 from generations import webhooks
 from generations.api.auth import caller
 from generations.api.operations import operation
@@ -23,6 +22,7 @@ from generations.api.schemas import (
     WebhookOut,
     WebhookRequest,
 )
+from generations.broker import ask
 from generations.models import Webhook, WebhookDelivery
 from generations.tasks import deliver_webhooks
 

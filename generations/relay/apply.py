@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from comfysaas.celery import ask
+from generations.broker import ask
 from generations.comfy.errors import NodeError, Rejected
 from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError

@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
-from comfysaas.methods import post_only
+from accounts.methods import post_only
 from generations import fitness, importing, markdown, naming, running, services, snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError

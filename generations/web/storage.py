@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from comfysaas.methods import post_only
+from accounts.methods import post_only
 from generations import services
 from generations.models import Asset, StorageUsage
 

@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from comfysaas.celery import ask
-from comfysaas.methods import post_only
+from accounts.methods import post_only
 from generations import webhooks
+from generations.broker import ask
 from generations.models import Webhook
 from generations.models.webhook import ENDS, WebhookEvent
 from generations.outbound import RefusedAddressError

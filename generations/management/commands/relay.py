@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from comfysaas.database import commit_lazily
+from generations.database import commit_lazily
 from generations.relay.supervisor import Supervisor
 
 # Many short threads that wait for each other: at Python's usual 5 ms, an event would wait longer than it takes.

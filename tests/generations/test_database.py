@@ -14,8 +14,8 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 from django.db import connection, transaction
 
-from comfysaas import database, mail
-from generations import outbound, servers, storage, studio
+from comfysaas import mail
+from generations import database, outbound, servers, storage, studio
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
 from tests.support import bombs

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from comfysaas.concurrency import AtOnce, TooBusyError
+from accounts.concurrency import AtOnce, TooBusyError
 
 
 def test_one_user_gets_no_more_than_their_part() -> None:
