@@ -22,10 +22,11 @@ from pydantic import SecretStr
 
 from accounts.models import User
 from comfysaas.celery import app as celery_app
-from generations import servers, starters
+from generations import starters
 from generations.models import ComfyServer
 from generations.publisher import sender
 from generations.relay.supervisor import Supervisor
+from generations.scheduling import server_check
 from generations.simulator.recording import Recording, RecordingError
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ def first_look() -> None:
 
 def _look_at(server: ComfyServer) -> None:
     try:
-        servers.check(server)
+        server_check.check(server)
     finally:
         connections.close_all()
 

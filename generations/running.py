@@ -17,7 +17,7 @@ from generations.models import Generation, Status, TemplateVersion, WorkflowTemp
 from generations.models.usage import StorageFullError
 from generations.parameters.form import ParametersForm
 from generations.parameters.validate import InvalidInputs
-from generations.queue import QueueFullError
+from generations.scheduling.queue import QueueFullError
 
 if TYPE_CHECKING:
     from accounts.models import User

@@ -17,19 +17,7 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.concurrency import AtOnce
-from generations import (
-    accepting,
-    drawing,
-    fitness,
-    importing,
-    naming,
-    publisher,
-    queue,
-    snapshot,
-    storage,
-    tasks,
-    transitions,
-)
+from generations import accepting, drawing, importing, naming, publisher, snapshot, storage, tasks, transitions
 from generations.accepting import InvalidUploadError
 from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
@@ -53,6 +41,7 @@ from generations.models.usage import StorageFullError
 from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
+from generations.scheduling import fitness, queue
 
 if TYPE_CHECKING:
     from accounts.models import User

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from django.core.cache import cache
 from django.urls import reverse
 
-from generations import events, fitness, queue
+from generations import events
 from generations.comfy.graph import node_title
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM
+from generations.scheduling import fitness, queue
 
 
 def state(generation: Generation) -> events.State:

@@ -11,7 +11,7 @@ from django.core.files import File
 from django.db import transaction
 from django.utils.text import slugify
 
-from generations import fitness, packages, storage
+from generations import packages, storage
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph, GraphProblem, check_graph, node_title, paid_nodes, with_own_options
@@ -27,6 +27,7 @@ from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.roles import free_role, likely_safety_node, with_roles
 from generations.parameters.schema import DefinitionError, Parameter, bound_places, check_bindings, parse_parameters
+from generations.scheduling import fitness
 
 if TYPE_CHECKING:
     from accounts.models import User

@@ -23,7 +23,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import copying, publisher, queue, sending, snapshot, storage
+from generations import copying, publisher, sending, snapshot, storage
 from generations.broker import ask
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
@@ -45,6 +45,7 @@ from generations.models import (
 from generations.models.asset import AssetQuerySet
 from generations.models.generation import TERMINAL, Failure, Retry
 from generations.models.webhook import KEPT as LOG_KEPT
+from generations.scheduling import queue
 from generations.transitions import transition
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,11 @@ from functools import partial
 
 from django.db import DatabaseError, transaction
 
-from generations import publisher, queue, snapshot, webhooks
+from generations import publisher, snapshot, webhooks
 from generations.broker import ask
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, Status
+from generations.scheduling import queue
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
-from generations import servers
 from generations.models import ComfyServer, Generation
 from generations.models.server import ServerState
+from generations.scheduling import server_check
 
 
 class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
@@ -126,7 +126,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             self._check(request, server)
 
     def _check(self, request: HttpRequest, server: ComfyServer) -> None:
-        is_fine, sentence = servers.check(server)
+        is_fine, sentence = server_check.check(server)
         self.message_user(request, sentence, messages.SUCCESS if is_fine else messages.ERROR)
 
     @display(  # type: ignore[untyped-decorator]

@@ -22,7 +22,7 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generations import fitness, importing, running, storage, studio
+from generations import importing, running, storage, studio
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
@@ -32,6 +32,7 @@ from generations.comfy.object_info import ObjectInfo
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints
+from generations.scheduling import fitness
 
 if TYPE_CHECKING:
     from accounts.models import User

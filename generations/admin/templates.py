@@ -21,11 +21,12 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from generations import delivery, fitness, packages, studio
+from generations import delivery, packages, studio
 from generations.admin.forms import TemplateForm
 from generations.admin.studio import StudioPages, is_number
 from generations.comparing import compare
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.scheduling import fitness
 
 
 @admin.register(WorkflowTemplate)

@@ -37,7 +37,7 @@ from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
 from generations.outbound import RefusedAddressError
 from generations.parameters.validate import InvalidInputs
-from generations.queue import QueueFullError
+from generations.scheduling.queue import QueueFullError
 from generations.services import CannotRunError
 from generations.studio import DraftError, UncheckedError, UnfitError
 from generations.webhooks import MAX_WEBHOOKS, TooManyWebhooksError

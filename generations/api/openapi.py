@@ -16,12 +16,12 @@ from ninja.errors import AuthenticationError
 from accounts.access import key_for_reading
 from accounts.limits import RateLimitedError, address_of
 from accounts.models import User
-from generations import fitness
 from generations.api import api
 from generations.api.schemas import TemplateJobRequest
 from generations.models import WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 from generations.parameters.schema import Parameter
+from generations.scheduling import fitness
 
 PREFIX = "/api/v2/"
 RUN = "/api/v2/templates/{slug}/jobs"

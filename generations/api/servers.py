@@ -10,11 +10,11 @@ from ninja import Path, Router
 from ninja import Status as Answer
 
 from accounts.models import Scope
-from generations import servers
 from generations.api.auth import staff
 from generations.api.operations import operation
 from generations.api.schemas import ServerChange, ServerCheck, ServerList, ServerOut, ServerRequest
 from generations.models import ComfyServer
+from generations.scheduling import server_check
 
 router = Router()
 ServerId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -117,7 +117,7 @@ def check_server(request: HttpRequest, id: ServerId) -> ServerCheck:
     """Reads its node types anew on the way."""
     staff(request, "generations.change_comfyserver")
     server = _find(id)
-    is_answering, message = servers.check(server)
+    is_answering, message = server_check.check(server)
     return ServerCheck(is_answering=is_answering, message=message, server=_describe(_find(id)))
 
 

@@ -17,7 +17,7 @@ from ninja.files import UploadedFile
 from pydantic import ValidationError
 
 from accounts.models import Scope
-from generations import fitness, importing, media, services, storage, studio
+from generations import importing, media, services, storage, studio
 from generations.api import jobs
 from generations.api.auth import caller, staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
@@ -36,6 +36,7 @@ from generations.jobs import Job, describe
 from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
+from generations.scheduling import fitness
 
 router = Router()
 HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside

@@ -19,8 +19,6 @@ from datetime import datetime
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
-from generations import fitness
-from generations import queue as fair_queue
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, Rejected, Unavailable, is_silent
 from generations.comfy.listener import Connected, Disconnected, Event, Listener
@@ -36,12 +34,14 @@ from generations.comfy.state import HistoryEntry, QueueState
 from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure, GenerationQuerySet, Retry
 from generations.models.server import ServerState
-from generations.queue import Memory
 from generations.relay import apply, frames
 from generations.relay.broadcast import Broadcast
 from generations.relay.health import Health
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
 from generations.relay.upstream import Mark, Sighting, Upstream
+from generations.scheduling import fitness
+from generations.scheduling import queue as fair_queue
+from generations.scheduling.queue import Memory
 
 logger = logging.getLogger(__name__)
 

@@ -17,13 +17,14 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
-from generations import fitness, importing, markdown, naming, running, services, snapshot
+from generations import importing, markdown, naming, running, services, snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints
 from generations.parameters.validate import InvalidInputs
-from generations.queue import QueueFullError
+from generations.scheduling import fitness
+from generations.scheduling.queue import QueueFullError
 
 if TYPE_CHECKING:
     from accounts.models import User

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from generations.queue import QueueFullError
+from generations.scheduling.queue import QueueFullError
 
 pytestmark = pytest.mark.django_db
 LOGIN, RESET = 'href="/accounts/login/"', 'href="/accounts/password/reset/"'

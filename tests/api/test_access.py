@@ -158,7 +158,7 @@ def test_every_operation_has_a_row() -> None:
 def test_access(  # noqa: PLR0917  (fixtures)
     name: str, caller: str, things: dict[str, str], owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generations.servers.ComfyClient.system_stats", _no_network)
+    monkeypatch.setattr("generations.scheduling.server_check.ComfyClient.system_stats", _no_network)
     monkeypatch.setattr("generations.api.webhooks.deliver_webhooks.delay", lambda: None)
     method, path, operation = OPERATIONS[name]
     row = ROWS[name]

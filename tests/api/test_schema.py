@@ -78,7 +78,7 @@ def known_ids(world: dict[str, Any], path: str) -> dict[str, Any]:
 def test_whatever_is_sent_the_answer_is_as_documented(
     world: dict[str, Any], method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generations.servers.ComfyClient.system_stats", _no_network)
+    monkeypatch.setattr("generations.scheduling.server_check.ComfyClient.system_stats", _no_network)
     monkeypatch.setattr("generations.api.webhooks.deliver_webhooks.delay", lambda: None)
     schema = schemathesis.openapi.from_dict(document(world["owner"]))
     schema.app = WSGIHandler()

@@ -11,9 +11,10 @@ import uuid
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import queue, services
+from generations import services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
-from generations.queue import Memory
+from generations.scheduling import queue
+from generations.scheduling.queue import Memory
 from tests.support.simulator import usual_catalog
 
 MEMORY = Memory()

@@ -15,9 +15,10 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.db import connection, transaction
 
 from comfysaas import mail
-from generations import database, outbound, servers, storage, studio
+from generations import database, outbound, storage, studio
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
+from generations.scheduling import server_check
 from tests.support import bombs
 from tests.support.factories import make_asset, make_server, make_template
 from tests.support.receiver import receiver
@@ -77,7 +78,7 @@ def _delete(_settings: Any) -> None:
 
 
 def _check(_settings: Any) -> None:
-    servers.check(make_server(url="http://127.0.0.1:9"))
+    server_check.check(make_server(url="http://127.0.0.1:9"))
 
 
 def _mail(settings: Any) -> None:

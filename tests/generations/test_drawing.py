@@ -17,7 +17,7 @@ from generations.comfy.embedded import read_embedded
 from generations.comfy.queued import note
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
-from generations.queue import QueueFullError
+from generations.scheduling.queue import QueueFullError
 from tests.api.conftest import issue
 from tests.support.factories import make_template, make_user, parameter, txt2img_graph, txt2img_parameters, version_of
 from tests.support.threads import AT_ONCE, at_once

@@ -9,11 +9,12 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from generations import fitness, services, snapshot
+from generations import services, snapshot
 from generations.comfy.catalog import Needs
 from generations.models import ComfyServer
 from generations.parameters.json_schema import json_schema
 from generations.parameters.validate import InvalidInputs
+from generations.scheduling import fitness
 from tests.support.factories import (
     CHECKPOINT,
     make_server,

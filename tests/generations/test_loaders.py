@@ -14,12 +14,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from generations import fitness, importing, services, studio
+from generations import importing, services, studio
 from generations.models import WorkflowTemplate
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, parse_parameters
 from generations.relay.submit import build_graph
+from generations.scheduling import fitness
 from tests.support.factories import make_asset, make_server, parameter
 
 CASES = Path(__file__).parent / "vhs"

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Plan, User
-from generations import fitness, queue, services, snapshot
+from generations import services, snapshot
 from generations.models import ComfyServer, Generation, QueueShare, Status, WorkflowTemplate
 from generations.models.generation import Retry
-from generations.queue import CANDIDATES, Candidate, Memory, QueueFullError, prefer
+from generations.scheduling import fitness, queue
+from generations.scheduling.queue import CANDIDATES, Candidate, Memory, QueueFullError, prefer
 from generations.services import CannotRunError
 from tests.support.factories import (
     CHECKPOINT,

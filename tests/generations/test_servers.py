@@ -10,8 +10,8 @@ from django.test import Client
 
 from accounts.models import ApiKey
 from comfysaas.standalone import register_servers
-from generations import servers
 from generations.models import ComfyServer
+from generations.scheduling import server_check
 from tests.support.factories import make_server, make_user
 from tests.support.simulator import RunningSimulator
 
@@ -98,6 +98,6 @@ def test_the_api_sends_it_nowhere_else(program: Client, body: dict[str, Any], ex
 def test_checking_a_server_notes_whether_it_is_a_simulator() -> None:
     with RunningSimulator() as simulator:
         server = make_server(url=simulator.url)
-        assert servers.check(server)[0]
+        assert server_check.check(server)[0]
     server.refresh_from_db()
     assert server.is_simulator

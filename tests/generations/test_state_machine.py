@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import Plan, User
-from generations import queue, services, tasks
+from generations import services, tasks
 from generations.comfy.messages import ExecutionError, ExecutionInterrupted, ExecutionSuccess
 from generations.comfy.state import HistoryEntry
 from generations.models import (
@@ -25,8 +25,9 @@ from generations.models import (
     WorkflowTemplate,
 )
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Retry
-from generations.queue import Memory, QueueFullError
 from generations.relay import apply
+from generations.scheduling import queue
+from generations.scheduling.queue import Memory, QueueFullError
 from tests.support.factories import make_server, make_template, make_user, version_of
 
 CAP, ROOM = 2, 4

@@ -11,10 +11,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from generations import queue
 from generations.models import ComfyServer, Generation, Status
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure, Retry
-from generations.queue import Memory
+from generations.scheduling import queue
+from generations.scheduling.queue import Memory
 from tests.support.factories import make_generation, make_server, make_template, make_user
 from tests.support.waiting import patient
 

@@ -21,12 +21,12 @@ from django.db import transaction
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
-from generations import fitness
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.graph import is_model_file
 from generations.models import ComfyServer, Generation, QueueClock, QueueShare, TemplateVersion
 from generations.models.server import ServerState
 from generations.models.template import MEAN_SECONDS
+from generations.scheduling import fitness
 
 if TYPE_CHECKING:
     from accounts.models import User

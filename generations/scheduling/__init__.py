@@ -1,0 +1,1 @@
+"""Which generation runs next, and which servers can run it."""
