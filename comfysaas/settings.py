@@ -254,15 +254,15 @@ if S3_BUCKET:
         "addressing_style": "path" if ENV.s3_endpoint_url else None,
         "checksums": ENV.s3_checksums,
     }
-    _MEDIA_STORAGE = {"BACKEND": "generations.backends.BucketStorage", "OPTIONS": _S3_OPTIONS}
+    _MEDIA_STORAGE = {"BACKEND": "generations.files.backends.BucketStorage", "OPTIONS": _S3_OPTIONS}
     # Signs links for browsers, which may reach the S3 server under another address than we do.
     _SIGNING_STORAGE = {
-        "BACKEND": "generations.backends.BucketStorage",
+        "BACKEND": "generations.files.backends.BucketStorage",
         "OPTIONS": {**_S3_OPTIONS, "endpoint_url": ENV.s3_public_endpoint_url or ENV.s3_endpoint_url},
     }
 else:
     _MEDIA_STORAGE = _SIGNING_STORAGE = {
-        "BACKEND": "generations.backends.DiskStorage",
+        "BACKEND": "generations.files.backends.DiskStorage",
         "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True},
     }
 STORAGES = {

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from django.db import InterfaceError, OperationalError, models, transaction
 
-from generations import archives, importing, storage, studio
+from generations import archives, importing, studio
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.titles import presentable
+from generations.files import storage
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import fitness
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from generations import archives, packages, storage
+from generations import archives, packages
 from generations.comfy import app_mode, input_nodes, queued
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
@@ -23,6 +23,7 @@ from generations.comfy.references import replace_references
 from generations.comfy.sketch import kept_of
 from generations.comfy.stripping import find_marks
 from generations.comfy.wire import MAX_VALUES, decode
+from generations.files import storage
 from generations.models import ComfyServer, Generation
 from generations.models.server import ComfyServerQuerySet
 from generations.packages import Definition

@@ -17,8 +17,7 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.concurrency import AtOnce
-from generations import accepting, drawing, importing, naming, publisher, snapshot, storage, tasks, transitions
-from generations.accepting import InvalidUploadError
+from generations import drawing, importing, publisher, snapshot, tasks, transitions
 from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
@@ -26,6 +25,8 @@ from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_g
 from generations.comfy.object_info import node_spec
 from generations.comfy.queued import Place
 from generations.comfy.sketch import editor_workflow, kept_of
+from generations.files import accepting, naming, storage
+from generations.files.accepting import InvalidUploadError
 from generations.models import (
     Asset,
     Generation,

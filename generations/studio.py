@@ -11,7 +11,7 @@ from django.core.files import File
 from django.db import transaction
 from django.utils.text import slugify
 
-from generations import packages, storage
+from generations import packages
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph, GraphProblem, check_graph, node_title, paid_nodes, with_own_options
@@ -19,6 +19,7 @@ from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.comfy.titles import author_title, presentable, title_from_name, without_controls
+from generations.files import storage
 from generations.importing import Imported
 from generations.models import Asset, DraftNote, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.packages import Definition

@@ -23,13 +23,14 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import copying, publisher, sending, snapshot, storage
+from generations import copying, publisher, sending, snapshot
 from generations.broker import ask
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem
 from generations.comfy.stripping import WorkflowLeftError
 from generations.events import WarningItem
+from generations.files import storage
 from generations.models import (
     Asset,
     ComfyServer,

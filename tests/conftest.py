@@ -104,7 +104,7 @@ def media_root(settings: Any, tmp_path: Path) -> Path:
     settings.STORAGES = {
         **settings.STORAGES,
         "default": {
-            "BACKEND": "generations.backends.DiskStorage",
+            "BACKEND": "generations.files.backends.DiskStorage",
             "OPTIONS": {"location": str(root), "allow_overwrite": True},
         },
     }

@@ -15,8 +15,8 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from generations import storage
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
+from generations.files import storage
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
 from generations.packages import COVER_FORMATS

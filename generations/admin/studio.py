@@ -22,13 +22,14 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generations import importing, running, storage, studio
+from generations import importing, running, studio
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
 from generations.batches import Outcome
 from generations.comfy.graph import GraphError, output_nodes
 from generations.comfy.object_info import ObjectInfo
+from generations.files import storage
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints

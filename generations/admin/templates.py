@@ -21,10 +21,11 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from generations import delivery, packages, studio
+from generations import packages, studio
 from generations.admin.forms import TemplateForm
 from generations.admin.studio import StudioPages, is_number
 from generations.comparing import compare
+from generations.files import delivery
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.scheduling import fitness
 

@@ -23,8 +23,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from accounts.concurrency import TooBusyError
 from accounts.limits import RateLimitedError
 from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
-from generations import naming, services
-from generations.accepting import InvalidUploadError
+from generations import services
 from generations.api import account, assets, jobs, servers, templates, webhooks
 from generations.api.auth import allowed
 from generations.api.body import InvalidBodyError, StrictParser
@@ -33,6 +32,8 @@ from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
 from generations.comfy.convert import ConversionError
 from generations.comfy.decoders import BusyError
 from generations.comfy.graph import GraphError
+from generations.files import naming
+from generations.files.accepting import InvalidUploadError
 from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
 from generations.outbound import RefusedAddressError

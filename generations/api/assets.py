@@ -15,10 +15,11 @@ from ninja import Status as Answer
 from ninja.files import UploadedFile
 
 from accounts.models import Scope
-from generations import delivery, jobs, services
+from generations import jobs, services
 from generations.api.auth import caller
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import AssetOut, FromHash
+from generations.files import delivery
 from generations.models import Asset, Output, Status
 
 router = Router()

@@ -17,7 +17,7 @@ from ninja.files import UploadedFile
 from pydantic import ValidationError
 
 from accounts.models import Scope
-from generations import importing, media, services, storage, studio
+from generations import importing, services, studio
 from generations.api import jobs
 from generations.api.auth import caller, staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
@@ -32,6 +32,7 @@ from generations.api.schemas import (
     TemplateJobRequest,
     TemplateList,
 )
+from generations.files import storage
 from generations.jobs import Job, describe
 from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateVersion, WorkflowTemplate
@@ -245,7 +246,7 @@ def post_job(
     user = caller(request)
     extras = jobs.extras(request, payload, idempotency_key)
     UsedKey.objects.ensure_unused(user, idempotency_key)  # before files are stored for nothing
-    inputs = media.gather(user, version.parsed_parameters, payload.inputs, files)
+    inputs = gather(user, version.parsed_parameters, payload.inputs, files)
     rows = services.submit_variations(
         user=user, version=version, inputs=inputs, count=payload.count or 1, extras=extras
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from generations import copying, storage
+from generations import copying
 from generations.comfy.graph import Graph, sending_nodes
 from generations.comfy.listener import Disconnected, Event
 from generations.comfy.messages import (
@@ -24,6 +24,7 @@ from generations.comfy.messages import (
     PreviewImageWithMetadata,
     ProgressState,
 )
+from generations.files import storage
 from generations.models import Generation
 from generations.relay.submit import StorageUnavailableError
 

@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from generations import delivery
+from generations.files import delivery
 from generations.models import Asset, WorkflowTemplate
 
 

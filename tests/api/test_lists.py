@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import media
+from generations.files import inputs
 from generations.models import Asset, Generation, Status, WorkflowTemplate
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter, txt2img_graph
@@ -230,8 +230,8 @@ def test_a_picture_is_fetched(api: Client, invert: str, settings: Any) -> None:
 def test_only_so_many_files_of_one_user_are_fetched_at_a_time(api: Client, owner: User, invert: str) -> None:
     body = {"inputs": {"photo": "https://127.0.0.1/a.png"}}
     with ExitStack() as stack:
-        for _ in range(media.fetches.per_user):
-            stack.enter_context(media.fetches.one_more(owner.pk))
+        for _ in range(inputs.fetches.per_user):
+            stack.enter_context(inputs.fetches.one_more(owner.pk))
         response = send(api, invert, body)
         error_of(response, 429, "too_busy")
         assert int(response["Retry-After"]) > 0

@@ -25,7 +25,7 @@ from django.core.exceptions import BadRequest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from generations import archives, delivery, importing, media, services, studio
+from generations import archives, importing, services, studio
 from generations.api import jobs, schemas
 from generations.api.body import parse_json
 from generations.comfy import containers, pictures, stripping
@@ -34,6 +34,7 @@ from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import GraphError, check_graph, load_api_graph
 from generations.comfy.resolving import resolve_name, resolve_prompt
 from generations.comfy.wire import decode
+from generations.files import delivery, inputs
 from generations.parameters.schema import parse_parameters
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.starters import starters
@@ -159,8 +160,8 @@ def read_texts(content: bytes) -> None:
         jobs._read_cursor,
         lambda header: delivery._parse_range(header, 1000),
         pages._parse_cursor,
-        media._decode,
-        media._name_of,
+        inputs._decode,
+        inputs._name_of,
         lambda moment: jobs.JobFilter(created_after=moment, limit=5),  # type: ignore[arg-type]
         lambda number: jobs.JobFilter(limit=number, q=number, cursor=number),  # type: ignore[arg-type]
         decode,

@@ -13,8 +13,9 @@ from django.test import Client
 from PIL import Image, PngImagePlugin
 
 from accounts.models import ApiKey
-from generations import accepting, services, storage
+from generations import services
 from generations.comfy import decoders, pictures
+from generations.files import accepting, storage
 from generations.models import Asset
 from generations.parameters.validate import InvalidInputs
 from generations.relay import submit

@@ -15,9 +15,10 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.db import connection, transaction
 
 from comfysaas import mail
-from generations import database, outbound, storage, studio
+from generations import database, outbound, studio
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
+from generations.files import storage
 from generations.scheduling import server_check
 from tests.support import bombs
 from tests.support.factories import make_asset, make_server, make_template

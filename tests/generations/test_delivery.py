@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from generations.delivery import _parse_range
+from generations.files.delivery import _parse_range
 
 SIZE = 1000
 HUGE = "9" * 5000

@@ -11,7 +11,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import ApiKey
-from generations import storage, tasks
+from generations import tasks
+from generations.files import storage
 from generations.models import Asset, DiscardedFile, Status, Webhook
 from generations.models.discarded import ASKED_AGAIN
 from tests.support.factories import make_asset, make_generation, make_output, make_user

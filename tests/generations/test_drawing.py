@@ -12,9 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import importing, services, storage, studio
+from generations import importing, services, studio
 from generations.comfy.embedded import read_embedded
 from generations.comfy.queued import note
+from generations.files import storage
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError

@@ -12,9 +12,10 @@ import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
 
-from generations import importing, packages, storage, studio, tasks
+from generations import importing, packages, studio, tasks
 from generations.comfy.embedded import read_embedded
 from generations.comfy.stripping import WorkflowLeftError, carries_workflow
+from generations.files import storage
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from tests.comfy.test_embedded import chunk
 from tests.comfy.test_stripping import MORE, PICTURES

@@ -15,7 +15,8 @@ from channels.layers import get_channel_layer
 from django.utils import timezone
 from PIL import Image
 
-from generations import events, services, storage
+from generations import events, services
+from generations.files import storage
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.publisher import sender
 from generations.relay import agent as agent_module

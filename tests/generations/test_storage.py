@@ -18,7 +18,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from PIL import Image
 
-from generations import storage
+from generations.files import storage
 from tests.support.s3 import BUCKET, Answer, ChoosyS3, choosy_s3, client, running_s3, storage_settings
 
 
@@ -227,7 +227,7 @@ def test_other_bytes_than_were_written_are_noticed(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(storage, "_stored_hash", lambda key: "blake3:other")
         with pytest.raises(storage.DamagedCopyError, match="other bytes"):
             storage.write("outputs/x/1.0", spooled)
-        monkeypatch.setattr("generations.backends.DiskStorage.size", lambda self, key: 3)
+        monkeypatch.setattr("generations.files.backends.DiskStorage.size", lambda self, key: 3)
         with pytest.raises(storage.DamagedCopyError, match="3 bytes"):
             storage.write("outputs/x/1.0", spooled)
 
@@ -238,7 +238,7 @@ def test_a_file_on_disk_is_there_whole_or_not_at_all(media_root: Path, monkeypat
         raise OSError(msg)
 
     with closing(storage.spool([b"new"])) as spooled:
-        monkeypatch.setattr("generations.backends.os.replace", failing)
+        monkeypatch.setattr("generations.files.backends.os.replace", failing)
         with pytest.raises(OSError, match="killed"):
             storage.write("outputs/x/1.0", spooled)
     assert not [path for path in media_root.rglob("*") if path.is_file()]

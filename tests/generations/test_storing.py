@@ -14,9 +14,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from generations import copying, jobs, storage, tasks
+from generations import copying, jobs, tasks
 from generations.comfy.client import ComfyClient
 from generations.comfy.state import HistoryEntry
+from generations.files import storage
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.models.generation import Failure
 from generations.relay import apply

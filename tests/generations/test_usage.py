@@ -18,8 +18,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import services, storage, tasks
+from generations import services, tasks
 from generations.comfy.outputs import FileRef, OutputItem
+from generations.files import storage
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
 from generations.services import Placement

@@ -138,7 +138,7 @@ def make_asset(
 
     from PIL import Image
 
-    from generations import storage
+    from generations.files import storage
 
     if not content:
         buffer = io.BytesIO()

@@ -16,7 +16,7 @@ from django.http import (
 from django.utils.cache import patch_cache_control
 from django.utils.http import content_disposition_header
 
-from generations import storage
+from generations.files import storage
 from generations.models import Asset
 
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generations import storage
 from generations.comfy import decoders, pictures
+from generations.files import storage
 
 if TYPE_CHECKING:
+    from generations.files.storage import Spooled
     from generations.models import Asset
-    from generations.storage import Spooled
 
 # Browsers do not show these, and the page paints masks on pictures: they become PNGs.
 CONVERTED = frozenset({"image/bmp", "image/tiff"})

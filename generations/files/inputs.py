@@ -15,8 +15,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
 from accounts import limits
 from accounts.concurrency import AtOnce
-from generations import accepting, outbound, services
+from generations import outbound, services
 from generations.comfy.references import asset_id_of, is_reference
+from generations.files import accepting
 from generations.models import Asset, StorageUsage
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs
