@@ -18,8 +18,8 @@ from comfysaas import http_server  # noqa: E402
 from comfysaas.bodies import BoundedBodies  # noqa: E402
 from comfysaas.mount import Mounted  # noqa: E402
 from generations.api.streams import Streams  # noqa: E402
-from generations.consumers import ByCredentials, KeyAuthentication  # noqa: E402
-from generations.routing import websocket_urlpatterns  # noqa: E402
+from generations.live.consumers import ByCredentials, KeyAuthentication  # noqa: E402
+from generations.live.routing import websocket_urlpatterns  # noqa: E402
 
 http_server.install()
 sockets = URLRouter(websocket_urlpatterns)

@@ -23,7 +23,7 @@ class GenerationsConfig(AppConfig):
 
 
 def _tell_connections(user_id: int, **_: Any) -> None:
-    from generations import publisher
+    from generations.live import publisher
 
     publisher.announce_access(user_id)
 

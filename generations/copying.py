@@ -12,8 +12,8 @@ from generations.comfy.client import ComfyClient
 from generations.comfy.errors import NotFound
 from generations.comfy.graph import node_title
 from generations.comfy.outputs import FileRef, OutputItem, collect
-from generations.events import WarningItem
 from generations.files import storage
+from generations.live.events import WarningItem
 from generations.models import Generation
 from generations.models.asset import file_name
 

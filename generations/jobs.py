@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pydantic import BaseModel, Field
 
-from generations import events, snapshot
+from generations.live import events, snapshot
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM
 

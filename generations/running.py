@@ -11,9 +11,10 @@ from django_htmx.http import reswap, retarget
 
 from accounts.concurrency import TooBusyError
 from accounts.limits import RateLimitedError
-from generations import services, snapshot
+from generations import services
 from generations.comfy.decoders import BusyError
 from generations.files import accepting
+from generations.live import snapshot
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.models.usage import StorageFullError
 from generations.parameters.form import ParametersForm

@@ -23,14 +23,15 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import copying, publisher, sending, snapshot
+from generations import copying, sending
 from generations.broker import ask
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem
 from generations.comfy.stripping import WorkflowLeftError
-from generations.events import WarningItem
 from generations.files import storage
+from generations.live import publisher, snapshot
+from generations.live.events import WarningItem
 from generations.models import (
     Asset,
     ComfyServer,

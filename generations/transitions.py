@@ -9,8 +9,9 @@ from functools import partial
 
 from django.db import DatabaseError, transaction
 
-from generations import publisher, snapshot, webhooks
+from generations import webhooks
 from generations.broker import ask
+from generations.live import publisher, snapshot
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, Status
 from generations.scheduling import queue

@@ -21,11 +21,12 @@ from django.http import HttpRequest, HttpResponse
 from ninja.errors import HttpError
 
 from accounts.access import PLACE_SECONDS, Access, take_place
-from generations import events, jobs
+from generations import jobs
 from generations.api.auth import caller, key_of
 from generations.api.operations import site
+from generations.live import events
+from generations.live.publisher import channel_layer
 from generations.models import Generation, Status
-from generations.publisher import channel_layer
 
 SCOPE_KEY = "comfysaas.stream"
 HEARTBEAT_SECONDS = 15.0

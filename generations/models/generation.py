@@ -25,7 +25,7 @@ from encrypted_fields.fields import EncryptedTextField
 
 from generations.comfy import queued
 from generations.comfy.graph import Graph
-from generations.events import WarningItem
+from generations.live.events import WarningItem
 from generations.models.asset import Asset
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion

@@ -12,7 +12,6 @@ from functools import lru_cache
 from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.core.cache.backends.base import BaseCache
 
-from generations import events
 from generations.comfy.graph import Graph
 from generations.comfy.messages import (
     Executing,
@@ -24,8 +23,9 @@ from generations.comfy.messages import (
     Progress,
     ProgressState,
 )
+from generations.live import events
+from generations.live.publisher import outbox, sender
 from generations.models import Generation
-from generations.publisher import outbox, sender
 from generations.relay.coalescer import Coalescer
 from generations.relay.progress import ProgressTracker
 

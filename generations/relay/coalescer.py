@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from generations.publisher import LoopThread
+from generations.live.publisher import LoopThread
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -13,10 +13,10 @@ from concurrent.futures import Future
 from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Q
 
-from generations.events import RELAY_GROUP
+from generations.live.events import RELAY_GROUP
+from generations.live.publisher import channel_layer, sender
 from generations.models import ComfyServer, Generation
 from generations.models.server import LEASE_SECONDS
-from generations.publisher import channel_layer, sender
 from generations.relay.agent import ServerAgent
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
-from generations import importing, markdown, running, services, snapshot
+from generations import importing, markdown, running, services
 from generations.files import naming
+from generations.live import snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError
 from generations.parameters.form import parameters_form

@@ -277,7 +277,7 @@ def test_no_key_is_made_by_what_a_new_password_ended(owner: User) -> None:
 @pytest.mark.parametrize("way", ["password", "is_active"])
 def test_what_is_open_hears_of_it_at_once(owner: User, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     told_about: list[int] = []
-    monkeypatch.setattr("generations.publisher.announce_access", told_about.append)
+    monkeypatch.setattr("generations.live.publisher.announce_access", told_about.append)
     owner.last_login = owner.date_joined
     owner.save(update_fields=["last_login"])
     assert told_about == []

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan
-from generations import events
+from generations.live import events
 from generations.models import Generation, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, parameter

@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Plan
 from comfysaas.asgi import application
-from generations import events, publisher, services
+from generations import services
 from generations.api import streams
+from generations.live import events, publisher
 from generations.models import Generation, Status
 from generations.transitions import transition
 from tests.api.conftest import issue

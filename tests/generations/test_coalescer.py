@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from generations.publisher import LoopThread
+from generations.live.publisher import LoopThread
 from generations.relay.coalescer import Coalescer
 from tests.support.waiting import eventually, patient
 

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Plan, User
-from generations import services, snapshot
+from generations import services
+from generations.live import snapshot
 from generations.models import ComfyServer, Generation, QueueShare, Status, WorkflowTemplate
 from generations.models.generation import Retry
 from generations.scheduling import fitness, queue

@@ -15,10 +15,11 @@ from channels.layers import get_channel_layer
 from django.utils import timezone
 from PIL import Image
 
-from generations import events, services
+from generations import services
 from generations.files import storage
+from generations.live import events
+from generations.live.publisher import sender
 from generations.models import Asset, ComfyServer, Generation, Status
-from generations.publisher import sender
 from generations.relay import agent as agent_module
 from generations.relay.supervisor import Supervisor
 from tests.generations.conftest import running_relay
@@ -197,7 +198,7 @@ def test_a_workflow_of_which_only_a_part_can_run_is_refused(
 def test_comfyui_down_at_submit_means_waiting_and_saying_so(
     transactional_db: None, eager_tasks: None, reaches: Reaches
 ) -> None:
-    from generations import snapshot
+    from generations.live import snapshot
 
     with RunningSimulator() as first:
         port, data_dir = first.port, first.data_dir

@@ -16,7 +16,7 @@ from typing import Any
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
-from generations import events
+from generations.live import events
 from generations.models import Generation
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from django.core.cache import cache
 from django.urls import reverse
 
-from generations import events
 from generations.comfy.graph import node_title
+from generations.live import events
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM
 from generations.scheduling import fitness, queue

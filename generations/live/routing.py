@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import path
 
-from generations.consumers import GenerationConsumer, UserConsumer
+from generations.live.consumers import GenerationConsumer, UserConsumer
 
 ROOT = settings.ROOT_PATH.lstrip("/")
 # Channels routes ASGI applications with Django's path(), whose stubs only know views.

@@ -14,7 +14,7 @@ from django.core.cache import cache
 
 from accounts.access import PLACE_SECONDS, Access, key_for_reading, take_place
 from accounts.limits import RateLimitedError, address_of_scope
-from generations import events, snapshot
+from generations.live import events, snapshot
 from generations.models import Generation, Status
 
 if TYPE_CHECKING:

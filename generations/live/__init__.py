@@ -1,0 +1,1 @@
+"""What those who watch a generation hear, and the sockets that they hear it on."""
