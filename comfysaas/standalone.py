@@ -22,12 +22,12 @@ from pydantic import SecretStr
 
 from accounts.models import User
 from comfysaas.celery import app as celery_app
-from generations import starters
 from generations.live.publisher import sender
 from generations.models import ComfyServer
 from generations.relay.supervisor import Supervisor
 from generations.scheduling import server_check
 from generations.simulator.recording import Recording, RecordingError
+from generations.studio import starters
 
 logger = logging.getLogger(__name__)
 

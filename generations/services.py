@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.concurrency import AtOnce
-from generations import drawing, importing, tasks, transitions
+from generations import drawing, tasks, transitions
 from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
@@ -44,6 +44,7 @@ from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.scheduling import fitness, queue
+from generations.studio import importing
 
 if TYPE_CHECKING:
     from accounts.models import User

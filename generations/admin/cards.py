@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from generations import studio
 from generations.admin.settings import TYPES, SettingsForm, sort_faults
 from generations.comfy.differences import Difference
 from generations.comfy.graph import GraphProblem, is_link, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, folder_of
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
-from generations.packages import Definition
 from generations.parameters.hints import hint
+from generations.studio import drafts
+from generations.studio.packages import Definition
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def node_cards(
     outputs = output_nodes(draft.graph, object_info or {})
     needed = needed_nodes(draft.graph, outputs) if outputs else frozenset(draft.graph)
     problems: dict[str, list[GraphProblem]] = {}
-    for problem in studio.problems(draft, object_info):
+    for problem in drafts.problems(draft, object_info):
         problems.setdefault(problem.node_id, []).append(problem)
     for node_id, node in draft.graph.items():
         spec = node_spec(object_info, node["class_type"])

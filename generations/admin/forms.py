@@ -19,7 +19,7 @@ from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.files import storage
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
-from generations.packages import COVER_FORMATS
+from generations.studio.packages import COVER_FORMATS
 
 
 class _StoredCover:

@@ -7,9 +7,9 @@ from typing import Any
 
 from django import forms
 
-from generations.packages import Definition
 from generations.parameters.roles import ROLES, fitting_role
 from generations.parameters.schema import MEDIA_TYPES, Choice
+from generations.studio.packages import Definition
 
 TYPES = [
     ("text", "Text (several lines)"),

@@ -16,10 +16,10 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from generations import archives, importing
-from generations.batches import Batch, Line, Outcome, summary
 from generations.comfy.titles import presentable
 from generations.models import ComfyServer
+from generations.studio import archives, importing
+from generations.studio.batches import Batch, Line, Outcome, summary
 
 SERVER_GONE = "The server whose node types you chose is not in use any more. Reload the page and choose again."
 NO_START = f"Where to go on in a ZIP (“start”) is a number from 0 to {archives.MAX_ENTRIES:,}. Send the file again."

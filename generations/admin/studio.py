@@ -22,11 +22,10 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generations import importing, running, studio
+from generations import running
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
-from generations.batches import Outcome
 from generations.comfy.graph import GraphError, output_nodes
 from generations.comfy.object_info import ObjectInfo
 from generations.files import storage
@@ -34,6 +33,8 @@ from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTempla
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints
 from generations.scheduling import fitness
+from generations.studio import drafts, importing
+from generations.studio.batches import Outcome
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -128,7 +129,7 @@ class StudioPages:
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             known = WorkflowTemplate.objects.all().made_from(form.content_hash)
-            template, _notes = studio.create(
+            template, _notes = drafts.create(
                 _user(request),
                 form.imported,
                 object_info=form.object_info,
@@ -169,7 +170,7 @@ class StudioPages:
         return self._page(request, template, ImportForm())
 
     def _page(self, request: HttpRequest, template: WorkflowTemplate, form: ImportForm) -> HttpResponse:
-        draft = studio.draft_of(template)
+        draft = drafts.draft_of(template)
         object_info = importing.known_nodes()
         parts = self._parts(template, draft, object_info)
         parts["nodes"] = list(node_cards(draft, object_info, parts["differences"]))
@@ -187,13 +188,13 @@ class StudioPages:
         self, template: WorkflowTemplate, draft: TemplateDraft, object_info: ObjectInfo | None
     ) -> dict[str, Any]:
         """What the parts of the page that change need."""
-        found = studio.faults(draft, object_info)
+        found = drafts.faults(draft, object_info)
         fleet = fitness.Fleet()
-        reports = studio.fitness_of(draft, fleet) if draft.graph else []
+        reports = drafts.fitness_of(draft, fleet) if draft.graph else []
         differences = fleet.differences(draft.graph)
         risks = [each.note for each in differences if each.is_risk]
         flagged = {flag["text"] for flag in draft.flags}
-        resolved = studio.resolved_inputs(draft, template.versions.first(), object_info)
+        resolved = drafts.resolved_inputs(draft, template.versions.first(), object_info)
         cards = list(parameter_cards(draft, found, differences, resolved))
         return {
             "template": template,
@@ -210,7 +211,7 @@ class StudioPages:
             "reports": reports,
             "differences": differences,
             # Those that are new since the import; the others are flags.
-            "risks": [each for each in [*risks, *studio.cost_notes(draft.graph, object_info)] if each not in flagged],
+            "risks": [each for each in [*risks, *drafts.cost_notes(draft.graph, object_info)] if each not in flagged],
             "is_unfit": not any(each.is_fit for each in reports),
             "is_unfit_as_it_is": not any(each.is_fit and not each.missing_defaults for each in reports),
             "published": template.published_version,
@@ -225,7 +226,7 @@ class StudioPages:
         form = ImportForm(request.POST, request.FILES)
         if not form.is_valid():
             return self._page(request, template, form)
-        studio.put(template, _user(request), form.imported, object_info=form.object_info, source=form.source)
+        drafts.put(template, _user(request), form.imported, object_info=form.object_info, source=form.source)
         return self._to_studio(template)
 
     @staticmethod
@@ -239,16 +240,16 @@ class StudioPages:
 
         def action(draft: TemplateDraft) -> None:
             if request.POST.get("on"):
-                studio.expose(draft, place, object_info)
+                drafts.expose(draft, place, object_info)
             else:
-                studio.hide(draft, place)
+                drafts.hide(draft, place)
 
         return self._change(request, pk, action, object_info)
 
     def join(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One more input is set by a parameter that there is."""
         place, name = _place(request), request.POST.get("name", "")
-        return self._change(request, pk, lambda draft: studio.join(draft, place, name))
+        return self._change(request, pk, lambda draft: drafts.join(draft, place, name))
 
     def keep(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Whether the results of a node count."""
@@ -256,7 +257,7 @@ class StudioPages:
         node_id, is_kept = request.POST.get("node", ""), bool(request.POST.get("on"))
 
         def action(draft: TemplateDraft) -> None:
-            studio.keep_results(draft, node_id, is_kept, output_nodes(draft.graph, object_info or {}))
+            drafts.keep_results(draft, node_id, is_kept, output_nodes(draft.graph, object_info or {}))
 
         return self._change(request, pk, action, object_info)
 
@@ -266,7 +267,7 @@ class StudioPages:
         node_id, is_on = request.POST.get("node", ""), bool(request.POST.get("on"))
 
         def action(draft: TemplateDraft) -> None:
-            studio.set_safety_node(draft, node_id, is_on, output_nodes(draft.graph, object_info or {}))
+            drafts.set_safety_node(draft, node_id, is_on, output_nodes(draft.graph, object_info or {}))
 
         return self._change(request, pk, action, object_info)
 
@@ -276,7 +277,7 @@ class StudioPages:
         """
         template = self._template(request, pk)
         chosen = request.POST.get("flag")
-        draft = studio.tick_off(
+        draft = drafts.tick_off(
             template, [chosen] if chosen is not None else None, is_checked=bool(request.POST.get("on"))
         )
         if draft is None:
@@ -290,22 +291,22 @@ class StudioPages:
         to = request.POST.get("to", "")
         if not is_number(to):
             raise Http404
-        return self._change(request, pk, lambda draft: studio.move(draft, position, int(to)))
+        return self._change(request, pk, lambda draft: drafts.move(draft, position, int(to)))
 
     def remove(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
         """A parameter out of the form."""
-        return self._change(request, pk, lambda draft: studio.remove(draft, position))
+        return self._change(request, pk, lambda draft: drafts.remove(draft, position))
 
     def settings(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
         """One parameter's settings. The answer leaves its fields alone: somebody is typing there."""
         template = self._template(request, pk)
-        draft = studio.draft_of(template)
+        draft = drafts.draft_of(template)
         if position >= len(draft.parameters) or draft.parameters[position].get("name") != request.POST.get("was"):
             return _reload()  # somebody else moved or renamed it
         form = SettingsForm(draft.parameters[position], request.POST, position=position)
         if form.is_valid():
-            draft = studio.change(
-                template, _user(request), lambda draft: studio.redefine(draft, position, form.definition)
+            draft = drafts.change(
+                template, _user(request), lambda draft: drafts.redefine(draft, position, form.definition)
             )
         parts = self._parts(template, draft, importing.known_nodes())
         card = parts["cards"][position]
@@ -321,7 +322,7 @@ class StudioPages:
         object_info: ObjectInfo | None = None,
     ) -> HttpResponse:
         template = self._template(request, pk)
-        draft = studio.change(template, _user(request), action)
+        draft = drafts.change(template, _user(request), action)
         object_info = object_info or importing.known_nodes()
         context = self._parts(template, draft, object_info)
         return _announce(render(request, "admin/generations/_parameters.html", context))
@@ -331,7 +332,7 @@ class StudioPages:
         template = self._template(request, pk)
         revision = request.POST.get("revision", "")
         try:
-            version = studio.publish(
+            version = drafts.publish(
                 template,
                 _user(request),
                 object_info=importing.known_nodes(),
@@ -340,13 +341,13 @@ class StudioPages:
                 is_confirmed=bool(request.POST.get("confirmed")),
                 are_flags_accepted=bool(request.POST.get("flags_accepted")),
             )
-        except studio.StaleDraftError:
+        except drafts.StaleDraftError:
             messages.warning(request, "Somebody else changed the draft meanwhile. Look at it again, then publish.")
-        except studio.DraftError as error:
+        except drafts.DraftError as error:
             messages.error(request, f"It cannot be published yet. {error}")
-        except studio.UnfitError as error:
+        except drafts.UnfitError as error:
             messages.error(request, f"{error} To publish it all the same, tick the box beside the button.")
-        except studio.UncheckedError as error:
+        except drafts.UncheckedError as error:
             messages.error(request, f"{error} To publish it as it is, tick the box beside the button.")
         else:
             sentence = f"Version {version.number} is published."
@@ -357,7 +358,7 @@ class StudioPages:
     def discard(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Back to what is published."""
         template = self._template(request, pk)
-        studio.discard(template)
+        drafts.discard(template)
         messages.info(request, "The draft is discarded.")
         return self._to_studio(template)
 
@@ -366,7 +367,7 @@ class StudioPages:
         template = self._template(request, pk)
         number = request.POST.get("number", "")
         version = get_object_or_404(template.versions, number=number if is_number(number) else 0)
-        studio.restore(template, _user(request), version)
+        drafts.restore(template, _user(request), version)
         messages.info(request, f"The draft is version {version.number} now.")
         return self._to_studio(template)
 
@@ -380,18 +381,18 @@ class StudioPages:
 
     @staticmethod
     def _previewed(template: WorkflowTemplate) -> Any:
-        draft = studio.draft_of(template)
-        parameters = studio.valid_parameters(draft)
-        current = fitness.Fleet().with_current_choices(parameters, draft.graph, studio.needs_of(draft))
-        return with_hints(current, studio.resolved_inputs(draft, template.versions.first(), importing.known_nodes()))
+        draft = drafts.draft_of(template)
+        parameters = drafts.valid_parameters(draft)
+        current = fitness.Fleet().with_current_choices(parameters, draft.graph, drafts.needs_of(draft))
+        return with_hints(current, drafts.resolved_inputs(draft, template.versions.first(), importing.known_nodes()))
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the draft as oneself: it becomes a version that is not published."""
         template = self._template(request, pk)
         form = parameters_form(self._previewed(template), data=request.POST, files=request.FILES)
         try:
-            version = studio.freeze(template, _user(request), object_info=importing.known_nodes())
-        except studio.DraftError as error:
+            version = drafts.freeze(template, _user(request), object_info=importing.known_nodes())
+        except drafts.DraftError as error:
             form.add_error(None, f"It cannot run yet. {error}")
             version = None
         action = reverse("admin:studio_try", args=[template.pk])
@@ -409,7 +410,7 @@ class StudioPages:
             return render(request, "admin/generations/_covers.html", {"template": template, "assets": found})
         asset = get_object_or_404(mine, pk=_uuid(chosen))
         try:
-            studio.set_cover_from(template, asset)
+            drafts.set_cover_from(template, asset)
         except ValueError as error:
             messages.error(request, str(error))
         else:
@@ -432,7 +433,7 @@ def _uuid(text: str) -> str:
         raise Http404 from None
 
 
-def _place(request: HttpRequest) -> studio.Place:
+def _place(request: HttpRequest) -> drafts.Place:
     return request.POST.get("node", ""), request.POST.get("input", "")
 
 

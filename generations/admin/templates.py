@@ -21,13 +21,13 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from generations import packages, studio
 from generations.admin.forms import TemplateForm
 from generations.admin.studio import StudioPages, is_number
-from generations.comparing import compare
 from generations.files import delivery
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.scheduling import fitness
+from generations.studio import drafts, packages
+from generations.studio.comparing import compare
 
 
 @admin.register(WorkflowTemplate)
@@ -76,7 +76,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         old, new = form.initial.get("cover"), form.cleaned_data["cover"]
         if isinstance(new, UploadedFile):
             obj.cover = old.name if old else ""
-            transaction.on_commit(partial(studio.set_cover, obj, new))
+            transaction.on_commit(partial(drafts.set_cover, obj, new))
         elif old and not new:
             transaction.on_commit(partial(default_storage.delete, old.name))
         super().save_model(request, obj, form, change)
@@ -123,7 +123,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if number and not is_number(number):
             raise Http404
         version = get_object_or_404(template.versions, number=number) if number else None
-        reason = studio.obstacle(version) if version else ""
+        reason = drafts.obstacle(version) if version else ""
         if reason and not request.POST.get("confirmed"):
             sentence = (
                 f"{reason} Version {number} was not published. Restore it in the studio to publish it all the same."
@@ -132,8 +132,8 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
         try:
             if version:
-                studio.ensure_checked(template, version)
-        except studio.UncheckedError as error:
+                drafts.ensure_checked(template, version)
+        except drafts.UncheckedError as error:
             messages.error(request, f"{error} Version {number} was not published. Look at them in the studio.")
             return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
         template.publish(version)
@@ -144,7 +144,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         template = self.look_up(request, pk, "view")
         if not self.has_add_permission(request):
             raise PermissionDenied
-        copy = studio.duplicate(template, cast("Any", request.user))
+        copy = drafts.duplicate(template, cast("Any", request.user))
         self.log_addition(request, copy, f"Copied from {template.slug}.")
         messages.success(request, f"This is a copy of “{template}”. It is not published.")
         return HttpResponseRedirect(reverse("admin:template_studio", args=[copy.pk]))
@@ -152,7 +152,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def export(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The template as a file for another installation."""
         template = self.look_up(request, pk, "view")
-        version = studio.current_version(template)
+        version = drafts.current_version(template)
         if version is None:
             raise Http404
         return _download(packages.write(template, version), f"{template.slug}.template.json")
@@ -207,7 +207,7 @@ def _download(value: object, name: str) -> HttpResponse:
 
 def _side(template: WorkflowTemplate, versions: list[TemplateVersion], name: str) -> TemplateVersion | TemplateDraft:
     if name == "draft":
-        return studio.draft_of(template)
+        return drafts.draft_of(template)
     found = next((version for version in versions if str(version.number) == name), None)
     if found is None:
         raise Http404

@@ -40,7 +40,7 @@ from generations.outbound import RefusedAddressError
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
 from generations.services import CannotRunError
-from generations.studio import DraftError, UncheckedError, UnfitError
+from generations.studio.drafts import DraftError, UncheckedError, UnfitError
 from generations.webhooks import MAX_WEBHOOKS, TooManyWebhooksError
 
 logger = logging.getLogger(__name__)

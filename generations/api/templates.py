@@ -17,7 +17,7 @@ from ninja.files import UploadedFile
 from pydantic import ValidationError
 
 from accounts.models import Scope
-from generations import importing, services, studio
+from generations import services
 from generations.api import jobs
 from generations.api.auth import caller, staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
@@ -33,11 +33,13 @@ from generations.api.schemas import (
     TemplateList,
 )
 from generations.files import storage
+from generations.files.inputs import gather
 from generations.jobs import Job, describe
 from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 from generations.scheduling import fitness
+from generations.studio import drafts, importing
 
 router = Router()
 HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
@@ -136,12 +138,12 @@ def import_template(
     content_hash = storage.hash_of(io.BytesIO(content))
     source = (file.name or "").replace("\x00", "")
     with transaction.atomic():
-        template, notes = studio.create(
+        template, notes = drafts.create(
             user, imported, object_info=object_info, title=title, source=source, content_hash=content_hash
         )
-        draft = studio.draft_of(template)
+        draft = drafts.draft_of(template)
         version = (
-            studio.publish(
+            drafts.publish(
                 template, user, object_info=object_info, is_confirmed=accept_missing, are_flags_accepted=accept_flags
             )
             if publish
@@ -155,7 +157,7 @@ def import_template(
             missing=each.missing,
             missing_defaults=[*each.missing_defaults],
         )
-        for each in studio.fitness_of(draft)
+        for each in drafts.fitness_of(draft)
     ]
     made = ImportedTemplate(
         slug=template.slug,
@@ -215,9 +217,9 @@ def _publish(template: WorkflowTemplate, *, is_published: bool, are_flags_accept
     newest = template.versions.order_by("-number").first() if is_published else None
     if is_published and newest is None:
         msg = "It has no version yet: publish its draft in the studio."
-        raise studio.UnfitError(msg)
+        raise drafts.UnfitError(msg)
     if newest is not None and not are_flags_accepted:
-        studio.ensure_checked(template, newest)
+        drafts.ensure_checked(template, newest)
     template.publish(newest)
 
 

@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from generations import importing
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
 from generations.comfy.files import FileInput, input_value, upload_folder
@@ -18,6 +17,7 @@ from generations.comfy.sketch import editor_workflow
 from generations.files import storage
 from generations.models import Asset, Generation
 from generations.relay.upstream import Mark, Upstream
+from generations.studio import importing
 
 ANEW = "comfysaas_anew"
 # ComfyUI and its nodes tell videos from sounds by the extension; where the type's own name is another one.

@@ -17,7 +17,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
-from generations import importing, markdown, running, services
+from generations import markdown, running, services
 from generations.files import naming
 from generations.live import snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
@@ -27,6 +27,7 @@ from generations.parameters.hints import with_hints
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling import fitness
 from generations.scheduling.queue import QueueFullError
+from generations.studio import importing
 
 if TYPE_CHECKING:
     from accounts.models import User

@@ -10,8 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from generations import studio
 from generations.models import TemplateDraft, WorkflowTemplate
+from generations.studio import drafts
 from tests.api.envelope import error_of
 from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
 from tests.support.workflows import editor_workflow, png, with_models
@@ -92,7 +92,7 @@ def test_what_is_to_be_checked_is_not_published_unless_it_is_accepted(staff_api:
 
 def test_tried_version_is_published_with_its_flags_accepted_alone(staff: Any, staff_api: Client) -> None:
     slug = send(staff_api, with_flag()).json()["slug"]
-    studio.freeze(WorkflowTemplate.objects.get(), staff, object_info=None)
+    drafts.freeze(WorkflowTemplate.objects.get(), staff, object_info=None)
 
     def publish(**more: bool) -> Any:
         return staff_api.patch(f"{URL}/{slug}", {"is_published": True, **more}, content_type="application/json")

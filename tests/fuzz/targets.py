@@ -25,7 +25,7 @@ from django.core.exceptions import BadRequest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from generations import archives, importing, services, studio
+from generations import services
 from generations.api import jobs, schemas
 from generations.api.body import parse_json
 from generations.comfy import containers, pictures, stripping
@@ -37,7 +37,8 @@ from generations.comfy.wire import decode
 from generations.files import delivery, inputs
 from generations.parameters.schema import parse_parameters
 from generations.parameters.validate import InvalidInputs, json_values, validate
-from generations.starters import starters
+from generations.studio import archives, drafts, importing
+from generations.studio.starters import starters
 from generations.web import pages
 from tests.comfy.test_stripping import MORE
 from tests.generations.test_archives import zipped
@@ -67,8 +68,8 @@ def import_file(content: bytes) -> None:
     with patch.object(importing, "origin_of", return_value=None):
         imported = importing.read(content, OBJECT_INFO)
     storable(imported.graph)
-    storable(studio.proposals(imported.graph, OBJECT_INFO))
-    storable([[studio.describe(each) for each in imported.chosen], imported.output_nodes, imported.notes])
+    storable(drafts.proposals(imported.graph, OBJECT_INFO))
+    storable([[drafts.describe(each) for each in imported.chosen], imported.output_nodes, imported.notes])
     check_graph(imported.graph, OBJECT_INFO)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from generations import archives
-from generations.archives import Archive, ArchiveError
+from generations.studio import archives
+from generations.studio.archives import Archive, ArchiveError
 
 
 def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 from django.db import connection
 
-from generations import batches, importing, studio
-from generations.batches import Batch, Line, Options, Outcome, summary
 from generations.models import TemplateDraft, WorkflowTemplate
+from generations.studio import batches, drafts, importing
+from generations.studio.batches import Batch, Line, Options, Outcome, summary
 from tests.generations.test_archives import zipped
 from tests.support.factories import make_server, txt2img_graph
 from tests.support.threads import at_once
@@ -37,7 +37,7 @@ def test_file_becomes_a_template_with_proposals(staff: Any) -> None:
     assert (line.outcome, line.template, template.title) == (Outcome.MADE, template, "T LoRA")
     assert line.parameters[:2] == ["Prompt", "Negative prompt"]
     assert template.published_version is None
-    draft = studio.draft_of(template)
+    draft = drafts.draft_of(template)
     assert (draft.source, draft.changed_by) == ("portraits/t_lora.ui.json", staff)
 
 
@@ -55,7 +55,7 @@ def test_file_of_a_deleted_template_makes_a_new_one_and_that_of_a_copy_does_not(
     batch = Batch(staff, OBJECT_INFO)
     made = batch.take("cats.json", graph()).template
     assert made is not None
-    copy = studio.duplicate(made, staff)
+    copy = drafts.duplicate(made, staff)
     assert batch.take("cats.json", graph()).template == made
     made.delete()
     line = batch.take("cats.json", graph())
@@ -111,7 +111,7 @@ def test_fault_of_ours_is_a_line_and_leaves_nothing_behind(staff: Any, monkeypat
 
     batch = Batch(staff, OBJECT_INFO)
     with monkeypatch.context() as patched:
-        patched.setattr(studio, "put", fail)
+        patched.setattr(drafts, "put", fail)
         line = batch.take("a.json", graph())
     assert (line.outcome, line.reason) == (Outcome.REFUSED, batches.OUR_FAULT)
     assert not WorkflowTemplate.objects.exists()
@@ -158,7 +158,7 @@ def test_what_no_server_can_run_is_noted(staff: Any) -> None:
 
 
 def test_tags_of_a_package_stay(staff: Any) -> None:
-    from generations import packages
+    from generations.studio import packages
     from tests.support.factories import make_template, version_of
 
     make_template("ours", tags=["own"], category="Own")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from generations.comparing import Change, compare
 from generations.models import TemplateDraft, WorkflowTemplate
+from generations.studio.comparing import Change, compare
 from tests.support.factories import txt2img_graph, txt2img_parameters
 
 

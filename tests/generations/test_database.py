@@ -15,11 +15,12 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.db import connection, transaction
 
 from comfysaas import mail
-from generations import database, outbound, studio
+from generations import database, outbound
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
 from generations.files import storage
 from generations.scheduling import server_check
+from generations.studio import drafts
 from tests.support import bombs
 from tests.support.factories import make_asset, make_server, make_template
 from tests.support.receiver import receiver
@@ -99,8 +100,8 @@ def test_slow_work_keeps_no_connection(work: Callable[[Any], None], has_connecti
 def test_covers_are_stored_without_a_connection(staff: Any, has_connection: list[bool]) -> None:
     template, asset = make_template(), make_asset(staff)
     has_connection.clear()
-    studio.set_cover_from(template, asset)
-    studio.duplicate(template, staff)
+    drafts.set_cover_from(template, asset)
+    drafts.duplicate(template, staff)
     assert len(has_connection) > 2
     assert not any(has_connection)
 

@@ -12,13 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import importing, services, studio
+from generations import services
 from generations.comfy.embedded import read_embedded
 from generations.comfy.queued import note
 from generations.files import storage
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
+from generations.studio import drafts, importing
 from tests.api.conftest import issue
 from tests.support.factories import make_template, make_user, parameter, txt2img_graph, txt2img_parameters, version_of
 from tests.support.threads import AT_ONCE, at_once
@@ -34,7 +35,7 @@ def studio_template(
 ) -> TemplateVersion:
     """What the studio publishes of a graph as the editor's file gives it."""
     template = make_template(graph=graph, parameters=parameters, publish=False)
-    return studio.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True)
+    return drafts.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True)
 
 
 def with_seed(mode: str, **fields: Any) -> list[dict[str, Any]]:
@@ -176,9 +177,9 @@ def test_what_is_known_of_prompts_outlives_the_servers(staff: User) -> None:
     info["Own"] = {"input": {"required": {"t": ["STRING", {"dynamicPrompts": True}]}}, "output_node": True}
     graph = {"1": {"class_type": "Own", "inputs": {"t": "{a|b}"}}}
     template = make_template(graph=graph, parameters=[], publish=False)
-    first = studio.freeze(template, staff, object_info=info)
+    first = drafts.freeze(template, staff, object_info=info)
     assert first.resolved_inputs == [["1", "t", "prompt"]]
-    assert studio.freeze(template, staff, object_info=None) == first
+    assert drafts.freeze(template, staff, object_info=None) == first
 
 
 def test_braces_in_an_exported_graph_mean_braces_and_in_the_editors_file_alternatives(staff: User) -> None:
@@ -187,8 +188,8 @@ def test_braces_in_an_exported_graph_mean_braces_and_in_the_editors_file_alterna
     versions = []
     for file in ({"nodes": nodes, "links": []}, exported):
         imported = importing.read(json.dumps(file).encode(), OBJECT_INFO)
-        template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
-        versions.append(studio.freeze(template, staff, object_info=OBJECT_INFO))
+        template, _notes = drafts.create(staff, imported, object_info=OBJECT_INFO)
+        versions.append(drafts.freeze(template, staff, object_info=OBJECT_INFO))
     assert [each.resolved_inputs for each in versions] == [[["6", "text", "prompt"]], []]
 
 
@@ -306,12 +307,12 @@ def test_the_file_says_what_becomes_of_a_seed(staff: User) -> None:
             [123, "increment", 20, 8, "euler", "normal", 1]},
     ]  # fmt: skip
     imported = importing.read(json.dumps({"nodes": nodes, "links": []}).encode(), OBJECT_INFO)
-    template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
-    draft = studio.draft_of(template)
+    template, _notes = drafts.create(staff, imported, object_info=OBJECT_INFO)
+    draft = drafts.draft_of(template)
     assert [each.get("seed_mode") for each in draft.parameters if each["type"] == "seed"] == ["increment"]
-    studio.change(template, staff, lambda draft: studio.hide(draft, ("3", "seed")))
-    studio.change(template, staff, lambda draft: studio.expose(draft, ("3", "seed"), OBJECT_INFO) and None)
-    draft = studio.draft_of(WorkflowTemplate.objects.get(pk=template.pk))
+    drafts.change(template, staff, lambda draft: drafts.hide(draft, ("3", "seed")))
+    drafts.change(template, staff, lambda draft: drafts.expose(draft, ("3", "seed"), OBJECT_INFO) and None)
+    draft = drafts.draft_of(WorkflowTemplate.objects.get(pk=template.pk))
     assert [each.get("seed_mode") for each in draft.parameters if each["type"] == "seed"] == ["increment"]
 
 

@@ -13,8 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from generations import importing, services
-from generations import studio as studio_module
+from generations import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.relay import agent as agent_module
@@ -22,6 +21,8 @@ from generations.relay import supervisor as supervisor_module
 from generations.scheduling import fitness
 from generations.scheduling import server_check as servers_module
 from generations.simulator.installation import Installation
+from generations.studio import drafts as studio_module
+from generations.studio import importing
 from tests.generations.conftest import FAST_SECONDS, is_connected, running_relay
 from tests.support.factories import (
     CHECKPOINT,

@@ -12,11 +12,12 @@ import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
 
-from generations import importing, packages, studio, tasks
+from generations import tasks
 from generations.comfy.embedded import read_embedded
 from generations.comfy.stripping import WorkflowLeftError, carries_workflow
 from generations.files import storage
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
+from generations.studio import drafts, importing, packages
 from tests.comfy.test_embedded import chunk
 from tests.comfy.test_stripping import MORE, PICTURES
 from tests.support.factories import make_asset, make_generation, make_server, make_template, txt2img_graph
@@ -112,7 +113,7 @@ def test_covers_have_no_workflow(name: str, owner: Any) -> None:
     content = MORE[name]()
     kind = storage.sniff(io.BytesIO(content))
     template = make_template()
-    studio.set_cover_from(template, make_asset(owner, content, content_type=kind))
+    drafts.set_cover_from(template, make_asset(owner, content, content_type=kind))
     with template.cover.open("rb") as file:
         cover = io.BytesIO(file.read())
     assert not carries_workflow(cover)
@@ -122,7 +123,7 @@ def test_covers_have_no_workflow(name: str, owner: Any) -> None:
 def test_uploaded_cover_with_a_workflow_that_stays_is_refused(staff: Any, client_for: Callable[[Any], Client]) -> None:
     damaged = png().replace(b"\0\0\0\0IEND", chunk(b"ABCD", b'{"class_type": 1}') + b"\0\0\0\0IEND")
     with pytest.raises(WorkflowLeftError):
-        studio.set_cover(make_template(), ContentFile(damaged, name="cover.png"))
+        drafts.set_cover(make_template(), ContentFile(damaged, name="cover.png"))
 
 
 def test_staff_find_the_version_and_the_inputs_by_a_stripped_result(stored: Callable[..., Generation]) -> None:

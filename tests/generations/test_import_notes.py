@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from generations import importing, studio
 from generations.comfy.notes import Note
-from generations.importing import Imported
 from generations.models import TemplateDraft, WorkflowTemplate
+from generations.studio import drafts, importing
+from generations.studio.importing import Imported
 from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
 from tests.support.threads import AT_ONCE, at_once
 from tests.support.workflows import OBJECT_INFO, editor_workflow, with_models
@@ -31,12 +31,12 @@ def _server(db: None) -> None:
 
 def flagged(user: Any, *notes: Note) -> WorkflowTemplate:
     imported = Imported(txt2img_graph(), notes=list(notes))
-    made, _notes = studio.create(user, imported, object_info=OBJECT_INFO)
+    made, _notes = drafts.create(user, imported, object_info=OBJECT_INFO)
     return made
 
 
 def ids(template: WorkflowTemplate) -> list[str]:
-    return [flag["id"] for flag in studio.draft_of(template).flags]
+    return [flag["id"] for flag in drafts.draft_of(template).flags]
 
 
 def texts(notes: Any) -> list[str]:
@@ -44,7 +44,7 @@ def texts(notes: Any) -> list[str]:
 
 
 def publish(template: WorkflowTemplate, user: Any, **options: Any) -> Any:
-    return studio.publish(template, user, object_info=OBJECT_INFO, **options)
+    return drafts.publish(template, user, object_info=OBJECT_INFO, **options)
 
 
 def test_note_is_its_sentence_and_keeps_its_node_in_copies() -> None:
@@ -54,7 +54,7 @@ def test_note_is_its_sentence_and_keeps_its_node_in_copies() -> None:
 
 
 def test_notes_of_an_import_stay_with_the_draft_with_their_nodes(staff: Any) -> None:
-    draft = studio.draft_of(flagged(staff, LEFT_OUT, CHOSE, GONE))
+    draft = drafts.draft_of(flagged(staff, LEFT_OUT, CHOSE, GONE))
     assert [(each["text"], each["node_id"], each["is_checked"]) for each in draft.flags] == [
         (LEFT_OUT, "3", False),
         (GONE, "", False),
@@ -65,88 +65,88 @@ def test_notes_of_an_import_stay_with_the_draft_with_their_nodes(staff: Any) -> 
 def test_flags_are_ticked_off_one_by_one_all_at_once_and_back(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT, CHOSE, GONE)
     first, second = ids(template)
-    studio.tick_off(template, [first], is_checked=True)
-    assert texts(studio.draft_of(template).open_flags) == [GONE]
-    studio.tick_off(template, None, is_checked=True)
-    assert studio.draft_of(template).open_flags == []
-    studio.tick_off(template, [second], is_checked=False)
-    assert texts(studio.draft_of(template).open_flags) == [GONE]
-    assert [note["is_checked"] for note in studio.draft_of(template).remarks] == [False]
+    drafts.tick_off(template, [first], is_checked=True)
+    assert texts(drafts.draft_of(template).open_flags) == [GONE]
+    drafts.tick_off(template, None, is_checked=True)
+    assert drafts.draft_of(template).open_flags == []
+    drafts.tick_off(template, [second], is_checked=False)
+    assert texts(drafts.draft_of(template).open_flags) == [GONE]
+    assert [note["is_checked"] for note in drafts.draft_of(template).remarks] == [False]
 
 
 def test_ticking_off_changes_nothing_that_is_published(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT)
-    before = studio.draft_of(template).revision
-    studio.tick_off(template, None, is_checked=True)
-    assert studio.draft_of(template).revision == before
+    before = drafts.draft_of(template).revision
+    drafts.tick_off(template, None, is_checked=True)
+    assert drafts.draft_of(template).revision == before
     publish(template, staff, revision=before)
 
 
 def test_other_changes_of_the_draft_leave_flags_alone(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT, GONE)
-    studio.tick_off(template, ids(template)[:1], is_checked=True)
-    before = studio.draft_of(template).notes
-    studio.change(template, staff, lambda draft: studio.remove(draft, 0))
-    assert studio.draft_of(template).notes == before
+    drafts.tick_off(template, ids(template)[:1], is_checked=True)
+    before = drafts.draft_of(template).notes
+    drafts.change(template, staff, lambda draft: drafts.remove(draft, 0))
+    assert drafts.draft_of(template).notes == before
 
 
 def test_next_import_has_flags_of_its_own_even_with_the_same_words(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT, GONE)
     old = ids(template)
-    studio.tick_off(template, None, is_checked=True)
-    studio.put(template, staff, Imported(txt2img_graph(), notes=[GONE]), object_info=OBJECT_INFO)
-    assert texts(studio.draft_of(template).open_flags) == [GONE]
-    assert studio.tick_off(template, old[1:], is_checked=True) is None  # from a page that shows the import before
-    assert texts(studio.draft_of(template).open_flags) == [GONE]
-    studio.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
-    assert studio.draft_of(template).notes == []
+    drafts.tick_off(template, None, is_checked=True)
+    drafts.put(template, staff, Imported(txt2img_graph(), notes=[GONE]), object_info=OBJECT_INFO)
+    assert texts(drafts.draft_of(template).open_flags) == [GONE]
+    assert drafts.tick_off(template, old[1:], is_checked=True) is None  # from a page that shows the import before
+    assert texts(drafts.draft_of(template).open_flags) == [GONE]
+    drafts.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
+    assert drafts.draft_of(template).notes == []
 
 
 def test_setting_that_a_new_workflow_has_no_place_for_is_a_flag(staff: Any) -> None:
     template = flagged(staff)
-    label = studio.draft_of(template).parameters[0]["label"]
+    label = drafts.draft_of(template).parameters[0]["label"]
     smaller = {node_id: node for node_id, node in txt2img_graph().items() if node_id != "6"}
-    studio.put(template, staff, Imported(smaller), object_info=OBJECT_INFO)
+    drafts.put(template, staff, Imported(smaller), object_info=OBJECT_INFO)
     sentence = f"The new workflow has no place for {label}: users can no longer set it."
-    assert texts(studio.draft_of(template).open_flags) == [sentence]
+    assert texts(drafts.draft_of(template).open_flags) == [sentence]
 
 
 def test_what_servers_differ_about_is_a_flag_at_its_node(staff: Any) -> None:
     newer = copy.deepcopy(with_models(CHECKPOINT))
     newer["KSampler"]["input"]["required"]["guidance"] = ["FLOAT", {"default": 1.0}]
     make_server("newer", "http://127.0.0.1:2", object_info=newer)
-    flags = studio.draft_of(flagged(staff)).open_flags
+    flags = drafts.draft_of(flagged(staff)).open_flags
     assert [flag["node_id"] for flag in flags] == ["3"]
     assert "newer requires the input “guidance”" in flags[0]["text"]
 
 
 def test_open_flags_keep_a_draft_from_being_published_until_they_are_ticked_off_or_accepted(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT, GONE, CHOSE)
-    with pytest.raises(studio.UncheckedError, match="There are 2 things to check in this workflow first") as caught:
+    with pytest.raises(drafts.UncheckedError, match="There are 2 things to check in this workflow first") as caught:
         publish(template, staff)
     assert texts(caught.value.flags) == [LEFT_OUT, GONE]
     assert not template.versions.exists()  # nothing is left of the attempt
-    studio.tick_off(template, ids(template)[:1], is_checked=True)
-    with pytest.raises(studio.UncheckedError, match="There is 1 thing to check"):
+    drafts.tick_off(template, ids(template)[:1], is_checked=True)
+    with pytest.raises(drafts.UncheckedError, match="There is 1 thing to check"):
         publish(template, staff)
     assert publish(template, staff, are_flags_accepted=True).number == 1
     assert publish(flagged(staff, CHOSE), staff).number == 1
 
 
 def test_confirming_that_no_server_can_run_it_accepts_no_flags(staff: Any) -> None:
-    with pytest.raises(studio.UncheckedError):
+    with pytest.raises(drafts.UncheckedError):
         publish(flagged(staff, LEFT_OUT), staff, is_confirmed=True)
 
 
 def test_version_that_was_tried_is_kept_back_by_the_flags_of_its_workflow(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT)
-    version = studio.freeze(template, staff, object_info=OBJECT_INFO)
-    with pytest.raises(studio.UncheckedError):
-        studio.ensure_checked(template, version)
-    studio.restore(template, staff, version)
-    assert texts(studio.draft_of(template).open_flags) == [LEFT_OUT]  # it is the same workflow
-    studio.tick_off(template, None, is_checked=True)
-    studio.ensure_checked(template, version)
+    version = drafts.freeze(template, staff, object_info=OBJECT_INFO)
+    with pytest.raises(drafts.UncheckedError):
+        drafts.ensure_checked(template, version)
+    drafts.restore(template, staff, version)
+    assert texts(drafts.draft_of(template).open_flags) == [LEFT_OUT]  # it is the same workflow
+    drafts.tick_off(template, None, is_checked=True)
+    drafts.ensure_checked(template, version)
 
 
 def test_old_version_of_another_workflow_has_no_flags(staff: Any) -> None:
@@ -154,22 +154,22 @@ def test_old_version_of_another_workflow_has_no_flags(staff: Any) -> None:
     version = publish(template, staff)
     other = txt2img_graph()
     other["3"]["inputs"]["steps"] = 7
-    studio.put(template, staff, Imported(other, notes=[GONE]), object_info=OBJECT_INFO)
-    studio.ensure_checked(template, version)
-    assert studio.restore(template, staff, version).notes == []
+    drafts.put(template, staff, Imported(other, notes=[GONE]), object_info=OBJECT_INFO)
+    drafts.ensure_checked(template, version)
+    assert drafts.restore(template, staff, version).notes == []
 
 
 def test_copy_of_a_template_has_its_flags(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT)
-    made = studio.duplicate(template, staff)
-    studio.tick_off(made, None, is_checked=True)
-    assert texts(studio.draft_of(template).open_flags) == [LEFT_OUT]
+    made = drafts.duplicate(template, staff)
+    drafts.tick_off(made, None, is_checked=True)
+    assert texts(drafts.draft_of(template).open_flags) == [LEFT_OUT]
 
 
 def test_draft_that_is_not_saved_has_nothing_to_tick_off(staff: Any) -> None:
     template = flagged(staff)
     publish(template, staff)
-    assert studio.tick_off(template, None, is_checked=True) is None
+    assert drafts.tick_off(template, None, is_checked=True) is None
     assert not TemplateDraft.objects.exists()
 
 
@@ -177,15 +177,15 @@ def test_draft_that_is_not_saved_has_nothing_to_tick_off(staff: Any) -> None:
 def test_ticks_and_changes_at_the_same_time_undo_none_of_each_other() -> None:
     user = make_user("editor@example.com", is_staff=True)
     template = flagged(user, *(Note(f"Note {number}", "3") for number in range(AT_ONCE)))
-    left, before = ids(template), studio.draft_of(template).revision
+    left, before = ids(template), drafts.draft_of(template).revision
 
     def run() -> None:
         own = left.pop()
-        studio.change(template, None, lambda draft: None)
-        studio.tick_off(template, [own], is_checked=True)
+        drafts.change(template, None, lambda draft: None)
+        drafts.tick_off(template, [own], is_checked=True)
 
     assert at_once(run) == [None] * AT_ONCE
-    draft = studio.draft_of(template)
+    draft = drafts.draft_of(template)
     assert (draft.open_flags, draft.revision) == ([], before + AT_ONCE)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from generations.batches import Batch, Line
 from generations.models import WorkflowTemplate
+from generations.studio.batches import Batch, Line
 from tests.generations.test_archives import zipped
 from tests.generations.test_batches import graph
 from tests.support.factories import make_server

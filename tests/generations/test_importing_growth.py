@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from generations import importing, studio
 from generations.comfy.app_mode import MAX_ENTRIES
 from generations.comfy.catalog import Catalog, graph_needs
 from generations.comfy.differences import differences
@@ -17,6 +16,7 @@ from generations.comfy.graph import MAX_NODES, Graph, GraphError, check_graph, l
 from generations.parameters import propose as proposing
 from generations.parameters.propose import MAX_PARAMETERS, propose
 from generations.parameters.roles import likely_safety_node
+from generations.studio import drafts, importing
 from tests.support import drawn
 from tests.support.workflows import OBJECT_INFO
 
@@ -138,8 +138,8 @@ def test_proposals_of_a_large_graph_are_those_in_sight_and_made_once(
         proposing, "suggest_parameter", lambda *args, **more: made.append(args) or suggest(*args, **more)
     )
     imported = importing.read(json.dumps(latents(2000)).encode(), OBJECT_INFO)
-    template, _notes = studio.create(staff, imported, object_info=OBJECT_INFO)
-    names = [each["name"] for each in studio.draft_of(template).parameters]
+    template, _notes = drafts.create(staff, imported, object_info=OBJECT_INFO)
+    names = [each["name"] for each in drafts.draft_of(template).parameters]
     assert len(names) == MAX_PARAMETERS and names[:2] == ["width", "height"]
     assert {name.rstrip("_0123456789") for name in names} == {"width", "height"}
     assert len(made) == proposing.MAX_OF_A_KIND

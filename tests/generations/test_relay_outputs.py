@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from websocket import ABNF
 
-from generations import importing, services
+from generations import services
 from generations.comfy.listener import Disconnected, Listener
 from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
 from generations.files import storage
@@ -19,6 +19,7 @@ from generations.relay import frames
 from generations.relay.agent import ServerAgent
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import REGISTRY, Context, Node, Result
+from generations.studio import importing
 from tests.generations.conftest import running_relay
 from tests.support.factories import make_template, make_user, parameter, version_of
 from tests.support.simulator import RunningSimulator

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from generations import importing, starters, studio
 from generations.comfy.graph import check_graph
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.limits import check_limits
@@ -18,6 +17,7 @@ from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
 from generations.simulator.server import MODELS
 from generations.simulator.validation import Validator
+from generations.studio import drafts, importing, starters
 from tests.support.workflows import OBJECT_INFO
 
 STARTERS = {each["slug"]: each for each in starters.starters()}
@@ -69,7 +69,7 @@ def test_every_starter_can_be_opened_in_the_studio(staff: Any) -> None:
     info = copy.deepcopy(OBJECT_INFO)
     info["UpscaleModelLoader"]["input"]["required"]["model_name"][1]["options"] = MODELS["upscale_models"]
     for template in WorkflowTemplate.objects.all():
-        assert studio.faults(studio.draft_of(template), info) == {}
-        proposed = studio.proposals(studio.draft_of(template).graph, info)
+        assert drafts.faults(drafts.draft_of(template), info) == {}
+        proposed = drafts.proposals(drafts.draft_of(template).graph, info)
         assert {"image", "text", "string"} & {each["type"] for each in proposed}
     assert importing.known_nodes() is None

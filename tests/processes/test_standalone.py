@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
 
-from generations.starters import starters
+from generations.studio.starters import starters
 from tests.generations.test_archives import zipped
 from tests.support.processes import Process, Standalone, free_port
 from tests.support.waiting import eventually, patient

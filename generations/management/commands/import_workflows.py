@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import User
-from generations import archives, importing
-from generations.batches import Batch, Line, Options, Outcome, summary
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.titles import presentable
 from generations.models import ComfyServer
+from generations.studio import archives, importing
+from generations.studio.batches import Batch, Line, Options, Outcome, summary
 
 WIDTHS = (13, 44, 36)  # of the table's columns: outcome, file, template
 

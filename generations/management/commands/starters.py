@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from generations import starters
+from generations.studio import starters
 
 
 class Command(BaseCommand):

@@ -10,8 +10,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from generations import studio
 from generations.models import TemplateDraft, WorkflowTemplate
+from generations.studio import drafts
 from tests.support.factories import make_server, make_template
 from tests.support.workflows import editor_workflow, with_models
 
@@ -51,7 +51,7 @@ def tick(client: Client, template: WorkflowTemplate, **data: str) -> Any:
 
 
 def ids(template: WorkflowTemplate) -> list[str]:
-    return [flag["id"] for flag in studio.draft_of(template).flags]
+    return [flag["id"] for flag in drafts.draft_of(template).flags]
 
 
 def test_flags_are_there_after_every_reload_each_with_a_link_to_its_node(
@@ -108,7 +108,7 @@ def test_next_import_has_its_own_and_a_page_from_before_is_reloaded(admin: Clien
     assert "1 thing to check in this workflow" in page(admin, template)
     for flag in (old[0], "", "nonsense", "\x00"):
         assert tick(admin, template, flag=flag, on="1")["HX-Refresh"] == "true"
-    assert len(studio.draft_of(template).open_flags) == 1
+    assert len(drafts.draft_of(template).open_flags) == 1
     admin.post(address(template, "import/"), {"workflow": json.dumps(editor_workflow())})
     assert 'id="flags"' not in page(admin, template)
 
@@ -129,12 +129,12 @@ def test_flags_are_ticked_off_by_who_may_change_templates(
         (helper("view_workflowtemplate"), 403),
     ):
         assert client.post(address(template, "flags/"), {"on": "1"}).status_code == expected
-    assert len(studio.draft_of(template).open_flags) == 2
+    assert len(drafts.draft_of(template).open_flags) == 2
 
 
 def test_who_may_change_templates_needs_no_more_to_tick_flags_off(template: WorkflowTemplate, helper: Any) -> None:
     assert tick(helper("change_workflowtemplate"), template, on="1").status_code == 200
-    assert studio.draft_of(template).open_flags == []
+    assert drafts.draft_of(template).open_flags == []
 
 
 def test_ticking_off_is_no_link_and_ends_at_templates_that_there_are(admin: Client, template: WorkflowTemplate) -> None:
@@ -143,7 +143,7 @@ def test_ticking_off_is_no_link_and_ends_at_templates_that_there_are(admin: Clie
 
 
 def test_publishing_with_open_flags_asks_first(admin: Client, template: WorkflowTemplate) -> None:
-    revision = str(studio.draft_of(template).revision)
+    revision = str(drafts.draft_of(template).revision)
     answer = admin.post(address(template, "publish/"), {"revision": revision}, follow=True).content.decode()
     assert "There are 2 things to check in this workflow first. To publish it as it is, tick the box" in answer
     template.refresh_from_db()
@@ -153,7 +153,7 @@ def test_publishing_with_open_flags_asks_first(admin: Client, template: Workflow
 
 
 def test_publishing_asks_nothing_when_everything_is_ticked_off(admin: Client, template: WorkflowTemplate) -> None:
-    revision = str(studio.draft_of(template).revision)
+    revision = str(drafts.draft_of(template).revision)
     tick(admin, template, on="1")
     answer = admin.post(address(template, "publish/"), {"revision": revision}, follow=True)
     assert "Version 1 is published." in answer.content.decode()
@@ -162,7 +162,7 @@ def test_publishing_asks_nothing_when_everything_is_ticked_off(admin: Client, te
 def test_version_that_was_tried_is_not_published_past_open_flags(
     admin: Client, staff: Any, template: WorkflowTemplate
 ) -> None:
-    studio.freeze(template, staff, object_info=None)
+    drafts.freeze(template, staff, object_info=None)
     answer = admin.post(f"{BASE}{template.pk}/publish/", {"number": "1"}, follow=True).content.decode()
     assert "Version 1 was not published. Look at them in the studio." in answer
     tick(admin, template, on="1")

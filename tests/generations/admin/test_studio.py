@@ -11,8 +11,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from generations import studio
 from generations.models import ComfyServer, Generation, Status, TemplateDraft, WorkflowTemplate
+from generations.studio import drafts
 from tests.support.factories import (
     make_asset,
     make_generation,
@@ -47,7 +47,7 @@ def post(admin: Client, template: WorkflowTemplate, path: str, **data: Any) -> A
 
 
 def draft_names(template: WorkflowTemplate) -> list[str]:
-    return [each["name"] for each in studio.draft_of(template).parameters]
+    return [each["name"] for each in drafts.draft_of(template).parameters]
 
 
 # ---------------------------------------------------------------------------------------------- importing
@@ -96,7 +96,7 @@ def test_other_workflow_for_a_template(admin: Client, server: Any) -> None:
     response = admin.post(address(template, "import/"), {"workflow": json.dumps(editor_workflow())}, follow=True)
     html = response.content.decode()
     assert "Users run version 1" in html
-    assert studio.draft_of(template).graph["3"]["inputs"]["seed"] == 123456789
+    assert drafts.draft_of(template).graph["3"]["inputs"]["seed"] == 123456789
     bad = admin.post(address(template, "import/"), {"workflow": "nonsense"})
     assert bad.status_code == 422 and "data-open-now" in bad.content.decode()
     assert admin.get(address(template, "import/"))["Location"] == address(template)
@@ -123,7 +123,7 @@ def test_ticked_input_is_exposed_and_the_answer_renews_the_page(admin: Client, s
 def test_inputs_are_set_together_and_apart(admin: Client, server: Any) -> None:
     template = make_template()
     post(admin, template, "join/", node="5", input="height", name="width")
-    draft = studio.draft_of(template)
+    draft = drafts.draft_of(template)
     assert "height" not in draft_names(template)
     width = next(each for each in draft.parameters if each["name"] == "width")
     assert [each["input_name"] for each in width["bindings"]] == ["width", "height"]
@@ -143,7 +143,7 @@ def settings_of(template: WorkflowTemplate, position: int, **changes: Any) -> di
     """What a browser sends of a parameter's card."""
     from generations.admin.settings import SettingsForm
 
-    definition = studio.draft_of(template).parameters[position]
+    definition = drafts.draft_of(template).parameters[position]
     form = SettingsForm(definition)
     sent = {name: form.initial[name] for name in form.fields if form.initial.get(name) not in (None, False)}
     sent |= {"was": definition["name"], **changes}
@@ -156,7 +156,7 @@ def test_settings_are_kept_as_they_are_typed(admin: Client, server: Any) -> None
     data = settings_of(template, steps, label="Patience", maximum="12", help="More is slower", section="Quality")
     response = post(admin, template, f"parameters/{steps}/", **data)
     assert "Patience" in response.content.decode()
-    stored = studio.draft_of(template).parameters[steps]
+    stored = drafts.draft_of(template).parameters[steps]
     assert (stored["label"], stored["maximum"], stored["section"]) == ("Patience", 12, "Quality")
     assert stored["bindings"] == [{"node_id": "3", "input_name": "steps"}]
 
@@ -165,19 +165,19 @@ def test_what_becomes_of_a_seed_that_is_not_given_is_a_setting(admin: Client, se
     template = make_template()
     seed = draft_names(template).index("seed")
     post(admin, template, f"parameters/{seed}/", **settings_of(template, seed, seed_mode="increment"))
-    assert studio.draft_of(template).parameters[seed]["seed_mode"] == "increment"
+    assert drafts.draft_of(template).parameters[seed]["seed_mode"] == "increment"
     page = admin.get(address(template)).content.decode()
     assert '<option value="increment" selected>One more</option>' in page
 
 
 def test_untouched_settings_change_nothing(admin: Client, server: Any) -> None:
     template = make_template()
-    before = studio.draft_of(template)
-    studio.change(template, Generation.user.field.related_model.objects.get(is_staff=True), lambda draft: None)
+    before = drafts.draft_of(template)
+    drafts.change(template, Generation.user.field.related_model.objects.get(is_staff=True), lambda draft: None)
     for position in range(len(before.parameters)):
         post(admin, template, f"parameters/{position}/", **settings_of(template, position))
-    after = studio.valid_parameters(studio.draft_of(template))
-    assert after == studio.valid_parameters(before)
+    after = drafts.valid_parameters(drafts.draft_of(template))
+    assert after == drafts.valid_parameters(before)
 
 
 def test_role_is_chosen_in_plain_words_and_ends_with_a_type_that_it_does_not_fit(admin: Client, server: Any) -> None:
@@ -187,18 +187,18 @@ def test_role_is_chosen_in_plain_words_and_ends_with_a_type_that_it_does_not_fit
     assert '<option value="steps" selected data-fits="integer choice">Steps</option>' in html
     assert "Picture or video to enlarge" in html
     post(admin, template, f"parameters/{steps}/", **settings_of(template, steps, role="frames"))
-    assert studio.draft_of(template).parameters[steps]["role"] == "frames"
+    assert drafts.draft_of(template).parameters[steps]["role"] == "frames"
     post(admin, template, f"parameters/{steps}/", **settings_of(template, steps, type="number"))
-    assert studio.draft_of(template).parameters[steps]["role"] == ""
+    assert drafts.draft_of(template).parameters[steps]["role"] == ""
 
 
 def test_node_is_ticked_that_tells_whether_results_are_safe(admin: Client, server: Any) -> None:
     template = make_template()
     post(admin, template, "safety/", node="9", on="1")
-    assert studio.draft_of(template).safety_node == "9"
+    assert drafts.draft_of(template).safety_node == "9"
     assert 'data-safety="9" checked' in admin.get(address(template)).content.decode()
     post(admin, template, "safety/", node="9")
-    assert studio.draft_of(template).safety_node == ""
+    assert drafts.draft_of(template).safety_node == ""
 
 
 def test_role_of_another_parameter_is_a_fault_beside_the_setting(admin: Client, server: Any) -> None:
@@ -247,9 +247,9 @@ def test_results_of_a_node_are_hidden(admin: Client, server: Any) -> None:
     graph["20"] = {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}
     template = make_template(graph=graph)
     post(admin, template, "keep/", node="20", on="")
-    assert studio.draft_of(template).output_nodes == ["9"]
+    assert drafts.draft_of(template).output_nodes == ["9"]
     post(admin, template, "keep/", node="20", on="1")
-    assert studio.draft_of(template).output_nodes == []
+    assert drafts.draft_of(template).output_nodes == []
 
 
 # ------------------------------------------------------------------------------------- preview and try-out
@@ -280,7 +280,7 @@ def test_line_of_a_setting_names_its_type_as_the_list_does_unless_its_label_does
 
 def test_draft_is_tried_as_oneself_and_users_notice_nothing(admin: Client, staff: Any, server: Any) -> None:
     template = make_template()
-    studio.change(template, staff, lambda draft: studio.remove(draft, draft_names(template).index("negative_prompt")))
+    drafts.change(template, staff, lambda draft: drafts.remove(draft, draft_names(template).index("negative_prompt")))
     data = {"prompt": "a fox", "steps": "4", "cfg": "7", "width": "64", "height": "64", "seed": "5"}
     response = admin.post(address(template, "try/"), data, headers=HTMX)
     assert response.status_code == 422
@@ -320,7 +320,7 @@ def test_result_of_ones_own_becomes_the_cover(admin: Client, staff: Any, owner: 
 def test_published_draft_is_what_users_run(admin: Client, server: Any) -> None:
     template = make_template()
     post(admin, template, "parameters/0/remove/")
-    revision = studio.draft_of(template).revision
+    revision = drafts.draft_of(template).revision
     data = {"revision": revision, "note": "Less", "confirmed": "1"}
     page = admin.post(address(template, "publish/"), data, follow=True)
     assert "Version 2 is published." in page.content.decode()
@@ -505,7 +505,7 @@ def test_missing_default_asks_for_a_tick_before_it_is_published(admin: Client, s
     assert "can run it <" not in html
     assert 'name="confirmed" value="1"> Publish anyway: no server has all the defaults' in html
     assert "is not available at the moment" in admin.get(address(template, "preview/")).content.decode()
-    data = {"revision": str(studio.draft_of(template).revision)}
+    data = {"revision": str(drafts.draft_of(template).revision)}
     answer = admin.post(address(template, "publish/"), data, follow=True).content.decode()
     assert f"No server can run it with {words}. To publish it all the same, tick the box" in answer
     answer = admin.post(address(template, "publish/"), data | {"confirmed": "1"}, follow=True).content.decode()
@@ -523,10 +523,10 @@ def test_what_costs_money_is_to_be_checked_and_stays_on_the_page(admin: Client, 
     make_server(object_info=newest_object_info(), object_info_at=timezone.now())
     upload(admin, json.dumps(PAID).encode(), "cats.json")
     template = WorkflowTemplate.objects.get()
-    flags = studio.draft_of(template).open_flags
+    flags = drafts.draft_of(template).open_flags
     assert [(flag["node_id"], flag["text"].startswith(COSTS)) for flag in flags] == [("1", True)]
     assert admin.get(address(template)).content.decode().count(COSTS) == 1
-    studio.publish(template, staff, object_info=None, are_flags_accepted=True)
+    drafts.publish(template, staff, object_info=None, are_flags_accepted=True)
     assert admin.get(address(template)).content.decode().count(COSTS) == 1
 
 

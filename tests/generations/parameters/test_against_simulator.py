@@ -18,7 +18,6 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from generations import starters
 from generations.comfy.graph import Graph, check_graph, is_link
 from generations.parameters.bind import bind
 from generations.parameters.json_schema import json_schema
@@ -31,6 +30,7 @@ from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
 from generations.simulator.server import MODELS, describe
 from generations.simulator.validation import Validator
+from generations.studio import starters
 
 GRAPHS: dict[str, Graph] = {each["slug"]: each["graph"] for each in starters.starters()}
 ASSET = "11111111-1111-4111-8111-111111111111"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from django.db import InterfaceError, OperationalError, models, transaction
 
-from generations import archives, importing, studio
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.titles import presentable
 from generations.files import storage
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import fitness
+from generations.studio import archives, drafts, importing
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -127,11 +127,11 @@ class Batch:
             WorkflowTemplate.objects.all().lock_making()
             if (line := self._known(name, content_hash)) is not None:  # another process was faster
                 return line
-            template, notes = studio.create(
+            template, notes = drafts.create(
                 self._user, imported, object_info=self._object_info, source=name, content_hash=content_hash
             )
             self._describe(template)
-            draft = studio.draft_of(template)
+            draft = drafts.draft_of(template)
             labels = [each.get("label") or each["name"] for each in draft.parameters]
             line = Line(name, Outcome.MADE, template, labels, notes=[*notes])
             if self._options.is_published:
@@ -158,15 +158,15 @@ class Batch:
 
     def _publish(self, line: Line, template: WorkflowTemplate) -> None:
         try:
-            studio.publish(template, self._user, object_info=self._object_info)
+            drafts.publish(template, self._user, object_info=self._object_info)
             line.is_published = True
-        except (studio.DraftError, studio.UnfitError, studio.UncheckedError) as error:
+        except (drafts.DraftError, drafts.UnfitError, drafts.UncheckedError) as error:
             line.notes.append(f"Not published: {error}")
 
 
 def _obstacle(draft: TemplateDraft) -> str:
     """Why none of the servers can run it; "" when one can, or while none has told what it has."""
-    fleet, needs, usual = fitness.Fleet(), studio.needs_of(draft), studio.defaults_of(draft)
+    fleet, needs, usual = fitness.Fleet(), drafts.needs_of(draft), drafts.defaults_of(draft)
     if not any(report.is_known for report in fleet.report(needs)):
         return ""
     return fleet.obstacle_as_it_is(needs, usual)

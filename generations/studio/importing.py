@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from generations import archives, packages
 from generations.comfy import app_mode, input_nodes, queued
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
@@ -26,11 +25,12 @@ from generations.comfy.wire import MAX_VALUES, decode
 from generations.files import storage
 from generations.models import ComfyServer, Generation
 from generations.models.server import ComfyServerQuerySet
-from generations.packages import Definition
 from generations.parameters.bind import bind
 from generations.parameters.chosen import chosen_parameters
 from generations.parameters.propose import propose
 from generations.parameters.schema import Parameter
+from generations.studio import archives, packages
+from generations.studio.packages import Definition
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024

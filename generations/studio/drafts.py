@@ -11,7 +11,6 @@ from django.core.files import File
 from django.db import transaction
 from django.utils.text import slugify
 
-from generations import packages
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph, GraphProblem, check_graph, node_title, paid_nodes, with_own_options
@@ -20,15 +19,16 @@ from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.comfy.titles import author_title, presentable, title_from_name, without_controls
 from generations.files import storage
-from generations.importing import Imported
 from generations.models import Asset, DraftNote, TemplateDraft, TemplateVersion, WorkflowTemplate
-from generations.packages import Definition
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.roles import free_role, likely_safety_node, with_roles
 from generations.parameters.schema import DefinitionError, Parameter, bound_places, check_bindings, parse_parameters
 from generations.scheduling import fitness
+from generations.studio import packages
+from generations.studio.importing import Imported
+from generations.studio.packages import Definition
 
 if TYPE_CHECKING:
     from accounts.models import User

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db import transaction
 
-from generations import importing, packages
 from generations.comfy import queued
 from generations.models import WorkflowTemplate
+from generations.studio import importing, packages
 
 
 def starters() -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Making templates: from a workflow file to a published version."""
