@@ -22,7 +22,6 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from generations import running
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
@@ -35,6 +34,7 @@ from generations.parameters.hints import with_hints
 from generations.scheduling import fitness
 from generations.studio import drafts, importing
 from generations.studio.batches import Outcome
+from generations.web import runs
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -396,7 +396,7 @@ class StudioPages:
             form.add_error(None, f"It cannot run yet. {error}")
             version = None
         action = reverse("admin:studio_try", args=[template.pk])
-        return _as_preview(running.run(request, template, version, form, action=action))
+        return _as_preview(runs.run(request, template, version, form, action=action))
 
     def cover(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One of one's own results as the template's picture; without `asset`, the list to choose from."""

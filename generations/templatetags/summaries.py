@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from generations import markdown
+from generations.web import markdown
 
 register = template.Library()
 

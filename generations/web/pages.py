@@ -17,7 +17,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
-from generations import markdown, running, services
+from generations import services
 from generations.files import naming
 from generations.live import snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
@@ -28,6 +28,7 @@ from generations.parameters.validate import InvalidInputs
 from generations.scheduling import fitness
 from generations.scheduling.queue import QueueFullError
 from generations.studio import importing
+from generations.web import markdown, runs
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -109,7 +110,7 @@ def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
     version = services.current_version(found)
     parameters = fitness.current_parameters(version)
     form = parameters_form(with_hints(parameters, version.resolved_inputs), data=request.POST, files=request.FILES)
-    return running.run(request, found, version, form, action=reverse("template", args=[found.slug]))
+    return runs.run(request, found, version, form, action=reverse("template", args=[found.slug]))
 
 
 def _user(request: HttpRequest) -> User:
@@ -129,9 +130,7 @@ def history(request: HttpRequest) -> HttpResponse:
     page = page[:PAGE_SIZE]
     after = urlencode({"before": f"{page[-1].created_at.isoformat()},{page[-1].pk}"}) if has_more else ""
     context = {"cards": [_card(row) for row in page], "next": after, "is_first": cursor is None}
-    return render(
-        request, "generations/_cards.html" if running.is_htmx(request) else "generations/history.html", context
-    )
+    return render(request, "generations/_cards.html" if runs.is_htmx(request) else "generations/history.html", context)
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
@@ -159,9 +158,9 @@ def _card(generation: Generation) -> dict[str, Any]:
 def generation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Everything about one generation. For htmx, with `?card=1`, its card of the history."""
     found = _mine(request, pk)
-    if running.is_htmx(request) and "card" in request.GET:
+    if runs.is_htmx(request) and "card" in request.GET:
         return render(request, "generations/_card.html", {"card": _card(found)})
-    return render(request, "generations/generation.html", {**running.panel_context(found), "inputs": _inputs(found)})
+    return render(request, "generations/generation.html", {**runs.panel_context(found), "inputs": _inputs(found)})
 
 
 def _inputs(found: Generation) -> list[dict[str, Any]]:
@@ -187,7 +186,7 @@ def _inputs(found: Generation) -> list[dict[str, Any]]:
 @require_GET
 def panel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The live panel alone, as the page's script fetches it when something changed."""
-    return render(request, "generations/_panel.html", running.panel_context(_mine(request, pk)))
+    return render(request, "generations/_panel.html", runs.panel_context(_mine(request, pk)))
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
@@ -199,8 +198,8 @@ def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask it to stop."""
     found = services.cancel(_mine(request, pk))
-    if running.is_htmx(request):
-        return render(request, "generations/_panel.html", running.panel_context(found))
+    if runs.is_htmx(request):
+        return render(request, "generations/_panel.html", runs.panel_context(found))
     return redirect("generation", pk=pk)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from generations.markdown import plain, render
+from generations.web.markdown import plain, render
 
 
 def test_marks_become_elements() -> None:
