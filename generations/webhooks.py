@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from generations import jobs, outbound
+from generations import contract, outbound
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.webhook import WebhookEvent
 
@@ -40,7 +40,7 @@ def announce(generation: Generation) -> bool:
     wanted = [hook for hook in hooks if event in hook.events]
     if not wanted:
         return False
-    job = jobs.describe(generation, settings.PUBLIC_ORIGIN, has_progress=False)
+    job = contract.describe(generation, settings.PUBLIC_ORIGIN, has_progress=False)
     _note(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
     return True
 

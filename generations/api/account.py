@@ -18,7 +18,7 @@ from accounts.models import ApiKey, Scope
 from generations.api.auth import caller, key_of
 from generations.api.operations import operation
 from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
-from generations.jobs import STATUS
+from generations.contract import STATUS
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.services import RAW_PERMISSION
 

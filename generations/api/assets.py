@@ -15,7 +15,7 @@ from ninja import Status as Answer
 from ninja.files import UploadedFile
 
 from accounts.models import Scope
-from generations import jobs, services
+from generations import contract, services
 from generations.api.auth import caller
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import AssetOut, FromHash
@@ -153,7 +153,7 @@ async def get_content(
     """Its bytes; ranges are honoured. A redirect to a signed link when they lie in S3."""
     asset = await sync_to_async(_find)(request, id)
     if isinstance(asset, Output):
-        body, content_type = jobs.inline(asset)
+        body, content_type = contract.inline(asset)
         return HttpResponse(body, content_type=content_type, headers={"X-Content-Type-Options": "nosniff"})
     return await delivery.serve(request, asset, is_download=True)
 
@@ -174,17 +174,17 @@ def _find(request: HttpRequest, pk: uuid.UUID) -> Asset | Output:
 
 
 def _describe_text(output: Output) -> AssetOut:
-    body, content_type = jobs.inline(output)
+    body, content_type = contract.inline(output)
     return AssetOut(
         id=output.public_id,
         hash=None,
         size_bytes=len(body),
         content_type=content_type,
-        file_path=jobs.inline_name(output),
+        file_path=contract.inline_name(output),
         tags=[],
         created_at=output.created_at,
         url=site() + reverse("api:getAssetContent", args=[output.public_id]),
-        url_expires_at=jobs.url_expiry(),
+        url_expires_at=contract.url_expiry(),
         job_id=output.generation_id,
     )
 
@@ -200,7 +200,7 @@ def _describe(asset: Asset, *, created_new: bool | None = None) -> AssetOut:
         tags=asset.tags,
         created_at=asset.created_at,
         url=site() + reverse("api:getAssetContent", args=[asset.pk]),
-        url_expires_at=jobs.url_expiry(),
+        url_expires_at=contract.url_expiry(),
         expires_at=asset.expires_at,
         job_id=output.generation_id if output else None,
         created_new=created_new,

@@ -18,7 +18,7 @@ from ninja.errors import HttpError
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from accounts.models import Scope
-from generations import jobs, services
+from generations import contract, services
 from generations.api.auth import caller, need
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import (
@@ -33,7 +33,7 @@ from generations.api.schemas import (
     RerunRequest,
 )
 from generations.api.streams import stream_job
-from generations.jobs import Job, JobStatus, describe
+from generations.contract import Job, JobStatus, describe
 from generations.models import Generation, Status, Webhook
 from generations.models.generation import UPSTREAM
 from generations.parameters.validate import InvalidInputs
@@ -104,7 +104,7 @@ def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> Jo
     page = list(rows.newest_first().with_details().defer("version__graph")[: wanted.limit + 1])
     shown = page[: wanted.limit]
     return JobList(
-        jobs=[jobs.summarize(row, site()) for row in shown],
+        jobs=[contract.summarize(row, site()) for row in shown],
         next_cursor=_cursor(shown[-1]) if len(page) > len(shown) else None,
     )
 
@@ -320,7 +320,7 @@ def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
 def _filtered(rows: Any, wanted: JobFilter) -> Any:
     if wanted.status:
         is_canceling = Q(cancel_requested_at__isnull=False, status__in=UPSTREAM)
-        states = {state for state, word in jobs.STATUS.items() if word in wanted.status}
+        states = {state for state, word in contract.STATUS.items() if word in wanted.status}
         chosen = Q(status__in=states) & ~is_canceling
         rows = rows.filter(chosen | is_canceling if "canceling" in wanted.status else chosen)
     if wanted.template:

@@ -1,4 +1,4 @@
-"""Shapes of the API. Jobs have theirs in `generations.jobs`, because webhooks tell of them, too."""
+"""Shapes of the API. Jobs have theirs in `generations.contract`, because webhooks tell of them, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
-from generations.jobs import Job, JobSummary
+from generations.contract import Job, JobSummary
 
 LABEL_KEY = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]

@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja.errors import HttpError
 
 from accounts.access import PLACE_SECONDS, Access, take_place
-from generations import jobs
+from generations import contract
 from generations.api.auth import caller, key_of
 from generations.api.operations import site
 from generations.live import events
@@ -155,7 +155,7 @@ class JobStream:
                 continue
             match event["type"]:
                 case "progress":
-                    found = jobs.progress_of(event["progress"])
+                    found = contract.progress_of(event["progress"])
                     self._latest["progress"] = found.model_dump(mode="json") if found else {}
                 case "preview":
                     self._latest["preview"] = _preview(event)
@@ -189,7 +189,7 @@ class JobStream:
         is_near = job.queue_position is not None and job.queue_position <= NEAR_PLACE
         return QUEUE_POLL_SECONDS if is_near else HEARTBEAT_SECONDS
 
-    def _read(self, is_first: bool) -> tuple[jobs.Job | None, events.PreviewEvent | None]:
+    def _read(self, is_first: bool) -> tuple[contract.Job | None, events.PreviewEvent | None]:
         """In a thread: keep the place, ask for previews, check the right to be here, read the job."""
         if not is_first and not self.access.holds():
             return None, None
@@ -200,9 +200,9 @@ class JobStream:
             return None, None
         wants_preview = is_first and row.status == Status.RUNNING
         preview = cache.get(events.preview_cache_key(self.generation_id)) if wants_preview else None
-        return jobs.describe(row, self.site), preview
+        return contract.describe(row, self.site), preview
 
-    async def _send_outputs(self, job: jobs.Job) -> None:
+    async def _send_outputs(self, job: contract.Job) -> None:
         for output in job.outputs:
             if output.id not in self._sent_outputs:
                 self._sent_outputs.add(output.id)
@@ -227,7 +227,7 @@ class JobStream:
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _status(job: jobs.Job, *, is_terminal: bool) -> dict[str, Any]:
+def _status(job: contract.Job, *, is_terminal: bool) -> dict[str, Any]:
     """With its end, everything that there is to know of it."""
     found: dict[str, Any] = {"status": job.status, "queue_position": job.queue_position}
     if job.message:

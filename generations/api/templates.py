@@ -32,9 +32,9 @@ from generations.api.schemas import (
     TemplateJobRequest,
     TemplateList,
 )
+from generations.contract import Job, describe
 from generations.files import storage
 from generations.files.inputs import gather
-from generations.jobs import Job, describe
 from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema

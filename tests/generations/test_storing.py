@@ -14,7 +14,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from generations import copying, jobs, tasks
+from generations import contract, copying, tasks
 from generations.comfy.client import ComfyClient
 from generations.comfy.state import HistoryEntry
 from generations.files import storage
@@ -173,7 +173,7 @@ def test_what_is_missing_after_the_second_run_is_named_and_the_rest_is_kept(
     assert "ghost.png" in page
     job = client_for(generation.user).get(reverse("api:getJob", args=[generation.pk])).json()
     assert [each["name"] for each in job["warnings"]] == ["ghost.png"]
-    assert jobs.describe(generation, "").warnings[0].name == "ghost.png"  # as webhooks tell it
+    assert contract.describe(generation, "").warnings[0].name == "ghost.png"  # as webhooks tell it
 
 
 def test_a_missing_preview_beside_results_is_named_and_nothing_is_run_again(generation: Generation) -> None:
@@ -213,7 +213,7 @@ def test_a_second_run_that_fails_leaves_what_the_first_one_made(
     assert apply.failed(generation, Failure("node_execution_error", "It broke."))
     generation.refresh_from_db()
     assert generation.status == Status.FAILED
-    assert len(jobs.describe(generation, "").outputs) == 3
+    assert len(contract.describe(generation, "").outputs) == 3
 
 
 def test_a_huge_text_is_a_file(generation: Generation) -> None:
