@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.concurrency import AtOnce
-from generations import drawing, tasks, transitions
+from generations import tasks
 from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
@@ -27,6 +27,7 @@ from generations.comfy.queued import Place
 from generations.comfy.sketch import editor_workflow, kept_of
 from generations.files import accepting, naming, storage
 from generations.files.accepting import InvalidUploadError
+from generations.lifecycle import drawing, transitions
 from generations.live import publisher, snapshot
 from generations.models import (
     Asset,

@@ -23,13 +23,15 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from generations import copying, sending
+from generations import sending
 from generations.broker import ask
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem
 from generations.comfy.stripping import WorkflowLeftError
 from generations.files import storage
+from generations.lifecycle import copying
+from generations.lifecycle.transitions import transition
 from generations.live import publisher, snapshot
 from generations.live.events import WarningItem
 from generations.models import (
@@ -48,7 +50,6 @@ from generations.models.asset import AssetQuerySet
 from generations.models.generation import TERMINAL, Failure, Retry
 from generations.models.webhook import KEPT as LOG_KEPT
 from generations.scheduling import queue
-from generations.transitions import transition
 
 logger = logging.getLogger(__name__)
 

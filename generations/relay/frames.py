@@ -13,7 +13,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from generations import copying
 from generations.comfy.graph import Graph, sending_nodes
 from generations.comfy.listener import Disconnected, Event
 from generations.comfy.messages import (
@@ -25,6 +24,7 @@ from generations.comfy.messages import (
     ProgressState,
 )
 from generations.files import storage
+from generations.lifecycle import copying
 from generations.models import Generation
 from generations.relay.submit import StorageUnavailableError
 

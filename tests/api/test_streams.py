@@ -18,9 +18,9 @@ from accounts.models import ApiKey, Plan
 from comfysaas.asgi import application
 from generations import services
 from generations.api import streams
+from generations.lifecycle.transitions import transition
 from generations.live import events, publisher
 from generations.models import Generation, Status
-from generations.transitions import transition
 from tests.api.conftest import issue
 from tests.support.factories import make_generation, make_output, make_user
 from tests.support.waiting import patient

@@ -14,10 +14,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from generations import contract, copying, tasks
+from generations import contract, tasks
 from generations.comfy.client import ComfyClient
 from generations.comfy.state import HistoryEntry
 from generations.files import storage
+from generations.lifecycle import copying
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.models.generation import Failure
 from generations.relay import apply

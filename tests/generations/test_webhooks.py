@@ -15,10 +15,10 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from accounts.models import User
 from generations import outbound, sending, services, tasks, webhooks
+from generations.lifecycle.transitions import transition
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.generation import Failure
 from generations.models.webhook import DISABLED_AFTER, RETRY_SECONDS
-from generations.transitions import transition
 from tests.support.factories import make_generation, make_output
 from tests.support.receiver import Receiver, receiver
 from tests.support.waiting import patient

@@ -1,0 +1,1 @@
+"""What becomes of a generation: submitting, transitions, storing results, cancelling, removing."""
