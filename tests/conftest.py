@@ -137,7 +137,7 @@ def clean_cache() -> Iterator[None]:
 def closed_clients() -> Iterator[None]:
     """Connections that tasks keep open end with the test."""
     yield
-    from generations.tasks import clients
+    from generations.lifecycle.storing import clients
 
     clients.close()
 

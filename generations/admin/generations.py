@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from generations import services
+from generations.lifecycle import services
 from generations.models import Generation
 from generations.models.generation import TERMINAL
 

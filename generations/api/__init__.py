@@ -23,7 +23,6 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from accounts.concurrency import TooBusyError
 from accounts.limits import RateLimitedError
 from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
-from generations import services
 from generations.api import account, assets, jobs, servers, templates, webhooks
 from generations.api.auth import allowed
 from generations.api.body import InvalidBodyError, StrictParser
@@ -34,14 +33,16 @@ from generations.comfy.decoders import BusyError
 from generations.comfy.graph import GraphError
 from generations.files import naming
 from generations.files.accepting import InvalidUploadError
+from generations.files.assets import AssetInUseError, BlobNotFoundError, HashMismatchError
+from generations.lifecycle import services
+from generations.lifecycle.services import CannotRunError
 from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
 from generations.outbound import RefusedAddressError
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
-from generations.services import CannotRunError
 from generations.studio.drafts import DraftError, UncheckedError, UnfitError
-from generations.webhooks import MAX_WEBHOOKS, TooManyWebhooksError
+from generations.webhooks.outbox import MAX_WEBHOOKS, TooManyWebhooksError
 
 logger = logging.getLogger(__name__)
 
@@ -265,13 +266,13 @@ _KEY_REUSE = (
 # Errors that say everything by what they are: status, code, message.
 _PLAIN: dict[type[Exception], tuple[int, str, str]] = {
     KeyReuseError: (422, "idempotency_key_reuse", _KEY_REUSE),
-    services.BlobNotFoundError: (404, "blob_not_found", "None of your files has this hash: upload it."),
-    services.HashMismatchError: (
+    BlobNotFoundError: (404, "blob_not_found", "None of your files has this hash: upload it."),
+    HashMismatchError: (
         409,
         "hash_mismatch",
         "The bytes that arrived do not have the hash that you expected.",
     ),
-    services.AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
+    AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
     services.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
     services.NotFinishedError: (409, "job_not_finished", "This job is still under way. Cancel it first."),
     jobs.InvalidCursorError: (422, "invalid_cursor", "This cursor was not made here. Begin without one."),

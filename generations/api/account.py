@@ -19,8 +19,8 @@ from generations.api.auth import caller, key_of
 from generations.api.operations import operation
 from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
 from generations.contract import STATUS
+from generations.lifecycle.services import RAW_PERMISSION
 from generations.models import Asset, Generation, Status, StorageUsage
-from generations.services import RAW_PERMISSION
 
 router = Router()
 

@@ -15,11 +15,11 @@ from ninja import Status as Answer
 from ninja.files import UploadedFile
 
 from accounts.models import Scope
-from generations import contract, services
+from generations import contract
 from generations.api.auth import caller
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import AssetOut, FromHash
-from generations.files import delivery
+from generations.files import assets, delivery
 from generations.models import Asset, Output, Status
 
 router = Router()
@@ -50,11 +50,11 @@ def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
     idempotency_key: IdempotencyKey = "",
 ) -> Answer[AssetOut]:
     """Upload a file, to be used by its `id` as an input. 200 when you have the same bytes already: they are shared."""
-    placement = services.Placement(name=file_path, tags=_words(tags), expires_in=expires_in)
-    asset, is_new = services.add_asset(
+    details = assets.FileDetails(name=file_path, tags=_words(tags), expires_in=expires_in)
+    asset, is_new = assets.add(
         user=caller(request),
         file=file,
-        placement=placement,
+        details=details,
         expected_hash=expected_hash,
         idempotency_key=idempotency_key,
     )
@@ -75,9 +75,9 @@ def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
     """Nothing is sent but the hash. 404 `blob_not_found` when none of your files has it; 200 when the same upload is
     there under that name."""
     if not HASH.fullmatch(payload.hash.lower()):
-        raise services.BlobNotFoundError
-    placement = services.Placement(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
-    asset, is_new = services.asset_from_hash(user=caller(request), digest=payload.hash, placement=placement)
+        raise assets.BlobNotFoundError
+    details = assets.FileDetails(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
+    asset, is_new = assets.add_from_hash(user=caller(request), digest=payload.hash, details=details)
     return Answer(201 if is_new else 200, _describe(asset, created_new=False))
 
 
@@ -130,8 +130,8 @@ def delete_asset(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
     """409 `asset_in_use` while something depends on it. Other assets with the same bytes keep theirs."""
     found = _find(request, id)
     if isinstance(found, Output):
-        raise services.AssetInUseError
-    services.delete_asset(found)
+        raise assets.AssetInUseError
+    assets.delete(found)
     return Answer(204, None)
 
 

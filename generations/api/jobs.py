@@ -18,7 +18,7 @@ from ninja.errors import HttpError
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from accounts.models import Scope
-from generations import contract, services
+from generations import contract
 from generations.api.auth import caller, need
 from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
 from generations.api.schemas import (
@@ -34,6 +34,7 @@ from generations.api.schemas import (
 )
 from generations.api.streams import stream_job
 from generations.contract import Job, JobStatus, describe
+from generations.lifecycle import services
 from generations.models import Generation, Status, Webhook
 from generations.models.generation import UPSTREAM
 from generations.parameters.validate import InvalidInputs

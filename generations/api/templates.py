@@ -17,7 +17,6 @@ from ninja.files import UploadedFile
 from pydantic import ValidationError
 
 from accounts.models import Scope
-from generations import services
 from generations.api import jobs
 from generations.api.auth import caller, staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
@@ -35,6 +34,7 @@ from generations.api.schemas import (
 from generations.contract import Job, describe
 from generations.files import storage
 from generations.files.inputs import gather
+from generations.lifecycle import services
 from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema

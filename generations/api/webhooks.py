@@ -11,7 +11,6 @@ from ninja import Query, Router
 from ninja import Status as Answer
 
 from accounts.models import Scope
-from generations import webhooks
 from generations.api.auth import caller
 from generations.api.operations import operation
 from generations.api.schemas import (
@@ -22,9 +21,8 @@ from generations.api.schemas import (
     WebhookOut,
     WebhookRequest,
 )
-from generations.broker import ask
 from generations.models import Webhook, WebhookDelivery
-from generations.tasks import deliver_webhooks
+from generations.webhooks import outbox
 
 router = Router()
 
@@ -56,7 +54,7 @@ def list_webhooks(request: HttpRequest) -> WebhookList:
 def post_webhook(request: HttpRequest, payload: WebhookRequest) -> Answer[WebhookOut]:
     """We will POST there, signed after Standard Webhooks. 422 `invalid_address` for what is not on the public web."""
     hook = Webhook(user=caller(request), **payload.model_dump())
-    webhooks.save(hook)
+    outbox.save(hook)
     return Answer(201, _describe(hook))
 
 
@@ -90,7 +88,7 @@ def change_webhook(request: HttpRequest, id: uuid.UUID, payload: WebhookChange) 
     hook = _mine(request, id)
     for name, value in payload.model_dump(exclude_unset=True, exclude_none=True).items():
         setattr(hook, name, value)
-    webhooks.save(hook)
+    outbox.save(hook)
     return _describe(hook)
 
 
@@ -122,8 +120,7 @@ def delete_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
 )
 def test_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[DeliveryOut]:
     """Of type `webhook.test`. Look at the log to see what became of it. 409 while the webhook is disabled."""
-    delivery = webhooks.test(_enabled(_mine(request, id)))
-    ask(deliver_webhooks)
+    delivery = outbox.test(_enabled(_mine(request, id)))
     return Answer(202, _describe_delivery(delivery))
 
 
@@ -167,8 +164,7 @@ def list_deliveries(
 def redeliver(request: HttpRequest, id: uuid.UUID, delivery_id: uuid.UUID) -> Answer[DeliveryOut]:
     """The same message under the same id, with all its attempts. 409 while the webhook is disabled."""
     found = get_object_or_404(_enabled(_mine(request, id)).deliveries, pk=delivery_id)
-    webhooks.redeliver(found)
-    ask(deliver_webhooks)
+    outbox.redeliver(found)
     found.refresh_from_db()
     return Answer(202, _describe_delivery(found))
 

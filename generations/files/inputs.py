@@ -15,9 +15,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
 from accounts import limits
 from accounts.concurrency import AtOnce
-from generations import outbound, services
+from generations import outbound
 from generations.comfy.references import asset_id_of, is_reference
-from generations.files import accepting
+from generations.files import accepting, assets
 from generations.models import Asset, StorageUsage
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs
@@ -47,7 +47,7 @@ def gather(
     for name in sorted(media):
         try:
             if name in files:
-                gathered[name] = str(services.upload(user=user, file=files[name], kind=media[name]).pk)
+                gathered[name] = str(assets.upload(user=user, file=files[name], kind=media[name]).pk)
             elif name in gathered:
                 gathered[name] = _resolve(user, gathered[name], media[name])
         except (accepting.InvalidUploadError, outbound.RefusedAddressError, outbound.RequestFailedError) as error:
@@ -78,7 +78,7 @@ def _resolve(user: User, value: Any, kind: str) -> Any:
 
 
 def _keep(user: User, body: bytes, name: str, kind: str) -> Asset:
-    return services.upload(user=user, file=SimpleUploadedFile(name, body), kind=kind)
+    return assets.upload(user=user, file=SimpleUploadedFile(name, body), kind=kind)
 
 
 def _name_of(url: str) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from functools import partial
 
 from django.db import DatabaseError, transaction
 
-from generations import webhooks
-from generations.broker import ask
 from generations.live import publisher, snapshot
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, Status
 from generations.scheduling import queue
+from generations.webhooks import outbox
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +28,7 @@ def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
             return False
         generation = Generation.objects.select_related("version__template", "user__plan").get(**lookup)
         announce(generation)
-        if webhooks.announce(generation):
-            transaction.on_commit(partial(ask, "generations.tasks.deliver_webhooks"))
+        outbox.notify(generation)
         if generation.status == Status.QUEUED:
             publisher.wake_relays()
         elif generation.status not in (*UPSTREAM, Status.SUCCEEDED):

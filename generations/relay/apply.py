@@ -16,10 +16,11 @@ from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError
 from generations.comfy.outputs import merged
 from generations.comfy.state import HistoryEntry
+from generations.lifecycle.removal import remove_outputs
+from generations.lifecycle.storing import store_outputs
 from generations.lifecycle.transitions import announce, transition
 from generations.models import Generation, WorkflowTemplate
 from generations.models.generation import Failure, Retry
-from generations.tasks import remove_outputs, store_outputs
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
-from generations import services
 from generations.files import naming
+from generations.lifecycle import services
 from generations.live import snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError

@@ -11,9 +11,9 @@ from django_htmx.http import reswap, retarget
 
 from accounts.concurrency import TooBusyError
 from accounts.limits import RateLimitedError
-from generations import services
 from generations.comfy.decoders import BusyError
-from generations.files import accepting
+from generations.files import accepting, assets
+from generations.lifecycle import services
 from generations.live import snapshot
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.models.usage import StorageFullError
@@ -54,7 +54,7 @@ def _keep_files(request: HttpRequest, form: ParametersForm) -> None:
         if name not in kinds or name in form.errors:
             continue
         try:
-            form.keep(name, services.upload(user=cast("User", request.user), file=file, kind=kinds[name]).pk)
+            form.keep(name, assets.upload(user=cast("User", request.user), file=file, kind=kinds[name]).pk)
         except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
             form.add_error(name, str(error))
 

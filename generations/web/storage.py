@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from accounts.methods import post_only
-from generations import services
+from generations.files import assets
 from generations.models import Asset, StorageUsage
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def index(request: HttpRequest) -> HttpResponse:
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One upload."""
     try:
-        services.delete_asset(get_object_or_404(_uploads(request), pk=pk))
-    except services.AssetInUseError:
+        assets.delete(get_object_or_404(_uploads(request), pk=pk))
+    except assets.AssetInUseError:
         messages.error(request, "An unfinished generation needs this file. Cancel it, or wait until it is done.")
     else:
         messages.info(request, "The file is deleted.")
@@ -55,7 +55,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @post_only("storage")
 def delete_all(request: HttpRequest) -> HttpResponse:
     """Every upload that no unfinished generation needs, as many as one request should delete."""
-    number = services.delete_uploads(cast("User", request.user))
+    number = assets.delete_uploads(cast("User", request.user))
     messages.info(request, f"{number} file{'s' * (number != 1)} deleted.")
     return redirect("storage")
 

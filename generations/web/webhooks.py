@@ -13,12 +13,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
-from generations import webhooks
-from generations.broker import ask
 from generations.models import Webhook
 from generations.models.webhook import ENDS, WebhookEvent
 from generations.outbound import RefusedAddressError
-from generations.tasks import deliver_webhooks
+from generations.webhooks import outbox
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -79,7 +77,7 @@ def switch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     hook = _mine(request, pk)
     hook.is_enabled = not hook.is_enabled
     try:
-        webhooks.save(hook)
+        outbox.save(hook)
     except RefusedAddressError as error:
         messages.error(request, str(error))
     return redirect("webhook", pk=pk)
@@ -98,8 +96,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @post_only("webhook", "pk")
 def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """A message that says nothing."""
-    webhooks.test(_mine(request, pk))
-    ask(deliver_webhooks)
+    outbox.test(_mine(request, pk))
     messages.info(request, "A test is on its way; look at the log in a moment.")
     return redirect("webhook", pk=pk)
 
@@ -108,8 +105,7 @@ def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @post_only("webhook", "pk")
 def redeliver(request: HttpRequest, pk: uuid.UUID, delivery: uuid.UUID) -> HttpResponse:
     """The same message again."""
-    webhooks.redeliver(get_object_or_404(_mine(request, pk).deliveries, pk=delivery))
-    ask(deliver_webhooks)
+    outbox.redeliver(get_object_or_404(_mine(request, pk).deliveries, pk=delivery))
     messages.info(request, "It is sent again.")
     return redirect("webhook", pk=pk)
 
@@ -131,12 +127,12 @@ def _save(hook: Webhook, form: WebhookForm) -> bool:
     for name, value in form.cleaned_data.items():
         setattr(hook, name, value)
     try:
-        webhooks.save(hook)
+        outbox.save(hook)
     except RefusedAddressError as error:
         form.add_error("url", str(error))
         return False
-    except webhooks.TooManyWebhooksError:
-        form.add_error(None, f"You have {webhooks.MAX_WEBHOOKS} webhooks, which is the most. Delete one first.")
+    except outbox.TooManyWebhooksError:
+        form.add_error(None, f"You have {outbox.MAX_WEBHOOKS} webhooks, which is the most. Delete one first.")
         return False
     return True
 

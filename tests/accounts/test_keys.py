@@ -11,8 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
-from generations import webhooks
 from generations.models import Webhook
+from generations.webhooks import outbox
 from tests.api.envelope import error_of
 from tests.support.factories import make_user
 from tests.support.threads import AT_ONCE, at_once
@@ -79,8 +79,8 @@ def test_keys_that_are_made_at_once_stay_within_the_limit() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_webhooks_that_are_made_at_once_stay_within_the_limit() -> None:
     user = make_user()
-    for _ in range(webhooks.MAX_WEBHOOKS - 1):
+    for _ in range(outbox.MAX_WEBHOOKS - 1):
         Webhook.objects.create(user=user, url="https://example.com/")
-    outcomes = at_once(lambda: webhooks.save(Webhook(user=user, url="https://example.com/")))
-    assert [type(each) for each in outcomes].count(webhooks.TooManyWebhooksError) == AT_ONCE - 1, outcomes
-    assert Webhook.objects.filter(user=user).count() == webhooks.MAX_WEBHOOKS
+    outcomes = at_once(lambda: outbox.save(Webhook(user=user, url="https://example.com/")))
+    assert [type(each) for each in outcomes].count(outbox.TooManyWebhooksError) == AT_ONCE - 1, outcomes
+    assert Webhook.objects.filter(user=user).count() == outbox.MAX_WEBHOOKS

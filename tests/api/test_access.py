@@ -159,7 +159,7 @@ def test_access(  # noqa: PLR0917  (fixtures)
     name: str, caller: str, things: dict[str, str], owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("generations.scheduling.server_check.ComfyClient.system_stats", _no_network)
-    monkeypatch.setattr("generations.api.webhooks.deliver_webhooks.delay", lambda: None)
+    monkeypatch.setattr("generations.webhooks.sending.deliver_webhooks.delay", lambda: None)
     method, path, operation = OPERATIONS[name]
     row = ROWS[name]
     kind = path.split("/")[3]

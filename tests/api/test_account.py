@@ -233,7 +233,7 @@ def test_things_of_others_are_not_found(owner: User, stranger: User, client_for:
 
 
 def test_the_pages_of_webhooks(owner: User, client_for: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("generations.web.webhooks.deliver_webhooks.delay", lambda: None)
+    monkeypatch.setattr("generations.webhooks.sending.deliver_webhooks.delay", lambda: None)
     browser = client_for(owner)
     data = {"url": "https://example.com/hook", "events": ["job.failed"], "is_for_every_job": "on"}
     refused = browser.post("/account/webhooks/", {**data, "url": "https://10.0.0.1/"})

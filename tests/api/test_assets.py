@@ -17,7 +17,8 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 from PIL import Image
 
-from generations import services, tasks
+from generations import tasks
+from generations.files import assets
 from generations.models import Asset, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output
@@ -241,8 +242,8 @@ def test_a_text_of_a_job_is_an_asset_too(api: Client, owner: Any, stranger: Any,
 
 def test_only_so_many_uploads_of_one_user_are_stored_at_a_time(api: Client, owner: Any, stranger: Any) -> None:
     with ExitStack() as stack:
-        for _ in range(services.uploads.per_user):
-            stack.enter_context(services.uploads.one_more(owner.pk))
+        for _ in range(assets.uploads.per_user):
+            stack.enter_context(assets.uploads.one_more(owner.pk))
         response = upload(api, png())
         error_of(response, 429, "too_busy")
         assert int(response["Retry-After"]) > 0

@@ -14,8 +14,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import services, tasks
+from generations import tasks
 from generations.comfy.references import TYPE
+from generations.lifecycle import services
 from generations.models import Generation, IdempotencyKey, Status, TemplateVersion
 from generations.models.idempotency import KEPT, KeyReuseError
 from generations.relay.submit import build_graph

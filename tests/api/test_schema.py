@@ -79,7 +79,7 @@ def test_whatever_is_sent_the_answer_is_as_documented(
     world: dict[str, Any], method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("generations.scheduling.server_check.ComfyClient.system_stats", _no_network)
-    monkeypatch.setattr("generations.api.webhooks.deliver_webhooks.delay", lambda: None)
+    monkeypatch.setattr("generations.webhooks.sending.deliver_webhooks.delay", lambda: None)
     schema = schemathesis.openapi.from_dict(document(world["owner"]))
     schema.app = WSGIHandler()
     known = known_ids(world, path)

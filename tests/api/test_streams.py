@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Plan
 from comfysaas.asgi import application
-from generations import services
 from generations.api import streams
+from generations.lifecycle import services
 from generations.lifecycle.transitions import transition
 from generations.live import events, publisher
 from generations.models import Generation, Status

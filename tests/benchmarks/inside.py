@@ -11,7 +11,7 @@ import uuid
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import services
+from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
 from generations.scheduling import queue
 from generations.scheduling.queue import Memory

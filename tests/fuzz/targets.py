@@ -25,7 +25,6 @@ from django.core.exceptions import BadRequest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from generations import services
 from generations.api import jobs, schemas
 from generations.api.body import parse_json
 from generations.comfy import containers, pictures, stripping
@@ -35,6 +34,7 @@ from generations.comfy.graph import GraphError, check_graph, load_api_graph
 from generations.comfy.resolving import resolve_name, resolve_prompt
 from generations.comfy.wire import decode
 from generations.files import delivery, inputs
+from generations.lifecycle import services
 from generations.parameters.schema import parse_parameters
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.studio import archives, drafts, importing

@@ -13,9 +13,9 @@ from django.test import Client
 from PIL import Image, PngImagePlugin
 
 from accounts.models import ApiKey
-from generations import services
 from generations.comfy import decoders, pictures
-from generations.files import accepting, storage
+from generations.files import accepting, assets, storage
+from generations.lifecycle import services
 from generations.models import Asset
 from generations.parameters.validate import InvalidInputs
 from generations.relay import submit
@@ -28,7 +28,7 @@ FILES = Path(__file__).parents[1] / "comfy" / "media"
 
 
 def upload(user: Any, name: str, content: bytes) -> Asset:
-    return services.upload(user=user, file=SimpleUploadedFile(name, content))
+    return assets.upload(user=user, file=SimpleUploadedFile(name, content))
 
 
 def picture(kind: str, mode: str = "RGB", **options: Any) -> bytes:
@@ -147,7 +147,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(owner: Any, content: byt
 )
 def test_a_file_of_another_sort_is_refused_with_what_the_input_takes(owner: Any, kind: str, words: str) -> None:
     with pytest.raises(accepting.InvalidUploadError, match=words):
-        services.upload(user=owner, file=SimpleUploadedFile("notes.txt", b"just text"), kind=kind)
+        assets.upload(user=owner, file=SimpleUploadedFile("notes.txt", b"just text"), kind=kind)
 
 
 def noise(kind: str, size: tuple[int, int] = (200, 150)) -> bytes:
@@ -165,10 +165,10 @@ def test_a_picture_that_is_cut_off_behind_its_header_is_refused_and_nothing_is_k
     file = SimpleUploadedFile("a", content[: len(content) * 2 // 3])
     converted = kind in {"BMP", "TIFF"} and is_medium
     with pytest.raises(accepting.InvalidUploadError, match="is damaged" if converted else "damaged or cut off. Open"):
-        services.add_asset(user=owner, file=file, is_medium=is_medium)
+        assets.add(user=owner, file=file, is_medium=is_medium)
     assert not Asset.objects.exists()
     assert not [path for path in media_root.rglob("*") if path.is_file()]
-    assert services.upload(user=owner, file=SimpleUploadedFile("a", content)).thumbnail_key
+    assert assets.upload(user=owner, file=SimpleUploadedFile("a", content)).thumbnail_key
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_files_kept_as_they_are_serve_only_the_inputs_that_can_read_them(owner: 
     """Programs keep any file as an asset; what a picture's input takes is decided when it is used."""
 
     def kept(content: bytes) -> Asset:
-        return services.add_asset(user=owner, file=SimpleUploadedFile("a", content))[0]
+        return assets.add(user=owner, file=SimpleUploadedFile("a", content))[0]
 
     assert accepting.why_not(kept(picture("TIFF")), "image") == ""
     assert accepting.why_not(kept(picture("BMP")), "mask") == ""

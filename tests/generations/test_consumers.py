@@ -13,7 +13,7 @@ from django.test import Client
 
 from accounts.models import Plan, User
 from comfysaas.asgi import application
-from generations import services
+from generations.lifecycle import services
 from generations.live import consumers, publisher, snapshot
 from generations.models import Generation, Status
 from tests.support.factories import make_generation, make_template, make_user

@@ -12,9 +12,11 @@ from kombu.exceptions import OperationalError
 
 from accounts.models import ApiKey
 from generations import tasks
-from generations.files import storage
+from generations.files import assets, storage
+from generations.lifecycle import storing
 from generations.models import Asset, DiscardedFile, Status, Webhook
 from generations.models.discarded import ASKED_AGAIN
+from generations.webhooks import sending
 from tests.support.factories import make_asset, make_generation, make_output, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,14 +35,14 @@ def stored() -> Asset:
 @contextmanager
 def dead_broker() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for task in (tasks.delete_files, tasks.deliver_webhooks, tasks.store_outputs):
+        for task in (assets.delete_files, sending.deliver_webhooks, storing.store_outputs):
             patch.setattr(task, "delay", unreachable)
         yield
 
 
 def discard(asset: Asset) -> None:
     with transaction.atomic():
-        tasks.discard(Asset.objects.filter(pk=asset.pk))
+        assets.discard(Asset.objects.filter(pk=asset.pk))
 
 
 def is_kept(asset: Asset) -> list[bool]:
@@ -95,7 +97,7 @@ def test_a_rollback_keeps_row_and_files(stored: Asset, eager_tasks: None) -> Non
         pass
 
     with pytest.raises(Undone), transaction.atomic():
-        tasks.discard(Asset.objects.filter(pk=stored.pk))
+        assets.discard(Asset.objects.filter(pk=stored.pk))
         raise Undone
     assert is_kept(stored) == [True, True]
     assert Asset.objects.filter(pk=stored.pk).exists()

@@ -12,10 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import services
 from generations.comfy.embedded import read_embedded
 from generations.comfy.queued import note
 from generations.files import storage
+from generations.lifecycle import services
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError

@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from generations import services
 from generations.comfy.catalog import Needs
+from generations.lifecycle import services
 from generations.live import snapshot
 from generations.models import ComfyServer
 from generations.parameters.json_schema import json_schema

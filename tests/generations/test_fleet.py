@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from generations import services
+from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.relay import agent as agent_module

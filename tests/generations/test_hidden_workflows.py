@@ -12,10 +12,10 @@ import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
 
-from generations import tasks
 from generations.comfy.embedded import read_embedded
 from generations.comfy.stripping import WorkflowLeftError, carries_workflow
 from generations.files import storage
+from generations.lifecycle import storing
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.studio import drafts, importing, packages
 from tests.comfy.test_embedded import chunk
@@ -49,7 +49,7 @@ def stored(simulator: RunningSimulator, owner: Any) -> Callable[..., Generation]
         )  # fmt: skip
         if version is not None:
             Generation.objects.filter(pk=generation.pk).update(version=version)
-        tasks.store_outputs(str(generation.pk))
+        storing.store_outputs(str(generation.pk))
         generation.refresh_from_db()
         return generation
 

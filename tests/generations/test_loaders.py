@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from generations import services
+from generations.lifecycle import services
 from generations.models import WorkflowTemplate
 from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose

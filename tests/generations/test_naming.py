@@ -12,10 +12,10 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from accounts.models import User
-from generations import services
 from generations.comfy.naming import named_files
 from generations.comfy.references import reference_to
 from generations.files import naming
+from generations.lifecycle import services
 from generations.models import Asset, Generation
 from generations.parameters.validate import InvalidInputs
 from generations.relay.submit import build_graph

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from accounts.models import User
-from generations import services
+from generations.lifecycle import services
 from generations.models import Generation, Status, WorkflowTemplate
 from tests.api.conftest import issue
 from tests.api.envelope import error_of

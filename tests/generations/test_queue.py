@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Plan, User
-from generations import services
+from generations.lifecycle import services
+from generations.lifecycle.services import CannotRunError
 from generations.live import snapshot
 from generations.models import ComfyServer, Generation, QueueShare, Status, WorkflowTemplate
 from generations.models.generation import Retry
 from generations.scheduling import fitness, queue
 from generations.scheduling.queue import CANDIDATES, Candidate, Memory, QueueFullError, prefer
-from generations.services import CannotRunError
 from tests.support.factories import (
     CHECKPOINT,
     make_generation,

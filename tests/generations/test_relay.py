@@ -15,8 +15,8 @@ from channels.layers import get_channel_layer
 from django.utils import timezone
 from PIL import Image
 
-from generations import services
 from generations.files import storage
+from generations.lifecycle import services
 from generations.live import events
 from generations.live.publisher import sender
 from generations.models import Asset, ComfyServer, Generation, Status

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from generations import services
 from generations.comfy.client import ComfyClient, HistoryEntry
+from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status
 from generations.relay import agent as agent_module
 from generations.relay import frames

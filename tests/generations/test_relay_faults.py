@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from generations import services
 from generations.comfy.client import ComfyClient, HistoryEntry, SystemStats
 from generations.comfy.errors import ProtocolError, Rejected, Unavailable
+from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.relay import agent as agent_module
 from generations.relay import health as health_module

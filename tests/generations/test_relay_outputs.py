@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import pytest
 from websocket import ABNF
 
-from generations import services
 from generations.comfy.listener import Disconnected, Listener
 from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
 from generations.files import storage
+from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
 from generations.relay import agent as agent_module
 from generations.relay import frames

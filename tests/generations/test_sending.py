@@ -14,9 +14,9 @@ from django.core.cache import cache
 from django.db import connection
 
 from accounts.models import User
-from generations import sending, webhooks
 from generations.models import Webhook, WebhookDelivery
-from generations.sending import PER_HOST, PER_USER, PER_WEBHOOK, SLOW_AT_ONCE, Candidate, UnderWay
+from generations.webhooks import outbox, sending
+from generations.webhooks.sending import PER_HOST, PER_USER, PER_WEBHOOK, SLOW_AT_ONCE, Candidate, UnderWay
 from tests.support.receiver import Receiver, receiver
 from tests.support.waiting import eventually, patient
 
@@ -114,7 +114,7 @@ def sender(**options: Any) -> Iterator[list[int]]:
 def note(user: User, url: str, number: int = 1) -> Webhook:
     hook = Webhook.objects.create(user=user, url=url)
     for _ in range(number):
-        webhooks.test(hook)
+        outbox.test(hook)
     return hook
 
 
@@ -133,7 +133,7 @@ def test_a_hanging_server_of_one_user_delays_no_other_user(
         try:
             eventually(lambda: states(quick) == {"delivered"}, what="the other user's message")
             eventually(lambda: len(slow.received) == PER_WEBHOOK)
-            webhooks.test(later)  # noted while the others hang
+            outbox.test(later)  # noted while the others hang
             eventually(lambda: states(later) == {"delivered"}, what="the other user's next message")
             # Until here no attempt at the hanging server has ended.
             assert not hanging.deliveries.exclude(error="", delivered_at=None).exists()

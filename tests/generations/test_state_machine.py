@@ -11,9 +11,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import Plan, User
-from generations import services, tasks
+from generations import tasks
 from generations.comfy.messages import ExecutionError, ExecutionInterrupted, ExecutionSuccess
 from generations.comfy.state import HistoryEntry
+from generations.files import assets
+from generations.lifecycle import services, storing
 from generations.models import (
     ComfyServer,
     Generation,
@@ -127,7 +129,7 @@ class Life(RuleBasedStateMachine):
     @rule(pk=generations)
     def store(self, pk: Any) -> None:
         if pk:
-            tasks.store_outputs(str(pk))
+            storing.store_outputs(str(pk))
 
     @rule(pk=generations)
     def delete(self, pk: Any) -> None:
@@ -201,8 +203,8 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(300)
 def test_any_order_of_events_leaves_the_database_consistent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.store_outputs, "delay", lambda pk: None)  # workers come when the model says so
-    monkeypatch.setattr(tasks.delete_files, "delay", lambda keys: None)
+    monkeypatch.setattr(storing.store_outputs, "delay", lambda pk: None)  # workers come when the model says so
+    monkeypatch.setattr(assets.delete_files, "delay", lambda keys: None)
     run_machine(
         Life,
         settings=settings(

@@ -18,7 +18,7 @@ from generations import contract, tasks
 from generations.comfy.client import ComfyClient
 from generations.comfy.state import HistoryEntry
 from generations.files import storage
-from generations.lifecycle import copying
+from generations.lifecycle import copying, storing
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.models.generation import Failure
 from generations.relay import apply
@@ -56,7 +56,7 @@ def make_due(generation: Generation) -> None:
 def run(generation: Generation) -> Generation:
     """One try, as if the pause before it were over."""
     make_due(generation)
-    tasks.store_outputs(str(generation.pk))
+    storing.store_outputs(str(generation.pk))
     generation.refresh_from_db()
     return generation
 
@@ -294,7 +294,7 @@ def test_a_worker_that_slept_through_its_turn_takes_nothing_away(
         if not slept:
             slept.append(key)
             make_due(generation)  # the lease ran out
-            tasks.store_outputs(str(generation.pk))
+            storing.store_outputs(str(generation.pk))
 
     monkeypatch.setattr(storage, "write", sleepy)
     assert run(generation).status == Status.SUCCEEDED

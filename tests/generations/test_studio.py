@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from generations.comfy.app_mode import ChosenInput
+from generations.lifecycle import storing
 from generations.models import Status, TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.parameters.chosen import chosen_parameters
 from generations.parameters.schema import parse_parameters
@@ -408,7 +409,6 @@ def test_package_with_a_damaged_cover_is_read_without_it(cover: Any) -> None:
 
 
 def test_results_that_are_not_kept_are_not_stored(staff: Any, owner: Any) -> None:
-    from generations import tasks
 
     template = make_template(publish=False)
     version = template.add_version(graph=txt2img_graph(), parameters=[], output_nodes=["9"], publish=True)
@@ -417,7 +417,7 @@ def test_results_that_are_not_kept_are_not_stored(staff: Any, owner: Any) -> Non
         upstream_outputs={"9": {"text": ["kept"]}, "12": {"text": ["left"]}, "9.0.1": {"text": ["also"]}},
     )  # fmt: skip
     assert generation.version == version
-    tasks.store_outputs(str(generation.pk))
+    storing.store_outputs(str(generation.pk))
     generation.refresh_from_db()
     assert generation.status == Status.SUCCEEDED
     assert [each.value for each in generation.outputs.order_by("position")] == ["kept", "also"]

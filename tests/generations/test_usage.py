@@ -18,12 +18,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
-from generations import services, tasks
+from generations import tasks
 from generations.comfy.outputs import FileRef, OutputItem
-from generations.files import storage
+from generations.files import assets, storage
+from generations.files.assets import FileDetails
+from generations.lifecycle import services, storing
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
-from generations.services import Placement
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template
@@ -41,7 +42,7 @@ def api(owner: User) -> Client:
 
 def upload(user: User, content: bytes, **placement: Any) -> Asset:
     file = SimpleUploadedFile("a.txt", content)
-    return services.add_asset(user=user, file=file, placement=Placement(**placement))[0]
+    return assets.add(user=user, file=file, details=FileDetails(**placement))[0]
 
 
 def limited(user: User, megabytes: int, **limits: int) -> User:
@@ -61,7 +62,7 @@ def record_a_result(user: User, content: bytes) -> Generation:
         key = storage.output_key(generation.pk, 1, 0)
         asset = storage.keep(spooled, key=key, user_id=user.pk, name="a.txt")
     file = FileRef(filename="a.txt", subfolder="", type="output")
-    tasks._record(
+    storing._record(
         generation, 0, OutputItem(kind="file", node_id="9", key="images", index=0, file=file, value=None), asset=asset
     )
     Generation.objects.filter(pk=generation.pk).update(
@@ -85,9 +86,9 @@ def test_the_number_is_the_sum_of_the_files_after_whatever_happens(owner: User, 
             case 0 | 1:
                 upload(user, content, expires_in=chance.choice([None, 60]))
             case 2 if mine:
-                services.asset_from_hash(user=user, digest=chance.choice(mine).hash, placement=Placement(tags=["x"]))
+                assets.add_from_hash(user=user, digest=chance.choice(mine).hash, details=FileDetails(tags=["x"]))
             case 3 if mine:
-                services.delete_asset(chance.choice(mine))
+                assets.delete(chance.choice(mine))
             case 4:
                 record_a_result(user, content)
             case 5:
@@ -101,7 +102,7 @@ def test_the_number_is_the_sum_of_the_files_after_whatever_happens(owner: User, 
     for generation in Generation.objects.all():
         services.delete(generation)
     for user in (owner, stranger):
-        services.delete_uploads(user)
+        assets.delete_uploads(user)
         assert StorageUsage.objects.stored_by(user) == 0
 
 
@@ -143,7 +144,7 @@ def test_of_two_that_share_a_file_and_go_at_the_same_moment_one_takes_it_along(o
     for _ in range(5):
         one, two = upload(owner, CONTENTS[0]), upload(owner, CONTENTS[0])
         assert one.key == two.key
-        assert in_threads(lambda one=one: services.delete_asset(one), lambda two=two: services.delete_asset(two)) == [
+        assert in_threads(lambda one=one: assets.delete(one), lambda two=two: assets.delete(two)) == [
             None, None
         ]  # fmt: skip
         assert StorageUsage.objects.stored_by(owner) == 0

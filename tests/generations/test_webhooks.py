@@ -14,11 +14,13 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from accounts.models import User
-from generations import outbound, sending, services, tasks, webhooks
+from generations import outbound, tasks
+from generations.lifecycle import services
 from generations.lifecycle.transitions import transition
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.generation import Failure
 from generations.models.webhook import DISABLED_AFTER, RETRY_SECONDS
+from generations.webhooks import outbox, sending
 from tests.support.factories import make_generation, make_output
 from tests.support.receiver import Receiver, receiver
 from tests.support.waiting import patient
@@ -49,7 +51,7 @@ def test_an_end_is_told_signed_and_once(hook: Webhook, owner: User, other: Recei
     generation = make_generation(owner, status=Status.RUNNING, metadata={"order": "7"})
     make_output(generation)
     fail(generation)
-    assert tasks.deliver_webhooks() == 1
+    assert sending.deliver_webhooks() == 1
     ((path, headers, body),) = other.received
     assert (path, headers["content-type"]) == ("/hook", "application/json")
     message = Verifier(hook.secret).verify(body, headers)
@@ -62,7 +64,7 @@ def test_an_end_is_told_signed_and_once(hook: Webhook, owner: User, other: Recei
         Verifier(hook.secret).verify(body.replace(b"failed", b"succee"), headers)
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.attempts, delivery.status_code) == ("delivered", 1, 200)
-    assert tasks.deliver_webhooks() == 0
+    assert sending.deliver_webhooks() == 0
 
 
 def test_only_what_was_asked_for_is_told(hook: Webhook, owner: User, stranger: User) -> None:
@@ -106,19 +108,19 @@ def test_nothing_is_told_of_what_is_rolled_back(hook: Webhook, owner: User) -> N
 
 def test_it_is_tried_again_with_the_same_id_until_it_arrives(hook: Webhook, other: Receiver) -> None:
     other.statuses = [500, 302, 200]
-    webhooks.test(hook)
+    outbox.test(hook)
     begin = timezone.now()
-    tasks.deliver_webhooks()
+    sending.deliver_webhooks()
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.error) == ("waiting", "The answer was 500.")
     assert delivery.next_attempt_at is not None
     assert begin <= delivery.next_attempt_at - timedelta(seconds=RETRY_SECONDS[0]) <= timezone.now()
     hook.refresh_from_db()
     assert hook.failing_since is not None
-    assert tasks.deliver_webhooks() == 0
+    assert sending.deliver_webhooks() == 0
     for _ in range(2):
         is_due()
-        tasks.deliver_webhooks()
+        sending.deliver_webhooks()
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempts) == ("delivered", 3)
     assert len({headers["webhook-id"] for _path, headers, _body in other.received}) == 1
@@ -128,16 +130,16 @@ def test_it_is_tried_again_with_the_same_id_until_it_arrives(hook: Webhook, othe
 
 def test_after_a_day_a_message_is_given_up_and_can_be_sent_again(hook: Webhook, other: Receiver) -> None:
     other.statuses = [503]
-    webhooks.test(hook)
+    outbox.test(hook)
     for _ in range(len(RETRY_SECONDS) + 1):
         is_due()
-        tasks.deliver_webhooks()
+        sending.deliver_webhooks()
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.attempts) == ("failed", len(RETRY_SECONDS) + 1)
     assert timedelta(hours=23) < timedelta(seconds=sum(RETRY_SECONDS)) < timedelta(hours=26)
     other.statuses = [200]
-    webhooks.redeliver(delivery)
-    tasks.deliver_webhooks()
+    outbox.redeliver(delivery)
+    sending.deliver_webhooks()
     delivery.refresh_from_db()
     assert delivery.state == "delivered"
 
@@ -145,22 +147,22 @@ def test_after_a_day_a_message_is_given_up_and_can_be_sent_again(hook: Webhook, 
 def test_what_fails_for_days_is_switched_off_and_a_fresh_start_is_possible(hook: Webhook, other: Receiver) -> None:
     other.statuses = [500]
     Webhook.objects.update(failing_since=timezone.now() - DISABLED_AFTER - timedelta(minutes=1))
-    webhooks.test(hook)
-    tasks.deliver_webhooks()
+    outbox.test(hook)
+    sending.deliver_webhooks()
     hook.refresh_from_db()
     assert not hook.is_enabled
     assert "Nothing arrived for 3 days" in hook.disabled_reason
     assert WebhookDelivery.objects.get().state == "failed"
     hook.is_enabled = True
-    webhooks.save(hook)
+    outbox.save(hook)
     hook.refresh_from_db()
     assert (hook.is_enabled, hook.disabled_reason, hook.failing_since) == (True, "", None)
 
 
 def test_gone_means_gone(hook: Webhook, owner: User, other: Receiver) -> None:
     other.statuses = [410]
-    webhooks.test(hook)
-    tasks.deliver_webhooks()
+    outbox.test(hook)
+    sending.deliver_webhooks()
     hook.refresh_from_db()
     assert not hook.is_enabled
     fail(make_generation(owner, status=Status.RUNNING))
@@ -169,8 +171,8 @@ def test_gone_means_gone(hook: Webhook, owner: User, other: Receiver) -> None:
 
 def test_a_private_address_gets_nothing(owner: User) -> None:
     hook = Webhook.objects.create(user=owner, url="https://localhost/hook")
-    webhooks.test(hook)
-    tasks.deliver_webhooks()
+    outbox.test(hook)
+    sending.deliver_webhooks()
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.status_code) == ("waiting", None)
     assert delivery.error == outbound.UNREACHABLE
@@ -182,8 +184,8 @@ def test_a_slow_server_holds_up_nobody(hook: Webhook, owner: User, other: Receiv
         quick = Webhook.objects.create(user=owner, url=fast.url)
         other.gate.clear()
         for each in (hook, quick):
-            webhooks.test(each)
-        tasks.deliver_webhooks()
+            outbox.test(each)
+        sending.deliver_webhooks()
         assert len(fast.received) == 1
     assert WebhookDelivery.objects.get(webhook=hook).state == "waiting"
     other.gate.set()
@@ -192,27 +194,27 @@ def test_a_slow_server_holds_up_nobody(hook: Webhook, owner: User, other: Receiv
 def test_only_so_many_workers_send(hook: Webhook, other: Receiver) -> None:
     from django.core.cache import cache
 
-    webhooks.test(hook)
+    outbox.test(hook)
     for place in sending.places():
         cache.set(place, True, 60)
-    assert tasks.deliver_webhooks() == 0
+    assert sending.deliver_webhooks() == 0
     cache.delete(sending.places()[0])
-    assert tasks.deliver_webhooks() == 1
+    assert sending.deliver_webhooks() == 1
 
 
 def test_what_a_worker_that_died_had_claimed_is_sent_by_another(hook: Webhook, other: Receiver) -> None:
-    delivery = webhooks.test(hook)
+    delivery = outbox.test(hook)
     assert WebhookDelivery.objects.claim(delivery.pk, seconds=60) == 1
     assert WebhookDelivery.objects.claim(delivery.pk, seconds=60) == 0
-    assert tasks.deliver_webhooks() == 0
+    assert sending.deliver_webhooks() == 0
     is_due()
     tasks.sweep()
-    assert tasks.deliver_webhooks() == 1
+    assert sending.deliver_webhooks() == 1
 
 
 def test_the_log_is_kept_for_a_month(hook: Webhook, other: Receiver) -> None:
-    webhooks.test(hook)
-    tasks.deliver_webhooks()
+    outbox.test(hook)
+    sending.deliver_webhooks()
     tasks.expire()
     assert WebhookDelivery.objects.count() == 1
     WebhookDelivery.objects.update(created_at=timezone.now() - timedelta(days=31))

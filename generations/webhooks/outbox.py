@@ -1,13 +1,14 @@
-"""Telling users' own servers what became of their jobs, signed after Standard Webhooks.
+"""Messages to users' own servers, signed after Standard Webhooks.
 
-What is to be told is written in the transaction that makes it true, so nothing is lost with a process. Workers send
-what is due (`sending`); what fails is tried again for a day.
+A message is written in the transaction that makes it true, so nothing is lost with a process. Workers send what is
+due (`sending`); what fails is tried again for a day.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -15,8 +16,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from generations import contract, outbound
+from generations.broker import ask
 from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.webhook import WebhookEvent
+from generations.webhooks.sending import deliver_webhooks
 
 MAX_WEBHOOKS = 20
 EVENTS = {
@@ -31,30 +34,30 @@ class TooManyWebhooksError(Exception):
     """This user has MAX_WEBHOOKS."""
 
 
-def announce(generation: Generation) -> bool:
-    """Note what is to be told of its new status, in the transaction that changed it. True when there is something."""
+def notify(generation: Generation) -> None:
+    """Send its new status to the webhooks that want it. Call it in the transaction that changed the status."""
     event = EVENTS.get(Status(generation.status))
     if event is None:
-        return False
+        return
     hooks = Webhook.objects.concerned(generation.user_id, named=generation.webhook_id)
     wanted = [hook for hook in hooks if event in hook.events]
     if not wanted:
-        return False
+        return
     job = contract.describe(generation, settings.PUBLIC_ORIGIN, has_progress=False)
-    _note(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
-    return True
+    _send(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
 
 
 def test(webhook: Webhook) -> WebhookDelivery:
-    """A message that says nothing, to see whether it arrives. The caller has the worker look."""
-    return _note([webhook], WebhookEvent.TEST, {"message": "It works."})[0]
+    """Send a message that says nothing, to see whether it arrives."""
+    return _send([webhook], WebhookEvent.TEST, {"message": "It works."})[0]
 
 
 def redeliver(delivery: WebhookDelivery) -> None:
-    """Once more from the beginning, with the same message. The caller has the worker look."""
+    """Send the same message again, with all its attempts."""
     WebhookDelivery.objects.filter(pk=delivery.pk).update(
         next_attempt_at=timezone.now(), attempts=0, delivered_at=None, error="", status_code=None
     )
+    _wake_worker()
 
 
 def save(webhook: Webhook) -> None:
@@ -71,7 +74,7 @@ def save(webhook: Webhook) -> None:
         webhook.save()
 
 
-def _note(
+def _send(
     hooks: Iterable[Webhook], event: WebhookEvent, data: dict[str, Any], *, job_id: uuid.UUID | None = None
 ) -> list[WebhookDelivery]:
     now = timezone.now()
@@ -80,4 +83,10 @@ def _note(
         WebhookDelivery(webhook=hook, event=event, job_id=job_id, payload=payload, next_attempt_at=now)
         for hook in hooks
     ]
-    return WebhookDelivery.objects.bulk_create(rows)
+    sent = WebhookDelivery.objects.bulk_create(rows)
+    _wake_worker()
+    return sent
+
+
+def _wake_worker() -> None:
+    transaction.on_commit(partial(ask, deliver_webhooks))

@@ -20,12 +20,14 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync, sync_to_async
+from celery import shared_task
 from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 from standardwebhooks import Webhook as Signer
 
 from generations import outbound
+from generations.broker import ask
 from generations.models import Webhook, WebhookDelivery
 from generations.models.webhook import DISABLED_AFTER
 
@@ -44,6 +46,12 @@ ANSWER_BYTES = 64 * 1024
 SENDERS = 2  # workers that are busy with it, at most
 SLOW_HOSTS = 10_000
 GONE = 410
+
+
+@shared_task(name="generations.tasks.deliver_webhooks", ignore_result=True, expires=CLAIM_SECONDS)
+def deliver_webhooks() -> int:
+    """Send the messages that are due. Returns how many were sent."""
+    return deliver_due(hand_over=partial(ask, deliver_webhooks))
 
 
 def deliver_due(*, hand_over: Callable[[], object] = lambda: None) -> int:

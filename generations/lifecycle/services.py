@@ -1,33 +1,23 @@
-"""What users do with generations and files. Pages and API call the same functions."""
+"""What users do with generations. Pages and API call the same functions."""
 
 from __future__ import annotations
 
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.utils import timezone
 
-from accounts import limits
-from accounts.concurrency import AtOnce
-from generations import tasks
-from generations.comfy import decoders
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
 from generations.comfy.queued import Place
 from generations.comfy.sketch import editor_workflow, kept_of
-from generations.files import accepting, naming, storage
-from generations.files.accepting import InvalidUploadError
-from generations.lifecycle import drawing, transitions
+from generations.files import accepting, naming
+from generations.lifecycle import drawing, removal, transitions
 from generations.live import publisher, snapshot
 from generations.models import (
     Asset,
@@ -38,9 +28,6 @@ from generations.models import (
     Webhook,
     WorkflowTemplate,
 )
-from generations.models.asset import file_name
-from generations.models.idempotency import KeyReuseError
-from generations.models.usage import StorageFullError
 from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
@@ -52,7 +39,6 @@ if TYPE_CHECKING:
 
 RAW_PERMISSION = "generations.submit_raw_workflow"
 TEXT_LENGTH = 4000
-uploads = AtOnce("uploads", per_user=8, in_all=64)
 
 
 class NotFinishedError(Exception):
@@ -71,18 +57,6 @@ class NotAllowedError(Exception):
             f"You cannot run “{version.title}” any more: it was withdrawn, or it is for other groups now. "
             "Choose another template, or ask the operator for access."
         )
-
-
-class HashMismatchError(Exception):
-    """Other bytes arrived than the client said it would send."""
-
-
-class BlobNotFoundError(Exception):
-    """This user has no file with that hash."""
-
-
-class AssetInUseError(Exception):
-    """It is a result of a generation, or an unfinished one needs it."""
 
 
 class RawNotAllowedError(Exception):
@@ -304,159 +278,6 @@ def _reseeded(graph: Graph) -> Graph:
     return fresh
 
 
-# ---------------------------------------------------------------------------------------------- files
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """What a client says of a file that it brings: its name there, words, and how long it is wanted (seconds)."""
-
-    name: str = ""
-    tags: Sequence[str] = ()
-    expires_in: int | None = None
-
-    def apply(self, asset: Asset) -> None:
-        """Write it into a new asset."""
-        if self.name:
-            asset.name = file_name(self.name)
-        asset.tags = list(self.tags)
-        if self.expires_in is not None:
-            asset.expires_at = timezone.now() + timedelta(seconds=self.expires_in)
-
-
-ANYWHERE = Placement()
-
-
-def upload(*, user: User, file: UploadedFile[Any], kind: str = "") -> Asset:
-    """Store a file for a parameter of this kind ("image", "mask", "video", "audio"; "" for any of them).
-
-    InvalidUploadError when it is none that a workflow can use; errors as of `add_asset`.
-    """
-    return add_asset(user=user, file=file, is_medium=True, kind=kind)[0]
-
-
-def add_asset(
-    *,
-    user: User,
-    file: UploadedFile[Any],
-    is_medium: bool = False,
-    kind: str = "",
-    placement: Placement = ANYWHERE,
-    expected_hash: str = "",
-    idempotency_key: str = "",
-) -> tuple[Asset, bool]:
-    """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
-
-    InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
-    user has too many uploads under way; decoders.BusyError; limits.RateLimitedError; StorageFullError.
-    """
-    IdempotencyKey.objects.ensure_unused(user, idempotency_key)
-    limits.count_upload(user)
-    StorageUsage.objects.ensure_room(user, size_bytes=file.size or 0)
-    if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
-        msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
-        raise InvalidUploadError(msg)
-    with ExitStack() as stack:
-        stack.enter_context(uploads.one_more(user.pk))
-        spooled, name = stack.enter_context(closing(storage.spool(file.chunks()))), file.name or "upload"
-        accepting.check(spooled, is_medium=is_medium, kind=kind)
-        if is_medium and spooled.content_type in accepting.CONVERTED:
-            spooled = stack.enter_context(closing(accepting.as_png(spooled)))
-            name = f"{name.rpartition('.')[0] or name}.png"
-        if expected_hash and expected_hash.lower() != spooled.hash:
-            raise HashMismatchError
-        with transaction.atomic():
-            again = _minted(user, spooled.hash, name)
-            if again is not None:
-                IdempotencyKey.objects.claim(user, idempotency_key)
-                placement.apply(again)
-                again.save()
-                return again, False
-        return _stored(user, spooled, name, placement, idempotency_key), True
-
-
-def _stored(user: User, spooled: storage.Spooled, name: str, placement: Placement, idempotency_key: str) -> Asset:
-    asset_id = uuid.uuid4()
-    key = storage.upload_key(asset_id)
-    try:
-        asset = storage.keep(spooled, key=key, user_id=user.pk, name=name, asset_id=asset_id, is_strict=True)
-    except decoders.DamagedError as error:
-        raise InvalidUploadError(accepting.damaged("image")) from error
-    placement.apply(asset)
-    try:
-        with transaction.atomic():
-            IdempotencyKey.objects.claim(user, idempotency_key)
-            asset.save()
-            StorageUsage.objects.add(user, asset.size_bytes)
-    except (KeyReuseError, StorageFullError):
-        tasks.discard_files([asset.key, asset.thumbnail_key])
-        raise
-    return asset
-
-
-def _minted(user: User, digest: str, name: str) -> Asset | None:
-    """A new asset over bytes that the user has, not saved yet. Inside a transaction: the one it is made from is locked
-    until its end, so that the bytes stay."""
-    source = Asset.objects.for_user(user).with_bytes(digest).select_for_update(of=("self",)).first()
-    if source is None:
-        return None
-    return Asset(
-        user=user,
-        name=file_name(name),
-        key=source.key,
-        thumbnail_key=source.thumbnail_key,
-        content_type=source.content_type,
-        size_bytes=source.size_bytes,
-        hash=source.hash,
-        width=source.width,
-        height=source.height,
-        has_audio=source.has_audio,
-    )
-
-
-def asset_from_hash(*, user: User, digest: str, placement: Placement) -> tuple[Asset, bool]:
-    """(an asset over bytes that this user has already, whether it is a new one). BlobNotFoundError.
-
-    An upload under the same name is given back as it is, kept longer if that was asked for.
-    """
-    with transaction.atomic():
-        same = Asset.objects.for_user(user).with_bytes(digest).filter(output=None).select_for_update(of=("self",))
-        found = (same.filter(name=file_name(placement.name)) if placement.name else same).order_by("created_at").first()
-        if found is not None and (not placement.tags or list(placement.tags) == found.tags):
-            _keep_longer(found, placement)
-            return found, False
-        made = _minted(user, digest, placement.name or (found.name if found else "upload"))
-        if made is None:
-            raise BlobNotFoundError
-        placement.apply(made)
-        made.save()
-        return made, True
-
-
-def _keep_longer(asset: Asset, placement: Placement) -> None:
-    """Never shorter."""
-    if asset.expires_at is None:
-        return
-    wanted = timezone.now() + timedelta(seconds=placement.expires_in) if placement.expires_in else None
-    if wanted is None or wanted > asset.expires_at:
-        asset.expires_at = wanted
-        asset.save(update_fields=["expires_at"])
-
-
-def delete_asset(asset: Asset) -> None:
-    """Remove it; its bytes go unless another one shares them. AssetInUseError."""
-    with transaction.atomic():
-        rows = Asset.objects.filter(pk=asset.pk)
-        StorageUsage.objects.lock([asset.user_id])  # first, as `discard` does
-        rows.select_for_update(of=("self",)).first()
-        if rows.in_use().exists():
-            raise AssetInUseError
-        tasks.discard(rows)
-
-
-def delete_uploads(user: User) -> int:
-    """Remove the user's uploads that no unfinished generation needs, a few hundred at most; how many that were."""
-    return tasks.discard_unused(Asset.objects.filter(user=user, output=None))
-
-
 # ---------------------------------------------------------------------------------------------- afterwards
 def cancel(generation: Generation) -> Generation:
     """Ask for it to stop; already finished ones stay as they are. Returns its state afterwards."""
@@ -497,4 +318,4 @@ def delete(generation: Generation) -> None:
     """Remove it with its outputs and their files. NotFinishedError while it is active."""
     if not generation.is_terminal:
         raise NotFinishedError
-    tasks.remove(generation)
+    removal.remove(generation)

@@ -1,0 +1,256 @@
+"""Users' files: adding them, and deleting them together with their bytes."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from celery import shared_task
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts import limits
+from accounts.concurrency import AtOnce
+from generations.broker import ask
+from generations.comfy import decoders
+from generations.files import accepting, storage
+from generations.files.accepting import InvalidUploadError
+from generations.models import (
+    Asset,
+    DiscardedFile,
+    IdempotencyKey,
+    StorageUsage,
+)
+from generations.models.asset import AssetQuerySet, file_name
+from generations.models.idempotency import KeyReuseError
+from generations.models.usage import StorageFullError
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+logger = logging.getLogger(__name__)
+
+uploads = AtOnce("uploads", per_user=8, in_all=64)
+EXPIRE_AT_ONCE = 500
+
+
+class HashMismatchError(Exception):
+    """Other bytes arrived than the client said it would send."""
+
+
+class BlobNotFoundError(Exception):
+    """This user has no file with that hash."""
+
+
+class AssetInUseError(Exception):
+    """It is a result of a generation, or an unfinished one needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDetails:
+    """What a client says of a file that it brings: its name there, words, and how long it is wanted (seconds)."""
+
+    name: str = ""
+    tags: Sequence[str] = ()
+    expires_in: int | None = None
+
+    def apply(self, asset: Asset) -> None:
+        """Write it into a new asset."""
+        if self.name:
+            asset.name = file_name(self.name)
+        asset.tags = list(self.tags)
+        if self.expires_in is not None:
+            asset.expires_at = timezone.now() + timedelta(seconds=self.expires_in)
+
+
+NO_DETAILS = FileDetails()
+
+
+def upload(*, user: User, file: UploadedFile[Any], kind: str = "") -> Asset:
+    """Store a file for a parameter of this kind ("image", "mask", "video", "audio"; "" for any of them).
+
+    InvalidUploadError when it is none that a workflow can use; errors as of `add`.
+    """
+    return add(user=user, file=file, is_medium=True, kind=kind)[0]
+
+
+def add(
+    *,
+    user: User,
+    file: UploadedFile[Any],
+    is_medium: bool = False,
+    kind: str = "",
+    details: FileDetails = NO_DETAILS,
+    expected_hash: str = "",
+    idempotency_key: str = "",
+) -> tuple[Asset, bool]:
+    """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
+
+    InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
+    user has too many uploads under way; decoders.BusyError; limits.RateLimitedError; StorageFullError.
+    """
+    IdempotencyKey.objects.ensure_unused(user, idempotency_key)
+    limits.count_upload(user)
+    StorageUsage.objects.ensure_room(user, size_bytes=file.size or 0)
+    if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
+        msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
+        raise InvalidUploadError(msg)
+    with ExitStack() as stack:
+        stack.enter_context(uploads.one_more(user.pk))
+        spooled, name = stack.enter_context(closing(storage.spool(file.chunks()))), file.name or "upload"
+        accepting.check(spooled, is_medium=is_medium, kind=kind)
+        if is_medium and spooled.content_type in accepting.CONVERTED:
+            spooled = stack.enter_context(closing(accepting.as_png(spooled)))
+            name = f"{name.rpartition('.')[0] or name}.png"
+        if expected_hash and expected_hash.lower() != spooled.hash:
+            raise HashMismatchError
+        with transaction.atomic():
+            again = _from_stored_bytes(user, spooled.hash, name)
+            if again is not None:
+                IdempotencyKey.objects.claim(user, idempotency_key)
+                details.apply(again)
+                again.save()
+                return again, False
+        return _stored(user, spooled, name, details, idempotency_key), True
+
+
+def _stored(user: User, spooled: storage.Spooled, name: str, details: FileDetails, idempotency_key: str) -> Asset:
+    asset_id = uuid.uuid4()
+    key = storage.upload_key(asset_id)
+    try:
+        asset = storage.keep(spooled, key=key, user_id=user.pk, name=name, asset_id=asset_id, is_strict=True)
+    except decoders.DamagedError as error:
+        raise InvalidUploadError(accepting.damaged("image")) from error
+    details.apply(asset)
+    try:
+        with transaction.atomic():
+            IdempotencyKey.objects.claim(user, idempotency_key)
+            asset.save()
+            StorageUsage.objects.add(user, asset.size_bytes)
+    except (KeyReuseError, StorageFullError):
+        discard_files([asset.key, asset.thumbnail_key])
+        raise
+    return asset
+
+
+def _from_stored_bytes(user: User, digest: str, name: str) -> Asset | None:
+    """A new asset over bytes that the user has, not saved yet. Inside a transaction: the one it is made from is locked
+    until its end, so that the bytes stay."""
+    source = Asset.objects.for_user(user).with_bytes(digest).select_for_update(of=("self",)).first()
+    if source is None:
+        return None
+    return Asset(
+        user=user,
+        name=file_name(name),
+        key=source.key,
+        thumbnail_key=source.thumbnail_key,
+        content_type=source.content_type,
+        size_bytes=source.size_bytes,
+        hash=source.hash,
+        width=source.width,
+        height=source.height,
+        has_audio=source.has_audio,
+    )
+
+
+def add_from_hash(*, user: User, digest: str, details: FileDetails) -> tuple[Asset, bool]:
+    """(an asset over bytes that this user has already, whether it is a new one). BlobNotFoundError.
+
+    An upload under the same name is given back as it is, kept longer if that was asked for.
+    """
+    with transaction.atomic():
+        same = Asset.objects.for_user(user).with_bytes(digest).filter(output=None).select_for_update(of=("self",))
+        found = (same.filter(name=file_name(details.name)) if details.name else same).order_by("created_at").first()
+        if found is not None and (not details.tags or list(details.tags) == found.tags):
+            _keep_longer(found, details)
+            return found, False
+        made = _from_stored_bytes(user, digest, details.name or (found.name if found else "upload"))
+        if made is None:
+            raise BlobNotFoundError
+        details.apply(made)
+        made.save()
+        return made, True
+
+
+def _keep_longer(asset: Asset, details: FileDetails) -> None:
+    """Never shorter."""
+    if asset.expires_at is None:
+        return
+    wanted = timezone.now() + timedelta(seconds=details.expires_in) if details.expires_in else None
+    if wanted is None or wanted > asset.expires_at:
+        asset.expires_at = wanted
+        asset.save(update_fields=["expires_at"])
+
+
+def delete(asset: Asset) -> None:
+    """Remove it; its bytes go unless another one shares them. AssetInUseError."""
+    with transaction.atomic():
+        rows = Asset.objects.filter(pk=asset.pk)
+        StorageUsage.objects.lock([asset.user_id])  # first, as `discard` does
+        rows.select_for_update(of=("self",)).first()
+        if rows.in_use().exists():
+            raise AssetInUseError
+        discard(rows)
+
+
+def delete_uploads(user: User) -> int:
+    """Remove the user's uploads that no unfinished generation needs, a few hundred at most; how many that were."""
+    return discard_unused(Asset.objects.filter(user=user, output=None))
+
+
+def discard(assets: QuerySet[Asset]) -> int:
+    """Delete these assets for good, and those of their files that no other asset shares. How many that were.
+
+    Inside a transaction: whoever makes another asset of the same file locks the one that it is made from.
+    """
+    StorageUsage.objects.lock(assets.order_by().values_list("user", flat=True).distinct())
+    rows = list(assets.select_for_update(of=("self",)))
+    keys = {key for asset in rows for key in (asset.key, asset.thumbnail_key) if key}
+    Asset.objects.filter(pk__in=[asset.pk for asset in rows]).delete()
+    shared = Asset.objects.filter(Q(key__in=keys) | Q(thumbnail_key__in=keys)).values_list("key", "thumbnail_key")
+    unwanted = keys - {key for pair in shared for key in pair}
+    files = {asset.key: asset for asset in rows if asset.key in unwanted}
+    for user_id in {asset.user_id for asset in files.values()}:
+        size = sum(asset.size_bytes for asset in files.values() if asset.user_id == user_id)
+        StorageUsage.objects.subtract(user_id, size)
+    if unwanted:
+        discard_files(unwanted)
+    return len(rows)
+
+
+def discard_unused(assets: AssetQuerySet) -> int:
+    """Delete those that are no result and that no unfinished generation needs, EXPIRE_AT_ONCE at most."""
+    unused = assets.exclude(pk__in=Asset.objects.in_use().values("pk")).order_by("created_at")
+    with transaction.atomic():
+        return discard(Asset.objects.filter(pk__in=list(unused.values_list("pk", flat=True)[:EXPIRE_AT_ONCE])))
+
+
+def discard_files(keys: Iterable[str]) -> None:
+    """Have these files deleted once the surrounding transaction is committed, if there is one.
+
+    They are written down, so that it happens whatever becomes of the broker, the worker and the storage meanwhile.
+    """
+    named = sorted({key for key in keys if key})
+    DiscardedFile.objects.add(named)
+    transaction.on_commit(lambda: ask(delete_files, named))
+
+
+@shared_task(name="generations.tasks.delete_files")
+def delete_files(keys: list[str]) -> None:
+    """Remove files that nothing names any more. Those that the storage keeps for now are found again by `sweep`."""
+    gone = []
+    try:
+        for key in keys:
+            storage.delete([key])
+            gone.append(key)
+    except Exception:
+        logger.warning("%d of %d files are deleted later", len(keys) - len(gone), len(keys), exc_info=True)
+    DiscardedFile.objects.filter(key__in=gone).delete()

@@ -1,0 +1,1 @@
+"""Telling users' own servers what became of their jobs."""
