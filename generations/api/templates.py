@@ -132,7 +132,7 @@ def import_template(
     tells what is wrong with the file.
     """
     user = staff(request, "generations.add_workflowtemplate")
-    object_info = importing.known_nodes()
+    object_info = fitness.known_nodes()
     content = file.read(importing.MAX_BYTES + 1)
     imported = importing.read(content, object_info)
     content_hash = storage.hash_of(io.BytesIO(content))

@@ -32,7 +32,6 @@ from generations.parameters.bind import bind
 from generations.parameters.schema import MAX_SEED, Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.scheduling import fitness, queue
-from generations.studio import importing
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -135,7 +134,7 @@ def submit_variations(
     IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
-    naming.refuse_names(version.graph, version.parsed_parameters, values, importing.known_nodes())
+    naming.refuse_names(version.graph, version.parsed_parameters, values, fitness.known_nodes())
     if count > 1 and drawing.draws_alike(version, parameters, values):
         raise InvalidInputs(
             {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
@@ -245,7 +244,7 @@ def submit_raw(
     if is_editor_format(workflow):
         raise EditorFormatError
     graph = load_api_graph(workflow)
-    object_info = importing.known_nodes()
+    object_info = fitness.known_nodes()
     if object_info is None:
         raise CannotRunError(fitness.Fleet().why_not(Needs(())))
     if problems := check_graph(graph, object_info):
@@ -263,7 +262,7 @@ def submit_raw(
 
 def _reseeded(graph: Graph) -> Graph:
     """A copy with a fresh number in every input that is a seed."""
-    object_info = importing.known_nodes()
+    object_info = fitness.known_nodes()
     fresh: Graph = {}
     for node_id, node in graph.items():
         spec = node_spec(object_info, node["class_type"])

@@ -34,11 +34,12 @@ from generations.comfy.state import HistoryEntry, QueueState
 from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure, GenerationQuerySet, Retry
 from generations.models.server import ServerState
+from generations.origins import Mark
 from generations.relay import apply, frames
 from generations.relay.broadcast import Broadcast
 from generations.relay.health import Health
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
-from generations.relay.upstream import Mark, Sighting, Upstream
+from generations.relay.upstream import Sighting, Upstream
 from generations.scheduling import fitness
 from generations.scheduling import queue as fair_queue
 from generations.scheduling.queue import Memory

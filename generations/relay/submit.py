@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from generations import origins
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
 from generations.comfy.files import FileInput, input_value, upload_folder
@@ -16,8 +17,9 @@ from generations.comfy.references import reference_to, replace_references
 from generations.comfy.sketch import editor_workflow
 from generations.files import storage
 from generations.models import Asset, Generation
-from generations.relay.upstream import Mark, Upstream
-from generations.studio import importing
+from generations.origins import Mark
+from generations.relay.upstream import Upstream
+from generations.scheduling import fitness
 
 ANEW = "comfysaas_anew"
 # ComfyUI and its nodes tell videos from sounds by the extension; where the type's own name is another one.
@@ -114,11 +116,11 @@ def _extra_pnginfo(generation: Generation, graph: Graph) -> dict[str, object]:
     """
     workflow = editor_workflow(
         _without_bypass(graph),
-        object_info=importing.known_nodes(),  # those of all servers: one copy in memory
+        object_info=fitness.known_nodes(),  # those of all servers: one copy in memory
         kept=generation.version.editor,
         before=generation.version.graph,
     )
-    return {importing.MARK: generation.mark, "workflow": workflow}
+    return {origins.MARK: generation.mark, "workflow": workflow}
 
 
 def _without_bypass(graph: Graph) -> Graph:

@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotSupported, is_silent
 from generations.comfy.state import HistoryEntry, QueueItem, QueueState
+from generations.origins import Mark
 
 logger = logging.getLogger(__name__)
 
-MARK = "comfysaas"  # our entry in a prompt's extra_data, which /queue and /history show
 RECENT = 100
 
 Whereabouts: TypeAlias = Literal["waiting", "running", "ended", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Which attempt at which generation a prompt is: how ours are told from strangers' whatever their ids."""
-
-    generation: str
-    attempt: int
-
-    def as_extra_data(self) -> dict[str, object]:
-        """For POST /prompt."""
-        return {MARK: {"generation": self.generation, "attempt": self.attempt}}
-
-    @classmethod
-    def read(cls, extra_data: Mapping[str, object]) -> Mark | None:
-        """None for a stranger's prompt."""
-        found = extra_data.get(MARK)
-        if not isinstance(found, dict):
-            return None
-        generation, attempt = found.get("generation"), found.get("attempt")
-        return cls(generation, attempt) if isinstance(generation, str) and isinstance(attempt, int) else None
 
 
 @dataclass(frozen=True, slots=True)

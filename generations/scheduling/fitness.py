@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 from generations.comfy.catalog import Catalog, Needs, Value, is_number
 from generations.comfy.differences import Difference, differences
 from generations.comfy.graph import Graph, model_choices
+from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
 from generations.models import ComfyServer, TemplateVersion
-from generations.models.server import ServerState
+from generations.models.server import ComfyServerQuerySet, ServerState
 from generations.parameters.schema import Parameter
 
 Choice: TypeAlias = Sequence[Any]  # a Value as JSON has it
 KEPT_CATALOGS = 64
+MERGED_AT_ONCE = 3
 NOT_SET_UP = "No ComfyUI server is set up yet."
 ALL_OFF = "Every ComfyUI server is switched off."
 NOT_CONNECTED = "No ComfyUI server is connected yet."
@@ -66,6 +68,41 @@ def catalog_of(server: ComfyServer) -> Catalog | None:
     """What this server has, by what it told last; None before it told anything."""
     digest = ComfyServer.objects.filter(pk=server.pk).values_list("catalog_digest", flat=True).first()
     return catalogs.get(server.pk, digest or "")
+
+
+def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
+    """The node classes of that server, or of all enabled ones together; None while none has been asked yet.
+
+    Megabytes of JSON: what was merged last is kept until one of the servers tells something new.
+    """
+    servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
+    known = servers.exclude(catalog_digest="").order_by("pk")
+    key = tuple(known.values_list("name", "catalog_digest", "is_simulator"))
+    found = _merged.get(key)
+    if found is None:
+        found = _merge(known)
+        if len(_merged) >= MERGED_AT_ONCE:
+            _merged.clear()
+        _merged[key] = found
+    return found or None
+
+
+_merged: dict[tuple[Any, ...], NodeClasses] = {}
+
+
+def _merge(known: ComfyServerQuerySet) -> NodeClasses:
+    """Servers that told the same are read, and merged, once."""
+    names: dict[str, list[str]] = {}
+    first: dict[str, int] = {}
+    for pk, name, digest in known.values_list("pk", "name", "catalog_digest"):
+        names.setdefault(digest, []).append(name)
+        first.setdefault(digest, pk)
+    rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
+    merged = merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
+    about = list(known.values_list("name", "is_simulator"))
+    merged.servers = tuple(name for name, _ in about)
+    merged.simulators = frozenset(name for name, is_simulator in about if is_simulator)
+    return merged
 
 
 def model_files(graph: Graph) -> list[Value]:

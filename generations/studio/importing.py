@@ -7,7 +7,7 @@ import copy
 import io
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any
 
 from generations.comfy import app_mode, input_nodes, queued
 from generations.comfy.convert import convert_flagged
@@ -17,14 +17,12 @@ from generations.comfy.errors import ProtocolError
 from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, read_sources
 from generations.comfy.notes import Note
-from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
+from generations.comfy.object_info import ObjectInfo
 from generations.comfy.references import replace_references
 from generations.comfy.sketch import kept_of
-from generations.comfy.stripping import find_marks
 from generations.comfy.wire import MAX_VALUES, decode
-from generations.files import storage
-from generations.models import ComfyServer, Generation
-from generations.models.server import ComfyServerQuerySet
+from generations.models import Generation
+from generations.origins import MARK, origin_of
 from generations.parameters.bind import bind
 from generations.parameters.chosen import chosen_parameters
 from generations.parameters.propose import propose
@@ -34,8 +32,6 @@ from generations.studio.packages import Definition
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024
-MARK = "comfysaas"  # our entry in the metadata of files, which the relay asks ComfyUI to write
-MERGED_AT_ONCE = 3
 MOST_NAMED = 3
 _OBJECT = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*("|$)')  # how a workflow begins, however it goes on
 _PARTS = frozenset({"prompt", "output", "workflow", "extra_data", "nodes"})
@@ -83,41 +79,6 @@ class Imported:
     chosen: list[Parameter] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)  # by model file: where it comes from
     proposed: list[Parameter] | None = None  # without such a choice; None: nobody has looked yet
-
-
-def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
-    """The node classes of that server, or of all enabled ones together; None while none has been asked yet.
-
-    Megabytes of JSON: what was merged last is kept until one of the servers tells something new.
-    """
-    servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
-    known = servers.exclude(catalog_digest="").order_by("pk")
-    key = tuple(known.values_list("name", "catalog_digest", "is_simulator"))
-    found = _merged.get(key)
-    if found is None:
-        found = _merge(known)
-        if len(_merged) >= MERGED_AT_ONCE:
-            _merged.clear()
-        _merged[key] = found
-    return found or None
-
-
-_merged: dict[tuple[Any, ...], NodeClasses] = {}
-
-
-def _merge(known: ComfyServerQuerySet) -> NodeClasses:
-    """Servers that told the same are read, and merged, once."""
-    names: dict[str, list[str]] = {}
-    first: dict[str, int] = {}
-    for pk, name, digest in known.values_list("pk", "name", "catalog_digest"):
-        names.setdefault(digest, []).append(name)
-        first.setdefault(digest, pk)
-    rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
-    merged = merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
-    about = list(known.values_list("name", "is_simulator"))
-    merged.servers = tuple(name for name, _ in about)
-    merged.simulators = frozenset(name for name, is_simulator in about if is_simulator)
-    return merged
 
 
 def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
@@ -308,18 +269,6 @@ def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None
     imported = _read_pair(embedded.prompt, embedded.workflow, object_info)
     notes = [Note(NOT_OURS, is_flag=False)] if MARK in embedded.extra else []
     return replace(imported, notes=[*notes, *imported.notes])
-
-
-def origin_of(file: BinaryIO) -> Generation | None:
-    """The generation that made this file: by what ComfyUI wrote into it, else by its bytes; None for any other file.
-
-    Nothing is parsed, and nothing kept in memory: anybody may ask this of any file.
-    """
-    rows = Generation.objects.select_related("version__template")
-    marks = find_marks(file)
-    found = rows.in_bulk(marks)
-    named = next((found[pk] for pk in marks if pk in found), None)
-    return named or rows.filter(outputs__asset__hash=storage.hash_of(file)).first()
 
 
 def _read_own(origin: Generation) -> Imported:

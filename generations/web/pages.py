@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.methods import post_only
+from generations import origins
 from generations.files import naming
 from generations.lifecycle import services
 from generations.live import snapshot
@@ -27,7 +28,6 @@ from generations.parameters.hints import with_hints
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling import fitness
 from generations.scheduling.queue import QueueFullError
-from generations.studio import importing
 from generations.web import markdown, runs
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
 def open_result(request: HttpRequest) -> HttpResponse:
     """A result of one's own, as a file, leads back to the form that made it, filled in as it was."""
     file = request.FILES.get("file")
-    origin = importing.origin_of(cast("BinaryIO", file.file)) if file else None
+    origin = origins.origin_of(cast("BinaryIO", file.file)) if file else None
     if origin is None or origin.user_id != request.user.pk:
         messages.error(request, NO_RESULT)
         return redirect("gallery")

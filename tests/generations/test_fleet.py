@@ -188,9 +188,9 @@ def test_numbers_beyond_one_servers_range_run_on_the_other(
 def test_the_studio_says_which_server_needs_which_input(
     fleet: dict[str, RunningSimulator], staff: User, client_for: Any
 ) -> None:
-    imported = importing.read(json.dumps(editor_workflow()).encode(), importing.known_nodes())
+    imported = importing.read(json.dumps(editor_workflow()).encode(), fitness.known_nodes())
     assert imported.graph["3"]["inputs"]["guidance"] == 1.0  # as the editor does with what is new in a class
-    _made, notes = studio_module.create(staff, imported, object_info=importing.known_nodes())
+    _made, notes = studio_module.create(staff, imported, object_info=fitness.known_nodes())
     assert notes == ["KSampler (node 3), input “guidance”: Only newer has this input; older runs without it."]
     template = make_template(publish=False)
     browser: Client = client_for(staff)

@@ -12,6 +12,8 @@ import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
 
+from generations import origins
+from generations.comfy import stripping
 from generations.comfy.embedded import read_embedded
 from generations.comfy.stripping import WorkflowLeftError, carries_workflow
 from generations.files import storage
@@ -76,7 +78,7 @@ def test_results_come_without_the_workflow_and_lead_back(stored: Callable[..., G
     assert len(contents) == len(names)
     for name, content in zip(names, contents, strict=True):
         assert not carries_workflow(io.BytesIO(content)), name
-        assert importing.origin_of(io.BytesIO(content + b" ")) == generation, name  # by the mark: the hash is another
+        assert origins.origin_of(io.BytesIO(content + b" ")) == generation, name  # by the mark: the hash is another
 
 
 def test_admin_may_let_the_workflow_stay(stored: Callable[..., Generation]) -> None:
@@ -117,7 +119,7 @@ def test_covers_have_no_workflow(name: str, owner: Any) -> None:
     with template.cover.open("rb") as file:
         cover = io.BytesIO(file.read())
     assert not carries_workflow(cover)
-    assert importing.find_marks(cover) == []
+    assert stripping.find_marks(cover) == []
 
 
 def test_uploaded_cover_with_a_workflow_that_stays_is_refused(staff: Any, client_for: Callable[[Any], Client]) -> None:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from generations import origins
 from generations.comfy.graph import GraphError
 from generations.models import Status
+from generations.scheduling import fitness
 from generations.studio import drafts, importing
 from tests.comfy import test_embedded
 from tests.support import drawn
@@ -187,16 +189,16 @@ def test_own_result_gives_back_template_and_inputs(owner: Any) -> None:
     assert imported.graph["3"]["inputs"]["seed"] == 2**64 - 1
     assert imported.graph["6"]["inputs"]["text"] == "a fox"
     assert "Ours" in imported.notes[0]
-    assert importing.origin_of(io.BytesIO(png(prompt={}, comfysaas=mark))) == generation
+    assert origins.origin_of(io.BytesIO(png(prompt={}, comfysaas=mark))) == generation
 
 
 def test_own_result_without_metadata_is_known_by_its_bytes(owner: Any) -> None:
     generation = make_generation(owner, status=Status.SUCCEEDED)
     content = png("green")
     make_output(generation, asset=make_asset(owner, content))
-    assert importing.origin_of(io.BytesIO(content)) == generation
+    assert origins.origin_of(io.BytesIO(content)) == generation
     assert read(content).parameters is not None
-    assert importing.origin_of(io.BytesIO(png("blue"))) is None
+    assert origins.origin_of(io.BytesIO(png("blue"))) is None
 
 
 @pytest.mark.parametrize("claimed", ["no-id", "", None, 5, "00000000-0000-4000-8000-000000000000"])
@@ -225,12 +227,12 @@ def test_any_json_is_read_or_refused_and_nothing_worse(value: Any) -> None:
 
 
 def test_node_types_of_all_enabled_servers_count() -> None:
-    assert importing.known_nodes() is None
+    assert fitness.known_nodes() is None
     one = make_server("one", object_info={"A": {}})
     make_server("two", "http://127.0.0.1:2", object_info={"B": {}})
     make_server("off", "http://127.0.0.1:3", object_info={"C": {}}, is_enabled=False)
-    assert set(importing.known_nodes() or {}) == {"A", "B"}
-    assert set(importing.known_nodes(one) or {}) == {"A"}
+    assert set(fitness.known_nodes() or {}) == {"A", "B"}
+    assert set(fitness.known_nodes(one) or {}) == {"A"}
 
 
 @pytest.mark.parametrize(
@@ -325,12 +327,12 @@ def test_refusal_names_the_servers_that_were_asked_and_calls_a_simulator_one() -
     value = drawn.workflow(unknown, drawn.save(2, 1), links=[[1, 1, 0, 2, 0]])
     simulator = make_server("pretend", object_info=OBJECT_INFO, is_simulator=True)
     with pytest.raises(GraphError, match="the only connected server, “pretend”, is a simulator"):
-        read(value, importing.known_nodes())
+        read(value, fitness.known_nodes())
     make_server("real", "http://127.0.0.1:2", object_info=OBJECT_INFO)
     with pytest.raises(GraphError, match="“real” does not know the node type"):
-        read(value, importing.known_nodes())
+        read(value, fitness.known_nodes())
     with pytest.raises(GraphError, match="“pretend”, is a simulator"):
-        read(value, importing.known_nodes(simulator))
+        read(value, fitness.known_nodes(simulator))
 
 
 def test_what_was_left_out_is_a_note() -> None:

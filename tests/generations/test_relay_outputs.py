@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from websocket import ABNF
 
+from generations import origins
 from generations.comfy.listener import Disconnected, Listener
 from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
 from generations.files import storage
@@ -19,7 +20,6 @@ from generations.relay import frames
 from generations.relay.agent import ServerAgent
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import REGISTRY, Context, Node, Result
-from generations.studio import importing
 from tests.generations.conftest import running_relay
 from tests.support.factories import make_template, make_user, parameter, version_of
 from tests.support.simulator import RunningSimulator
@@ -124,7 +124,7 @@ def test_the_partner_key_is_not_in_what_is_written_into_files(
     (file,) = (simulator.data_dir / "output").rglob("*.png")
     assert b"partner-secret" not in file.read_bytes()
     with file.open("rb") as stream:
-        assert importing.origin_of(stream) == done  # the mark is where it was
+        assert origins.origin_of(stream) == done  # the mark is where it was
     assert TemplateVersion.objects.get(pk=done.version_id).editor is None
 
 

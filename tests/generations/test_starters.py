@@ -13,11 +13,12 @@ from generations.comfy.graph import check_graph
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.limits import check_limits
 from generations.parameters.schema import parse_parameters
+from generations.scheduling import fitness
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
 from generations.simulator.server import MODELS
 from generations.simulator.validation import Validator
-from generations.studio import drafts, importing, starters
+from generations.studio import drafts, starters
 from tests.support.workflows import OBJECT_INFO
 
 STARTERS = {each["slug"]: each for each in starters.starters()}
@@ -72,4 +73,4 @@ def test_every_starter_can_be_opened_in_the_studio(staff: Any) -> None:
         assert drafts.faults(drafts.draft_of(template), info) == {}
         proposed = drafts.proposals(drafts.draft_of(template).graph, info)
         assert {"image", "text", "string"} & {each["type"] for each in proposed}
-    assert importing.known_nodes() is None
+    assert fitness.known_nodes() is None

@@ -10,7 +10,8 @@ from django.db import transaction
 
 from generations.comfy import queued
 from generations.models import WorkflowTemplate
-from generations.studio import importing, packages
+from generations.scheduling import fitness
+from generations.studio import packages
 
 
 def starters() -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def install() -> list[WorkflowTemplate]:
                     graph=package.graph,
                     parameters=package.parameters,
                     output_nodes=package.output_nodes,
-                    resolved_inputs=queued.places(package.graph, importing.known_nodes()),
+                    resolved_inputs=queued.places(package.graph, fitness.known_nodes()),
                     safety_node=package.safety_node,
                     note="Starter",
                     publish=True,
