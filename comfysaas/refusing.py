@@ -13,7 +13,7 @@ from django_htmx.http import reswap, retarget
 
 from comfysaas.bodies import Refusal
 from comfysaas.mount import below_root
-from generations.api import envelope
+from generations.api.envelope import envelope
 
 _HEADINGS = {
     400: "The form did not arrive whole",

@@ -8,8 +8,9 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from comfysaas import health
-from generations.api import api, not_found
+from generations.api import api
 from generations.api.docs import docs
+from generations.api.errors import not_found
 from generations.api.openapi import openapi_json
 
 _everything: list[Any] = [

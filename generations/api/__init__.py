@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import SuspiciousOperation
-from django.core.exceptions import ValidationError as ModelError
-from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.http.multipartparser import MultiPartParserError
 from django.urls import URLPattern
 from django.utils.decorators import decorator_from_middleware
-from django.utils.deprecation import MiddlewareMixin
-from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from accounts.concurrency import TooBusyError
-from accounts.limits import RateLimitedError
-from accounts.models import MAX_KEYS, KeyRefusedError, Scope, TooManyKeysError
-from generations.api import account, assets, jobs, servers, templates, webhooks
+from accounts.models import Scope
+from generations.api import account, assets, errors, jobs, servers, templates, webhooks
 from generations.api.auth import allowed
-from generations.api.body import InvalidBodyError, StrictParser
-from generations.api.schemas import ErrorEnvelope
-from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
-from generations.comfy.convert import ConversionError
-from generations.comfy.decoders import BusyError
-from generations.comfy.graph import GraphError
-from generations.files import naming
-from generations.files.accepting import InvalidUploadError
-from generations.files.assets import AssetInUseError, BlobNotFoundError, HashMismatchError
-from generations.lifecycle import services
-from generations.lifecycle.services import CannotRunError
-from generations.models.idempotency import KeyReuseError
-from generations.models.usage import StorageFullError
-from generations.outbound import RefusedAddressError
-from generations.parameters.validate import InvalidInputs
-from generations.scheduling.queue import QueueFullError
-from generations.studio.drafts import DraftError, UncheckedError, UnfitError
-from generations.webhooks.outbox import MAX_WEBHOOKS, TooManyWebhooksError
-
-logger = logging.getLogger(__name__)
-
-
-class _Enveloped(MiddlewareMixin):
-    """Gives every answer a number to be quoted, and what is left of the caller's requests; and the envelope to what
-    django-ninja answers before it comes to an operation.
-    """
-
-    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Its root address is a plain 404."""
-        return _not_found(request, error) if isinstance(error, Http404) else None
-
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """A method that an address does not know is a bare 405."""
-        if isinstance(response, HttpResponseNotAllowed):
-            methods = response["Allow"]
-            message = f"{request.method} is not possible here. Allowed: {methods}."
-            response = envelope(request, 405, "method_not_allowed", message, headers={"Allow": methods})
-        allowance = getattr(request, "allowance", None)
-        for name, value in (allowance.headers if allowance else {}).items():
-            response.setdefault(name, value)
-        response["X-Comfy-Request-Id"] = request_id(request)
-        return response
-
-
-def request_id(request: HttpRequest) -> str:
-    """What the request is called in the log and in its answer."""
-    if not hasattr(request, "comfysaas_id"):
-        request.comfysaas_id = uuid.uuid4().hex  # type: ignore[attr-defined]  # kept where the request is
-    return str(request.comfysaas_id)  # type: ignore[attr-defined]
+from generations.api.body import StrictParser
+from generations.api.middleware import Enveloped
 
 
 class _Api(NinjaAPI):
@@ -81,7 +21,7 @@ class _Api(NinjaAPI):
         urls = super()._get_urls()
         for url in urls:
             if isinstance(url, URLPattern):
-                url.callback = decorator_from_middleware(_Enveloped)(url.callback)
+                url.callback = decorator_from_middleware(Enveloped)(url.callback)
         return urls
 
 
@@ -100,252 +40,7 @@ api = _Api(
     openapi_url="",
 )
 
-
-def envelope(
-    request: HttpRequest,
-    status: int,
-    code: str,
-    message: str,
-    *,
-    details: dict[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> HttpResponse:
-    """Every error has this shape."""
-    body = ErrorEnvelope.model_validate({"error": {"code": code, "message": message, "details": details}})
-    response: HttpResponse = api.create_response(request, body.model_dump(), status=status)
-    for name, value in (headers or {}).items():
-        response[name] = value
-    return response
-
-
-@api.exception_handler(AuthenticationError)
-def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    message = "Send a valid API key as “Authorization: Bearer csk_…”, or sign in."
-    return envelope(request, 401, "unauthorized", message, headers={"WWW-Authenticate": 'Bearer realm="comfysaas"'})
-
-
-@api.exception_handler(Http404)
-def _not_found(request: HttpRequest, error: Exception) -> HttpResponse:
-    return envelope(request, 404, "not_found", "There is no such thing here, or it is not yours.")
-
-
-@csrf_exempt
-def not_found(request: HttpRequest) -> HttpResponse:
-    """Whatever else is asked for under /api/v2/: nothing, whoever asks."""
-    return _not_found(request, Http404())
-
-
-@api.exception_handler(ValidationError)
-def _invalid_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    # An id that cannot be one is an id of nothing.
-    if all(problem["loc"][0] == "path" for problem in error.errors):
-        return _not_found(request, Http404())
-    return _malformed(request, [({**each, "loc": _without_names(each["loc"])}) for each in error.errors])
-
-
-@api.exception_handler(InvalidBodyError)
-def _invalid_body(request: HttpRequest, error: InvalidBodyError) -> HttpResponse:
-    return _malformed(request, error.problems)
-
-
-def _without_names(location: Sequence[Any]) -> list[Any]:
-    """Without where it came in, and without what the parameter of our function is called."""
-    return [part for part in location[1:] if part not in {"payload", "wanted"}] or list(location[:1])
-
-
-def _malformed(request: HttpRequest, found: Sequence[Mapping[str, Any]]) -> HttpResponse:
-    problems = [{"field": ".".join(map(str, each["loc"])), "reason": each["msg"]} for each in found]
-    is_about_labels = all(each["field"].split(".")[0] == "metadata" for each in problems)
-    code = "metadata_invalid" if is_about_labels else "invalid_request"
-    message = "; ".join(f"{each['field']}: {each['reason']}" for each in problems[:3]) or "It is not well-formed."
-    return envelope(request, 422, code, message, details={"errors": problems})
-
-
-@api.exception_handler(ModelError)
-def _invalid_model(request: HttpRequest, error: ModelError) -> HttpResponse:
-    problems = [
-        {"loc": [] if field == "__all__" else [field], "msg": sentence}
-        for field, sentences in error.message_dict.items()
-        for sentence in sentences
-    ]
-    return _malformed(request, problems)
-
-
-@api.exception_handler(InvalidInputs)
-def _invalid_inputs(request: HttpRequest, error: InvalidInputs) -> HttpResponse:
-    names = ", ".join(sorted(error.errors))
-    details = {"fields": error.errors}
-    return envelope(request, 422, "invalid_inputs", f"These inputs are wrong: {names}.", details=details)
-
-
-@api.exception_handler(InvalidUploadError)
-def _invalid_upload(request: HttpRequest, error: InvalidUploadError) -> HttpResponse:
-    return envelope(request, 422, "invalid_upload", str(error))
-
-
-@api.exception_handler(BusyError)
-def _busy(request: HttpRequest, error: BusyError) -> HttpResponse:
-    return envelope(request, 503, "busy", str(error), headers={"Retry-After": "30"})
-
-
-@api.exception_handler(CannotRunError)
-def _cannot_run(request: HttpRequest, error: CannotRunError) -> HttpResponse:
-    return envelope(request, 409, "template_unavailable", str(error))
-
-
-@api.exception_handler(services.NotAllowedError)
-def _not_allowed(request: HttpRequest, error: services.NotAllowedError) -> HttpResponse:
-    return envelope(request, 403, "template_not_allowed", str(error))
-
-
-@api.exception_handler(GraphError)
-def _invalid_workflow(request: HttpRequest, error: GraphError) -> HttpResponse:
-    problems = error.problems if isinstance(error, ConversionError) else []
-    nodes = [{"node_id": each.node_id, "title": each.title, "message": each.message} for each in problems]
-    return envelope(request, 422, "invalid_workflow", str(error), details={"nodes": nodes} if nodes else None)
-
-
-@api.exception_handler(services.InvalidWorkflowError)
-def _wrong_workflow(request: HttpRequest, error: services.InvalidWorkflowError) -> HttpResponse:
-    nodes: dict[str, list[dict[str, str]]] = {}
-    for each in error.problems:
-        about = {"field": each.field, "reason": each.reason, "message": each.message}
-        nodes.setdefault(each.node_id, []).append(about)
-    return envelope(request, 422, "invalid_workflow", str(error), details={"node_errors": nodes})
-
-
-@api.exception_handler(naming.MissingAssetError)
-def _missing_asset(request: HttpRequest, error: naming.MissingAssetError) -> HttpResponse:
-    nodes: dict[str, list[dict[str, str]]] = {}
-    for node_id, name in error.places:
-        nodes.setdefault(node_id, []).append({"field": name, "reason": "missing_asset"})
-    return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
-
-
-@api.exception_handler(KeyRefusedError)
-@api.exception_handler(services.RawNotAllowedError)
-def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
-    return envelope(request, 403, "forbidden", str(error))
-
-
-@api.exception_handler(RateLimitedError)
-def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse:
-    headers = {**error.allowance.headers, "Retry-After": str(error.allowance.reset_seconds)}
-    return envelope(request, 429, "rate_limited", str(error), headers=headers)
-
-
-@api.exception_handler(StorageFullError)
-def _storage_full(request: HttpRequest, error: StorageFullError) -> HttpResponse:
-    return envelope(request, 403, "storage_full", str(error))
-
-
-@api.exception_handler(TooBusyError)
-def _too_busy(request: HttpRequest, error: TooBusyError) -> HttpResponse:
-    return envelope(request, 429, "too_busy", str(error), headers={"Retry-After": str(error.retry_after)})
-
-
-@api.exception_handler(TooManyStreamsError)
-def _too_many_streams(request: HttpRequest, error: TooManyStreamsError) -> HttpResponse:
-    message = "Too many event streams of yours are open. Close one, or poll the job instead."
-    return envelope(request, 429, "too_many_streams", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-@api.exception_handler(RefusedAddressError)
-def _refused_address(request: HttpRequest, error: RefusedAddressError) -> HttpResponse:
-    return envelope(request, 422, "invalid_address", str(error))
-
-
-_EDITOR_FORMAT = (
-    "This workflow is in the format of ComfyUI's editor. Export it in the API format: in the editor's menu Workflow, "
-    "Export (API)."
-)
-_KEY_REUSE = (
-    "This Idempotency-Key was used before, and that request may have made something: look at your jobs. "
-    "Use a new key for a new request."
-)
-# Errors that say everything by what they are: status, code, message.
-_PLAIN: dict[type[Exception], tuple[int, str, str]] = {
-    KeyReuseError: (422, "idempotency_key_reuse", _KEY_REUSE),
-    BlobNotFoundError: (404, "blob_not_found", "None of your files has this hash: upload it."),
-    HashMismatchError: (
-        409,
-        "hash_mismatch",
-        "The bytes that arrived do not have the hash that you expected.",
-    ),
-    AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
-    services.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
-    services.NotFinishedError: (409, "job_not_finished", "This job is still under way. Cancel it first."),
-    jobs.InvalidCursorError: (422, "invalid_cursor", "This cursor was not made here. Begin without one."),
-    jobs.InvalidLabelsError: (422, "invalid_metadata_filter", "A label begins with a letter, and has 64 at most."),
-    webhooks.DisabledError: (409, "webhook_disabled", "This webhook is switched off. Switch it on first."),
-    TooManyKeysError: (409, "too_many_keys", f"You have {MAX_KEYS} keys, which is the most. Revoke one first."),
-    TooManyWebhooksError: (409, "too_many_webhooks", f"You have {MAX_WEBHOOKS} webhooks, which is the most."),
-}
-
-
-def _plain(request: HttpRequest, error: Any) -> HttpResponse:
-    status, code, message = _PLAIN[type(error)]
-    return envelope(request, status, code, message)
-
-
-for _kind in _PLAIN:
-    api.add_exception_handler(_kind, _plain)
-
-
-@api.exception_handler(DraftError)
-def _unfinished(request: HttpRequest, error: DraftError) -> HttpResponse:
-    return envelope(request, 409, "not_publishable", str(error), details={"fields": error.faults})
-
-
-@api.exception_handler(UnfitError)
-def _unfit(request: HttpRequest, error: UnfitError) -> HttpResponse:
-    return envelope(request, 409, "not_publishable", str(error))
-
-
-@api.exception_handler(UncheckedError)
-def _unchecked(request: HttpRequest, error: UncheckedError) -> HttpResponse:
-    message = f"{error} Look at them, and send accept_flags to publish it all the same."
-    flags = [{"text": flag["text"], "node_id": flag["node_id"]} for flag in error.flags]
-    return envelope(request, 409, "unchecked_flags", message, details={"flags": flags})
-
-
-@api.exception_handler(QueueFullError)
-def _queue_full(request: HttpRequest, error: QueueFullError) -> HttpResponse:
-    return envelope(request, 429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
-
-
-@api.exception_handler(OperationalError)
-def _database_away(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    logger.error("The database did not answer %s %s: %s", request.method, request.path, error)
-    message = "The service is interrupted for a moment. Please try again."
-    return envelope(request, 503, "unavailable", message, headers={"Retry-After": "5"})
-
-
-@api.exception_handler(SuspiciousOperation)
-@api.exception_handler(MultiPartParserError)
-def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return envelope(
-        request, 400, "invalid_request", "The request cannot be read: it is damaged, or has too many parts."
-    )
-
-
-@api.exception_handler(HttpError)
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    cause = error.__cause__
-    if isinstance(cause, HttpError):  # django-ninja says only that it cannot parse; our parser said why
-        error = cause
-    codes = {400: "invalid_request", 403: "forbidden", 501: "not_implemented"}
-    return envelope(request, error.status_code, codes.get(error.status_code, "error"), str(error))
-
-
-@api.exception_handler(Exception)
-def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    if settings.DEBUG:
-        raise error
-    logger.exception("An API call failed: %s %s (%s)", request.method, request.path, request_id(request))
-    return envelope(request, 500, "upstream_error", "Something went wrong on our side. Please try again.")
-
-
+errors.register(api)
 for _module, _tag in (
     (templates, "templates"),
     (jobs, "jobs"),

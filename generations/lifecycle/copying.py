@@ -13,9 +13,9 @@ from generations.comfy.errors import NotFound
 from generations.comfy.graph import node_title
 from generations.comfy.outputs import FileRef, OutputItem, collect
 from generations.files import storage
-from generations.live.events import WarningItem
 from generations.models import Generation
 from generations.models.asset import file_name
+from generations.models.generation import WarningItem
 
 MAX_OUTPUTS = 5_000
 MAX_INLINE_BYTES = 256 * 1024  # a larger text or value becomes a file: rows and events stay small

@@ -26,7 +26,6 @@ from generations.files.assets import discard_files
 from generations.lifecycle import copying
 from generations.lifecycle.transitions import transition
 from generations.live import publisher, snapshot
-from generations.live.events import WarningItem
 from generations.models import (
     Asset,
     ComfyServer,
@@ -35,7 +34,7 @@ from generations.models import (
     Status,
     StorageUsage,
 )
-from generations.models.generation import Failure, Retry
+from generations.models.generation import Failure, Retry, WarningItem
 
 logger = logging.getLogger(__name__)
 

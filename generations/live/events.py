@@ -9,6 +9,8 @@ from __future__ import annotations
 import uuid
 from typing import Any, Literal, TypedDict
 
+from generations.models.generation import WarningItem
+
 RELAY_GROUP = "relay"
 WATCHED_SECONDS = 60
 
@@ -77,15 +79,6 @@ class ErrorItem(TypedDict):
     node_id: str
     node_title: str
     class_type: str
-
-
-class WarningItem(TypedDict):
-    """What is missing from a result that is good otherwise."""
-
-    code: str
-    message: str
-    node_id: str
-    name: str  # of the file, as ComfyUI called it
 
 
 class Waiting(TypedDict):

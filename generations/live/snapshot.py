@@ -10,7 +10,7 @@ from django.urls import reverse
 from generations.comfy.graph import node_title
 from generations.live import events
 from generations.models import Generation, Output, Status
-from generations.models.generation import UPSTREAM
+from generations.models.generation import UPSTREAM, WarningItem
 from generations.scheduling import fitness, queue
 
 
@@ -116,7 +116,7 @@ def error_item(generation: Generation) -> events.ErrorItem | None:
     }
 
 
-def warning_items(generation: Generation) -> list[events.WarningItem]:
+def warning_items(generation: Generation) -> list[WarningItem]:
     """What is missing from its result; empty unless SUCCEEDED."""
     return list(generation.warnings or ()) if generation.status == Status.SUCCEEDED else []
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -25,7 +25,6 @@ from encrypted_fields.fields import EncryptedTextField
 
 from generations.comfy import queued
 from generations.comfy.graph import Graph
-from generations.live.events import WarningItem
 from generations.models.asset import Asset
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
@@ -75,6 +74,15 @@ class Failure(NamedTuple):
     node_title: str = ""
     class_type: str = ""
     detail: Any = None
+
+
+class WarningItem(TypedDict):
+    """What is missing from a result that is good otherwise."""
+
+    code: str
+    message: str
+    node_id: str
+    name: str  # of the file, as ComfyUI called it
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
