@@ -67,7 +67,7 @@ def median(values: list[float]) -> float:
 
 def graph(seed: int) -> dict[str, Any]:
     """The starter's graph with the inputs that all measurements use."""
-    package = json.loads((ROOT / "generations" / "starters" / "text-to-image.json").read_text())
+    package = json.loads((ROOT / "generations" / "studio" / "starters" / "text-to-image.json").read_text())
     made: dict[str, Any] = package["graph"]
     made["3"]["inputs"] |= {"seed": seed, "steps": INPUTS["steps"]}
     made["5"]["inputs"] |= {"width": INPUTS["width"], "height": INPUTS["height"], "batch_size": 1}

@@ -34,14 +34,14 @@ from generations.comfy.graph import GraphError, check_graph, load_api_graph
 from generations.comfy.resolving import resolve_name, resolve_prompt
 from generations.comfy.wire import decode
 from generations.files import delivery, inputs
-from generations.lifecycle import services
+from generations.files.accepting import InvalidUploadError
 from generations.parameters.schema import parse_parameters
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.studio import archives, drafts, importing
 from generations.studio.starters import starters
 from generations.web import pages
 from tests.comfy.test_stripping import MORE
-from tests.generations.test_archives import zipped
+from tests.generations.studio.test_archives import zipped
 from tests.support import drawn
 from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow, png
 
@@ -263,7 +263,7 @@ TARGETS = {
     "bodies": Target(read_body, (GraphError, ValueError), lambda: [*_bodies(), *_workflows()]),
     "texts": Target(
         read_texts,
-        (jobs.InvalidCursorError, BadRequest, services.InvalidUploadError, ValidationError, ProtocolError),
+        (jobs.InvalidCursorError, BadRequest, InvalidUploadError, ValidationError, ProtocolError),
         _texts,
     ),
 }

@@ -33,7 +33,9 @@ from tests.support.processes import ROOT, Standalone
 from tests.support.waiting import eventually, patient
 from tests.support.workflows import editor_workflow
 
-GRAPH: dict[str, Any] = json.loads((ROOT / "generations" / "starters" / "text-to-image.json").read_text())["graph"]
+GRAPH: dict[str, Any] = json.loads((ROOT / "generations" / "studio" / "starters" / "text-to-image.json").read_text())[
+    "graph"
+]
 
 
 @pytest.fixture(scope="module")

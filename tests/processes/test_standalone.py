@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
 
 from generations.studio.starters import starters
-from tests.generations.test_archives import zipped
+from tests.generations.studio.test_archives import zipped
 from tests.support.processes import Process, Standalone, free_port
 from tests.support.waiting import eventually, patient
 from tests.support.workflows import editor_workflow, newest_object_info

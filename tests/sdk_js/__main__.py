@@ -45,7 +45,7 @@ def _run(server: Standalone) -> int:
     env = {
         **os.environ, "COMFY_BASE_URL": server.url, "BASE": f"{server.url}/api/v2", "KEY": raw, "COMFY_API_KEY": raw,
         "RAW_KEY": raw, "PLAIN_KEY": plain, "PICTURE_FILE": str(FOLDER / "photo.png"),
-        "GRAPH_FILE": str(ROOT / "generations" / "starters" / "text-to-image.json"),
+        "GRAPH_FILE": str(ROOT / "generations" / "studio" / "starters" / "text-to-image.json"),
     }  # fmt: skip
     shutil.copy(ROOT / "docs" / "examples" / "workflow_api.json", FOLDER)
 

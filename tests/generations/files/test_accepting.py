@@ -24,7 +24,7 @@ from tests.support.factories import make_asset, make_server, make_template, para
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FILES = Path(__file__).parents[1] / "comfy" / "media"
+FILES = Path(__file__).parents[2] / "comfy" / "media"
 
 
 def upload(user: Any, name: str, content: bytes) -> Asset:
