@@ -41,8 +41,8 @@ from generations.studio import archives, drafts, importing
 from generations.studio.starters import starters
 from generations.web import pages
 from tests.comfy.test_stripping import MORE
-from tests.generations.studio.test_archives import zipped
 from tests.support import drawn
+from tests.support.archives import zipped
 from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow, png
 
 

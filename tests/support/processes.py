@@ -183,6 +183,11 @@ class Standalone:
         code = MAKE_KEY.format(email=email, password=PASSWORD, scopes=scopes, plan=plan or {}, user=user or {}, key=key)
         return self.manage("shell", "--verbosity", "0", "-c", code)
 
+    def client(self, email: str) -> httpx.Client:
+        """A client of the API with a new key of this user, who exists."""
+        headers = {"Authorization": f"Bearer {self.manage('create_api_key', email)}"}
+        return httpx.Client(base_url=f"{self.url}/api/v2/", headers=headers, timeout=patient(20))
+
     def manage(self, *command: str) -> str:
         """The output of another management command on the same data."""
         return self._console.run(*command)

@@ -14,8 +14,8 @@ from django.test import Client
 from accounts.models import User
 from generations.admin import several
 from generations.models import WorkflowTemplate
-from tests.generations.studio.test_archives import zipped
 from tests.generations.studio.test_batches import graph
+from tests.support.archives import zipped
 from tests.support.factories import make_server, make_template
 from tests.support.workflows import OBJECT_INFO, editor_workflow
 

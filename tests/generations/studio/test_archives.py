@@ -11,14 +11,7 @@ import pytest
 
 from generations.studio import archives
 from generations.studio.archives import Archive, ArchiveError
-
-
-def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
+from tests.support.archives import zipped
 
 
 def entries(content: bytes, start: int = 0) -> list[archives.Entry]:

@@ -14,7 +14,7 @@ from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import fitness
 from generations.studio import batches, drafts, importing
 from generations.studio.batches import Batch, Line, Options, Outcome, summary
-from tests.generations.studio.test_archives import zipped
+from tests.support.archives import zipped
 from tests.support.factories import make_server, txt2img_graph
 from tests.support.threads import at_once
 from tests.support.workflows import OBJECT_INFO, editor_workflow, png, with_models

@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command
 
 from generations.models import WorkflowTemplate
 from generations.studio.batches import Batch, Line
-from tests.generations.studio.test_archives import zipped
 from tests.generations.studio.test_batches import graph
+from tests.support.archives import zipped
 from tests.support.factories import make_server
 from tests.support.workflows import OBJECT_INFO, editor_workflow
 

@@ -1,0 +1,47 @@
+"""What people do on pages, in steps that several tests share."""
+
+from __future__ import annotations
+
+import base64
+
+from playwright.sync_api import Page, expect
+
+ADMIN_PASSWORD, DEMO_PASSWORD = "an admin's password", "a demo password"
+
+
+def sign_in(page: Page) -> None:
+    """From the start page to the templates, as the demo user."""
+    page.goto("/")
+    sign_in_here(page)
+    expect(page.get_by_role("heading", name="What do you want to make?")).to_be_visible()
+
+
+def sign_in_here(page: Page, email: str = "demo@example.com", password: str = DEMO_PASSWORD) -> None:
+    """On the sign-in form that is open."""
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def to_the_import(page: Page) -> None:
+    """Signs in where an admin makes new templates."""
+    page.goto("/accounts/login/?next=/admin/generations/workflowtemplate/add/")
+    sign_in_here(page, "admin@example.com", ADMIN_PASSWORD)
+    expect(page.locator(".studio-drop")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+def drop(page: Page, selector: str, *files: tuple[str, bytes]) -> None:
+    """Drops these files, each a name and its bytes, on an element."""
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const [name, text] of files) {
+                const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+                transfer.items.add(new File([bytes], name));
+            }
+            return transfer;
+        }""",
+        [[name, base64.b64encode(content).decode()] for name, content in files],
+    )
+    page.dispatch_event(selector, "drop", {"dataTransfer": transfer})
