@@ -24,4 +24,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
-CMD ["daphne", "--bind", "0.0.0.0", "--port", "8000", "--http-timeout", "3600", "comfysaas.asgi:application"]
+CMD ["daphne", "--bind", "0.0.0.0", "--port", "8000", "comfysaas.asgi:application"]
