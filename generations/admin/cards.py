@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from generations.admin.settings import TYPES, SettingsForm, sort_faults
 from generations.comfy.differences import Difference
-from generations.comfy.graph import GraphProblem, is_link, needed_nodes, node_title, output_nodes
+from generations.comfy.graph import GraphProblem, InputKey, is_link, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, folder_of
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
@@ -78,7 +78,7 @@ class ParameterCard:
     position: int
     definition: Definition
     form: SettingsForm
-    places: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
+    inputs: list[tuple[str, str, str]] = field(default_factory=list)  # node id, input, words
     faults: dict[str, list[str]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)  # between servers, about what it sets
     hint: str = ""  # what can be written into it
@@ -99,7 +99,7 @@ def node_cards(
     draft: TemplateDraft, object_info: ObjectInfo | None, differences: Sequence[Difference] = ()
 ) -> Iterator[NodeCard]:
     """Every node of the draft, in the order of the graph. `differences`: see `fitness.Fleet`."""
-    different = _by_place(differences)
+    different = _by_input(differences)
     exposed = {
         (binding["node_id"], binding["input_name"]): definition.get("label") or definition.get("name", "")
         for definition in draft.parameters
@@ -177,9 +177,9 @@ def missing_files(draft: TemplateDraft, cards: Iterable[NodeCard], sources: Mapp
     return list(found.values())
 
 
-def _by_place(differences: Iterable[Difference]) -> dict[tuple[str, str], list[Difference]]:
+def _by_input(differences: Iterable[Difference]) -> dict[InputKey, list[Difference]]:
     """(node id, input) -> those about it."""
-    found: dict[tuple[str, str], list[Difference]] = {}
+    found: dict[InputKey, list[Difference]] = {}
     for each in differences:
         found.setdefault((each.node_id, each.input_name), []).append(each)
     return found
@@ -197,10 +197,10 @@ def parameter_cards(
     resolved_inputs: Sequence[Sequence[str]] = (),
 ) -> Iterator[ParameterCard]:
     """Every parameter of the draft, in the order of the form. `faults`, `resolved_inputs`: as the studio gives them."""
-    different = _by_place(differences)
+    different = _by_input(differences)
     for position, definition in enumerate(draft.parameters):
         form = SettingsForm(definition, position=position)
-        places = [
+        inputs = [
             (
                 binding["node_id"],
                 binding["input_name"],
@@ -209,6 +209,6 @@ def parameter_cards(
             for binding in definition["bindings"]
         ]
         sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
-        told = [each for node_id, name, _words in places for each in different.get((node_id, name), [])]
-        said = hint([(node_id, name) for node_id, name, _words in places], resolved_inputs)
-        yield ParameterCard(position, definition, form, places, sort_faults(sentences), told, said)
+        told = [each for node_id, name, _words in inputs for each in different.get((node_id, name), [])]
+        said = hint([(node_id, name) for node_id, name, _words in inputs], resolved_inputs)
+        yield ParameterCard(position, definition, form, inputs, sort_faults(sentences), told, said)

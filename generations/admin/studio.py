@@ -25,7 +25,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
-from generations.comfy.graph import GraphError, output_nodes
+from generations.comfy.graph import GraphError, InputKey, output_nodes
 from generations.comfy.object_info import ObjectInfo
 from generations.files import storage
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
@@ -202,9 +202,9 @@ class StudioPages:
             "flags": [(flag, flag["node_id"] in draft.graph) for flag in draft.flags],
             "cards": cards,
             "exposed": [
-                {"node_id": place[0], "input_name": place[1], "label": card.definition.get("label", "")}
+                {"node_id": key[0], "input_name": key[1], "label": card.definition.get("label", "")}
                 for card in cards
-                for place in card.places
+                for key in card.inputs
             ],
             "fault_count": sum(len(each) for name, each in found.items() if name),
             "general_faults": found.get("", []),
@@ -236,20 +236,20 @@ class StudioPages:
     # ------------------------------------------------------------------------------------------ actions
     def expose(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Users may set that input, or no longer."""
-        place, object_info = _place(request), fitness.known_nodes()
+        key, object_info = _input_key(request), fitness.known_nodes()
 
         def action(draft: TemplateDraft) -> None:
             if request.POST.get("on"):
-                drafts.expose(draft, place, object_info)
+                drafts.expose(draft, key, object_info)
             else:
-                drafts.hide(draft, place)
+                drafts.hide(draft, key)
 
         return self._change(request, pk, action, object_info)
 
     def join(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One more input is set by a parameter that there is."""
-        place, name = _place(request), request.POST.get("name", "")
-        return self._change(request, pk, lambda draft: drafts.join(draft, place, name))
+        key, name = _input_key(request), request.POST.get("name", "")
+        return self._change(request, pk, lambda draft: drafts.join(draft, key, name))
 
     def keep(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Whether the results of a node count."""
@@ -433,7 +433,7 @@ def _uuid(text: str) -> str:
         raise Http404 from None
 
 
-def _place(request: HttpRequest) -> drafts.Place:
+def _input_key(request: HttpRequest) -> InputKey:
     return request.POST.get("node", ""), request.POST.get("input", "")
 
 

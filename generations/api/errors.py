@@ -158,7 +158,7 @@ def _wrong_workflow(request: HttpRequest, error: services.InvalidWorkflowError) 
 @_handles(naming.MissingAssetError)
 def _missing_asset(request: HttpRequest, error: naming.MissingAssetError) -> HttpResponse:
     nodes: dict[str, list[dict[str, str]]] = {}
-    for node_id, name in error.places:
+    for node_id, name in error.input_keys:
         nodes.setdefault(node_id, []).append({"field": name, "reason": "missing_asset"})
     return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import unquote
 
 from generations.comfy import editor
@@ -25,11 +25,17 @@ from generations.comfy.editor import (
     Slot,
     is_uuid,
 )
-from generations.comfy.graph import Graph, is_link, is_numbered_choice, node_title, output_nodes, with_own_options
+from generations.comfy.graph import (
+    Graph,
+    InputKey,
+    is_link,
+    is_numbered_choice,
+    node_title,
+    output_nodes,
+    with_own_options,
+)
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec
-
-Place: TypeAlias = tuple[str, str]  # node id and input name in the API format
 
 MAX_ENTRIES = 200
 MAX_SCOPES = 500  # sub-graphs in sub-graphs; real workflows have some dozens
@@ -42,13 +48,13 @@ _CONTROLS = frozenset({"control_after_generate", "control_filter_list"})
 
 @dataclass(frozen=True, slots=True)
 class ChosenInput:
-    """One setting that an author chose; all `places` in the graph take its value.
+    """One setting that an author chose; all `input_keys` in the graph take its value.
 
     `label` and `title` are what the author called the input and the node that shows it, "" for neither. Tools with
     input nodes of their own tell more: `name` for programs, `help`, bounds and `choices`.
     """
 
-    places: tuple[Place, ...]
+    input_keys: tuple[InputKey, ...]
     label: str = ""
     title: str = ""
     name: str = ""
@@ -101,7 +107,7 @@ class _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """A node at one place, and the name of one of its inputs."""
+    """A node where a definition is used, and the name of one of its inputs."""
 
     scope: _Scope
     node: EditorNode
@@ -132,13 +138,13 @@ class _Reader:
 
     def read(self, inputs: Iterable[object], outputs: Iterable[object]) -> Choice:
         choice = Choice()
-        taken: set[Place] = set()
+        taken: set[InputKey] = set()
         for entry in inputs:
             found = self._input(entry, taken)
             if isinstance(found, str):
                 choice.notes.append(Note(found, self._node_of(entry[0]) if isinstance(entry, list) and entry else ""))
             elif found is not None:
-                taken.update(found.places)
+                taken.update(found.input_keys)
                 choice.inputs.append(found)
                 choice.notes += self._narrowed(found)
         without = []
@@ -154,7 +160,7 @@ class _Reader:
         return choice
 
     # ------------------------------------------------------------------------------------------ entries
-    def _input(self, entry: object, taken: set[Place]) -> ChosenInput | str | None:
+    def _input(self, entry: object, taken: set[InputKey]) -> ChosenInput | str | None:
         """The setting, a sentence about why there is none, or None for a second mention of the same one."""
         if not isinstance(entry, list) or len(entry) < 2 or not isinstance(entry[1], str):
             return "The workflow's app mode has an entry that cannot be read."
@@ -170,11 +176,11 @@ class _Reader:
                     f"The author wanted users to set “{name}” of node {ref}; there are too many sub-graphs to find it."
                 )
             top, label = self._outermost(_Site(site.scope, site.node, name))
-            places = [place for place in dict.fromkeys(self._places(top, set())) if self._is_settable(place)]
+            keys = [key for key in dict.fromkeys(self._keys(top, set())) if self._is_settable(key)]
             title = top.node.title.strip() if top.node.type == PRIMITIVE else ""
-            if places:
-                found[top.node_id, top.name] = ChosenInput(tuple(places), label=label, title=title)
-            if places and not site.scope.path:
+            if keys:
+                found[top.node_id, top.name] = ChosenInput(tuple(keys), label=label, title=title)
+            if keys and not site.scope.path:
                 break  # a node of that id inside of a sub-graph is another one
         # The editor offers what is shown on the outside; a node that is used in several places shows there if at all.
         shown = [one for (node_id, _name), one in found.items() if node_id in self.scopes[""].definition.nodes]
@@ -186,8 +192,8 @@ class _Reader:
                 f"The author wanted users to set “{name}” of node {ref}; {len(chosen)} nodes in "
                 "sub-graphs have that number, and the file does not say which one is meant."
             )
-        places = [place for place in chosen[0].places if place not in taken]
-        return replace(chosen[0], places=tuple(places)) if places else None
+        keys = [key for key in chosen[0].input_keys if key not in taken]
+        return replace(chosen[0], input_keys=tuple(keys)) if keys else None
 
     def _node_of(self, ref: object) -> str:
         """The one node of the graph that an entry means; "" when there is none, or more than one."""
@@ -196,7 +202,7 @@ class _Reader:
 
     def _narrowed(self, chosen: ChosenInput) -> Iterator[Note]:
         """A sentence about an option that this workflow does not hold everything for."""
-        node_id, name = chosen.places[0]
+        node_id, name = chosen.input_keys[0]
         spec = input_spec(self.object_info, self.graph[node_id]["class_type"], name)
         here = with_own_options(self.graph, node_id, spec)
         if spec is None or here is None or here is spec:
@@ -253,7 +259,7 @@ class _Reader:
             label = shown.label or label
             site = _Site(scope.parent, scope.instance, shown.name)
 
-    def _places(self, site: _Site, seen: set[Place]) -> Iterator[Place]:
+    def _keys(self, site: _Site, seen: set[InputKey]) -> Iterator[InputKey]:
         """Which inputs in the graph take what is set there, linked ones included."""
         here = (site.node_id, site.name)
         self.steps += 1
@@ -269,7 +275,7 @@ class _Reader:
         else:
             yield here
 
-    def _inside(self, inside: _Scope, site: _Site, seen: set[Place]) -> Iterator[Place]:
+    def _inside(self, inside: _Scope, site: _Site, seen: set[InputKey]) -> Iterator[InputKey]:
         number = next((at for at, each in enumerate(inside.definition.inputs) if each.name == site.name), None)
         if number is not None:
             yield from self._fed(inside, INPUT_NODE, number, seen)
@@ -280,10 +286,10 @@ class _Reader:
             if isinstance(row, list) and len(row) >= 2 and row[1] == site.name:
                 node = inside.definition.nodes.get(str(row[0]))
                 if node is not None:
-                    yield from self._places(_Site(inside, node, site.name), seen)
+                    yield from self._keys(_Site(inside, node, site.name), seen)
                     return
 
-    def _fed(self, scope: _Scope, origin_id: str, slot_number: int | None, seen: set[Place]) -> Iterator[Place]:
+    def _fed(self, scope: _Scope, origin_id: str, slot_number: int | None, seen: set[InputKey]) -> Iterator[InputKey]:
         """The inputs at the ends of the links from there, past reroutes."""
         for link_id, link in self._links_from(scope.definition, origin_id):
             self.steps += 1
@@ -297,7 +303,7 @@ class _Reader:
                 continue
             slot = node.taking(link_id)
             if slot is not None:
-                yield from self._places(_Site(scope, node, slot.name), seen)
+                yield from self._keys(_Site(scope, node, slot.name), seen)
 
     def _links_from(self, definition: Definition, origin_id: str) -> list[tuple[str, Link]]:
         if id(definition) not in self.links:
@@ -322,9 +328,9 @@ class _Reader:
                     pending.append((_Scope(inner, f"{scope.path}{node.id}:", node, scope), depth + 1))
 
     # ------------------------------------------------------------------------------------------ reasons
-    def _is_settable(self, place: Place) -> bool:
-        value = self.graph.get(place[0], {}).get("inputs", {}).get(place[1])
-        return isinstance(value, str | int | float) and not is_numbered_choice(self.graph, place)
+    def _is_settable(self, key: InputKey) -> bool:
+        value = self.graph.get(key[0], {}).get("inputs", {}).get(key[1])
+        return isinstance(value, str | int | float) and not is_numbered_choice(self.graph, key)
 
     def _named(self, ref: object, name: str | None = None) -> str:
         """The node that an entry means, and why it cannot be had; of its results when no input is named."""
@@ -340,8 +346,8 @@ class _Reader:
 
     def _why_not(self, site: _Site) -> str:
         top, _label = self._outermost(site)
-        places = list(dict.fromkeys(self._places(top, set())))
-        for node_id, input_name in places:
+        keys = list(dict.fromkeys(self._keys(top, set())))
+        for node_id, input_name in keys:
             value = self.graph.get(node_id, {}).get("inputs", {}).get(input_name)
             if is_link(value):
                 return f"which gets its value from the node “{node_title(self.graph, value[0])}” ({value[0]})"
@@ -351,7 +357,7 @@ class _Reader:
                 return "which holds a value that no field of a form can set"
         if site.name in _CONTROLS:
             return "which is how the editor changes a value between runs, not a setting of the graph"
-        if places and all(node_id not in self.graph for node_id, _name in places):
+        if keys and all(node_id not in self.graph for node_id, _name in keys):
             return "which takes no part in what runs"
         return "which has no such input"
 

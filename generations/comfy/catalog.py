@@ -10,11 +10,20 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from generations.comfy.graph import OWN_OPTIONS, Graph, constant_texts, is_given, is_link, is_model_file, node_classes
+from generations.comfy.graph import (
+    OWN_OPTIONS,
+    ClassInput,
+    Graph,
+    InputKey,
+    constant_texts,
+    is_given,
+    is_link,
+    is_model_file,
+    node_classes,
+)
 from generations.comfy.object_info import InputSpec, ObjectInfo, read_node_spec
 
 Value: TypeAlias = tuple[str, str, str | int | float]  # node class, input, what it is set to
-Place: TypeAlias = tuple[str, str]  # node class or id, input
 Bounds: TypeAlias = tuple[float | None, float | None]
 # One kind of node of a graph: [class, {input: its number, or null for whatever else is there}, classes at its ends].
 # ComfyUI checks only what an output needs; whether a class is an output is for each server to say.
@@ -22,8 +31,8 @@ NodeNeed: TypeAlias = Sequence[Any]
 MAX_ENDS = 100
 
 
-def node_needs(graph: Graph, *, leaving_out: Container[Place] = ()) -> list[NodeNeed]:
-    """A row for each kind of node in the graph; the numbers at these (node id, input) places are left open."""
+def node_needs(graph: Graph, *, leaving_out: Container[InputKey] = ()) -> list[NodeNeed]:
+    """A row for each kind of node in the graph; the numbers of the inputs `leaving_out` are left open."""
     ends = _ends(graph)
     rows = {}
     for node_id, node in graph.items():
@@ -83,8 +92,8 @@ class Needs:
         return Needs(self.classes, [*self.values, *more], self.nodes)
 
 
-def graph_needs(graph: Graph, *, leaving_out: Container[Place] = ()) -> Needs:
-    """What the graph needs, but for what is set at these (node id, input) places."""
+def graph_needs(graph: Graph, *, leaving_out: Container[InputKey] = ()) -> Needs:
+    """What the graph needs, but for what the inputs `leaving_out` are set to."""
     values = sorted(set(constant_texts(graph, leaving_out=leaving_out)))
     return Needs(sorted(node_classes(graph)), values, node_needs(graph, leaving_out=leaving_out))
 
@@ -102,8 +111,8 @@ class Catalog:
     """What one server has."""
 
     classes: frozenset[str]
-    choices: Mapping[Place, frozenset[str]] = field(default_factory=dict)  # of combos, but for those of files
-    bounds: Mapping[Place, Bounds] = field(default_factory=dict)  # the least and greatest number
+    choices: Mapping[ClassInput, frozenset[str]] = field(default_factory=dict)  # of combos, but for those of files
+    bounds: Mapping[ClassInput, Bounds] = field(default_factory=dict)  # the least and greatest number
     required: Mapping[str, Sequence[InputSpec]] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # class -> input, nested ones too -> its type
     outputs: frozenset[str] = frozenset()  # classes whose results ComfyUI keeps

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from generations.comfy.catalog import Bounds, Catalog
-from generations.comfy.graph import Graph, Node, is_given, node_title
+from generations.comfy.graph import ClassInput, Graph, Node, is_given, node_title
 
 Servers = Mapping[str, Catalog]  # by their names
 SHOWN = 4  # choices of each group of servers
@@ -24,15 +24,15 @@ class Difference:
     """
 
     node_id: str
-    place: str  # the node, and the input, in words
+    subject: str  # the node, and the input, in words
     input_name: str
     sentence: str
     is_risk: bool = False
 
     @property
     def note(self) -> str:
-        """The sentence with the place that it speaks of."""
-        return f"{self.place}: {self.sentence}"
+        """The sentence with what it speaks of."""
+        return f"{self.subject}: {self.sentence}"
 
 
 def differences(graph: Graph, servers: Servers) -> list[Difference]:
@@ -45,18 +45,18 @@ def differences(graph: Graph, servers: Servers) -> list[Difference]:
 
 def _of_node(graph: Graph, node_id: str, servers: Servers, choices: _Choices) -> Iterator[Difference]:
     node, class_type = graph[node_id], graph[node_id]["class_type"]
-    place = f"{node_title(graph, node_id)} (node {node_id})"
+    title = f"{node_title(graph, node_id)} (node {node_id})"
     having = {name: catalog for name, catalog in servers.items() if class_type in catalog.classes}
     if not having:
         return  # whoever checks the graph says so
     if len(having) < len(servers):
-        yield Difference(node_id, place, "", f"Only {_names(having)} {_verb(having, 'has', 'have')} {class_type}.")
+        yield Difference(node_id, title, "", f"Only {_names(having)} {_verb(having, 'has', 'have')} {class_type}.")
     described = [catalog.inputs.get(class_type, {}) for catalog in having.values()]
     for name in dict.fromkeys(name for inputs in described for name in inputs):
         if node["inputs"].get(name) is None:
-            yield from (Difference(node_id, place, "", *each) for each in _of_open_input(node, name, having))
+            yield from (Difference(node_id, title, "", *each) for each in _of_open_input(node, name, having))
         else:
-            subject = f"{place}, input “{name}”"
+            subject = f"{title}, input “{name}”"
             yield from (
                 Difference(node_id, subject, name, *each) for each in _of_set_input(node, name, having, choices)
             )
@@ -83,7 +83,7 @@ def _is_missing(node: Node, name: str, catalog: Catalog) -> bool:
 
 def _of_set_input(node: Node, name: str, servers: Servers, choices: _Choices) -> Iterator[tuple[str, bool]]:
     """The same of an input that the graph sets."""
-    class_type, place = node["class_type"], (node["class_type"], name)
+    class_type, key = node["class_type"], (node["class_type"], name)
     have_it = {server: catalog for server, catalog in servers.items() if name in catalog.inputs.get(class_type, {})}
     if len(have_it) < len(servers):
         others = [server for server in servers if server not in have_it]
@@ -93,28 +93,28 @@ def _of_set_input(node: Node, name: str, servers: Servers, choices: _Choices) ->
     if len(types) > 1:
         yield _listed("Types differ", types), False
         return
-    bounds = _groups(have_it, lambda catalog: _range(catalog.bounds.get(place, (None, None))))
+    bounds = _groups(have_it, lambda catalog: _range(catalog.bounds.get(key, (None, None))))
     if len(bounds) > 1:
         yield _listed("Bounds differ", bounds), False
-    yield from ((sentence, False) for sentence in choices.compare(place, node["inputs"][name], have_it))
+    yield from ((sentence, False) for sentence in choices.compare(key, node["inputs"][name], have_it))
 
 
 class _Choices:
     """Of inputs with choices. There may be thousands of each, so all nodes of one class share what was found."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], str] = {}
+        self._known: dict[ClassInput, str] = {}
 
-    def compare(self, place: tuple[str, str], value: object, servers: Servers) -> Iterator[str]:
+    def compare(self, key: ClassInput, value: object, servers: Servers) -> Iterator[str]:
         """Nothing about servers that do not tell their choices."""
-        told = {server: catalog.choices[place] for server, catalog in servers.items() if place in catalog.choices}
+        told = {server: catalog.choices[key] for server, catalog in servers.items() if key in catalog.choices}
         lacking = [server for server, choices in told.items() if isinstance(value, str) and value not in choices]
         if 0 < len(lacking) < len(told):
             yield f"{_names(lacking)} {_verb(lacking, 'does', 'do')} not offer “{value}”."
-        if place not in self._known:
-            self._known[place] = _partial(told)
-        if self._known[place]:
-            yield self._known[place]
+        if key not in self._known:
+            self._known[key] = _partial(told)
+        if self._known[key]:
+            yield self._known[key]
 
 
 def _partial(told: Mapping[str, frozenset[str]]) -> str:

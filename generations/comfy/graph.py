@@ -19,6 +19,8 @@ from generations.comfy.wire import decode
 
 Node: TypeAlias = dict[str, Any]
 Graph: TypeAlias = dict[str, Node]
+InputKey: TypeAlias = tuple[str, str]  # node id, input name
+ClassInput: TypeAlias = tuple[str, str]  # node class, input name
 
 _MODEL_EXTENSIONS = {".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx"}
 MAX_NODES = 20_000
@@ -160,8 +162,8 @@ def model_choices(graph: Graph) -> Iterator[tuple[str, str, str]]:
                 yield str(node["class_type"]), name, value
 
 
-def constant_texts(graph: Graph, *, leaving_out: Container[tuple[str, str]] = ()) -> Iterator[tuple[str, str, str]]:
-    """Every short text in the graph, as (node class, input, text), but for the given (node id, input) places.
+def constant_texts(graph: Graph, *, leaving_out: Container[InputKey] = ()) -> Iterator[tuple[str, str, str]]:
+    """Every short text in the graph, as (node class, input, text), but for the inputs `leaving_out`.
 
     Where the input is a choice, a server must offer that text.
     """
@@ -228,9 +230,9 @@ def _is_complete(spec: InputSpec, option: object, inputs: Mapping[str, object]) 
     return isinstance(option, str) and option in spec.sub_inputs
 
 
-def is_numbered_choice(graph: Graph, place: tuple[str, str]) -> bool:
+def is_numbered_choice(graph: Graph, key: InputKey) -> bool:
     """True for a choice whose position another node takes, too: whoever sets it would have to set both."""
-    node_id, name = place
+    node_id, name = key
     return name == "choice" and graph[node_id]["class_type"] == OWN_OPTIONS and node_id in numbered_choices(graph)
 
 

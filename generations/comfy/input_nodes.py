@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generations.comfy.app_mode import MAX_ENTRIES, Choice, ChosenInput
-from generations.comfy.graph import Graph, Node, is_link, node_title
+from generations.comfy.graph import Graph, InputKey, Node, is_link, node_title
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec
 
@@ -167,9 +167,9 @@ def _read_node(graph: Graph, node_id: str, kind: _Kind, object_info: ObjectInfo 
     if filled is not None:
         return f"{called} takes its “{filled}” instead of what users would set. Empty it."
     if kind.is_picture:
-        place = _picture(graph, node_id, kind.value, object_info)
+        key = _picture(graph, node_id, kind.value, object_info)
         without = f"{called} reads addresses only. Connect a Load Image node to its “{kind.value}”."
-        return _described(inputs, kind, place, "image") if place else without
+        return _described(inputs, kind, key, "image") if key else without
     value = inputs.get(kind.value)
     if is_link(value):
         return f"{called} gets its value from the node {_called(graph, value[0])}."
@@ -179,7 +179,7 @@ def _read_node(graph: Graph, node_id: str, kind: _Kind, object_info: ObjectInfo 
     return _described(inputs, kind, (node_id, kind.value), type_name)
 
 
-def _described(inputs: dict[str, Any], kind: _Kind, place: tuple[str, str], type_name: str) -> ChosenInput:
+def _described(inputs: dict[str, Any], kind: _Kind, key: InputKey, type_name: str) -> ChosenInput:
     name = _text(inputs.get(kind.name))
     choices = tuple(_choices(inputs.get(kind.choices)))[:_MOST_CHOICES]
     if type_name == "choice" and not choices:
@@ -189,7 +189,7 @@ def _described(inputs: dict[str, Any], kind: _Kind, place: tuple[str, str], type
         low = high = None
     step = _number(inputs.get(kind.step))
     return ChosenInput(
-        (place,),
+        (key,),
         label=_text(inputs.get(kind.label)) or re.sub(r"[_\s]+", " ", name).strip().capitalize(),
         name=name,
         help=_text(inputs.get(kind.help)),
@@ -202,7 +202,7 @@ def _described(inputs: dict[str, Any], kind: _Kind, place: tuple[str, str], type
     )
 
 
-def _picture(graph: Graph, node_id: str, name: str, object_info: ObjectInfo | None) -> tuple[str, str] | None:
+def _picture(graph: Graph, node_id: str, name: str, object_info: ObjectInfo | None) -> InputKey | None:
     """The input of the loader that gives the picture to use where no address is given."""
     value = graph[node_id]["inputs"].get(name)
     source = graph.get(value[0]) if isinstance(value, list) and is_link(value) else None

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from generations.comfy.files import is_file_name, leads_somewhere, looks_like_file, means_no_file
-from generations.comfy.graph import Graph, is_link, links
+from generations.comfy.graph import Graph, InputKey, is_link, links
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec
 from generations.comfy.references import is_reference, reference_to
 
-Place: TypeAlias = tuple[str, str]  # node id, input name
 Path: TypeAlias = tuple[str | int, ...]  # keys and positions, from the graph on
 _PROMPTS = frozenset({"text", "prompt", "positive", "negative", "string", "value"})
 _TEXT_TYPES = frozenset({"STRING", "COMBO", "*"})
@@ -21,12 +20,12 @@ _TEXT_TYPES = frozenset({"STRING", "COMBO", "*"})
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A text that names a file. `place` is the input that reads it; `path` leads to the text or to its link.
+    """A text that names a file. `input_key` is the input that reads it; `path` leads to the text or to its link.
 
     `text` is None when another node makes the name, so that nobody knows it before that runs.
     """
 
-    place: Place
+    input_key: InputKey
     text: str | None
     path: Path
 
@@ -41,20 +40,20 @@ def named_files(graph: Graph, object_info: ObjectInfo | None) -> list[NamedFile]
     ]
 
 
-def _named_in(graph: Graph, place: Place, value: object, spec: InputSpec | None) -> Iterator[NamedFile]:
-    path = (place[0], "inputs", place[1])
+def _named_in(graph: Graph, key: InputKey, value: object, spec: InputSpec | None) -> Iterator[NamedFile]:
+    path = (key[0], "inputs", key[1])
     is_file = spec is not None and spec.file is not None
     if is_link(value):
         if is_file:
-            yield NamedFile(place, _text_of(graph, value), path)
-    elif not _is_innocent(place, value, spec):
-        yield from _texts(place, value, path, is_certain=is_file)
+            yield NamedFile(key, _text_of(graph, value), path)
+    elif not _is_innocent(key, value, spec):
+        yield from _texts(key, value, path, is_certain=is_file)
 
 
-def _is_innocent(place: Place, value: object, spec: InputSpec | None) -> bool:
+def _is_innocent(key: InputKey, value: object, spec: InputSpec | None) -> bool:
     """True for prompts, for choices that are no files, and for defaults that lead nowhere in particular."""
     if spec is None:
-        return place[1] in _PROMPTS
+        return key[1] in _PROMPTS
     if spec.file is None and spec.type == "STRING" and spec.multiline:
         return True
     if spec.file is None or not (spec.file.kind or spec.file.is_path or spec.file.is_folder):
@@ -64,17 +63,17 @@ def _is_innocent(place: Place, value: object, spec: InputSpec | None) -> bool:
     return False
 
 
-def _texts(place: Place, value: object, path: Path, *, is_certain: bool) -> Iterator[NamedFile]:
+def _texts(key: InputKey, value: object, path: Path, *, is_certain: bool) -> Iterator[NamedFile]:
     """The texts in a value. Objects hold other words, too: those of a camera, beside the names of its pictures."""
     if isinstance(value, str):
-        if not means_no_file(value) if is_certain else looks_like_file(place[1], value):
-            yield NamedFile(place, value, path)
+        if not means_no_file(value) if is_certain else looks_like_file(key[1], value):
+            yield NamedFile(key, value, path)
     elif isinstance(value, list):
         for position, each in enumerate(value):
-            yield from _texts(place, each, (*path, position), is_certain=is_certain)
+            yield from _texts(key, each, (*path, position), is_certain=is_certain)
     elif isinstance(value, dict) and not is_reference(value):
         for name, each in value.items():
-            yield from _texts(place, each, (*path, name), is_certain=is_certain and name == "__value__")
+            yield from _texts(key, each, (*path, name), is_certain=is_certain and name == "__value__")
 
 
 def _text_of(graph: Graph, link: Any) -> str | None:
@@ -96,17 +95,17 @@ def with_references(graph: Graph, found: Mapping[Path, uuid.UUID]) -> Graph:
     return changed
 
 
-def is_read_as_file(graph: Graph, place: Place, object_info: ObjectInfo | None) -> bool:
+def is_read_as_file(graph: Graph, key: InputKey, object_info: ObjectInfo | None) -> bool:
     """True when a text in this input names a file, there or in a node that gets it over any number of text nodes."""
-    own = _spec(graph, place, object_info)
+    own = _spec(graph, key, object_info)
     if own is not None and own.file is not None:
         return True
     if own is not None and own.type not in _TEXT_TYPES:
         return False
-    users: dict[str, list[Place]] = {}
+    users: dict[str, list[InputKey]] = {}
     for node_id, name, source_id in links(graph):
         users.setdefault(source_id, []).append((node_id, name))
-    seen, pending = {place[0]}, [place[0]]
+    seen, pending = {key[0]}, [key[0]]
     while pending:
         for user in users.get(pending.pop(), ()):
             spec = _spec(graph, user, object_info)
@@ -118,5 +117,5 @@ def is_read_as_file(graph: Graph, place: Place, object_info: ObjectInfo | None) 
     return False
 
 
-def _spec(graph: Graph, place: Place, object_info: ObjectInfo | None) -> InputSpec | None:
-    return input_spec(object_info, graph[place[0]]["class_type"], place[1])
+def _spec(graph: Graph, key: InputKey, object_info: ObjectInfo | None) -> InputSpec | None:
+    return input_spec(object_info, graph[key[0]]["class_type"], key[1])

@@ -13,17 +13,16 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from generations.comfy import editor
 from generations.comfy.editor import INPUT_NODE, PRIMITIVE, Definition, EditorNode, Workflow
 from generations.comfy.fitting import CONTROL_WORDS
-from generations.comfy.graph import Graph, Node, is_link, node_title
+from generations.comfy.graph import ClassInput, Graph, InputKey, Node, is_link, node_title
 from generations.comfy.object_info import NodeSpec, ObjectInfo, node_spec
 from generations.comfy.resolving import PREFIX, SAVING, Draw, has_patterns, resolve_name, resolve_prompt, widget_names
 from generations.comfy.widgets import read_widgets
 
-Place: TypeAlias = tuple[str, str]  # node id, input
 PROMPT, NAME = "prompt", "name"
 NOTES = "comfysaas"
 MAX_NAME = 4096  # characters; no file system takes longer paths
@@ -63,16 +62,16 @@ _KNOWN: Mapping[str, Collection[str]] = {
 
 
 class UnfitTextError(ValueError):
-    """A text is too long to be resolved, or what it becomes is no name of a file. `place`: of its input."""
+    """A text is too long to be resolved, or what it becomes is no name of a file. `input_key`: where it stands."""
 
-    def __init__(self, place: Place, reason: str) -> None:
+    def __init__(self, key: InputKey, reason: str) -> None:
         super().__init__(reason)
-        self.place = place
+        self.input_key = key
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What an input was given for one run in the place of what stands there."""
+    """What an input was given for one run instead of what stands there."""
 
     node_id: str
     input_name: str
@@ -80,8 +79,8 @@ class Resolved:
 
 
 # --------------------------------------------------------------------------------------------- before any run
-def places(
-    graph: Graph, object_info: ObjectInfo | None, known: Collection[tuple[str, str]] = ()
+def inputs_to_resolve(
+    graph: Graph, object_info: ObjectInfo | None, known: Collection[ClassInput] = ()
 ) -> list[tuple[str, str, str]]:
     """(node id, input, PROMPT or NAME) of every text that is resolved for each run.
 
@@ -103,16 +102,16 @@ def places(
     return found
 
 
-def prompts_of(graph: Graph, resolved_places: Iterable[Sequence[str]]) -> set[tuple[str, str]]:
+def prompts_of(graph: Graph, to_resolve: Iterable[Sequence[str]]) -> set[ClassInput]:
     """(class, input) of those that are dynamic prompts."""
     return {
         (graph[node_id]["class_type"], name)
-        for node_id, name, kind in resolved_places
+        for node_id, name, kind in to_resolve
         if kind == PROMPT and node_id in graph
     }
 
 
-def _is_dynamic(class_type: str, name: str, object_info: ObjectInfo | None, known: Collection[tuple[str, str]]) -> bool:
+def _is_dynamic(class_type: str, name: str, object_info: ObjectInfo | None, known: Collection[ClassInput]) -> bool:
     spec = node_spec(object_info, class_type)
     if spec is None:
         return name in _KNOWN.get(class_type, ()) or (class_type, name) in known
@@ -171,42 +170,42 @@ def without_notes(graph: Graph) -> Graph:
 # ------------------------------------------------------------------------------------------------ for a run
 def resolve(
     bound: Graph,
-    resolved_places: Iterable[Sequence[str]],
+    to_resolve: Iterable[Sequence[str]],
     *,
     now: datetime,
     draw: Draw,
-    kept: Mapping[Place, str],
-    exposed: Mapping[Place, str],
-    typed: Collection[Place] = (),
+    kept: Mapping[InputKey, str],
+    exposed: Mapping[InputKey, str],
+    typed: Collection[InputKey] = (),
     most: int = MAX_PATTERNS,
 ) -> list[Resolved]:
-    """What the texts at these places of `bound`, a graph with the values of one run, become where that changes them.
+    """What the texts at these inputs of `bound`, a graph with the values of one run, become where that changes them.
 
     `exposed`: what users set -> the parameter; its text becomes the same wherever it goes. `kept` has what an earlier
-    run made of texts, which is taken as it is. A name that its user typed, at one of the places `typed`, reads no
+    run made of texts, which is taken as it is. A name that its user typed, at one of the inputs `typed`, reads no
     widgets but exposed ones: the graph is hidden. `most`: characters of all texts with patterns. UnfitTextError.
     """
     found = []
     prompts: dict[tuple[object, str], str] = {}
     names = _Names(bound, exposed)
     left = most
-    for node_id, name, kind in resolved_places:
+    for node_id, name, kind in to_resolve:
         text = bound[node_id]["inputs"].get(name) if node_id in bound else None
         if not isinstance(text, str):
             continue
-        place = (node_id, name)
-        if place in kept:
-            result = kept[place]
+        key = (node_id, name)
+        if key in kept:
+            result = kept[key]
         elif kind == PROMPT:
-            group = exposed.get(place, place), text
+            group = exposed.get(key, key), text
             if group not in prompts:
                 left -= len(text) if has_patterns(text) else 0
                 if left < 0:
-                    raise UnfitTextError(place, _TOO_MUCH.format(most))
+                    raise UnfitTextError(key, _TOO_MUCH.format(most))
                 prompts[group] = resolve_prompt(text, draw)
             result = prompts[group]
         else:
-            result = names.resolve(place, text, now, is_typed=place in typed)
+            result = names.resolve(key, text, now, is_typed=key in typed)
         if result != text:
             found.append(Resolved(node_id, name, result))
     return found
@@ -222,31 +221,31 @@ def put(bound: Graph, resolved: Iterable[Resolved]) -> None:
 class _Names:
     """The names of files in one graph, and the widgets that they speak of."""
 
-    def __init__(self, graph: Graph, exposed: Collection[Place]) -> None:
+    def __init__(self, graph: Graph, exposed: Collection[InputKey]) -> None:
         self.graph = graph
         self.exposed = exposed
 
-    def resolve(self, place: Place, text: str, now: datetime, *, is_typed: bool) -> str:
+    def resolve(self, key: InputKey, text: str, now: datetime, *, is_typed: bool) -> str:
         """What a name becomes; one that a user typed stays in the folder of results. UnfitTextError."""
-        result = self._filled(place, text, now, is_typed) if "%" in text else text
+        result = self._filled(key, text, now, is_typed) if "%" in text else text
         if is_typed and (".." in _FOLDERS.split(result) or _ABSOLUTE.match(result)):
             reason = 'The name of a file cannot begin with "/" or a drive, or have ".." among its folders.'
-            raise UnfitTextError(place, reason)
+            raise UnfitTextError(key, reason)
         return result
 
-    def _filled(self, place: Place, text: str, now: datetime, is_typed: bool) -> str:
-        title = node_title(self.graph, place[0])
+    def _filled(self, key: InputKey, text: str, now: datetime, is_typed: bool) -> str:
+        title = node_title(self.graph, key[0])
         if len(text) > MAX_NAME:
-            reason = f'"{place[1]}" of {title} has {len(text)} characters; a file name has at most {MAX_NAME}.'
-            raise UnfitTextError(place, reason)
+            reason = f'"{key[1]}" of {title} has {len(text)} characters; a file name has at most {MAX_NAME}.'
+            raise UnfitTextError(key, reason)
         try:
-            return resolve_name(text, now, lambda *which: self._value(place[0], which, is_typed), most=MAX_NAME)
+            return resolve_name(text, now, lambda *which: self._value(key[0], which, is_typed), most=MAX_NAME)
         except OverflowError as error:
             reason = (
-                f'"{place[1]}" of {title} becomes longer than {MAX_NAME} characters once its patterns are resolved, '
+                f'"{key[1]}" of {title} becomes longer than {MAX_NAME} characters once its patterns are resolved, '
                 "which is the most that a file name has."
             )
-            raise UnfitTextError(place, reason) from error
+            raise UnfitTextError(key, reason) from error
 
     def _value(self, saver: str, which: tuple[str, ...], is_typed: bool) -> object:
         """The value of that (node's name, widget), as the node `saver` speaks of it. KeyError."""
@@ -254,8 +253,8 @@ class _Names:
         found = known.get(".".join(which)) if isinstance(known, dict) else None
         if isinstance(found, dict) and not is_typed:
             return found["value"]
-        is_place = isinstance(found, list) and len(found) == 2
-        node_id, widget = found if isinstance(found, list) and is_place else (self._nodes[which[0]], which[1])
+        is_key = isinstance(found, list) and len(found) == 2
+        node_id, widget = found if isinstance(found, list) and is_key else (self._nodes[which[0]], which[1])
         if is_typed and (node_id, widget) not in self.exposed:
             raise KeyError(which)
         value = self.graph[node_id]["inputs"][widget]
@@ -307,7 +306,7 @@ def note_widgets(graph: Graph, workflow: Mapping[str, Any], object_info: ObjectI
         return
     file = _File(editor.read_workflow(workflow), object_info, graph)
     for node_id, pairs in wanted.items():
-        found = {".".join(pair): place for pair in pairs if (place := file.find(*pair)) is not None}
+        found = {".".join(pair): key for pair in pairs if (key := file.find(*pair)) is not None}
         note(graph[node_id], widgets=found)
 
 
@@ -344,10 +343,10 @@ class _File:
         used = self.aliased.get(name) or self.titled.get(name)
         if used is None:
             return None
-        place = self._place(used.definition, used.path, used.node, widget, 0)
-        is_live = place is not None and not self._is_fed(used, widget)
-        if is_live and place is not None and isinstance(self._constant(place), str | int | float):
-            return list(place)
+        key = self._input_key(used.definition, used.path, used.node, widget, 0)
+        is_live = key is not None and not self._is_fed(used, widget)
+        if is_live and key is not None and isinstance(self._constant(key), str | int | float):
+            return list(key)
         value = self._stored(used.node, widget)
         return None if value is None else {"value": value}
 
@@ -366,23 +365,25 @@ class _File:
         spec = editor.class_of(node, self.object_info)
         return node.title or (spec.display_name if spec else node.type)
 
-    def _constant(self, place: Place) -> object:
-        node = self.graph.get(place[0])
-        return node["inputs"].get(place[1]) if node else None
+    def _constant(self, key: InputKey) -> object:
+        node = self.graph.get(key[0])
+        return node["inputs"].get(key[1]) if node else None
 
-    def _place(self, definition: Definition, path: str, node: EditorNode, widget: str, depth: int) -> Place | None:
+    def _input_key(
+        self, definition: Definition, path: str, node: EditorNode, widget: str, depth: int
+    ) -> InputKey | None:
         """Of the widget itself, or of the one that a primitive node or an instance of a sub-graph sets by it."""
         inner = self.workflow.subgraphs.get(node.type)
         if node.type != PRIMITIVE and inner is None:
             return f"{path}{node.id}", widget
         if inner is None:
             target = self._target(definition, node.id, 0) if widget == "value" else None
-            return self._place(definition, path, *target, depth + 1) if target and depth < MAX_DEPTH else None
+            return self._input_key(definition, path, *target, depth + 1) if target and depth < MAX_DEPTH else None
         number = next((at for at, slot in enumerate(inner.inputs) if slot.name == widget), None)
         target = self._target(inner, INPUT_NODE, number) if number is not None else None
         if target is None or depth >= MAX_DEPTH:
             return None
-        return self._place(inner, f"{path}{node.id}:", *target, depth + 1)
+        return self._input_key(inner, f"{path}{node.id}:", *target, depth + 1)
 
     def _target(self, definition: Definition, origin: str, number: int) -> tuple[EditorNode, str] | None:
         """The first node and widget that this output leads to."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from generations.comfy.files import is_upload, leads_somewhere, split_annotation
-from generations.comfy.graph import Graph, is_link
-from generations.comfy.naming import NamedFile, Path, Place, is_read_as_file, named_files, with_references
+from generations.comfy.graph import Graph, InputKey, is_link
+from generations.comfy.naming import NamedFile, Path, is_read_as_file, named_files, with_references
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.comfy.references import find_references
 from generations.models import Asset, ComfyServer
@@ -26,15 +26,15 @@ _RESULTS = frozenset({"output", "temp"})
 
 
 class MissingAssetError(Exception):
-    """A whole workflow names a file that is not there, or not its sender's. `places`: (node id, input name)."""
+    """A whole workflow names a file that is not there, or not its sender's. `input_keys`: where it does."""
 
-    def __init__(self, places: Sequence[Place], *, is_computed: bool = False) -> None:
-        super().__init__(places)
-        self.places = list(places)
+    def __init__(self, keys: Sequence[InputKey], *, is_computed: bool = False) -> None:
+        super().__init__(keys)
+        self.input_keys = list(keys)
         self.is_computed = is_computed
 
     def __str__(self) -> str:
-        node_id, name = self.places[0]
+        node_id, name = self.input_keys[0]
         if self.is_computed:
             return (
                 f'Node {node_id}: another node makes the name of the file for "{name}". Name one of your files there.'
@@ -56,7 +56,7 @@ def resolve(user: User, graph: Graph, object_info: ObjectInfo | None) -> tuple[G
     found = _own_files(user, named)
     offered = _offered(graph, [each for each in named if each.path not in found])
     unknown = [each for each in named if each.path not in found and each.path not in offered]
-    missing += [each.place for each in unknown]
+    missing += [each.input_key for each in unknown]
     if missing:
         raise MissingAssetError(missing, is_computed=bool(unknown) and unknown[0].text is None)
     return with_references(graph, found), known | set(found.values())
@@ -92,17 +92,17 @@ def _offered(graph: Graph, named: Sequence[NamedFile]) -> set[Path]:
     if not named or not rows.filter(are_files_offered=True).exists():
         return set()
     servers = [(is_allowed, info or {}) for is_allowed, info in rows.values_list("are_files_offered", "object_info")]
-    return {each.path for each in named if each.text and _is_offered(graph, each.place, each.text, servers)}
+    return {each.path for each in named if each.text and _is_offered(graph, each.input_key, each.text, servers)}
 
 
-def _is_offered(graph: Graph, place: Place, text: str, servers: Iterable[tuple[bool, ObjectInfo]]) -> bool:
+def _is_offered(graph: Graph, key: InputKey, text: str, servers: Iterable[tuple[bool, ObjectInfo]]) -> bool:
     """Listed under that very name, which says neither another folder nor that of our uploads."""
-    if is_upload(text) or leads_somewhere(text) or is_link(graph[place[0]]["inputs"][place[1]]):
+    if is_upload(text) or leads_somewhere(text) or is_link(graph[key[0]]["inputs"][key[1]]):
         return False
-    class_type = graph[place[0]]["class_type"]
+    class_type = graph[key[0]]["class_type"]
     having = [(is_allowed, node_spec(info, class_type)) for is_allowed, info in servers if class_type in info]
     return bool(having) and all(
-        is_allowed and spec is not None and (known := spec.input(place[1])) and text in (known.choices or ())
+        is_allowed and spec is not None and (known := spec.input(key[1])) and text in (known.choices or ())
         for is_allowed, spec in having
     )
 
@@ -112,7 +112,7 @@ def refuse_names(
 ) -> None:
     """InvalidInputs for texts of users that an input would read as the name of a file.
 
-    Publishing refuses such parameters (parameters/limits.py); older versions, and those published before a server told
+    Publishing refuses such parameters (parameters/bounds.py); older versions, and those published before a server told
     its node types, may have them.
     """
     errors = {

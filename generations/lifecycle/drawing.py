@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from generations.comfy import queued
-from generations.comfy.graph import Graph
-from generations.comfy.queued import MAX_PATTERNS, NAME, Place, Resolved, UnfitTextError
+from generations.comfy.graph import Graph, InputKey
+from generations.comfy.queued import MAX_PATTERNS, NAME, Resolved, UnfitTextError
 from generations.models import Generation, SeedCount, TemplateVersion
 from generations.parameters import seeds
 from generations.parameters.bind import bind
@@ -37,7 +37,7 @@ class Drawing:
     parameters: Sequence[Parameter]
     values: Mapping[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
-    kept: Mapping[Place, str] | None = None
+    kept: Mapping[InputKey, str] | None = None
 
     def runs(self, count: int) -> list[tuple[dict[str, Any], list[list[str]]]]:
         """For each run, all values with its seeds, and `Generation.resolved`. InvalidInputs.
@@ -60,54 +60,54 @@ class Drawing:
 
     def _start(self, parameter: Parameter) -> int:
         """The seed of a first run: the default, else what the workflow has."""
-        place = parameter.bindings[0]
+        binding = parameter.bindings[0]
         value: object = parameter.default
         if value is None:
-            value = self.version.graph[place.node_id]["inputs"].get(place.input_name)
+            value = self.version.graph[binding.node_id]["inputs"].get(binding.input_name)
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
     # ------------------------------------------------------------------------------------------ texts
     def _resolved(self, values: Mapping[str, Any], *, most: int) -> list[list[str]]:
-        places = self.version.resolved_inputs
-        if not places:
+        to_resolve = self.version.resolved_inputs
+        if not to_resolve:
             return []
         bound = bind(self.version.graph, self.parameters, values, media=self.files)
         try:
             found = queued.resolve(
                 bound,
-                places,
+                to_resolve,
                 now=timezone.localtime(),
                 draw=secrets.randbelow,
                 kept=self.kept or {},
-                exposed={place: each.name for each in self.parameters for place in _places([each])},
+                exposed={key: each.name for each in self.parameters for key in _keys([each])},
                 typed=_typed(self.parameters, self.version.graph, values),
                 most=most,
             )
         except UnfitTextError as error:
-            raise InvalidInputs({self._parameter_at(error.place): [str(error)]}) from error
+            raise InvalidInputs({self._parameter_at(error.input_key): [str(error)]}) from error
         return [[each.node_id, each.input_name, each.text] for each in found]
 
-    def _parameter_at(self, place: Place) -> str:
-        return next((each.name for each in self.parameters if place in _places([each])), "")
+    def _parameter_at(self, key: InputKey) -> str:
+        return next((each.name for each in self.parameters if key in _keys([each])), "")
 
 
-def kept_texts(generation: Generation, changed: Mapping[str, object]) -> dict[Place, str]:
+def kept_texts(generation: Generation, changed: Mapping[str, object]) -> dict[InputKey, str]:
     """What its texts became, but for those that depend on inputs that are changed now."""
     version = generation.version
-    places = _places([each for each in version.parsed_parameters if each.name in changed])
+    keys = _keys([each for each in version.parsed_parameters if each.name in changed])
     names = {(node_id, name) for node_id, name, kind in version.resolved_inputs if kind == NAME} if changed else set()
     found = (Resolved(*each) for each in generation.resolved)
     texts = {(each.node_id, each.input_name): each.text for each in found}
-    return {place: text for place, text in texts.items() if place not in places | names}
+    return {key: text for key, text in texts.items() if key not in keys | names}
 
 
 def draws_alike(version: TemplateVersion, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> bool:
     """True when several runs with these values would be all alike: no seed and no alternative of a text is drawn."""
     if any(each.type == "seed" for each in parameters):
         return False
-    given = {place: values.get(each.name) for each in parameters for place in _places([each])}
+    given = {key: values.get(each.name) for each in parameters for key in _keys([each])}
     prompts = [(node_id, name) for node_id, name, kind in version.resolved_inputs if kind == queued.PROMPT]
-    texts = (given.get(place, version.graph[place[0]]["inputs"].get(place[1])) for place in prompts)
+    texts = (given.get(key, version.graph[key[0]]["inputs"].get(key[1])) for key in prompts)
     return not any("{" in str(text) for text in texts)
 
 
@@ -118,14 +118,14 @@ def unseeded(parameters: Sequence[Parameter], inputs: Mapping[str, Any]) -> dict
     return others | {name: "randomize" for name, mode in modes.items() if mode == "fixed"}
 
 
-def _places(parameters: Sequence[Parameter]) -> set[Place]:
-    return {one.place for each in parameters for one in each.bindings}
+def _keys(parameters: Sequence[Parameter]) -> set[InputKey]:
+    return {one.input_key for each in parameters for one in each.bindings}
 
 
-def _typed(parameters: Sequence[Parameter], graph: Graph, values: Mapping[str, Any]) -> set[Place]:
+def _typed(parameters: Sequence[Parameter], graph: Graph, values: Mapping[str, Any]) -> set[InputKey]:
     """Where a text stands that is neither the workflow's nor the admin's."""
     return {
-        one.place
+        one.input_key
         for each in parameters
         if each.type in {"text", "string"}
         for one in each.bindings

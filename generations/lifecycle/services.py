@@ -12,9 +12,8 @@ from django.db import transaction
 
 from generations.comfy.catalog import Needs, Value
 from generations.comfy.editor import is_editor_format
-from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
+from generations.comfy.graph import Graph, GraphProblem, InputKey, check_graph, load_api_graph
 from generations.comfy.object_info import node_spec
-from generations.comfy.queued import Place
 from generations.comfy.sketch import editor_workflow, kept_of
 from generations.files import accepting, naming
 from generations.lifecycle import drawing, removal, transitions
@@ -122,7 +121,7 @@ def submit_variations(
     inputs: Mapping[str, object],
     count: int,
     extras: Extras = NOTHING,
-    kept: Mapping[Place, str] | None = None,
+    kept: Mapping[InputKey, str] | None = None,
 ) -> list[Generation]:
     """As many of them, all or none: with seeds and texts drawn for each, or seeds counting up from the given ones.
 

@@ -402,9 +402,9 @@ class Generation(models.Model):
         """What inputs with patterns became in this run, by the parameter's name. Other texts are hidden."""
         texts = {(node_id, name): text for node_id, name, text in self.resolved}
         return {
-            each.name: texts[place]
+            each.name: texts[key]
             for each in (self.version.parsed_parameters if texts else ())
-            if (place := next((one.place for one in each.bindings if one.place in texts), None)) is not None
+            if (key := next((one.input_key for one in each.bindings if one.input_key in texts), None)) is not None
         }
 
     @property

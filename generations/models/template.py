@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import Graph
-from generations.parameters.schema import Parameter, bound_places, parse_parameters
+from generations.parameters.schema import Parameter, bound_inputs, parse_parameters
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -185,8 +185,9 @@ class WorkflowTemplate(models.Model):
         """The next version of this template; with `publish`, the one that users run from now on.
 
         `output_nodes`: ids of the nodes whose results are kept; empty for all. `safety_node`: the one whose result
-        tells whether the others are safe, if there is one. `resolved_inputs`: see `queued.places`. The caller has
-        checked graph and parameters. Numbers have no gaps: the template's row is locked meanwhile.
+        tells whether the others are safe, if there is one. `resolved_inputs`: see
+        `queued.inputs_to_resolve`. The caller has checked graph and parameters. Numbers have no gaps: the template's
+        row is locked meanwhile.
         """
         with transaction.atomic():
             locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
@@ -200,7 +201,7 @@ class WorkflowTemplate(models.Model):
                 safety_node=safety_node,
                 editor=editor,
                 resolved_inputs=[list(each) for each in resolved_inputs],
-                **_required(graph_needs(graph, leaving_out=bound_places(parameters))),
+                **_required(graph_needs(graph, leaving_out=bound_inputs(parameters))),
                 created_by=created_by,
                 note=note,
             )

@@ -42,10 +42,12 @@ def chosen_parameters(
     renamed: dict[str, str] = {}  # names of proposals -> what they are called here
     for chosen in inputs:
         taken = {parameter.name for parameter in made}
-        base = proposed.get(chosen.places[0]) or _suggested(graph, chosen, object_info)
+        base = proposed.get(chosen.input_keys[0]) or _suggested(graph, chosen, object_info)
         label = titles.label(chosen, _without_number(base).label)
         specs = [
-            spec for node_id, name in chosen.places if (spec := _spec(graph, node_id, name, object_info)) is not None
+            spec
+            for node_id, name in chosen.input_keys
+            if (spec := _spec(graph, node_id, name, object_info)) is not None
         ]
         parameter = _as_chosen(_without_number(base), chosen, label, specs, taken)
         renamed.setdefault(base.name, parameter.name)
@@ -58,7 +60,7 @@ def _spec(graph: Graph, node_id: str, name: str, object_info: ObjectInfo | None)
 
 
 def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None) -> Parameter:
-    node_id, name = chosen.places[0]
+    node_id, name = chosen.input_keys[0]
     node = graph[node_id]
     return suggest_parameter(
         node_id,
@@ -86,7 +88,7 @@ def _as_chosen(
     fields |= {
         "name": _free(_slug(words) or base.name, taken),
         "label": label[:200],
-        "bindings": [{"node_id": node_id, "input_name": name} for node_id, name in chosen.places],
+        "bindings": [{"node_id": node_id, "input_name": name} for node_id, name in chosen.input_keys],
         "is_advanced": chosen.is_advanced,
         "help": (chosen.help or base.help)[:2000],
     }
@@ -136,7 +138,7 @@ class _Titles:
     def __init__(self, graph: Graph, inputs: Sequence[ChosenInput], object_info: ObjectInfo | None) -> None:
         self.graph = graph
         self.object_info = object_info
-        nodes = [chosen.places[0][0] for chosen in inputs]
+        nodes = [chosen.input_keys[0][0] for chosen in inputs]
         self.alone = {node_id for node_id in nodes if nodes.count(node_id) == 1}
         self.used: set[str] = set()
 
@@ -150,7 +152,7 @@ class _Titles:
         return label
 
     def _label(self, chosen: ChosenInput, suggested: str) -> str:
-        node_id, name = chosen.places[0]
+        node_id, name = chosen.input_keys[0]
         node = self.graph[node_id]
         title = chosen.title or author_title(self.graph, node_id, node_spec(self.object_info, node["class_type"]))
         if chosen.label or not title:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from generations.comfy.graph import InputKey
 from generations.comfy.queued import NAME, PROMPT
 from generations.parameters.schema import Parameter
 
@@ -13,12 +14,12 @@ SENTENCES: Mapping[str, str] = {
 }
 
 
-def hint(places: Iterable[tuple[str, str]], resolved_inputs: Iterable[Sequence[str]], help_text: str = "") -> str:
+def hint(keys: Iterable[InputKey], resolved_inputs: Iterable[Sequence[str]], help_text: str = "") -> str:
     """The sentence for a parameter that sets these (node id, input); "" where nothing is resolved, and where its help
-    speaks of dates already. `resolved_inputs`: as `queued.places` gives them.
+    speaks of dates already. `resolved_inputs`: as `queued.inputs_to_resolve` gives them.
     """
     kinds = {(node_id, name): kind for node_id, name, kind in resolved_inputs}
-    found = next((kinds[place] for place in places if place in kinds), "")
+    found = next((kinds[key] for key in keys if key in kinds), "")
     return "" if found == NAME and "%date" in help_text else SENTENCES.get(found, "")
 
 
@@ -27,8 +28,7 @@ def with_hints(parameters: Iterable[Parameter], resolved_inputs: Iterable[Sequen
     resolved = list(resolved_inputs)
 
     def hinted(parameter: Parameter) -> Parameter:
-        places = [(each.node_id, each.input_name) for each in parameter.bindings]
-        said = hint(places, resolved, parameter.help)
+        said = hint((each.input_key for each in parameter.bindings), resolved, parameter.help)
         return parameter.model_copy(update={"help": f"{parameter.help} {said}".strip()}) if said else parameter
 
     return tuple(hinted(parameter) for parameter in parameters)

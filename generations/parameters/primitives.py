@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from generations.comfy.graph import Graph, is_link
-from generations.parameters.texts import Place
+from generations.comfy.graph import Graph, InputKey, is_link
 
 Titled: TypeAlias = Callable[[str], str]  # a node's own title, by its id
 # What authors set for a model rather than for the people who use it.
@@ -46,8 +45,8 @@ def titled_values(graph: Graph, needed: Sequence[str], titled: Titled) -> Iterat
             yield TitledValue(node_id, names[0], title, shown, is_idle, is_technical)
 
 
-def _users(graph: Graph, needed: Sequence[str]) -> dict[str, list[Place]]:
-    found: dict[str, list[Place]] = {}
+def _users(graph: Graph, needed: Sequence[str]) -> dict[str, list[InputKey]]:
+    found: dict[str, list[InputKey]] = {}
     for node_id in needed:
         for name, value in graph[node_id]["inputs"].items():
             if isinstance(value, list) and is_link(value):
@@ -55,7 +54,7 @@ def _users(graph: Graph, needed: Sequence[str]) -> dict[str, list[Place]]:
     return found
 
 
-def _at_switch(graph: Graph, users: Sequence[Place], title: str, titled: Titled) -> tuple[str, bool]:
+def _at_switch(graph: Graph, users: Sequence[InputKey], title: str, titled: Titled) -> tuple[str, bool]:
     """The title with the position of the switch that takes the value, where it ends there and nowhere else."""
     if len(users) != 1 or users[0][1] not in _BRANCHES:
         return title, False

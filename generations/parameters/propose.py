@@ -12,7 +12,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from generations.comfy.graph import Graph, is_link, needed_nodes, numbered_choices, output_nodes, with_own_options
+from generations.comfy.graph import (
+    ClassInput,
+    Graph,
+    InputKey,
+    is_link,
+    needed_nodes,
+    numbered_choices,
+    output_nodes,
+    with_own_options,
+)
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title
@@ -22,7 +31,7 @@ from generations.parameters.roles import assign_roles
 from generations.parameters.schema import Binding, Parameter
 from generations.parameters.sensible import sensible
 from generations.parameters.tell_apart import told_apart
-from generations.parameters.texts import PROMPTS, Place, Side, Texts
+from generations.parameters.texts import PROMPTS, Side, Texts
 
 MAX_PARAMETERS = 40
 MAX_OF_A_KIND = 100  # that are made, of whatever number of nodes: more than can be kept, though some become folded
@@ -83,7 +92,7 @@ class _Proposer:
     def __init__(self, graph: Graph, object_info: ObjectInfo | None) -> None:
         self.graph = graph
         self.object_info = object_info
-        self.inputs: dict[tuple[str, str], InputSpec | None] = {}
+        self.inputs: dict[ClassInput, InputSpec | None] = {}
         self.specs = {node["class_type"]: node_spec(object_info, node["class_type"]) for node in graph.values()}
         outputs = output_nodes(graph, object_info or {}) or [
             node_id for node_id, node in graph.items() if _SAVING.match(node["class_type"])
@@ -91,9 +100,9 @@ class _Proposer:
         needed = needed_nodes(graph, outputs) if outputs else frozenset(graph)
         self.needed = [node_id for node_id in graph if node_id in needed]
         self.texts = Texts(graph, self.needed, self._spec)
-        self.used: set[Place] = set()
+        self.used: set[InputKey] = set()
         self.taken: set[str] = set()
-        self.feeds: dict[Place, Place] = {}  # constants of primitive nodes -> what they are for
+        self.feeds: dict[InputKey, InputKey] = {}  # constants of primitive nodes -> what they are for
         self.made = 0
 
     def run(self) -> Iterator[Parameter]:
@@ -129,16 +138,16 @@ class _Proposer:
         positive, negative = self.texts.prompts("positive"), self.texts.prompts("negative")
         both = set(positive)
         yield self._grouped(positive, "positive")
-        yield self._grouped([place for place in negative if place not in both], "negative")
-        others = [place for place in self.texts.others() if not _CODE.search(place[1])]
-        yield self._grouped([place for place in others if "negative" not in place[1]], None)
-        yield self._grouped([place for place in others if "negative" in place[1]], "negative")
+        yield self._grouped([key for key in negative if key not in both], "negative")
+        others = [key for key in self.texts.others() if not _CODE.search(key[1])]
+        yield self._grouped([key for key in others if "negative" not in key[1]], None)
+        yield self._grouped([key for key in others if "negative" in key[1]], "negative")
 
-    def _grouped(self, places: list[Place], side: Side | None) -> Iterator[Parameter]:
+    def _grouped(self, keys: list[InputKey], side: Side | None) -> Iterator[Parameter]:
         """One parameter for each node's text; encoders that take the same text twice get it together."""
-        groups: dict[tuple[str, object], list[Place]] = {}
-        for place in places:
-            groups.setdefault((place[0], self._value(place)), []).append(place)
+        groups: dict[tuple[str, object], list[InputKey]] = {}
+        for key in keys:
+            groups.setdefault((key[0], self._value(key)), []).append(key)
         for group in groups.values():
             is_folded = side == "negative" or self._is_technical(*group[0])
             yield from self._parameter(group, side=side, is_advanced=True if is_folded else None)
@@ -156,7 +165,7 @@ class _Proposer:
         return isinstance(outputs, list) and all(each in _VALUES for each in outputs)
 
     # ------------------------------------------------------------------------------------------------ others
-    def _media(self) -> Iterator[Place]:
+    def _media(self) -> Iterator[InputKey]:
         for node_id in self.needed:
             node = self.graph[node_id]
             for name, value in node["inputs"].items():
@@ -164,7 +173,7 @@ class _Proposer:
                 if isinstance(value, str) and spec is not None and spec.upload not in {"", "file"}:
                     yield node_id, name
 
-    def _options(self) -> Iterator[Place]:
+    def _options(self) -> Iterator[InputKey]:
         """Lists that the author wrote."""
         numbered = numbered_choices(self.graph)
         for node_id in self.needed:
@@ -176,9 +185,9 @@ class _Proposer:
 
         The length of a film is one of its measures, too.
         """
-        pairs: dict[tuple[object, object], list[tuple[Place, Place]]] = {}
-        sources: list[Place] = []
-        lengths: list[Place] = []
+        pairs: dict[tuple[object, object], list[tuple[InputKey, InputKey]]] = {}
+        sources: list[InputKey] = []
+        lengths: list[InputKey] = []
         for node_id in self.needed:
             sources += self._sources(node_id)
             if not _SIZED.search(self.graph[node_id]["class_type"]):
@@ -193,7 +202,7 @@ class _Proposer:
         yield from self._together(sources)
         yield from self._together(lengths)
 
-    def _sources(self, node_id: str) -> Iterator[Place]:
+    def _sources(self, node_id: str) -> Iterator[InputKey]:
         """Choices and numbers of the node that both width and height come from."""
         width, height = (self.graph[node_id]["inputs"].get(name) for name in ("width", "height"))
         if not (isinstance(width, list) and isinstance(height, list) and width[:1] == height[:1] and is_link(width)):
@@ -204,17 +213,17 @@ class _Proposer:
             if spec and spec.type in {"COMBO", "FLOAT"} and not spec.is_advanced and self._constant(source, name):
                 yield source, name
 
-    def _measures(self) -> Iterator[Place]:
+    def _measures(self) -> Iterator[InputKey]:
         """What the result measures, as nodes put it that call services: choices, and whole seconds."""
         for node_id in self.needed:
             for name, value in self.graph[node_id]["inputs"].items():
                 end, spec = name.rsplit(".", 1)[-1], self._spec(node_id, name)
                 is_choice = spec.type == "COMBO" if spec else isinstance(value, str)
                 is_whole = end == "duration" and (spec.type == "INT" if spec else isinstance(value, int))
-                if end in _MEASURES and (is_choice or is_whole) and (place := self._constant(node_id, name)):
-                    yield place
+                if end in _MEASURES and (is_choice or is_whole) and (key := self._constant(node_id, name)):
+                    yield key
 
-    def _of_services(self, names: Collection[str]) -> Iterator[Place]:
+    def _of_services(self, names: Collection[str]) -> Iterator[InputKey]:
         """Choices of nodes that call services; not those that decide which other inputs the node has."""
         for node_id in self.needed:
             node = self.graph[node_id]
@@ -224,7 +233,7 @@ class _Proposer:
                 if name.rsplit(".", 1)[-1] in names and spec and spec.choices and not spec.sub_inputs:
                     yield from filter(None, [self._constant(node_id, name)])
 
-    def _counts(self) -> Iterator[Place]:
+    def _counts(self) -> Iterator[InputKey]:
         """How many pictures are made at once. A film is one result, however many its node can make."""
         for node_id, name in self._named(_COUNTS):
             user, used = self.feeds.get((node_id, name), (node_id, name))
@@ -242,7 +251,7 @@ class _Proposer:
                     changes = {"label": label, "is_advanced": is_technical or each.is_advanced}
                     yield each.model_copy(update=changes)
 
-    def _seeds(self) -> Iterator[Place]:
+    def _seeds(self) -> Iterator[InputKey]:
         for node_id in self.needed:
             inputs = self.graph[node_id]["inputs"]
             if inputs.get("add_noise") in _NO_NOISE and "add_noise" in inputs:
@@ -250,24 +259,24 @@ class _Proposer:
             for name in inputs:
                 spec = self._spec(node_id, name)
                 if (spec.is_seed if spec else name in {"seed", "noise_seed"}) and (
-                    place := self._constant(node_id, name)
+                    key := self._constant(node_id, name)
                 ):
-                    yield place
+                    yield key
 
-    def _named(self, names: Iterable[str]) -> Iterator[Place]:
+    def _named(self, names: Iterable[str]) -> Iterator[InputKey]:
         for name in names:
             for node_id in self.needed:
-                if name in self.graph[node_id]["inputs"] and (place := self._constant(node_id, name)):
-                    yield place
+                if name in self.graph[node_id]["inputs"] and (key := self._constant(node_id, name)):
+                    yield key
 
-    def _together(self, places: Iterable[Place], *, is_advanced: bool | None = None) -> Iterator[Parameter]:
+    def _together(self, keys: Iterable[InputKey], *, is_advanced: bool | None = None) -> Iterator[Parameter]:
         """One parameter for inputs of the same name and value, as two samplers in a row have them."""
-        groups: dict[tuple[object, ...], list[Place]] = {}
-        for place in dict.fromkeys(places):
-            spec = self._spec(*place)
-            name = "seed" if spec and spec.is_seed else place[1]
-            own = place[0] if name in _OWN else ""
-            groups.setdefault((name, repr(self._value(place)), own), []).append(place)
+        groups: dict[tuple[object, ...], list[InputKey]] = {}
+        for key in dict.fromkeys(keys):
+            spec = self._spec(*key)
+            name = "seed" if spec and spec.is_seed else key[1]
+            own = key[0] if name in _OWN else ""
+            groups.setdefault((name, repr(self._value(key)), own), []).append(key)
         for group in groups.values():
             yield from self._parameter(group, is_advanced=is_advanced)
 
@@ -281,10 +290,10 @@ class _Proposer:
     def title(self, node_id: str) -> str:
         return author_title(self.graph, node_id, self.specs[self.graph[node_id]["class_type"]])
 
-    def _value(self, place: Place) -> object:
-        return self.graph[place[0]]["inputs"][place[1]]
+    def _value(self, key: InputKey) -> object:
+        return self.graph[key[0]]["inputs"][key[1]]
 
-    def _constant(self, node_id: str, name: str) -> Place | None:
+    def _constant(self, node_id: str, name: str) -> InputKey | None:
         """Where the constant of an input is: there, or in a primitive node that feeds it."""
         value = self.graph[node_id]["inputs"].get(name)
         if isinstance(value, str | int | float):
@@ -293,32 +302,32 @@ class _Proposer:
             source = self.graph.get(value[0])
             if source and source["class_type"].startswith("Primitive"):
                 found = [each for each, one in source["inputs"].items() if isinstance(one, str | int | float)]
-                place = (str(value[0]), found[0]) if len(found) == 1 else None
-                if place:
-                    self.feeds.setdefault(place, (node_id, name))
-                return place
+                key = (str(value[0]), found[0]) if len(found) == 1 else None
+                if key:
+                    self.feeds.setdefault(key, (node_id, name))
+                return key
         return None
 
     def _parameter(
-        self, places: list[Place], *, side: Side | None = None, is_advanced: bool | None = None, title: str = ""
+        self, keys: list[InputKey], *, side: Side | None = None, is_advanced: bool | None = None, title: str = ""
     ) -> Iterator[Parameter]:
-        places = [place for place in places if place not in self.used]
-        if not places or not isinstance(self._value(places[0]), str | int | float):
+        keys = [key for key in keys if key not in self.used]
+        if not keys or not isinstance(self._value(keys[0]), str | int | float):
             return
-        node_id, input_name = self.feeds.get(places[0], places[0])
+        node_id, input_name = self.feeds.get(keys[0], keys[0])
         parameter = suggest_parameter(
             node_id,
             input_name,
-            self._value(places[0]),
+            self._value(keys[0]),
             self._spec(node_id, input_name),
             title=title or self.title(node_id),
             role=side,
             taken=self.taken,
-            seed_mode=seed_mode_of(self.graph, *places[0]),
+            seed_mode=seed_mode_of(self.graph, *keys[0]),
         )
-        bindings = tuple(Binding(node_id=each, input_name=name) for each, name in places)
+        bindings = tuple(Binding(node_id=each, input_name=name) for each, name in keys)
         changes: dict[str, object] = {"bindings": bindings}
-        if parameter.type == "image" and self.graph[places[0][0]]["class_type"] == _MASK_LOADER:
+        if parameter.type == "image" and self.graph[keys[0][0]]["class_type"] == _MASK_LOADER:
             number = next(number for number in range(1, 99) if _numbered("mask", number) not in self.taken)
             name = _numbered("mask", number)
             changes |= {"type": "mask", "name": name, "label": name.replace("_", " ").capitalize()}
@@ -326,14 +335,14 @@ class _Proposer:
             changes["is_advanced"] = is_advanced
         parameter = parameter.model_copy(update=changes)
         self.taken.add(parameter.name)
-        self.used.update(places)
+        self.used.update(keys)
         self.made += 1
-        yield self._within_all(parameter, places)
+        yield self._within_all(parameter, keys)
 
-    def _within_all(self, parameter: Parameter, places: list[Place]) -> Parameter:
+    def _within_all(self, parameter: Parameter, keys: list[InputKey]) -> Parameter:
         """With the narrowest bounds of all inputs that it sets, and the choices that all of them have."""
-        fed = [self.feeds[place] for place in places if place in self.feeds]
-        specs = [spec for place in [*places, *fed] if (spec := self._spec(*place))]
+        fed = [self.feeds[key] for key in keys if key in self.feeds]
+        specs = [spec for key in [*keys, *fed] if (spec := self._spec(*key))]
         if parameter.type == "choice":
             # Nodes of one class share a list, which may be long.
             lists = [frozenset(each) for each in {id(spec.choices): spec.choices or () for spec in specs}.values()]

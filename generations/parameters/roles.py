@@ -204,11 +204,11 @@ def free_role(role: Role | Literal[""], taken: Collection[str]) -> Role | Litera
 def _role_of(definition: Mapping[str, Any], *, has_picture: bool) -> Role | Literal[""]:
     """Never raises: a stored draft, or a file from elsewhere, may be wrong in any way."""
     bindings = definition.get("bindings")
-    places = [each for each in bindings if isinstance(each, dict)] if isinstance(bindings, list | tuple) else []
+    inputs = [each for each in bindings if isinstance(each, dict)] if isinstance(bindings, list | tuple) else []
     return suggest_role(
         str(definition.get("name")),
         str(definition.get("type")),
-        [str(each.get("input_name")) for each in places],
+        [str(each.get("input_name")) for each in inputs],
         default=definition.get("default"),
         has_picture=has_picture,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from generations.comfy.graph import Graph, is_link, node_title
+from generations.comfy.graph import Graph, InputKey, is_link, node_title
 from generations.parameters.roles import ROLES, Role, with_roles
 from generations.parameters.values import MAX_SEED, BadValue, Choice, Value, check, seed_mode
 
@@ -20,7 +20,7 @@ __all__ = [
     "ParameterType",
     "SeedMode",
     "Value",
-    "bound_places",
+    "bound_inputs",
     "check_bindings",
     "parse_parameters",
 ]
@@ -46,7 +46,7 @@ class DefinitionError(ValueError):
 
 
 class Binding(BaseModel):
-    """The place in the graph that a parameter's value goes to."""
+    """The input in the graph that a parameter's value goes to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,8 +54,7 @@ class Binding(BaseModel):
     input_name: Annotated[str, Field(min_length=1, max_length=200)]
 
     @property
-    def place(self) -> tuple[str, str]:
-        """(node id, input)."""
+    def input_key(self) -> InputKey:
         return self.node_id, self.input_name
 
 
@@ -206,7 +205,7 @@ def parse_parameters(raw: object) -> tuple[Parameter, ...]:
     return tuple(parameters)
 
 
-def bound_places(definitions: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+def bound_inputs(definitions: Iterable[Mapping[str, Any]]) -> set[InputKey]:
     """(node id, input name) of everything that stored definitions set, sound or not."""
     return {(each["node_id"], each["input_name"]) for one in definitions for each in one["bindings"]}
 
@@ -228,11 +227,11 @@ def _binding_fault(binding: Binding, graph: Graph) -> str:
     node = graph.get(binding.node_id)
     if node is None:
         return f"The workflow has no node {binding.node_id}."
-    place = f'"{binding.input_name}" of the node "{node_title(graph, binding.node_id)}" ({binding.node_id})'
+    subject = f'"{binding.input_name}" of the node "{node_title(graph, binding.node_id)}" ({binding.node_id})'
     if binding.input_name not in node["inputs"]:
-        return f"The workflow has no input {place}."
+        return f"The workflow has no input {subject}."
     if is_link(node["inputs"][binding.input_name]):
-        return f"The input {place} gets its value from another node, so it cannot be set."
+        return f"The input {subject} gets its value from another node, so it cannot be set."
     return ""
 
 

@@ -18,9 +18,9 @@ def told_apart(parameters: Sequence[Parameter], graph: Graph, titled: Callable[[
     found = list(parameters)
     kinds: dict[tuple[str, str], list[int]] = {}
     for at, each in enumerate(found):
-        place = each.bindings[0]
-        if place.input_name in _KINDS:
-            kinds.setdefault((graph[place.node_id]["class_type"], place.input_name), []).append(at)
+        binding = each.bindings[0]
+        if binding.input_name in _KINDS:
+            kinds.setdefault((graph[binding.node_id]["class_type"], binding.input_name), []).append(at)
     taken = {each.name for each in found}
     for group in kinds.values():
         marks = [_mark(found[at], graph, titled) for at in group]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
-from generations.comfy.graph import Graph, is_link
+from generations.comfy.graph import Graph, InputKey, is_link
 from generations.comfy.object_info import InputSpec
 
-Place: TypeAlias = tuple[str, str]  # node id, input name
 Side: TypeAlias = Literal["positive", "negative"]
 
 MAX_CHAIN = 150  # nodes to follow for one text: far more than anybody connects, and no burden for the stack
@@ -29,9 +28,9 @@ class Texts:
         self._spec = spec
         self._steps = 0
 
-    def prompts(self, side: Side) -> list[Place]:
+    def prompts(self, side: Side) -> list[InputKey]:
         """Where the texts are that end in this input of a sampler or guider."""
-        found: dict[Place, None] = {}
+        found: dict[InputKey, None] = {}
         self._steps = 0
         for node_id in self.needed:
             inputs = self.graph[node_id]["inputs"]
@@ -41,7 +40,7 @@ class Texts:
                     found |= dict.fromkeys(self._walk(inputs[name], side, set()))
         return list(found)
 
-    def others(self) -> Iterator[Place]:
+    def others(self) -> Iterator[InputKey]:
         """Texts of several lines, and string nodes, wherever they end: in nodes that write, or that call services."""
         for node_id in self.needed:
             for name, value in self.graph[node_id]["inputs"].items():
@@ -53,7 +52,7 @@ class Texts:
     def _is_guider(self, node_id: str) -> bool:
         return "Guider" in self.graph[node_id]["class_type"]
 
-    def _walk(self, link: list[object], side: Side, seen: set[tuple[str, object]]) -> Iterator[Place]:
+    def _walk(self, link: list[object], side: Side, seen: set[tuple[str, object]]) -> Iterator[InputKey]:
         node_id, slot = str(link[0]), link[1]
         node = self.graph.get(node_id)
         is_end = node is None or (node_id, slot) in seen or len(seen) > MAX_CHAIN or self._steps > MAX_STEPS
@@ -78,7 +77,7 @@ class Texts:
             return spec.type == "CONDITIONING"
         return not has_texts and name.startswith(("conditioning", "positive", "negative"))
 
-    def _texts_of(self, node_id: str) -> Iterator[Place]:
+    def _texts_of(self, node_id: str) -> Iterator[InputKey]:
         for name, value in self.graph[node_id]["inputs"].items():
             if not self._is_text(node_id, name, value):
                 continue
@@ -93,7 +92,7 @@ class Texts:
             return spec.multiline or name in PROMPTS or is_link(value)
         return spec is None and name in PROMPTS and (isinstance(value, str) or is_link(value))
 
-    def _strings(self, node_id: str, seen: set[str]) -> Iterator[Place]:
+    def _strings(self, node_id: str, seen: set[str]) -> Iterator[InputKey]:
         """The texts that a node makes its own out of: constants of string nodes, over any number of them."""
         if node_id in seen or node_id not in self.graph or len(seen) > MAX_CHAIN or self._steps > MAX_STEPS:
             return

@@ -13,18 +13,18 @@ from django.utils.text import slugify
 
 from generations.comfy import queued
 from generations.comfy.catalog import Needs, graph_needs
-from generations.comfy.graph import Graph, GraphProblem, check_graph, node_title, paid_nodes, with_own_options
+from generations.comfy.graph import Graph, GraphProblem, InputKey, check_graph, node_title, paid_nodes, with_own_options
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
 from generations.comfy.titles import author_title, presentable, title_from_name, without_controls
 from generations.files import storage
 from generations.models import Asset, DraftNote, TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.parameters.bounds import check_bounds
 from generations.parameters.detect import suggest_parameter
-from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.roles import free_role, likely_safety_node, with_roles
-from generations.parameters.schema import DefinitionError, Parameter, bound_places, check_bindings, parse_parameters
+from generations.parameters.schema import DefinitionError, Parameter, bound_inputs, check_bindings, parse_parameters
 from generations.scheduling import fitness
 from generations.studio import packages
 from generations.studio.importing import Imported
@@ -32,8 +32,6 @@ from generations.studio.packages import Definition
 
 if TYPE_CHECKING:
     from accounts.models import User
-
-Place = tuple[str, str]  # node id, input name
 
 
 class DraftError(Exception):
@@ -189,11 +187,11 @@ def _joined(chosen: Sequence[Parameter], kept: Sequence[Definition]) -> list[Def
     joined: list[Definition] = []
     rest = list(kept)
     for wanted in map(describe, chosen):
-        same = next((each for each in rest if bound_places([each]) & bound_places([wanted])), None)
+        same = next((each for each in rest if bound_inputs([each]) & bound_inputs([wanted])), None)
         if same is not None:
             rest.remove(same)
-            places = bound_places([*joined, *rest, same])
-            more = [each for each in wanted["bindings"] if (each["node_id"], each["input_name"]) not in places]
+            keys = bound_inputs([*joined, *rest, same])
+            more = [each for each in wanted["bindings"] if (each["node_id"], each["input_name"]) not in keys]
             joined.append({**same, "bindings": [*same["bindings"], *more]})
             continue
         taken = {each["name"] for each in [*joined, *rest]}
@@ -203,9 +201,9 @@ def _joined(chosen: Sequence[Parameter], kept: Sequence[Definition]) -> list[Def
     return [*joined, *rest]
 
 
-def _is_constant(graph: Graph, place: Place) -> bool:
-    node = graph.get(place[0])
-    return node is not None and isinstance(node["inputs"].get(place[1]), str | int | float)
+def _is_constant(graph: Graph, key: InputKey) -> bool:
+    node = graph.get(key[0])
+    return node is not None and isinstance(node["inputs"].get(key[1]), str | int | float)
 
 
 def _proposed(imported: Imported, object_info: ObjectInfo | None) -> list[Definition]:
@@ -246,18 +244,18 @@ def tick_off(template: WorkflowTemplate, note_ids: Sequence[str] | None, *, is_c
 
 
 # -------------------------------------------------------------------------------------- its parameters
-def expose(draft: TemplateDraft, place: Place, object_info: ObjectInfo | None) -> str:
+def expose(draft: TemplateDraft, key: InputKey, object_info: ObjectInfo | None) -> str:
     """Let users set that input, with what its class says of it; "" when nobody can. Returns the new name."""
-    if not _is_constant(draft.graph, place) or find(draft, place) is not None:
+    if not _is_constant(draft.graph, key) or find(draft, key) is not None:
         return ""
     taken = {str(definition.get("name")) for definition in draft.parameters}
-    exposed = bound_places(draft.parameters)
+    exposed = bound_inputs(draft.parameters)
     # A proposal knows the part that an input plays in the graph.
     for proposed in propose(draft.graph, object_info):
-        if any((each.node_id, each.input_name) == place for each in proposed.bindings) and proposed.name not in taken:
-            places = [each for each in proposed.bindings if (each.node_id, each.input_name) not in exposed]
-            return _add(draft, proposed.model_copy(update={"bindings": tuple(places)}))
-    node_id, input_name = place
+        if any(each.input_key == key for each in proposed.bindings) and proposed.name not in taken:
+            free = tuple(each for each in proposed.bindings if each.input_key not in exposed)
+            return _add(draft, proposed.model_copy(update={"bindings": free}))
+    node_id, input_name = key
     node = draft.graph[node_id]
     spec = node_spec(object_info, node["class_type"])
     parameter = suggest_parameter(
@@ -279,32 +277,32 @@ def _add(draft: TemplateDraft, parameter: Parameter) -> str:
     return parameter.name
 
 
-def hide(draft: TemplateDraft, place: Place) -> None:
+def hide(draft: TemplateDraft, key: InputKey) -> None:
     """Users no longer set that input; a parameter without any is gone."""
     parameters = []
     for definition in draft.parameters:
-        left = [binding for binding in definition["bindings"] if (binding["node_id"], binding["input_name"]) != place]
+        left = [binding for binding in definition["bindings"] if (binding["node_id"], binding["input_name"]) != key]
         if left:
             parameters.append({**definition, "bindings": left})
     draft.parameters = parameters
 
 
-def join(draft: TemplateDraft, place: Place, name: str) -> None:
+def join(draft: TemplateDraft, key: InputKey, name: str) -> None:
     """Set that input together with what the parameter `name` sets already."""
-    if not _is_constant(draft.graph, place):
+    if not _is_constant(draft.graph, key):
         return
-    hide(draft, place)
-    binding = {"node_id": place[0], "input_name": place[1]}
+    hide(draft, key)
+    binding = {"node_id": key[0], "input_name": key[1]}
     draft.parameters = [
         {**each, "bindings": [*each["bindings"], binding]} if each.get("name") == name else each
         for each in draft.parameters
     ]
 
 
-def find(draft: TemplateDraft, place: Place) -> Definition | None:
+def find(draft: TemplateDraft, key: InputKey) -> Definition | None:
     """The parameter that sets that input."""
     return next(
-        (definition for definition in draft.parameters if place in bound_places([definition])),
+        (definition for definition in draft.parameters if key in bound_inputs([definition])),
         None,
     )
 
@@ -354,7 +352,7 @@ def faults(draft: TemplateDraft, object_info: ObjectInfo | None) -> dict[str, li
     try:
         parameters = parse_parameters(draft.parameters)
         check_bindings(parameters, draft.graph)
-        check_limits(parameters, draft.graph, object_info or {})
+        check_bounds(parameters, draft.graph, object_info or {})
     except DefinitionError as error:
         return error.errors
     return {}
@@ -378,7 +376,7 @@ def fitness_of(draft: TemplateDraft, fleet: fitness.Fleet | None = None) -> list
 
 def needs_of(draft: TemplateDraft) -> Needs:
     """What a server must have to run it, without what users choose."""
-    return graph_needs(draft.graph, leaving_out=bound_places(draft.parameters))
+    return graph_needs(draft.graph, leaving_out=bound_inputs(draft.parameters))
 
 
 def defaults_of(draft: TemplateDraft) -> list[fitness.Default]:
@@ -398,7 +396,7 @@ def resolved_inputs(
     has at the moment.
     """
     known = queued.prompts_of(newest.graph, newest.resolved_inputs) if newest else ()
-    return [list(each) for each in queued.places(draft.graph, object_info, known)]
+    return [list(each) for each in queued.inputs_to_resolve(draft.graph, object_info, known)]
 
 
 # -------------------------------------------------------------------------------------------- versions

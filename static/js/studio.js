@@ -114,13 +114,13 @@ function start() {
       send("safety/", { node: tick.dataset.safety, on: tick.checked ? "1" : "" });
     }
     if (tick.dataset.input === undefined) return;
-    const place = { node: tick.dataset.nodeId, input: tick.dataset.input };
+    const key = { node: tick.dataset.nodeId, input: tick.dataset.input };
     if (joining) {
       const name = joining;
       stopJoining();
-      send("join/", { ...place, name });
+      send("join/", { ...key, name });
     } else {
-      send("expose/", { ...place, on: tick.checked ? "1" : "" });
+      send("expose/", { ...key, on: tick.checked ? "1" : "" });
     }
   });
   page.addEventListener("click", (event) => {

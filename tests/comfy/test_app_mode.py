@@ -98,22 +98,22 @@ def nested(*inputs: Any, outputs: Any = (), label: str = "", outside: Any = None
 # ---------------------------------------------------------------------------------------------- the forms
 def test_inputs_and_outputs_keep_the_authors_order() -> None:
     found = simple(["1", "size"], [1, "prompt"], outputs=[2])
-    assert [one.places for one in found.inputs] == [(("1", "size"),), (("1", "prompt"),)]
+    assert [one.input_keys for one in found.inputs] == [(("1", "size"),), (("1", "prompt"),)]
     assert (found.outputs, found.notes) == (["2"], [])
 
 
 @pytest.mark.parametrize("ref", ["5", 5, "10:5", f"{SUB}:5", f"{GRAPH}:10", f"{GRAPH}:10:prompt", 10, "10"])
 def test_input_of_a_sub_graph_is_found_by_each_form_of_its_id(ref: Any) -> None:
-    assert [one.places for one in nested([ref, "prompt"]).inputs] == [(("10:5", "prompt"),)]
+    assert [one.input_keys for one in nested([ref, "prompt"]).inputs] == [(("10:5", "prompt"),)]
 
 
 def test_id_that_holds_the_name_is_followed_by_it_whatever_the_entry_calls_it() -> None:
-    assert [one.places for one in nested([f"{GRAPH}:10:prompt", "Text"]).inputs] == [(("10:5", "prompt"),)]
-    assert [one.places for one in simple([f"{GRAPH}:1:size", "Size", {"height": 80}]).inputs] == [(("1", "size"),)]
+    assert [one.input_keys for one in nested([f"{GRAPH}:10:prompt", "Text"]).inputs] == [(("10:5", "prompt"),)]
+    assert [one.input_keys for one in simple([f"{GRAPH}:1:size", "Size", {"height": 80}]).inputs] == [(("1", "size"),)]
 
 
 def test_inner_input_that_is_not_shown_outside_is_set_where_it_is() -> None:
-    assert [one.places for one in nested(["5", "size"]).inputs] == [(("10:5", "size"),)]
+    assert [one.input_keys for one in nested(["5", "size"]).inputs] == [(("10:5", "size"),)]
 
 
 def test_input_shown_by_the_list_of_older_instances() -> None:
@@ -140,7 +140,7 @@ def test_input_shown_by_the_list_of_older_instances() -> None:
             ]
         },
     )
-    assert [one.places for one in choice(value).inputs] == [(("10:5", "size"),)]
+    assert [one.input_keys for one in choice(value).inputs] == [(("10:5", "size"),)]
 
 
 def test_dotted_name_is_an_input_that_an_option_brings_along() -> None:
@@ -161,7 +161,7 @@ def test_dotted_name_is_an_input_that_an_option_brings_along() -> None:
     value = workflow(
         draw(values=["fine", "high"], inputs=[]), save(2, 9), inputs=[["1", "model.quality"], ["1", "model"]]
     )
-    assert [one.places for one in choice(value, info).inputs] == [(("1", "model.quality"),), (("1", "model"),)]
+    assert [one.input_keys for one in choice(value, info).inputs] == [(("1", "model.quality"),), (("1", "model"),)]
 
 
 def test_primitive_of_the_editor_sets_all_that_it_feeds() -> None:
@@ -211,7 +211,7 @@ def test_option_that_the_workflow_does_not_hold_everything_for_is_named() -> Non
     }
     value = workflow(draw(values=["fine", "high"], inputs=[]), save(2, 9), inputs=[["1", "model"]])
     found = choice(value, info)
-    assert [one.places for one in found.inputs] == [(("1", "model"),)]
+    assert [one.input_keys for one in found.inputs] == [(("1", "model"),)]
     assert found.notes == [
         "“model” of “Draw” (1) cannot become huge: the workflow does not hold the settings that this brings along."
     ]
@@ -265,7 +265,7 @@ def test_node_outside_goes_before_one_of_the_same_number_inside() -> None:
             ]
         },
     )
-    assert [one.places for one in choice(value).inputs] == [(("5", "size"),)]
+    assert [one.input_keys for one in choice(value).inputs] == [(("5", "size"),)]
 
 
 def instances(value: Any) -> list[tuple[int, int, str, int]]:
@@ -298,7 +298,7 @@ def test_setting_is_bound_to_what_the_value_on_the_instance_reaches(path: Any) -
         }
         changed["extra"] = {"linearData": {"inputs": [[node_id, name]]}}
         found = app_mode.read(changed, graph, OBJECT_INFO)
-        assert {place for one in found.inputs for place in one.places} == reached
+        assert {key for one in found.inputs for key in one.input_keys} == reached
         assert len(found.notes) == (not reached)  # a link goes before the value
 
 
@@ -323,7 +323,7 @@ def test_label_is_the_one_on_the_outside() -> None:
 )
 def test_entry_that_leads_nowhere_is_reported(entry: Any, words: str) -> None:
     found = simple(entry, ["1", "size"])
-    assert [one.places for one in found.inputs] == [(("1", "size"),)]
+    assert [one.input_keys for one in found.inputs] == [(("1", "size"),)]
     assert len(found.notes) == 1
     assert words in found.notes[0]
 
@@ -366,7 +366,7 @@ def test_choice_whose_number_is_used_as_well_is_reported() -> None:
     value = workflow(node(1, "CustomCombo", inputs=[slot("choice")]), links=[], inputs=[["1", "choice"]])
     assert "whose number is used as well" in app_mode.read(value, graph, info).notes[0]
     graph["2"]["inputs"]["size"] = 512
-    assert [one.places for one in app_mode.read(value, graph, info).inputs] == [(("1", "choice"),)]
+    assert [one.input_keys for one in app_mode.read(value, graph, info).inputs] == [(("1", "choice"),)]
 
 
 def test_node_of_a_sub_graph_that_is_used_twice_is_reported() -> None:
@@ -386,7 +386,7 @@ def test_node_of_a_sub_graph_that_is_used_twice_is_reported() -> None:
         definitions={"subgraphs": [inside]},
     )
     found = choice(value)
-    assert [one.places for one in found.inputs] == [(("11:5", "size"),)]
+    assert [one.input_keys for one in found.inputs] == [(("11:5", "size"),)]
     assert "2 nodes in sub-graphs have that number" in found.notes[0]
 
 
@@ -423,7 +423,7 @@ def test_nothing_that_a_file_may_hold_there_is_an_error(data: Any) -> None:
     graph = convert(value, INFO)
     value["extra"]["linearData"] = data
     for one in app_mode.read(value, graph, INFO).inputs:
-        assert all(name in graph[node_id]["inputs"] for node_id, name in one.places)
+        assert all(name in graph[node_id]["inputs"] for node_id, name in one.input_keys)
     value["extra"] = data
     app_mode.read(value, graph, INFO)
     app_mode.read(data, graph, INFO)
@@ -529,7 +529,7 @@ def official_choice(name: str) -> Choice:
 def test_official_template_has_the_settings_and_results_that_its_author_chose(name: str) -> None:
     found = official_choice(name)
     wanted_inputs, wanted_outputs = CHOSEN[name]
-    assert ["+".join(".".join(place) for place in one.places) for one in found.inputs] == wanted_inputs
+    assert ["+".join(".".join(key) for key in one.input_keys) for one in found.inputs] == wanted_inputs
     assert found.outputs == wanted_outputs.split()
     assert [f"node {GONE[name]}, which is not in the file" in note for note in found.notes] == [True] * (name in GONE)
     if name in LABELS:

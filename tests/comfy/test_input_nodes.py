@@ -8,8 +8,8 @@ import pytest
 
 from generations.comfy import input_nodes
 from generations.comfy.app_mode import ChosenInput
+from generations.parameters.bounds import check_bounds
 from generations.parameters.chosen import chosen_parameters
-from generations.parameters.limits import check_limits
 from generations.parameters.schema import Parameter, parse_parameters
 
 WORDS = {"input_id": "subject", "display_name": "What to draw", "description": "An animal."}
@@ -59,7 +59,7 @@ def only(one: dict[str, Any], **others: dict[str, Any]) -> ChosenInput:
 def parameter(one: dict[str, Any], **others: dict[str, Any]) -> Parameter:
     graph = {"1": one, **others}
     found = chosen_parameters(graph, [only(one, **others)], INFO)[0]
-    check_limits(parse_parameters([found.model_dump()]), graph, INFO)
+    check_bounds(parse_parameters([found.model_dump()]), graph, INFO)
     return found
 
 
@@ -205,7 +205,7 @@ def test_order_is_that_of_the_nodes_but_where_they_have_a_priority() -> None:
         "4": node("LoadImage", image="a.png"),
     }
     choice, tools = input_nodes.read(graph, INFO)
-    assert [one.places[0][0] for one in choice.inputs] == ["2", "3", "1"]
+    assert [one.input_keys[0][0] for one in choice.inputs] == ["2", "3", "1"]
     assert tools == ["SwarmUI", "Komfy"]
 
 

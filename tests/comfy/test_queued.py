@@ -14,11 +14,11 @@ from generations.comfy.graph import Graph
 from generations.comfy.queued import (
     Resolved,
     UnfitTextError,
+    inputs_to_resolve,
     keep_literal,
     note,
     note_widgets,
     notes_of,
-    places,
     put,
     resolve,
     seed_mode_of,
@@ -43,7 +43,7 @@ def run(graph: Graph, **options: Any) -> Graph:
     """What ComfyUI gets."""
     bound = copy.deepcopy(graph)
     given: dict[str, Any] = {"now": MOMENT, "draw": lambda _count: 0, "kept": {}, "exposed": {}, **options}
-    put(bound, resolve(bound, places(bound, OBJECT_INFO), **given))
+    put(bound, resolve(bound, inputs_to_resolve(bound, OBJECT_INFO), **given))
     return without_notes(bound)
 
 
@@ -72,7 +72,7 @@ def test_only_inputs_with_dynamic_prompts_and_names_of_savers_are_resolved() -> 
             node(3, "SaveImage", ["{p|q}/%date:yyyy%"]),
         )
     )
-    assert places(graph, OBJECT_INFO) == [("1", "text", "prompt"), ("3", "filename_prefix", "name")]
+    assert inputs_to_resolve(graph, OBJECT_INFO) == [("1", "text", "prompt"), ("3", "filename_prefix", "name")]
     resolved = run(graph)
     assert resolved["1"]["inputs"]["text"] == "a"
     assert resolved["2"]["inputs"] == {"string_a": "{a|b}", "string_b": "%date:yyyy%", "delimiter": "//"}
@@ -81,7 +81,7 @@ def test_only_inputs_with_dynamic_prompts_and_names_of_savers_are_resolved() -> 
 
 def test_well_known_prompts_are_resolved_though_no_server_has_told_its_classes() -> None:
     graph = imported(workflow(node(1, "CLIPTextEncode", ["x"]), node(2, "StringConcatenate", ["x", "y", ""])))
-    assert places(graph, None) == [("1", "text", "prompt")]
+    assert inputs_to_resolve(graph, None) == [("1", "text", "prompt")]
 
 
 def test_what_the_schema_says_goes_before_what_is_well_known() -> None:
@@ -91,7 +91,7 @@ def test_what_the_schema_says_goes_before_what_is_well_known() -> None:
         "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}},
         "2": {"class_type": "Own", "inputs": {"t": "x"}},
     }
-    assert places(graph, plain | own) == [("2", "t", "prompt")]
+    assert inputs_to_resolve(graph, plain | own) == [("2", "t", "prompt")]
 
 
 def test_texts_that_a_sub_graph_shows_on_its_outside_stay_as_they_are() -> None:
@@ -126,7 +126,7 @@ def test_texts_of_a_graph_that_was_exported_mean_what_they_say() -> None:
     }
     keep_literal(graph)
     assert graph["1"]["_meta"] == {"title": "T", "comfysaas": {"literal": ["text"]}}
-    assert places(graph, OBJECT_INFO) == [("2", "text", "prompt"), ("3", "filename_prefix", "name")]
+    assert inputs_to_resolve(graph, OBJECT_INFO) == [("2", "text", "prompt"), ("3", "filename_prefix", "name")]
     assert without_notes(graph)["1"]["_meta"] == {"title": "T"}
 
 
@@ -237,7 +237,9 @@ def test_kept_texts_are_taken_as_they_are() -> None:
 
 def test_only_texts_that_change_are_recorded() -> None:
     graph = imported(workflow(node(1, "CLIPTextEncode", ["{a|b}"]), node(2, "CLIPTextEncode", ["plain"])))
-    found = resolve(graph, places(graph, OBJECT_INFO), now=MOMENT, draw=lambda _count: 1, kept={}, exposed={})
+    found = resolve(
+        graph, inputs_to_resolve(graph, OBJECT_INFO), now=MOMENT, draw=lambda _count: 1, kept={}, exposed={}
+    )
     assert found == [Resolved("1", "text", "b")]
 
 
@@ -265,7 +267,7 @@ def test_how_much_is_resolved_for_one_run_is_limited_and_plain_texts_do_not_coun
     assert run(graph, most=1000)["2"]["inputs"]["text"] == "b" * 5000
     with pytest.raises(UnfitTextError, match="all together they may have 999 characters for each run") as refusal:
         run(graph, most=999)
-    assert refusal.value.place == ("3", "text")
+    assert refusal.value.input_key == ("3", "text")
     kept = {("1", "text"): "a"}
     assert run(graph, most=500, kept=kept)["1"]["inputs"]["text"] == "a"
 
@@ -273,7 +275,7 @@ def test_how_much_is_resolved_for_one_run_is_limited_and_plain_texts_do_not_coun
 def test_what_the_editor_does_with_a_seed_after_each_run_is_noted() -> None:
     graph = imported(workflow(node(1, "KSampler", SAMPLER), node(2, "KSampler", [7, None, *SAMPLER[2:]])))
     assert seed_mode_of(graph, "1", "seed") == "increment"
-    assert [seed_mode_of(graph, *place) for place in (("2", "seed"), ("1", "steps"), ("9", "seed"))] == ["", "", ""]
+    assert [seed_mode_of(graph, *key) for key in (("2", "seed"), ("1", "steps"), ("9", "seed"))] == ["", "", ""]
 
 
 @pytest.mark.parametrize("meta", [None, [], {"comfysaas": 3}, {"comfysaas": {"literal": 3, "control": []}}])

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from generations.comfy.catalog import digest_of
-from generations.comfy.queued import places
+from generations.comfy.queued import inputs_to_resolve
 from generations.models import (
     Asset,
     ComfyServer,
@@ -79,7 +79,7 @@ def make_template(
     graph = graph if graph is not None else txt2img_graph()
     template.add_version(
         graph=graph,
-        resolved_inputs=places(graph, None),
+        resolved_inputs=inputs_to_resolve(graph, None),
         parameters=parameters if parameters is not None else txt2img_parameters(),
         publish=publish,
     )

@@ -34,7 +34,7 @@ def install() -> list[WorkflowTemplate]:
                     graph=package.graph,
                     parameters=package.parameters,
                     output_nodes=package.output_nodes,
-                    resolved_inputs=queued.places(package.graph, fitness.known_nodes()),
+                    resolved_inputs=queued.inputs_to_resolve(package.graph, fitness.known_nodes()),
                     safety_node=package.safety_node,
                     note="Starter",
                     publish=True,

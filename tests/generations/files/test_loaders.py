@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import User
 from generations.lifecycle import services
 from generations.models import WorkflowTemplate
-from generations.parameters.limits import check_limits
+from generations.parameters.bounds import check_bounds
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, parse_parameters
 from generations.relay.submit import build_graph
@@ -67,7 +67,7 @@ def test_other_known_loaders_are_proposed_too(class_type: str, name: str, kind: 
     info = {class_type: {"input": {"required": {name: [["something"]]}}}, "SaveImage": {"output_node": True}}
     (found,) = propose(graph, info)
     assert (found.name, found.type) == (kind, kind)
-    check_limits([found], graph, info)
+    check_bounds([found], graph, info)
 
 
 @pytest.mark.parametrize("name", ["package", "package_own_file"])
@@ -100,18 +100,18 @@ class Uploads:
 @pytest.mark.parametrize("kind", ["video", "audio", "image"])
 def test_any_list_of_files_may_be_declared_an_upload(kind: str) -> None:
     graph = {"1": {"class_type": "LoadClips", "inputs": {"clip": "a.mp4", "mode": "fast"}}}
-    check_limits([of(parameter("clip", kind, "1", "clip"))], graph, CUSTOM)
+    check_bounds([of(parameter("clip", kind, "1", "clip"))], graph, CUSTOM)
     with pytest.raises(DefinitionError, match="does not fit"):
-        check_limits([of(parameter("mode", kind, "1", "mode"))], graph, CUSTOM)
+        check_bounds([of(parameter("mode", kind, "1", "mode"))], graph, CUSTOM)
 
 
 def test_a_list_of_files_stays_a_choice_that_the_admin_makes() -> None:
     graph = {"1": {"class_type": "LoadClips", "inputs": {"clip": "a.mp4", "mode": "fast"}}}
-    check_limits([of(parameter("clip", "choice", "1", "clip", choices=["a.mp4"]))], graph, CUSTOM)
+    check_bounds([of(parameter("clip", "choice", "1", "clip", choices=["a.mp4"]))], graph, CUSTOM)
     with pytest.raises(DefinitionError, match=r"does not offer c\.mp4"):
-        check_limits([of(parameter("clip", "choice", "1", "clip", choices=["c.mp4"]))], graph, CUSTOM)
+        check_bounds([of(parameter("clip", "choice", "1", "clip", choices=["c.mp4"]))], graph, CUSTOM)
     with pytest.raises(DefinitionError, match="List the choices"):
-        check_limits([of(parameter("clip", "choice", "1", "clip", choices=["a.mp4"], is_live=True))], graph, CUSTOM)
+        check_bounds([of(parameter("clip", "choice", "1", "clip", choices=["a.mp4"], is_live=True))], graph, CUSTOM)
 
 
 @pytest.mark.parametrize("kind", ["string", "text"])
@@ -122,9 +122,9 @@ def test_a_text_that_names_a_file_is_not_published(kind: str, info: dict[str, An
         "2": {"class_type": "PrimitiveString", "inputs": {"value": "a.png"}},
         "3": {"class_type": "VHS_LoadVideo", "inputs": {"video": "a.mp4"}},
     }
-    for place in (("2", "value"), ("3", "video")):
+    for key in (("2", "value"), ("3", "video")):
         with pytest.raises(DefinitionError, match="names a file on the server"):
-            check_limits([of(parameter("file", kind, *place))], graph, info)
+            check_bounds([of(parameter("file", kind, *key))], graph, info)
 
 
 def test_an_upload_is_declared_in_the_studio(staff: User, client_for: Any) -> None:

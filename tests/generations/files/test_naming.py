@@ -106,10 +106,10 @@ def one(class_type: str, name: str, value: object) -> Graph:
     return {"1": {"class_type": class_type, "inputs": {name: value}}}
 
 
-def places(graph: Graph, user: User, object_info: Any = KNOWN) -> list[tuple[str, str]]:
+def keys(graph: Graph, user: User, object_info: Any = KNOWN) -> list[tuple[str, str]]:
     with pytest.raises(naming.MissingAssetError) as caught:
         naming.resolve(user, graph, object_info)
-    return caught.value.places
+    return caught.value.input_keys
 
 
 @pytest.mark.parametrize("value", FOREIGN)
@@ -120,7 +120,7 @@ def test_a_name_that_is_no_file_of_mine_is_missing(
     make_asset(stranger, name=THEIRS)
     make_asset(owner, name=MINE)
     for shape in (value, [value], {"__value__": [value]}, {"image": value} if name == "image" else value):
-        assert (places(one(class_type, name, shape), owner)) == [("1", name)]
+        assert (keys(one(class_type, name, shape), owner)) == [("1", name)]
 
 
 @pytest.mark.parametrize(("class_type", "name"), READERS)
@@ -136,8 +136,8 @@ def test_a_name_of_mine_becomes_a_reference(owner: User, stranger: User, class_t
 
 @pytest.mark.parametrize("value", FOREIGN)
 def test_names_are_known_while_no_server_has_told_its_classes(owner: User, value: str) -> None:
-    assert places(one("LoadImage", "image", value), owner, None) == [("1", "image")]
-    assert places(one("VHS_LoadImages", "directory", "holiday"), owner, None) == [("1", "directory")]
+    assert keys(one("LoadImage", "image", value), owner, None) == [("1", "image")]
+    assert keys(one("VHS_LoadImages", "directory", "holiday"), owner, None) == [("1", "directory")]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_annotated_names_are_those_of_my_results(owner: User, stranger: User) ->
     assert result is not None
     for name in ("ComfyUI_00001_.png [output]", "sub/ComfyUI_00001_.png [output]", "ComfyUI_00001_.png [temp]"):
         assert naming.resolve(owner, one("LoadImage", "image", name), KNOWN)[1] == {result.pk}
-    assert places(one("LoadImage", "image", "ComfyUI_00002_.png [output]"), owner) == [("1", "image")]
+    assert keys(one("LoadImage", "image", "ComfyUI_00002_.png [output]"), owner) == [("1", "image")]
 
 
 def test_a_name_from_a_text_node_is_resolved_where_it_is_read(owner: User) -> None:
@@ -195,7 +195,7 @@ def test_a_name_from_a_text_node_is_resolved_where_it_is_read(owner: User) -> No
     resolved, _ids = naming.resolve(owner, graph, KNOWN)
     assert resolved["1"]["inputs"]["image"] == reference_to(asset.pk)
     graph["2"]["inputs"]["value"] = f"{MINE} [output]"
-    assert ("1", "image") in places(graph, owner)
+    assert ("1", "image") in keys(graph, owner)
 
 
 def test_a_name_that_another_node_makes_is_refused(owner: User) -> None:
@@ -208,12 +208,12 @@ def test_a_name_that_another_node_makes_is_refused(owner: User) -> None:
         naming.resolve(owner, graph, KNOWN)
     graph["2"] = {"class_type": "Any Switch", "inputs": {"any_01": ["3", 0], "x": "a"}}
     graph["3"] = {"class_type": "PrimitiveString", "inputs": {"value": "a"}}
-    assert places(graph, owner) == [("1", "image")]
+    assert keys(graph, owner) == [("1", "image")]
 
 
 def test_every_place_is_named(owner: User) -> None:
     graph = {**one("LoadImage", "image", THEIRS), "2": {"class_type": "LoadImageMask", "inputs": {"image": "x.png"}}}
-    assert places(graph, owner) == [("1", "image"), ("2", "image")]
+    assert keys(graph, owner) == [("1", "image"), ("2", "image")]
 
 
 def test_references_among_names_are_left_alone(owner: User) -> None:
@@ -230,12 +230,12 @@ def test_files_of_servers_are_named_where_an_admin_offers_them(owner: User) -> N
     }
     server = make_server(object_info=listed)
     graph = one("LoadImage", "image", "example.png")
-    assert places(graph, owner) == [("1", "image")]
+    assert keys(graph, owner) == [("1", "image")]
     server.are_files_offered = True
     server.save()
     assert naming.resolve(owner, graph, listed) == (graph, set())
     for name in ("other.png", "example.png [output]", "example.png [input]", "comfysaas/a.png", "./example.png"):
-        assert places(one("LoadImage", "image", name), owner) == [("1", "image")]
+        assert keys(one("LoadImage", "image", name), owner) == [("1", "image")]
 
 
 def test_a_file_that_one_of_the_servers_does_not_offer_is_not_named(owner: User) -> None:
@@ -244,7 +244,7 @@ def test_a_file_that_one_of_the_servers_does_not_offer_is_not_named(owner: User)
     make_server("without it", "http://127.0.0.1:2", object_info={"SaveImage": {}})
     assert naming.resolve(owner, one("LoadImage", "image", "example.png"), listed)[1] == set()
     make_server("closed", "http://127.0.0.1:3", object_info=listed)
-    assert places(one("LoadImage", "image", "example.png"), owner) == [("1", "image")]
+    assert keys(one("LoadImage", "image", "example.png"), owner) == [("1", "image")]
 
 
 # ------------------------------------------------------------------------------------------ up to the server
@@ -289,11 +289,11 @@ def test_a_text_of_a_template_names_no_file(owner: User, kind: str, is_linked: b
         "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
     }
-    place = ("1", "image")
+    key = ("1", "image")
     if is_linked:
-        graph["1"]["inputs"]["image"], place = ["3", 0], ("3", "value")
+        graph["1"]["inputs"]["image"], key = ["3", 0], ("3", "value")
         graph["3"] = {"class_type": "PrimitiveString", "inputs": {"value": "example.png"}}
-    version = make_template(graph=graph, parameters=[parameter("file", kind, *place)]).published_version
+    version = make_template(graph=graph, parameters=[parameter("file", kind, *key)]).published_version
     assert version is not None
     for name in ("x.png [output]", MINE, "comfysaas/a.png"):
         with pytest.raises(InvalidInputs) as caught:

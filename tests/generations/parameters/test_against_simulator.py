@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from generations.comfy.graph import Graph, check_graph, is_link
 from generations.parameters.bind import bind
+from generations.parameters.bounds import check_bounds
 from generations.parameters.json_schema import json_schema
-from generations.parameters.limits import check_limits
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, parse_parameters
 from generations.parameters.seeds import seed_numbers
@@ -121,7 +121,7 @@ def test_what_is_valid_here_is_valid_there_and_changes_only_what_is_bound(data: 
     before = copy.deepcopy(graph)
     parameters = [tightened(data, each) for each in open_parameters(graph)]
     try:
-        check_limits(parameters, graph, object_info())
+        check_bounds(parameters, graph, object_info())
     except DefinitionError:
         return  # looser than the node: no admin gets that published
     raw = {each.name: raw_value(data, each) for each in parameters if each.required or data.draw(st.integers(0, 3))}
@@ -139,10 +139,10 @@ def test_what_is_valid_here_is_valid_there_and_changes_only_what_is_bound(data: 
         bound = bind(graph, parameters, stored, media=media)
         verdict = Validator(REGISTRY, environment(), copy.deepcopy(bound)).run(None)
         assert (verdict.error, verdict.node_errors) == (None, {})
-        places = {(one.node_id, one.input_name) for each in parameters for one in each.bindings}
+        keys = {(one.node_id, one.input_name) for each in parameters for one in each.bindings}
         for node_id, node in bound.items():
             for name, value in node["inputs"].items():
-                assert (node_id, name) in places or value == graph[node_id]["inputs"][name]
+                assert (node_id, name) in keys or value == graph[node_id]["inputs"][name]
                 assert not is_link(value) or is_link(graph[node_id]["inputs"][name])
     assert graph == before
 
@@ -207,10 +207,10 @@ RAW_VALUES = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(place=st.sampled_from(NUMBERS), value=RAW_VALUES)
-def test_values_of_whole_workflows_are_judged_as_the_server_judges_them(place: tuple[str, str], value: Any) -> None:
+@given(key=st.sampled_from(NUMBERS), value=RAW_VALUES)
+def test_values_of_whole_workflows_are_judged_as_the_server_judges_them(key: tuple[str, str], value: Any) -> None:
     graph = copy.deepcopy(GRAPHS["text-to-image"])
-    node_id, name = place
+    node_id, name = key
     graph[node_id]["inputs"][name] = copy.deepcopy(value)
     problems = [(each.node_id, each.field, each.reason) for each in check_graph(graph, object_info())]
     verdict = Validator(REGISTRY, environment(), graph).run(None)

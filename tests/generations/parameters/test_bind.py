@@ -59,12 +59,12 @@ def test_seeds_arrive_exactly_from_either_form(seed: int) -> None:
 
 
 def test_one_value_goes_to_every_binding() -> None:
-    places = [{"node_id": node_id, "input_name": "x"} for node_id in ("1", "2")]
+    bindings = [{"node_id": node_id, "input_name": "x"} for node_id in ("1", "2")]
     graph: Graph = {
         "1": {"class_type": "A", "inputs": {"x": 0}},
         "2": {"class_type": "A", "inputs": {"x": 0}},
     }
-    bound = bind(graph, [one("integer", bindings=places)], {"x": 7})
+    bound = bind(graph, [one("integer", bindings=bindings)], {"x": 7})
     assert [node["inputs"]["x"] for node in bound.values()] == [7, 7]
 
 

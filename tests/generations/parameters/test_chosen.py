@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from generations.comfy.app_mode import ChosenInput
+from generations.parameters.bounds import check_bounds
 from generations.parameters.chosen import chosen_parameters
-from generations.parameters.limits import check_limits
 from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
 from tests.support.factories import txt2img_graph
 from tests.support.workflows import OBJECT_INFO, newest_object_info
@@ -101,9 +101,9 @@ def test_list_that_the_author_wrote_gives_its_options() -> None:
     graph = {"1": {"class_type": "CustomCombo", "inputs": options}}
     found = chosen(graph, "1.choice", info=newest_object_info())[0]
     assert (found.type, found.choices, found.default, found.is_live) == ("choice", ("a", "b"), "b", False)
-    check_limits([found], graph, newest_object_info())
+    check_bounds([found], graph, newest_object_info())
     with pytest.raises(DefinitionError, match="does not offer c"):
-        check_limits([found.model_copy(update={"choices": ("a", "b", "c")})], graph, newest_object_info())
+        check_bounds([found.model_copy(update={"choices": ("a", "b", "c")})], graph, newest_object_info())
 
 
 def test_mask_is_drawn_on_the_picture_that_is_chosen_with_it() -> None:

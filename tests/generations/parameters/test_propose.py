@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from generations.comfy.graph import Graph
 from generations.parameters.bind import bind
-from generations.parameters.limits import check_limits
+from generations.parameters.bounds import check_bounds
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
 from generations.parameters.validate import validate
@@ -45,7 +45,7 @@ def found(graph: Graph, info: Any = OBJECT_INFO) -> dict[str, Parameter]:
     return {each.name: each for each in proposed}
 
 
-def places(parameter: Parameter) -> list[tuple[str, str]]:
+def keys(parameter: Parameter) -> list[tuple[str, str]]:
     return [(each.node_id, each.input_name) for each in parameter.bindings]
 
 
@@ -76,9 +76,9 @@ def test_prompt_is_found_behind_conditioning_chains() -> None:
     )
     graph["k"]["inputs"]["positive"] = ["both", 0]
     proposed = found(graph)
-    assert places(proposed["prompt"]) == [("pos", "text")]
-    assert places(proposed["prompt_2"]) == [("more", "text")]
-    assert places(proposed["negative_prompt"]) == [("neg", "text")]
+    assert keys(proposed["prompt"]) == [("pos", "text")]
+    assert keys(proposed["prompt_2"]) == [("more", "text")]
+    assert keys(proposed["negative_prompt"]) == [("neg", "text")]
 
 
 def test_outputs_of_a_control_net_are_told_apart() -> None:
@@ -92,9 +92,9 @@ def test_outputs_of_a_control_net_are_told_apart() -> None:
     )  # fmt: skip
     graph["k"]["inputs"] |= {"positive": ["apply", 0], "negative": ["apply", 1]}
     proposed = found(graph)
-    assert places(proposed["prompt"]) == [("neg", "text")]
-    assert places(proposed["negative_prompt"]) == [("pos", "text")]
-    assert places(proposed["image"]) == [("img", "image")]
+    assert keys(proposed["prompt"]) == [("neg", "text")]
+    assert keys(proposed["negative_prompt"]) == [("pos", "text")]
+    assert keys(proposed["image"]) == [("img", "image")]
 
 
 def test_zeroed_out_prompt_is_no_negative_one() -> None:
@@ -107,21 +107,21 @@ def test_text_that_ends_in_both_is_a_prompt() -> None:
     graph = sampled()
     graph["k"]["inputs"]["negative"] = ["pos", 0]
     proposed = found(graph)
-    assert places(proposed["prompt"]) == [("pos", "text")]
+    assert keys(proposed["prompt"]) == [("pos", "text")]
     assert "negative_prompt" not in proposed
 
 
 def test_encoder_that_takes_a_text_twice_gets_it_together() -> None:
     both = node("CLIPTextEncodeFlux", clip=["ckpt", 1], clip_l="a cat", t5xxl="a cat", guidance=3.5)
     proposed = found(sampled(pos=both))
-    assert places(proposed["prompt"]) == [("pos", "clip_l"), ("pos", "t5xxl")]
-    assert places(proposed["guidance"]) == [("pos", "guidance")]
+    assert keys(proposed["prompt"]) == [("pos", "clip_l"), ("pos", "t5xxl")]
+    assert keys(proposed["guidance"]) == [("pos", "guidance")]
 
 
 def test_text_of_a_string_node_is_the_prompt() -> None:
     graph = sampled(text=node("PrimitiveStringMultiline", value="a bird"))
     graph["pos"]["inputs"]["text"] = ["text", 0]
-    assert places(found(graph)["prompt"]) == [("text", "value")]
+    assert keys(found(graph)["prompt"]) == [("text", "value")]
 
 
 def test_guiders_have_prompts_too() -> None:
@@ -136,9 +136,9 @@ def test_guiders_have_prompts_too() -> None:
         ),
     )  # fmt: skip
     proposed = found(graph)
-    assert places(proposed["prompt"]) == [("pos", "text")]
-    assert places(proposed["seed"]) == [("noise", "noise_seed")]
-    assert places(proposed["sampler"]) == [("sampler", "sampler_name")]
+    assert keys(proposed["prompt"]) == [("pos", "text")]
+    assert keys(proposed["seed"]) == [("noise", "noise_seed")]
+    assert keys(proposed["sampler"]) == [("sampler", "sampler_name")]
     assert proposed["scheduler"] and proposed["steps"]
 
 
@@ -147,9 +147,9 @@ def test_samplers_in_a_row_are_set_together() -> None:
     graph["k2"] = node("KSampler", **{**graph["k"]["inputs"], "latent_image": ["k", 0], "denoise": 0.5})
     graph["vae"]["inputs"]["samples"] = ["k2", 0]
     proposed = found(graph)
-    assert places(proposed["seed"]) == [("k", "seed"), ("k2", "seed")]
-    assert places(proposed["steps"]) == [("k", "steps"), ("k2", "steps")]
-    assert places(proposed["denoise"]) == [("k", "denoise")] and places(proposed["denoise_2"]) == [("k2", "denoise")]
+    assert keys(proposed["seed"]) == [("k", "seed"), ("k2", "seed")]
+    assert keys(proposed["steps"]) == [("k", "steps"), ("k2", "steps")]
+    assert keys(proposed["denoise"]) == [("k", "denoise")] and keys(proposed["denoise_2"]) == [("k2", "denoise")]
 
 
 def test_sampler_without_noise_has_no_seed_of_its_own() -> None:
@@ -163,7 +163,7 @@ def test_nodes_that_agree_on_the_size_share_it() -> None:
     )
     graph["save"]["inputs"]["images"] = ["scaled", 0]
     proposed = found(graph)
-    assert places(proposed["width"]) == [("size", "width"), ("scaled", "width")]
+    assert keys(proposed["width"]) == [("size", "width"), ("scaled", "width")]
     # The latent takes only 16 and more: the narrower bound counts.
     assert (proposed["width"].minimum, proposed["width"].maximum) == (16, 2048)
 
@@ -172,7 +172,7 @@ def test_number_of_a_primitive_node_is_named_after_what_it_feeds() -> None:
     graph = sampled(w=node("PrimitiveInt", value=640))
     graph["size"]["inputs"]["width"] = ["w", 0]
     width = found(graph)["width"]
-    assert places(width) == [("w", "value")]
+    assert keys(width) == [("w", "value")]
     assert (width.default, width.minimum, width.maximum) == (640, 16, 2048)
 
 
@@ -188,7 +188,7 @@ def test_title_that_somebody_gave_names_what_the_input_does_not() -> None:
     graph["style"]["_meta"] = {"title": "Art style"}
     assert found(graph)["art_style"].label == "Art style"
     graph["pos"]["_meta"] = {"title": "Positive"}
-    assert places(found(graph)["prompt"]) == [("pos", "text")]
+    assert keys(found(graph)["prompt"]) == [("pos", "text")]
 
 
 def test_two_pictures_are_two_parameters_although_they_begin_with_the_same() -> None:
@@ -235,7 +235,7 @@ def test_measures_of_what_a_service_makes_are_in_sight_and_set_together_where_th
     graph: Graph = {"a": asked(), "b": asked("a dog", images=["a", 0]), "save": save}
     proposed = found(graph, newest_object_info())
     assert in_sight(graph) == ["prompt", "prompt_2", "aspect_ratio", "resolution"]
-    assert places(proposed["resolution"]) == [("a", "resolution"), ("b", "resolution")]
+    assert keys(proposed["resolution"]) == [("a", "resolution"), ("b", "resolution")]
 
 
 def test_choice_that_sets_several_nodes_has_what_all_of_them_offer() -> None:
@@ -247,8 +247,8 @@ def test_choice_that_sets_several_nodes_has_what_all_of_them_offer() -> None:
         "save": node("SaveImage", images=["c", 0], filename_prefix="x"),
     }
     ratio = found(graph, newest_object_info())["aspect_ratio"]
-    assert places(ratio) == [("a", "aspect_ratio"), ("b", "aspect_ratio")]
-    check_limits([ratio], graph, newest_object_info())
+    assert keys(ratio) == [("a", "aspect_ratio"), ("b", "aspect_ratio")]
+    check_bounds([ratio], graph, newest_object_info())
     assert {"16:9", "1:1"} <= set(ratio.choices) and "21:9" not in ratio.choices
 
 
@@ -259,7 +259,7 @@ def test_option_of_a_dynamic_combo_is_no_part_of_a_name() -> None:
         "save": node("SaveImage", images=["a", 0], filename_prefix="x"),
     }
     resolution = found(graph, newest_object_info())["resolution"]
-    assert (resolution.label, places(resolution)) == ("Resolution", [("a", "model.resolution")])
+    assert (resolution.label, keys(resolution)) == ("Resolution", [("a", "model.resolution")])
 
 
 def test_options_that_the_author_wrote_are_a_choice() -> None:
@@ -301,7 +301,7 @@ def test_what_a_node_does_to_a_text_is_folded(fixed: dict[str, Any]) -> None:
     graph = sampled(mine=node("PrimitiveStringMultiline", value="a cat"), fixed=fixed)
     graph["pos"]["inputs"]["text"] = ["fixed", 0]
     proposed = found(graph, newest_object_info())
-    assert places(proposed["prompt"]) == [("mine", "value")]
+    assert keys(proposed["prompt"]) == [("mine", "value")]
     assert in_sight(graph) == ["prompt", "width", "height"]
     assert any(each.bindings[0].node_id == "fixed" for each in proposed.values())
 
@@ -314,7 +314,7 @@ def test_what_tells_a_model_how_to_work_is_folded() -> None:
     graph["rules"]["_meta"] = {"title": "Text String (System Prompt)"}
     graph["pos"]["inputs"]["text"] = ["asked", 0]
     proposed = found(graph, newest_object_info())
-    texts = {places(each)[0]: each.is_advanced for each in proposed.values() if each.type == "text"}
+    texts = {keys(each)[0]: each.is_advanced for each in proposed.values() if each.type == "text"}
     assert texts == {("rules", "value"): True, ("asked", "prompt"): False, ("neg", "text"): True}
 
 
@@ -431,7 +431,7 @@ def limited(**fields: Any) -> tuple[Parameter, ...]:
 )
 def test_tighter_is_fine(fields: dict[str, Any]) -> None:
     graph = sampled(gone=node("NotKnown", anything=1))
-    check_limits(limited(**fields), graph, OBJECT_INFO)
+    check_bounds(limited(**fields), graph, OBJECT_INFO)
 
 
 @pytest.mark.parametrize(
@@ -450,4 +450,4 @@ def test_tighter_is_fine(fields: dict[str, Any]) -> None:
 )
 def test_looser_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(DefinitionError, match=words):
-        check_limits(limited(**fields), sampled(), OBJECT_INFO)
+        check_bounds(limited(**fields), sampled(), OBJECT_INFO)

@@ -10,11 +10,11 @@ from generations.comfy.app_mode import ChosenInput
 from generations.comfy.convert import convert
 from generations.comfy.graph import Graph
 from generations.comfy.titles import readable
+from generations.parameters.bounds import check_bounds
 from generations.parameters.chosen import chosen_parameters
-from generations.parameters.limits import check_limits
 from generations.parameters.schema import Parameter
 from tests.comfy.official_templates import templates
-from tests.generations.parameters.test_propose import found, node, places, sampled
+from tests.generations.parameters.test_propose import found, keys, node, sampled
 from tests.support.workflows import newest_object_info
 
 
@@ -24,7 +24,7 @@ def titled(kind: str, title: str, **inputs: Any) -> dict[str, Any]:
 
 def newest(graph: Graph) -> dict[str, Parameter]:
     proposed = found(graph, newest_object_info())
-    check_limits(list(proposed.values()), graph, newest_object_info())
+    check_bounds(list(proposed.values()), graph, newest_object_info())
     return proposed
 
 
@@ -46,9 +46,9 @@ def film(**changes: Any) -> Graph:
 def test_value_with_a_title_is_proposed_although_a_formula_lies_between() -> None:
     duration = newest(film())["duration"]
     assert (duration.label, duration.role, duration.default, duration.is_advanced) == ("Duration", "duration", 5, False)
-    assert (duration.minimum, duration.maximum, places(duration)) == (0, 60, [("seconds", "value")])
+    assert (duration.minimum, duration.maximum, keys(duration)) == (0, 60, [("seconds", "value")])
     untitled = film(seconds=node("PrimitiveFloat", value=5))
-    assert all(("seconds", "value") not in places(each) for each in newest(untitled).values())
+    assert all(("seconds", "value") not in keys(each) for each in newest(untitled).values())
     unused = sampled(seconds=titled("PrimitiveFloat", "Duration", value=5))
     assert "duration" not in newest(unused)
 
@@ -60,10 +60,10 @@ def test_values_at_a_switch_say_when_they_count_and_the_one_in_use_has_the_role(
     assert (switch.type, switch.default, switch.is_advanced) == ("boolean", is_fast, True)
     used, idle = ("few", "many") if is_fast else ("many", "few")
     labels = {"few": "Steps (Enable Lightning LoRA: on)", "many": "Steps (Enable Lightning LoRA: off)"}
-    by_place = {places(each)[0]: each for each in proposed.values()}
-    named = by_place[used, "value"]
+    by_key = {keys(each)[0]: each for each in proposed.values()}
+    named = by_key[used, "value"]
     assert (named.name, named.label, named.role, named.minimum) == ("steps", labels[used], "steps", 1)
-    assert (by_place[idle, "value"].label, by_place[idle, "value"].role) == (labels[idle], "")
+    assert (by_key[idle, "value"].label, by_key[idle, "value"].role) == (labels[idle], "")
 
 
 def test_code_is_no_setting_and_a_film_is_one_result() -> None:
@@ -96,7 +96,7 @@ def test_models_are_called_by_the_titles_of_their_loaders_or_else_counted() -> N
                 "LoraLoaderModelOnly", title, model=before, lora_name=f"{at}.pt", strength_model=1.0
             )
             graph["k"]["inputs"]["model"] = [f"l{at}", 0]
-        return [each.label for each in newest(graph).values() if places(each)[0][1] == "lora_name"]
+        return [each.label for each in newest(graph).values() if keys(each)[0][1] == "lora_name"]
 
     assert loras("Faces", "Hands") == ["LoRA (Faces)", "LoRA (Hands)"]
     assert loras("Load LoRA", "Load LoRA") == ["LoRA", "LoRA 2"]

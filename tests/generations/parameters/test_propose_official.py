@@ -11,7 +11,7 @@ from functools import cache
 from generations.comfy import app_mode
 from generations.comfy.app_mode import ChosenInput
 from generations.comfy.convert import ConversionError, convert
-from generations.parameters.limits import check_limits
+from generations.parameters.bounds import check_bounds
 from generations.parameters.propose import propose
 from generations.parameters.schema import Parameter, check_bindings, parse_parameters
 from tests.comfy.official_templates import templates
@@ -32,20 +32,20 @@ def cases() -> dict[str, tuple[list[ChosenInput], list[Parameter]]]:
         choice = app_mode.read(workflow, graph, newest_object_info())
         proposed = propose(graph, newest_object_info())
         check_bindings(parse_parameters([each.model_dump(mode="json") for each in proposed]), graph)
-        check_limits(proposed, graph, newest_object_info())
+        check_bounds(proposed, graph, newest_object_info())
         found[name] = choice.inputs, proposed
     return found
 
 
-def places(parameter: Parameter) -> set[tuple[str, str]]:
+def keys(parameter: Parameter) -> set[tuple[str, str]]:
     return {(each.node_id, each.input_name) for each in parameter.bindings}
 
 
 def test_everything_that_authors_chose_is_proposed() -> None:
     missed, chosen = [], 0
     for name, (inputs, proposed) in cases().items():
-        known = set[tuple[str, str]]().union(*map(places, proposed))
-        missed += [(name, each.places) for each in inputs if known.isdisjoint(each.places)]
+        known = set[tuple[str, str]]().union(*map(keys, proposed))
+        missed += [(name, each.input_keys) for each in inputs if known.isdisjoint(each.input_keys)]
         chosen += len(inputs)
     assert missed == []
     assert (len(cases()), chosen) >= (22, 82)
@@ -54,7 +54,7 @@ def test_everything_that_authors_chose_is_proposed() -> None:
 def test_little_that_no_author_chose_is_in_sight() -> None:
     strange = []
     for name, (inputs, proposed) in cases().items():
-        wanted = {place for each in inputs for place in each.places}
+        wanted = {key for each in inputs for key in each.input_keys}
         basic = (each for each in proposed if not each.is_advanced)
-        strange += [(name, each.name) for each in basic if wanted.isdisjoint(places(each))]
+        strange += [(name, each.name) for each in basic if wanted.isdisjoint(keys(each))]
     assert len(strange) <= 40, strange

@@ -167,9 +167,9 @@ def test_what_comes_with_the_workflow_goes_before_what_there_was(staff: Any) -> 
     assert names(draft) == ["only"]
 
 
-def by_the_author(*places: str) -> Imported:
+def by_the_author(*keys: str) -> Imported:
     graph = txt2img_graph()
-    inputs = [ChosenInput(((node_id, name),)) for node_id, name in (place.split(".") for place in places)]
+    inputs = [ChosenInput(((node_id, name),)) for node_id, name in (key.split(".") for key in keys)]
     return Imported(graph, chosen=chosen_parameters(graph, inputs, OBJECT_INFO), output_nodes=["9"])
 
 
@@ -298,8 +298,8 @@ def test_hidden_input_takes_its_parameter_along_when_it_was_the_last() -> None:
 
 def test_parameters_move_and_go() -> None:
     draft = drafted()
-    for place in (("6", "text"), ("7", "text"), ("3", "steps")):
-        drafts.expose(draft, place, OBJECT_INFO)
+    for key in (("6", "text"), ("7", "text"), ("3", "steps")):
+        drafts.expose(draft, key, OBJECT_INFO)
     drafts.move(draft, 2, 0)
     assert names(draft) == ["steps", "prompt", "negative_prompt"]
     drafts.move(draft, 0, 99)
@@ -321,8 +321,8 @@ def test_results_of_nodes_are_kept_or_not() -> None:
 def test_graph_of_the_draft_is_never_changed() -> None:
     draft = drafted()
     before = copy.deepcopy(draft.graph)
-    for place in (("6", "text"), ("3", "seed")):
-        drafts.expose(draft, place, OBJECT_INFO)
+    for key in (("6", "text"), ("3", "seed")):
+        drafts.expose(draft, key, OBJECT_INFO)
     drafts.hide(draft, ("3", "seed"))
     assert draft.graph == before
 

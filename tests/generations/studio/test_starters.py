@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from generations.comfy.graph import check_graph
 from generations.models import TemplateVersion, WorkflowTemplate
-from generations.parameters.limits import check_limits
+from generations.parameters.bounds import check_bounds
 from generations.parameters.schema import parse_parameters
 from generations.scheduling import fitness
 from generations.simulator.nodes import REGISTRY
@@ -40,7 +40,7 @@ def test_real_server_lacks_at_most_files_for_it(slug: str) -> None:
 def test_bounds_are_tighter_than_the_nodes(slug: str) -> None:
     info = copy.deepcopy(OBJECT_INFO)
     info["UpscaleModelLoader"]["input"]["required"]["model_name"][1]["options"] = MODELS["upscale_models"]
-    check_limits(parse_parameters(STARTERS[slug]["parameters"]), STARTERS[slug]["graph"], info)
+    check_bounds(parse_parameters(STARTERS[slug]["parameters"]), STARTERS[slug]["graph"], info)
 
 
 @pytest.mark.parametrize("slug", STARTERS)

@@ -18,7 +18,7 @@ _FITTING = {
 }
 
 
-def check_limits(parameters: Sequence[Parameter], graph: Graph, object_info: ObjectInfo) -> None:
+def check_bounds(parameters: Sequence[Parameter], graph: Graph, object_info: ObjectInfo) -> None:
     """Raises DefinitionError for parameters that let through what one of their inputs would refuse.
 
     Of inputs that name files, see `_file_faults`; other inputs of unknown classes are not checked. The bindings must be
@@ -37,32 +37,32 @@ def _faults(parameter: Parameter, graph: Graph, object_info: ObjectInfo) -> Iter
     for binding in parameter.bindings:
         class_type, title = graph[binding.node_id]["class_type"], node_title(graph, binding.node_id)
         spec = with_own_options(graph, binding.node_id, input_spec(object_info, class_type, binding.input_name))
-        place = f'"{binding.input_name}" of {title}'
+        subject = f'"{binding.input_name}" of {title}'
         if is_read_as_file(graph, (binding.node_id, binding.input_name), object_info):
-            yield from _file_faults(parameter, spec, place)
+            yield from _file_faults(parameter, spec, subject)
         elif spec is None:
             continue
-        elif fault := _type_fault(parameter, spec, place):
+        elif fault := _type_fault(parameter, spec, subject):
             yield fault
         else:
-            yield from _bound_faults(parameter, spec, place)
-            yield from _choice_faults(parameter, spec, place)
+            yield from _bound_faults(parameter, spec, subject)
+            yield from _choice_faults(parameter, spec, subject)
 
 
-def _file_faults(parameter: Parameter, spec: InputSpec | None, place: str) -> Iterator[str]:
+def _file_faults(parameter: Parameter, spec: InputSpec | None, subject: str) -> Iterator[str]:
     """Only uploads, and files that the admin lists: any other name could be that of somebody else's file."""
     if parameter.is_media:
         return
     if parameter.type != "choice":
         what = "Make it a picture, mask, video or sound for users to upload, or a choice among files that you list."
-        yield f"The type {parameter.type} does not fit {place}, which names a file on the server. {what}"
+        yield f"The type {parameter.type} does not fit {subject}, which names a file on the server. {what}"
     elif parameter.is_live:
-        yield f"is_live: {place} names files on the server, which include those of other users. List the choices."
+        yield f"is_live: {subject} names files on the server, which include those of other users. List the choices."
     elif spec is not None and not spec.upload:
-        yield from _choice_faults(parameter, spec, place)
+        yield from _choice_faults(parameter, spec, subject)
 
 
-def _type_fault(parameter: Parameter, spec: InputSpec, place: str) -> str:
+def _type_fault(parameter: Parameter, spec: InputSpec, subject: str) -> str:
     if spec.type == "COMBO":
         fits = parameter.type == "choice" or not spec.choices
     elif spec.type in _FITTING and parameter.type == "choice":
@@ -70,30 +70,30 @@ def _type_fault(parameter: Parameter, spec: InputSpec, place: str) -> str:
         fits = numbers if spec.type in {"INT", "FLOAT"} else spec.type == "STRING"
     else:
         fits = parameter.type in _FITTING.get(spec.type, {parameter.type})
-    return "" if fits else f"The type {parameter.type} does not fit {place}, which takes {spec.type}."
+    return "" if fits else f"The type {parameter.type} does not fit {subject}, which takes {spec.type}."
 
 
-def _bound_faults(parameter: Parameter, spec: InputSpec, place: str) -> Iterator[str]:
+def _bound_faults(parameter: Parameter, spec: InputSpec, subject: str) -> Iterator[str]:
     if parameter.type not in {"integer", "number", "seed"}:
         return
     low = 0 if parameter.type == "seed" and parameter.minimum is None else parameter.minimum
     high = MAX_SEED if parameter.type == "seed" and parameter.maximum is None else parameter.maximum
     if spec.min is not None and (low is None or low < spec.min):
-        yield f"minimum: {place} takes nothing below {spec.min}."
+        yield f"minimum: {subject} takes nothing below {spec.min}."
     if spec.max is not None and (high is None or high > spec.max):
-        yield f"maximum: {place} takes nothing above {spec.max}."
+        yield f"maximum: {subject} takes nothing above {spec.max}."
 
 
-def _choice_faults(parameter: Parameter, spec: InputSpec, place: str) -> Iterator[str]:
+def _choice_faults(parameter: Parameter, spec: InputSpec, subject: str) -> Iterator[str]:
     if parameter.type != "choice":
         return
     if spec.choices and not parameter.is_live:
         strange = [choice for choice in parameter.choices if choice not in spec.choices]
         if strange:
             more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-            yield f"choices: {place} does not offer {', '.join(map(str, strange[:3]))}{more}."
+            yield f"choices: {subject} does not offer {', '.join(map(str, strange[:3]))}{more}."
     for choice in parameter.choices:
         if isinstance(choice, str | bool):
             continue
         if (spec.min is not None and choice < spec.min) or (spec.max is not None and choice > spec.max):
-            yield f"choices: {place} does not take {choice}."
+            yield f"choices: {subject} does not take {choice}."
