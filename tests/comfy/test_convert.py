@@ -1,13 +1,8 @@
 """From the editor's format to the API format, against what the editor itself made of the same files."""
 
-import copy
-import hashlib
-import importlib.resources
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generations.comfy.convert import ConversionError, convert
-from generations.comfy.editor import is_editor_format
-from generations.comfy.graph import check_graph
-from generations.comfy.wire import decode
-from generations.simulator.nodes.base import Environment, Node
-from generations.simulator.validation import Validator
+from tests.comfy.cases import load, names, plain
+from tests.support.drawn import one_node
 from tests.support.waiting import patient
-from tests.support.workflows import CASES, OBJECT_INFO
+from tests.support.workflows import CASES, OBJECT_INFO, newest_object_info
 
 # Texts that the editor resolves when a workflow is queued stay as they were written; this one holds a date.
 KEPT_AS_WRITTEN = {"load_audio_video": {("2", "filename_prefix"): "audio/%date:MM%"}}
-
-
-def plain(value: Any) -> Any:
-    """Without titles, and with 8.0 as 8, as JavaScript writes it."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items() if key != "_meta"}
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
-
-
-def load(folder: str, name: str) -> Any:
-    return decode((CASES / folder / f"{name}.ui.json").read_text())
-
-
-def names(folder: str) -> list[str]:
-    return sorted(path.name.removesuffix(".ui.json") for path in (CASES / folder).glob("*.ui.json"))
 
 
 @pytest.mark.parametrize("name", names("handmade"))
@@ -108,23 +83,6 @@ def test_missing_control_word_shifts_nothing() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("word", [None, True, "fixed", "randomize"])
-def test_place_of_the_control_word_is_no_value_whatever_it_holds(word: object) -> None:
-    values = [5, word, 25, 7.0, "dpmpp_2m", "karras", 1.0]
-    inputs = convert(workflow(node(1, "KSampler", widgets_values=values)), OBJECT_INFO)["1"]["inputs"]
-    assert inputs == {
-        "seed": 5, "steps": 25, "cfg": 7.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0
-    }  # fmt: skip
-
-
-def test_control_word_that_the_class_does_not_expect_any_more_shifts_nothing() -> None:
-    info = {
-        "Video": {"input": {"required": {"seed": ["INT", {"control_after_generate": False}], "steps": ["INT", {}]}}}
-    }
-    graph = convert(workflow(node(1, "Video", widgets_values=[7, "randomize", 30])), info)
-    assert graph["1"]["inputs"] == {"seed": 7, "steps": 30}
-
-
 def test_texts_are_kept_as_written() -> None:
     assert inputs_of("dynamic_prompt", "1")["text"] == "{red|green|{blue|dark blue}} boat, {one} {} plain"
     assert inputs_of("dynamic_prompt", "3")["text"] == "see https://example.invalid/x and {unclosed|tail"
@@ -155,115 +113,14 @@ def test_what_the_editor_fails_at_but_is_clear_is_converted() -> None:
     assert inputs_of("getset_nodes", "4")["images"] == ["1", 0]
 
 
-def test_what_the_editor_adds_to_a_node_takes_no_place_among_the_values_of_its_group() -> None:
-    """The frontend of 2025 has a widget for what PreviewAny shows; a group knows the inputs of the class alone."""
-    value = load("handmade", "groupnode")
-    group = value["extra"]["groupNodes"]["Make"]
-    group["nodes"][1] = {"type": "PreviewAny", "inputs": [{"name": "source", "type": "*"}], "index": 1}
-    group["links"] = [[0, 0, 1, 0, 1, "IMAGE"], [0, 0, 2, 0, 2, "IMAGE"]]
-    graph = convert(value, OBJECT_INFO)
-    assert graph["1:1"]["inputs"]["source"] == ["1:0", 0]
-    scaled = {"upscale_method": "area", "width": 20, "height": 21, "crop": "center", "image": ["1:0", 0]}
-    assert graph["1:2"]["inputs"] == scaled
-
-
 def test_every_case_has_its_test() -> None:
     source = Path(__file__).read_text()
     assert [name for name in names("judgement") if f'"{name}"' not in source] == []
 
 
-# ------------------------------------------------------------------------------------- beyond the cases
-def node(node_id: int, kind: str, **fields: Any) -> dict[str, Any]:
-    return {"id": node_id, "type": kind, "mode": 0, "inputs": [], "outputs": [], "widgets_values": [], **fields}
-
-
-def workflow(*nodes: dict[str, Any], links: Any = (), **fields: Any) -> dict[str, Any]:
-    return {"nodes": list(nodes), "links": list(links), "version": 0.4, **fields}
-
-
-def test_values_by_name_are_taken_by_name() -> None:
-    graph = convert(
-        workflow(node(1, "EmptyImage", widgets_values={"height": 96, "videopreview": {}, "width": 32})), OBJECT_INFO
-    )
-    assert graph["1"]["inputs"] == {"width": 32, "height": 96, "batch_size": 1, "color": 0}
-
-
-def test_values_as_an_object_by_index() -> None:
-    graph = convert(
-        workflow(node(1, "EmptyImage", widgets_values={"0": 8, "1": 16, "2": 2, "3": 5, "length": 4})), OBJECT_INFO
-    )
-    assert graph["1"]["inputs"] == {"width": 8, "height": 16, "batch_size": 2, "color": 5}
-
-
-def test_dynamic_combo_brings_its_own_inputs() -> None:
-    info = {
-        "Scale": {
-            "input": {
-                "required": {
-                    "mode": [
-                        "COMFY_DYNAMICCOMBO_V3",
-                        {
-                            "options": [
-                                {"key": "factor", "inputs": {"required": {"by": ["FLOAT", {"default": 2.0}]}}},
-                                {"key": "size", "inputs": {"required": {"w": ["INT", {}], "h": ["INT", {}]}}},
-                            ]
-                        },
-                    ],
-                    "crop": [["no", "yes"], {}],
-                }
-            },
-            "output": ["IMAGE"],
-        }
-    }
-    graph = convert(workflow(node(1, "Scale", widgets_values=["size", 64, 48, "yes"])), info)
-    assert graph["1"]["inputs"] == {"mode": "size", "mode.w": 64, "mode.h": 48, "crop": "yes"}
-    graph = convert(workflow(node(1, "Scale", widgets_values=[])), info)
-    assert graph["1"]["inputs"] == {"mode": "factor", "mode.by": 2.0, "crop": "no"}
-
-
-def test_old_files_have_values_for_inputs_that_can_only_be_linked() -> None:
-    info = {"Old": {"input": {"required": {"a": ["INT", {"forceInput": True}], "b": ["INT", {}], "c": ["STRING", {}]}}}}
-    assert convert(workflow(node(1, "Old", widgets_values=[7, 8, "x"])), info)["1"]["inputs"] == {"b": 8, "c": "x"}
-    assert convert(workflow(node(1, "Old", widgets_values=[8, "x"])), info)["1"]["inputs"] == {"b": 8, "c": "x"}
-
-
-def nested(depth: int, width: int = 1) -> dict[str, Any]:
-    """Sub-graphs in sub-graphs; with two instances on each level their number doubles."""
-    definitions = []
-    for level in range(depth):
-        kind = f"{level + 1:08x}-0000-4000-8000-000000000000" if level + 1 < depth else "EmptyImage"
-        inner = [node(number, kind) for number in range(width)]
-        definitions.append({"id": f"{level:08x}-0000-4000-8000-000000000000", "nodes": inner, "links": []})
-    return workflow(node(1, definitions[0]["id"]), definitions={"subgraphs": definitions})
-
-
-def test_sub_graph_that_contains_itself_is_refused() -> None:
-    own = "00000000-0000-4000-8000-000000000000"
-    looped = workflow(node(1, own), definitions={"subgraphs": [{"id": own, "nodes": [node(2, own)], "links": []}]})
-    with pytest.raises(ConversionError, match="contain itself"):
-        convert(looped, OBJECT_INFO)
-
-
-def test_sub_graphs_that_multiply_are_refused_in_time() -> None:
-    with pytest.raises(ConversionError, match="more than"):
-        convert(nested(19, width=4), OBJECT_INFO)  # 4^19 nodes: without the limit, the test would never end
-
-
-@pytest.mark.parametrize("count", [400, 5000])
-def test_long_chains_of_reroutes_are_followed_or_refused(count: int) -> None:
-    chain = [
-        node(number, "Reroute", inputs=[{"name": "", "type": "*", "link": number - 1}], outputs=[{"type": "*"}])
-        for number in range(2, count)
-    ]
-    source = node(1, "EmptyImage", outputs=[{"name": "IMAGE", "type": "IMAGE"}])
-    target = node(count, "SaveImage", inputs=[{"name": "images", "type": "IMAGE", "link": count - 1}])
-    links = [[number, number, 0, number + 1, 0, "IMAGE"] for number in range(1, count)]
-    try:
-        graph = convert(workflow(source, *chain, target, links=links), OBJECT_INFO)
-    except ConversionError as refusal:
-        assert count > 400 and "too deep" in str(refusal)
-    else:
-        assert graph[str(count)]["inputs"]["images"] == ["1", 0]
+def test_an_option_that_the_server_does_not_know_is_refused_by_name() -> None:
+    with pytest.raises(ConversionError, match=r'\(node 1\): Its input "format" is set to "heif", an option that'):
+        convert(one_node("SaveImageAdvanced", ["a", "heif", "8-bit", "sRGB"]), newest_object_info())
 
 
 anything = st.recursive(
@@ -288,98 +145,6 @@ def test_malformed_workflows_are_refused_and_nothing_worse(value: dict[str, Any]
     except ConversionError:
         return
     json.dumps(graph)
-
-
-# ----------------------------------------------------------------------------------- official templates
-OFFICIAL = {"0.1.95": "comfyui_workflow_templates", "newest": "comfyui_workflow_templates_json"}
-
-
-@cache
-def official(release: str) -> dict[str, Any]:
-    folder = importlib.resources.files(OFFICIAL[release]) / "templates"
-    found = {path.name.removesuffix(".json"): path for path in folder.iterdir() if path.name.endswith(".json")}
-    read = {name: decode(path.read_text("utf-8")) for name, path in sorted(found.items())}
-    return {name: value for name, value in read.items() if is_editor_format(value)}
-
-
-def outcomes(release: str) -> Iterator[tuple[str, Any]]:
-    for name, value in official(release).items():
-        try:
-            yield name, convert(value, OBJECT_INFO)
-        except ConversionError as refusal:
-            yield name, refusal
-
-
-DIGESTS = json.loads((CASES / "digests.json").read_text())
-
-
-@pytest.mark.parametrize("name", DIGESTS)
-def test_official_template_becomes_what_the_editor_makes_of_it(name: str) -> None:
-    graph = plain(convert(official("0.1.95")[name], OBJECT_INFO))
-    assert hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest() == DIGESTS[name]
-
-
-# Files of which the list of values has places that the server's version of the node does not have, without names.
-SHIFTED = {"api_moonvalley_video_to_video_motion_transfer", "api_moonvalley_video_to_video_pose_control"} | {
-    "templates-all_in_one-image_edit_models"
-}
-
-
-@pytest.mark.parametrize("release", OFFICIAL)
-def test_official_templates_are_converted_or_refused_by_node(release: str) -> None:
-    """What is refused needs node types that the server of the recordings does not have, and says which."""
-    refused = {name: found for name, found in outcomes(release) if isinstance(found, ConversionError)}
-    for name, refusal in refused.items():
-        assert "" not in {problem.node_id for problem in refusal.problems}
-        others = [problem for problem in refusal.problems if "does not know" not in problem.message]
-        assert all("“" in problem.message and name in SHIFTED for problem in others), (name, others)
-    total = len(official(release))
-    assert total > 150 and len(refused) < total
-
-
-def registry() -> dict[str, type[Node]]:
-    """Every class of the recordings' server for the simulator's validation, without anything that runs."""
-    return {
-        name: type(
-            name,
-            (Node,),
-            {
-                "class_type": name,
-                "is_output": info["output_node"],
-                "required": info["input"].get("required", {}),
-                "optional": info["input"].get("optional", {}),
-                "returns": tuple(kind if isinstance(kind, str) else "COMBO" for kind in info["output"]),
-            },
-        )
-        for name, info in OBJECT_INFO.items()
-    }
-
-
-def is_remote(class_type: str) -> bool:
-    """Nodes that call somebody's paid service; the templates for them are older than the recordings' schemas."""
-    return bool(OBJECT_INFO[class_type]["python_module"].startswith("comfy_api_nodes"))
-
-
-def is_about_a_file(error: dict[str, Any]) -> bool:
-    """A model, picture or sound that the server of the recordings does not have."""
-    return error["type"] == "value_not_in_list" and "." in str(error["extra_info"]["received_value"])
-
-
-def test_core_templates_pass_the_simulators_validation_but_for_files(tmp_path: Path) -> None:
-    classes, environment = registry(), Environment(tmp_path, {}, 0.0)
-    faults: dict[str, Any] = {}
-    for name, graph in outcomes("0.1.95"):
-        if isinstance(graph, ConversionError):
-            continue
-        if any(is_remote(found["class_type"]) for found in graph.values()):
-            continue
-        found = [problem for problem in check_graph(graph, OBJECT_INFO) if "has no file" not in problem.message]
-        verdict = Validator(classes, environment, copy.deepcopy(graph)).run(None)
-        errors = [error for node in verdict.node_errors.values() for error in node["errors"]]
-        found += [error for error in errors if not is_about_a_file(error)]
-        if found or (verdict.error and not errors):
-            faults[name] = found or verdict.error
-    assert faults == {}
 
 
 # ------------------------------------------------------------------------------------------ the command

@@ -10,7 +10,7 @@ import pytest
 from generations.comfy.convert import convert
 from generations.comfy.graph import load_api_graph
 from generations.comfy.sketch import MAX_KEPT_BYTES, editor_workflow, kept_of
-from tests.comfy.test_convert import load, names, plain
+from tests.comfy.cases import load, names, plain
 from tests.support.factories import txt2img_graph
 from tests.support.workflows import OBJECT_INFO
 

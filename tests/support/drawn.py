@@ -39,3 +39,13 @@ def link(link_id: int, origin: int, origin_slot: int, target: int, target_slot: 
         "id": link_id, "origin_id": origin, "origin_slot": origin_slot,
         "target_id": target, "target_slot": target_slot, "type": "IMAGE",
     }  # fmt: skip
+
+
+def undated(*nodes: dict[str, Any], links: Any = (), **fields: Any) -> dict[str, Any]:
+    """A workflow that does not say which frontend saved it; `links` are whole rows."""
+    return {"nodes": list(nodes), "links": list(links), "version": 0.4, **fields}
+
+
+def one_node(class_type: str, values: Any, **fields: Any) -> dict[str, Any]:
+    """A workflow with one node, which has the id 1 and these stored values."""
+    return {"nodes": [{"id": 1, "type": class_type, "widgets_values": values, **fields}], "links": []}
