@@ -19,7 +19,7 @@ from generations.api.auth import caller, key_of
 from generations.api.operations import operation
 from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
 from generations.contract import STATUS
-from generations.lifecycle.services import RAW_PERMISSION
+from generations.lifecycle import raw
 from generations.models import Asset, Generation, Status, StorageUsage
 
 router = Router()
@@ -34,7 +34,7 @@ def get_me(request: HttpRequest) -> Me:
         email=user.email,
         name=user.get_full_name(),
         is_staff=user.is_staff,
-        may_submit_workflows=user.has_perm(RAW_PERMISSION),
+        may_submit_workflows=user.has_perm(raw.PERMISSION),
         key=describe_key(key) if key else None,
         limits=Limits(
             plan=plan.name or None,

@@ -29,7 +29,7 @@ from generations.comfy.graph import GraphError
 from generations.files import naming
 from generations.files.accepting import InvalidUploadError
 from generations.files.assets import AssetInUseError, BlobNotFoundError, HashMismatchError
-from generations.lifecycle import services
+from generations.lifecycle import raw, services
 from generations.lifecycle.services import CannotRunError
 from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
@@ -146,8 +146,8 @@ def _invalid_workflow(request: HttpRequest, error: GraphError) -> HttpResponse:
     return envelope(request, 422, "invalid_workflow", str(error), details={"nodes": nodes} if nodes else None)
 
 
-@_handles(services.InvalidWorkflowError)
-def _wrong_workflow(request: HttpRequest, error: services.InvalidWorkflowError) -> HttpResponse:
+@_handles(raw.InvalidWorkflowError)
+def _wrong_workflow(request: HttpRequest, error: raw.InvalidWorkflowError) -> HttpResponse:
     nodes: dict[str, list[dict[str, str]]] = {}
     for each in error.problems:
         about = {"field": each.field, "reason": each.reason, "message": each.message}
@@ -163,7 +163,7 @@ def _missing_asset(request: HttpRequest, error: naming.MissingAssetError) -> Htt
     return envelope(request, 422, "missing_asset", str(error), details={"node_errors": nodes})
 
 
-@_handles(KeyRefusedError, services.RawNotAllowedError)
+@_handles(KeyRefusedError, raw.RawNotAllowedError)
 def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
     return envelope(request, 403, "forbidden", str(error))
 
@@ -213,7 +213,7 @@ _PLAIN: dict[type[Exception], tuple[int, str, str]] = {
         "The bytes that arrived do not have the hash that you expected.",
     ),
     AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
-    services.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
+    raw.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
     services.NotFinishedError: (409, "job_not_finished", "This job is still under way. Cancel it first."),
     jobs.InvalidCursorError: (422, "invalid_cursor", "This cursor was not made here. Begin without one."),
     jobs.InvalidLabelsError: (422, "invalid_metadata_filter", "A label begins with a letter, and has 64 at most."),

@@ -34,7 +34,7 @@ from generations.api.schemas import (
 )
 from generations.api.streams import stream_job
 from generations.contract import Job, JobStatus, describe
-from generations.lifecycle import services
+from generations.lifecycle import raw, rerunning, services
 from generations.models import Generation, Status, Webhook
 from generations.models.generation import UPSTREAM
 from generations.parameters.validate import InvalidInputs
@@ -130,7 +130,7 @@ def post_job(
     """
     extra = payload.extra_data
     partner_key = extra.api_key_comfy_org if extra else ""
-    generation = services.submit_raw(
+    generation = raw.submit(
         user=caller(request),
         workflow=payload.workflow,
         editor=extra.extra_pnginfo.workflow if extra and extra.extra_pnginfo else None,
@@ -284,7 +284,7 @@ def rerun_job(
     found = mine(request, id)
     if found.version.template_id is None:
         need(request, Scope.RAW)
-    generation = services.rerun(
+    generation = rerunning.rerun(
         found,
         is_new_seed=payload.new_seed,
         changes=payload.inputs,

@@ -1,20 +1,19 @@
-"""What users do with generations. Pages and API call the same functions."""
+"""What users do with generations of templates: submit, cancel, delete. Pages and API call the same functions.
+
+Whole workflows are submitted in `raw`; `rerunning` repeats either.
+"""
 
 from __future__ import annotations
 
-import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from generations.comfy.catalog import Needs, Value
-from generations.comfy.editor import is_editor_format
-from generations.comfy.graph import Graph, GraphProblem, InputKey, check_graph, load_api_graph
-from generations.comfy.object_info import node_spec
-from generations.comfy.sketch import editor_workflow, kept_of
+from generations.comfy.catalog import Value
+from generations.comfy.graph import InputKey
 from generations.files import accepting, naming
 from generations.lifecycle import drawing, removal, transitions
 from generations.live import publisher, snapshot
@@ -28,14 +27,13 @@ from generations.models import (
     WorkflowTemplate,
 )
 from generations.parameters.bind import bind
-from generations.parameters.schema import MAX_SEED, Parameter
+from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.scheduling import fitness, queue
 
 if TYPE_CHECKING:
     from accounts.models import User
 
-RAW_PERMISSION = "generations.submit_raw_workflow"
 TEXT_LENGTH = 4000
 
 
@@ -57,30 +55,6 @@ class NotAllowedError(Exception):
         )
 
 
-class RawNotAllowedError(Exception):
-    """This user may not submit whole workflows; `str()` says so."""
-
-    def __init__(self) -> None:
-        super().__init__("Your account may not submit whole workflows. Run a template.")
-
-
-class EditorFormatError(Exception):
-    """The workflow is in the format of ComfyUI's editor, which is not what runs."""
-
-
-class InvalidWorkflowError(Exception):
-    """A whole workflow that no server can run. `problems` name the nodes; `str()` tells of the first."""
-
-    def __init__(self, problems: Sequence[GraphProblem]) -> None:
-        super().__init__(problems)
-        self.problems = list(problems)
-
-    def __str__(self) -> str:
-        first = self.problems[0]
-        more = f" ({len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        return (f"Node {first.node_id} ({first.title}): " if first.node_id else "") + first.message + more
-
-
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What may come along with a job. An idempotency key is used up if, and only if, the job is made."""
@@ -89,6 +63,14 @@ class Extras:
     metadata: Mapping[str, str] = field(default_factory=dict)
     webhook: Webhook | None = None
     partner_key: str = ""
+
+    def columns(self) -> dict[str, Any]:
+        """What a generation keeps of them."""
+        return {
+            "metadata": dict(self.metadata),
+            "webhook": self.webhook,
+            "partner_key": self.partner_key or None,
+        }
 
 
 NOTHING = Extras()
@@ -103,13 +85,15 @@ def current_version(template: WorkflowTemplate) -> TemplateVersion:
     return template.published_version
 
 
+# ---------------------------------------------------------------------------------------------- submitting
 def submit(
     *, user: User, version: TemplateVersion, inputs: Mapping[str, object], extras: Extras = NOTHING
 ) -> Generation:
     """A durable, queued generation.
 
     NotAllowedError: the user may not run this version; InvalidInputs names every field that is wrong; CannotRunError:
-    no server has its nodes or models; queue.QueueFullError: the user's plan lets no more wait; KeyReuseError.
+    no server has its nodes or models; queue.QueueFullError: the user's plan lets no more wait; StorageFullError: there
+    is no room for results; KeyReuseError.
     """
     return submit_variations(user=user, version=version, inputs=inputs, count=1, extras=extras)[0]
 
@@ -131,6 +115,47 @@ def submit_variations(
     if not version.may_be_run_by(user):
         raise NotAllowedError(version)
     IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
+    prepared = _prepare(user, version, inputs, count)
+    return enqueue(
+        user, lambda: prepared.rows(count, kept, extras), {each.pk for each in prepared.files.values()}, extras
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What all runs of one submission have in common. `files`: by parameter; `model_files`: see Generation."""
+
+    user: User
+    version: TemplateVersion
+    parameters: Sequence[Parameter]
+    values: Mapping[str, Any]
+    files: Mapping[str, Asset]
+    model_files: Sequence[Value]
+    text: str
+
+    def rows(self, count: int, kept: Mapping[InputKey, str] | None, extras: Extras) -> list[Generation]:
+        """One for each run, not saved yet, with the seeds and texts that are drawn for it. See `Drawing.runs`."""
+        names = {name: asset.name for name, asset in self.files.items()}
+        own = drawing.Drawing(self.user, self.version, self.parameters, self.values, names, kept)
+        return [
+            Generation(
+                user=self.user,
+                version=self.version,
+                inputs=json_values(self.parameters, values),
+                resolved=resolved,
+                model_files=self.model_files,
+                text=self.text,
+                **extras.columns(),
+            )
+            for values, resolved in own.runs(count)
+        ]
+
+
+def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object], count: int) -> Prepared:
+    """Everything that can be known before the runs get in line. Nothing is written or locked for it.
+
+    InvalidInputs, CannotRunError.
+    """
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
     naming.refuse_names(version.graph, version.parsed_parameters, values, fitness.known_nodes())
@@ -138,67 +163,18 @@ def submit_variations(
         raise InvalidInputs(
             {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
         )
-    files = _media_of(user, parameters, values)
-    needed = _needed_values(version, parameters, values)
-    text = _searchable(str(values[each.name]) for each in parameters if each.type in {"text", "string"})
-    names = {name: asset.name for name, asset in files.items()}
-    runs = drawing.Drawing(user, version, parameters, values, names, kept)
-
-    def rows() -> list[Generation]:
-        return [
-            Generation(
-                user=user,
-                version=version,
-                inputs=json_values(parameters, own),
-                resolved=resolved,
-                model_files=needed,
-                text=text,
-            )
-            for own, resolved in runs.runs(count)
-        ]
-
-    return _enqueue(user, rows, [asset.pk for asset in files.values()], extras)
+    files = _files_among(user, parameters, values)
+    model_files = _model_files(version, parameters, values)
+    texts = (str(values[each.name]) for each in parameters if each.type in {"text", "string"})
+    return Prepared(user, version, parameters, values, files, model_files, searchable(texts))
 
 
-def _searchable(texts: Iterable[str]) -> str:
+def searchable(texts: Iterable[str]) -> str:
+    """What `Generation.text` keeps of them."""
     return " ".join(texts).casefold()[:TEXT_LENGTH]
 
 
-def _enqueue(
-    user: User, make: Callable[[], list[Generation]], assets: Iterable[uuid.UUID], extras: Extras
-) -> list[Generation]:
-    """Make them all and get them in line, or none at all. StorageFullError: there is no room for results.
-
-    `make` is called while nobody else submits anything for this user.
-    """
-    StorageUsage.objects.ensure_room(user)
-    wanted = set(assets)
-    with transaction.atomic():
-        IdempotencyKey.objects.claim(user, extras.idempotency_key)
-        if wanted:
-            # Locked, so that nobody deletes one of them meanwhile.
-            locked = Asset.objects.for_user(user).select_for_update(of=("self",)).filter(pk__in=wanted)
-            if len(locked) != len(wanted):
-                raise InvalidInputs({"": ["A file of these inputs was deleted meanwhile."]})
-        line = queue.Line(user)
-        rows = make()
-        for generation in rows:
-            generation.metadata = dict(extras.metadata)
-            generation.webhook = extras.webhook
-            generation.partner_key = extras.partner_key or None
-            if generation.version.pk is None:
-                generation.version.save()
-            if line.enter(generation):
-                publisher.wake_relays()
-            if wanted:
-                generation.input_assets.set(locked)
-            publisher.publish(generation, snapshot.snapshot_event(generation))
-    return rows
-
-
-def _needed_values(
-    version: TemplateVersion, parameters: tuple[Parameter, ...], values: Mapping[str, Any]
-) -> list[Value]:
+def _model_files(version: TemplateVersion, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> list[Value]:
     """What this run demands of a server beyond its version. CannotRunError when no server has all that it needs."""
     media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
     others = {each.name: values[each.name] for each in parameters if each.type != "seed"}  # those have no number yet
@@ -208,8 +184,8 @@ def _needed_values(
     return needed
 
 
-def _media_of(user: User, parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> dict[str, Asset]:
-    """The files among the values; InvalidInputs when one is not there or of the wrong kind."""
+def _files_among(user: User, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Asset]:
+    """The files among the values, by parameter; InvalidInputs when one is not there or of the wrong kind."""
     wanted = {p.name: p.type for p in parameters if p.is_media and values.get(p.name)}
     if not wanted:
         return {}
@@ -219,7 +195,7 @@ def _media_of(user: User, parameters: tuple[Parameter, ...], values: Mapping[str
     for name, kind in wanted.items():
         asset = found.get(ids[name])
         if asset is None:
-            errors[name] = ["There is no such file of yours."]
+            errors[name] = ["You have no file with this id. Upload it again."]
         elif reason := accepting.why_not(asset, kind):
             errors[name] = [reason]
     if errors:
@@ -227,53 +203,37 @@ def _media_of(user: User, parameters: tuple[Parameter, ...], values: Mapping[str
     return {name: found[pk] for name, pk in ids.items()}
 
 
-# ---------------------------------------------------------------------------------------------- whole workflows
-def submit_raw(
-    *, user: User, workflow: object, editor: Mapping[str, Any] | None = None, extras: Extras = NOTHING
-) -> Generation:
-    """A durable, queued generation of a whole graph in the API format, which runs as it is. `editor`: the same workflow
-    in the editor's format, for nodes that look it up.
+def enqueue(
+    user: User, make: Callable[[], list[Generation]], file_ids: Collection[uuid.UUID], extras: Extras
+) -> list[Generation]:
+    """Make these generations, which need these files, and get all of them in line, or none.
 
-    RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
-    naming.MissingAssetError which file is not the user's; KeyReuseError; queue.QueueFullError.
+    `make` returns rows that are not saved yet; it is called while nobody else submits anything for this user.
+    StorageFullError: there is no room for results; InvalidInputs: a file was deleted meanwhile; queue.QueueFullError;
+    KeyReuseError.
     """
-    if not user.has_perm(RAW_PERMISSION):
-        raise RawNotAllowedError
-    IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
-    if is_editor_format(workflow):
-        raise EditorFormatError
-    graph = load_api_graph(workflow)
-    object_info = fitness.known_nodes()
-    if object_info is None:
-        raise CannotRunError(fitness.Fleet().why_not(Needs(())))
-    if problems := check_graph(graph, object_info):
-        raise InvalidWorkflowError(problems)
-    graph, assets = naming.resolve(user, graph, object_info)
-    version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
-    if obstacle := fitness.Fleet().obstacle(version.needs):
-        message = f"No single server can run all of it. {obstacle}"
-        raise InvalidWorkflowError([GraphProblem("", "", message, "no_server")])
-    texts = (value for node in graph.values() for value in node["inputs"].values() if isinstance(value, str))
-    files = fitness.model_files(graph)
-    generation = Generation(user=user, version=version, inputs={}, model_files=files, text=_searchable(texts))
-    return _enqueue(user, lambda: [generation], assets, extras)[0]
+    StorageUsage.objects.ensure_room(user)
+    with transaction.atomic():
+        IdempotencyKey.objects.claim(user, extras.idempotency_key)
+        _lock_files(user, file_ids)
+        line = queue.Line(user)
+        rows = make()
+        are_in_line = [line.enter(row) for row in rows]
+        if any(are_in_line):
+            publisher.wake_relays()
+        uses = Generation.input_assets.through
+        uses.objects.bulk_create([uses(generation=row, asset_id=pk) for row in rows for pk in file_ids])
+        for row in rows:
+            publisher.publish(row, snapshot.snapshot_event(row))
+    return rows
 
 
-def _reseeded(graph: Graph) -> Graph:
-    """A copy with a fresh number in every input that is a seed."""
-    object_info = fitness.known_nodes()
-    fresh: Graph = {}
-    for node_id, node in graph.items():
-        spec = node_spec(object_info, node["class_type"])
-        inputs = {}
-        for name, value in node["inputs"].items():
-            known = spec.input(name) if spec else None
-            is_seed = known.is_seed if known else name in {"seed", "noise_seed"}
-            highest = int(known.max) if known and known.max else MAX_SEED
-            is_number = isinstance(value, int) and not isinstance(value, bool)
-            inputs[name] = secrets.randbelow(min(highest, MAX_SEED) + 1) if is_seed and is_number else value
-        fresh[node_id] = {**node, "inputs": inputs}
-    return fresh
+def _lock_files(user: User, file_ids: Collection[uuid.UUID]) -> None:
+    """Nobody deletes one of them until the transaction ends. InvalidInputs when one is gone already."""
+    if file_ids:
+        locked = Asset.objects.for_user(user).select_for_update(of=("self",)).filter(pk__in=file_ids)
+        if len(locked) != len(file_ids):
+            raise InvalidInputs({"": ["One of these files was deleted meanwhile. Choose another one."]})
 
 
 # ---------------------------------------------------------------------------------------------- afterwards
@@ -284,32 +244,6 @@ def cancel(generation: Generation) -> Generation:
     if changed:
         publisher.wake_relays()
     return generation
-
-
-def rerun(
-    generation: Generation,
-    *,
-    is_new_seed: bool,
-    changes: Mapping[str, object] | None = None,
-    extras: Extras = NOTHING,
-) -> Generation:
-    """The same version and inputs again: exactly, or with seeds and texts drawn anew, and with `changes` to the inputs.
-
-    Errors as of `submit`, for whole workflows as of `submit_raw`; those have no inputs to change.
-    """
-    version, user = generation.version, generation.user
-    if version.template_id is None:
-        if changes:
-            raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
-        graph = _reseeded(version.graph) if is_new_seed else version.graph
-        editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
-        return submit_raw(user=user, workflow=graph, editor=editor, extras=extras)
-    changes = changes or {}
-    inputs = drawing.unseeded(version.parsed_parameters, generation.inputs) if is_new_seed else generation.inputs
-    kept = None if is_new_seed else drawing.kept_texts(generation, changes)
-    return submit_variations(
-        user=user, version=version, inputs={**inputs, **changes}, count=1, extras=extras, kept=kept
-    )[0]
 
 
 def delete(generation: Generation) -> None:

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.methods import post_only
 from generations import origins
 from generations.files import naming
-from generations.lifecycle import services
+from generations.lifecycle import raw, rerunning, services
 from generations.live import snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
 from generations.models.usage import StorageFullError
@@ -209,17 +209,17 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The same again; with `new_seed`, with fresh seeds."""
     found = _mine(request, pk)
     try:
-        new = services.rerun(found, is_new_seed="new_seed" in request.POST)
+        new = rerunning.rerun(found, is_new_seed="new_seed" in request.POST)
     except InvalidInputs as invalid:
         sentences = " ".join(sentence for each in invalid.errors.values() for sentence in each)
         messages.error(request, f"It cannot be run again as it was. {sentences}")
         return redirect("generation", pk=pk)
     except (
         services.CannotRunError,
-        services.InvalidWorkflowError,
+        raw.InvalidWorkflowError,
         naming.MissingAssetError,
         services.NotAllowedError,
-        services.RawNotAllowedError,
+        raw.RawNotAllowedError,
         QueueFullError,
         StorageFullError,
     ) as refusal:

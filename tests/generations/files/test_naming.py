@@ -15,7 +15,7 @@ from accounts.models import User
 from generations.comfy.naming import named_files
 from generations.comfy.references import reference_to
 from generations.files import naming
-from generations.lifecycle import services
+from generations.lifecycle import raw, services
 from generations.models import Asset, Generation
 from generations.parameters.validate import InvalidInputs
 from generations.relay.submit import build_graph
@@ -268,7 +268,7 @@ def test_each_reader_gets_the_name_in_its_own_way(owner: User) -> None:
     ]  # fmt: skip
     make_server(object_info={kind: {"output_node": True} for kind, _name in readers})
     graph = {str(n): {"class_type": kind, "inputs": {name: MINE}} for n, (kind, name) in enumerate(readers)}
-    generation = services.submit_raw(user=owner, workflow=graph)
+    generation = raw.submit(user=owner, workflow=graph)
     assert MINE not in json.dumps(generation.version.graph)
     client: Any = Uploads()
     built = build_graph(Generation.objects.select_related("version").get(pk=generation.pk), client)

@@ -13,7 +13,7 @@ from generations import origins
 from generations.comfy.listener import Disconnected, Listener
 from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
 from generations.files import storage
-from generations.lifecycle import services
+from generations.lifecycle import raw, rerunning, services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
 from generations.relay import agent as agent_module
 from generations.relay import frames
@@ -109,7 +109,7 @@ def test_a_whole_workflow_brings_its_own_or_one_is_made(
     editor = {"nodes": [{"id": 2, "type": "Area", "properties": {"values": "mine"}}], "links": []}
     for height, given in ((64, editor), (72, None)):
         graph = {**AREA, "1": {"class_type": "EmptyImage", "inputs": {**SIZE, "height": height}}}
-        reaches(services.submit_raw(user=user, workflow=graph, editor=given), Status.SUCCEEDED)
+        reaches(raw.submit(user=user, workflow=graph, editor=given), Status.SUCCEEDED)
     assert [own["properties"].get("values") for own in Area.seen] == ["mine", None]
 
 
@@ -118,7 +118,7 @@ def test_the_partner_key_is_not_in_what_is_written_into_files(
 ) -> None:
     user = make_user(is_superuser=True)
     done = reaches(
-        services.submit_raw(user=user, workflow=AREA, extras=services.Extras(partner_key="partner-secret")),
+        raw.submit(user=user, workflow=AREA, extras=services.Extras(partner_key="partner-secret")),
         Status.SUCCEEDED,
     )
     (file,) = (simulator.data_dir / "output").rglob("*.png")
@@ -151,7 +151,7 @@ def test_pictures_that_only_travel_over_the_socket_are_kept(
 def test_the_same_again_is_sent_again(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
     first = submit(SEND)
     reaches(first, Status.SUCCEEDED)
-    assert reaches(services.rerun(first, is_new_seed=False), Status.SUCCEEDED).outputs.count() == 2
+    assert reaches(rerunning.rerun(first, is_new_seed=False), Status.SUCCEEDED).outputs.count() == 2
 
 
 def test_servers_that_send_frames_without_metadata_do_as_well(
