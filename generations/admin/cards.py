@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from generations.admin.settings import TYPES, SettingsForm, sort_faults
+from generations.admin.settings import TYPES, SettingsForm, beside_fields
 from generations.comfy.differences import Difference
 from generations.comfy.graph import GraphProblem, InputKey, is_link, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, folder_of
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
 from generations.parameters.hints import hint
+from generations.parameters.schema import Faults
 from generations.studio import drafts
 from generations.studio.packages import Definition
 
@@ -192,7 +193,7 @@ def _brief(value: object) -> str:
 
 def parameter_cards(
     draft: TemplateDraft,
-    faults: dict[str, list[str]],
+    faults: Faults,
     differences: Sequence[Difference] = (),
     resolved_inputs: Sequence[Sequence[str]] = (),
 ) -> Iterator[ParameterCard]:
@@ -208,7 +209,7 @@ def parameter_cards(
             )
             for binding in definition["bindings"]
         ]
-        sentences = faults.get(definition.get("name") or f"#{position + 1}", [])
+        wrong = beside_fields(faults.get(definition.get("name") or f"#{position + 1}", ()))
         told = [each for node_id, name, _words in inputs for each in different.get((node_id, name), [])]
         said = hint([(node_id, name) for node_id, name, _words in inputs], resolved_inputs)
-        yield ParameterCard(position, definition, form, inputs, sort_faults(sentences), told, said)
+        yield ParameterCard(position, definition, form, inputs, wrong, told, said)

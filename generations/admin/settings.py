@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
 
 from generations.parameters.roles import ROLES, fitting_role
-from generations.parameters.schema import MEDIA_TYPES, Choice
+from generations.parameters.schema import MEDIA_TYPES, Choice, Fault
 from generations.studio.packages import Definition
 
 TYPES = [
@@ -33,23 +33,6 @@ SEED_MODES = [
 NUMBERS = {"integer", "number"}
 TEXTS = {"text", "string"}
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-# Faults of a definition as a whole begin like this; they are shown beside the setting they speak of.
-PLACES = {
-    "The default": "default",
-    "The minimum": "minimum",
-    "Minimum": "minimum",
-    "The maximum": "maximum",
-    "The step": "step",
-    "A choice needs": "choices",
-    "Options": "choices",
-    "Every option": "choices",
-    "The option": "choices",
-    "The choice": "choices",
-    "Another parameter": "name",
-    "This name": "name",
-    "The type": "type",
-    "The role": "role",
-}
 ROLE_HELP = "Lets the site and programs recognise this setting even if you rename it."
 
 
@@ -180,17 +163,12 @@ class SettingsForm(forms.Form):
         return found
 
 
-def sort_faults(sentences: Sequence[str]) -> dict[str, list[str]]:
-    """Setting -> what is wrong with it, from the sentences about a definition; "" for the parameter as a whole."""
+def beside_fields(faults: Iterable[Fault]) -> dict[str, list[str]]:
+    """Field of the form -> what is wrong with it; "" for what has no field."""
     found: dict[str, list[str]] = {}
-    for sentence in sentences:
-        field, separator, reason = sentence.partition(": ")
-        field = {"required": "is_required"}.get(field, field)
-        if separator and field in SettingsForm.base_fields:
-            found.setdefault(field, []).append(f"{reason[:1].upper()}{reason[1:]}")
-            continue
-        place = next((field for start, field in PLACES.items() if sentence.startswith(start)), "")
-        found.setdefault(place, []).append(sentence)
+    for fault in faults:
+        field = {"required": "is_required"}.get(fault.field, fault.field)
+        found.setdefault(field if field in SettingsForm.base_fields else "", []).append(fault.message)
     return found
 
 

@@ -207,7 +207,7 @@ class StudioPages:
                 for key in card.inputs
             ],
             "fault_count": sum(len(each) for name, each in found.items() if name),
-            "general_faults": found.get("", []),
+            "general_faults": [fault.message for fault in found.get("", ())],
             "reports": reports,
             "differences": differences,
             # Those that are new since the import; the others are flags.

@@ -233,7 +233,8 @@ _HANDLERS |= dict.fromkeys(_PLAIN, _plain)
 
 @_handles(DraftError)
 def _unfinished(request: HttpRequest, error: DraftError) -> HttpResponse:
-    return envelope(request, 409, "not_publishable", str(error), details={"fields": error.faults})
+    fields = {name: [fault.message for fault in found] for name, found in error.faults.items()}
+    return envelope(request, 409, "not_publishable", str(error), details={"fields": fields})
 
 
 @_handles(UnfitError)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,12 +16,15 @@ __all__ = [
     "Binding",
     "Choice",
     "DefinitionError",
+    "Fault",
+    "Faults",
     "Parameter",
     "ParameterType",
     "SeedMode",
     "Value",
     "bound_inputs",
     "check_bindings",
+    "in_sentences",
     "parse_parameters",
 ]
 
@@ -34,15 +37,39 @@ _INFINITY = float("inf")
 _TEXT_TYPES: frozenset[ParameterType] = frozenset({"string", "text"})
 
 
-class DefinitionError(ValueError):
-    """Definitions that cannot be used. `errors`: parameter name (or "#3" for the third one) -> sentences."""
+class Fault(NamedTuple):
+    """What is wrong with one definition: `field` is the setting to change, `message` a sentence that names it."""
 
-    def __init__(self, errors: Mapping[str, list[str]]) -> None:
-        super().__init__(errors)
-        self.errors = dict(errors)
+    field: str
+    message: str
+
+
+Faults: TypeAlias = dict[str, list[Fault]]  # by the parameter's name, or "#3" for the third one if it has none
+
+
+class DefinitionError(ValueError):
+    """Definitions that cannot be used, with every fault of every parameter."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self.faults = faults
 
     def __str__(self) -> str:
-        return " ".join(f"{name}: {' '.join(sentences)}" for name, sentences in self.errors.items())
+        return in_sentences(self.faults)
+
+
+def in_sentences(faults: Mapping[str, Sequence[Fault]]) -> str:
+    """All faults, each parameter's behind its name; those under "" are of no single parameter."""
+    texts = ((name, " ".join(fault.message for fault in found)) for name, found in faults.items())
+    return " ".join(f"{name}: {text}" if name else text for name, text in texts)
+
+
+class _InconsistentError(ValueError):
+    """Settings of one parameter that do not go together; pydantic hands it on in its own error."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(" ".join(fault.message for fault in faults))
+        self.faults = faults
 
 
 class Binding(BaseModel):
@@ -114,58 +141,61 @@ class Parameter(BaseModel):
     def _is_consistent(self) -> Self:
         faults = [*self._bound_faults(), *self._choice_faults(), *self._default_faults(), *self._role_faults()]
         if faults:
-            raise ValueError(" ".join(faults))
+            raise _InconsistentError(faults)
         return self
 
-    def _bound_faults(self) -> Iterator[str]:
-        limits = [limit for limit in (self.minimum, self.maximum, self.step) if limit is not None]
-        if limits and self.type not in {"integer", "number", "seed"}:
-            yield f"A {self.type} has no minimum, maximum or step."
-        if any(not abs(limit) < _INFINITY for limit in limits):
-            yield "Minimum, maximum and step must be finite numbers."
+    def _bound_faults(self) -> Iterator[Fault]:
+        bounds = {"minimum": self.minimum, "maximum": self.maximum, "step": self.step}
+        given = {name: bound for name, bound in bounds.items() if bound is not None}
+        endless = [name for name, bound in given.items() if not abs(bound) < _INFINITY]
+        if given and self.type not in {"integer", "number", "seed"}:
+            yield Fault("type", f"A {self.type} has no minimum, maximum or step.")
+        if endless:
+            yield Fault(endless[0], "Minimum, maximum and step must be finite numbers.")
         elif self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            yield f"The minimum {self.minimum} is greater than the maximum {self.maximum}."
+            yield Fault("minimum", f"The minimum {self.minimum} is greater than the maximum {self.maximum}.")
         if self.step is not None and self.step <= 0:
-            yield "The step must be greater than 0."
+            yield Fault("step", "The step must be greater than 0.")
         if self.seed_mode != "randomize" and self.type != "seed":
-            yield f"A {self.type} has no seed mode."
+            yield Fault("type", f"A {self.type} has no seed mode.")
         if self.max_length is not None and self.type not in _TEXT_TYPES:
-            yield f"A {self.type} has no maximum length."
+            yield Fault("type", f"A {self.type} has no maximum length.")
 
-    def _choice_faults(self) -> Iterator[str]:
+    def _choice_faults(self) -> Iterator[Fault]:
         if self.type == "choice" and not self.choices:
-            yield "A choice needs at least one option."
+            yield Fault("choices", "A choice needs at least one option.")
         if self.type != "choice" and self.is_live:
-            yield f"A {self.type} cannot follow the servers; make it a choice."
+            yield Fault("type", f"A {self.type} cannot follow the servers; make it a choice.")
         if self.type != "choice" and self.choices:
-            yield f"A {self.type} has no options to choose from; make it a choice."
+            yield Fault("type", f"A {self.type} has no options to choose from; make it a choice.")
         if any(not isinstance(choice, str) and not abs(choice) < _INFINITY for choice in self.choices):
-            yield "Options must be texts or finite numbers."
+            yield Fault("choices", "Options must be texts or finite numbers.")
         if len({str(choice) for choice in self.choices}) != len(self.choices):
-            yield "Every option may be listed only once."
+            yield Fault("choices", "Every option may be listed only once.")
 
-    def _role_faults(self) -> Iterator[str]:
+    def _role_faults(self) -> Iterator[Fault]:
         if self.role and self.type not in ROLES[self.role].types:
-            fits = " or ".join(ROLES[self.role].types)
-            yield f"The role “{ROLES[self.role].label}” does not fit the type {self.type}; it takes {fits}."
+            label, fits = ROLES[self.role].label, " or ".join(ROLES[self.role].types)
+            yield Fault("role", f"The role “{label}” does not fit the type {self.type}; it takes {fits}.")
 
-    def _default_faults(self) -> Iterator[str]:
+    def _default_faults(self) -> Iterator[Fault]:
         """The default must be a value that a user could enter, because it is what an absent value becomes."""
         if self.default is None or (self.default == "" and self.type in _TEXT_TYPES):
             return
         if self.is_media:
-            yield f"A {self.type} has no default; leave it empty."
+            yield Fault("type", f"A {self.type} has no default; leave it empty.")
             return
         if self.type == "seed" and seed_mode(self.default):
-            yield "The default of a seed is a number; what becomes of a seed that is not given is its seed mode."
+            sentence = "The default of a seed is a number; its seed mode says what becomes of a seed that is not given."
+            yield Fault("seed_mode", sentence)
             return
         try:
             checked = check(self, self.default)
         except BadValue as fault:
-            yield f"The default does not fit: {fault}"
+            yield Fault("default", f"The default does not fit: {fault}")
             return
         if type(checked) is not type(self.default):
-            yield f"The default {self.default!r} has the wrong type."
+            yield Fault("default", f"The default {self.default!r} has the wrong type.")
 
 
 def parse_parameters(raw: object) -> tuple[Parameter, ...]:
@@ -174,35 +204,44 @@ def parse_parameters(raw: object) -> tuple[Parameter, ...]:
     Those that say nothing of a role have the one that they suggest.
     """
     if not isinstance(raw, list | tuple):
-        raise DefinitionError({"parameters": ["The parameters must be a list."]})
-    errors: dict[str, list[str]] = {}
+        raise DefinitionError({"parameters": [Fault("", "The parameters must be a list.")]})
+    faults: Faults = {}
     parameters: list[Parameter] = []
     for position, item in enumerate(with_roles(raw), 1):
         try:
-            parameter = Parameter.model_validate(item)
+            parameters.append(Parameter.model_validate(item))
         except ValidationError as error:
-            errors.setdefault(_name_of(item, position), []).extend(_sentences(error))
-            continue
-        if any(parameter.name == other.name for other in parameters):
-            errors.setdefault(parameter.name, []).append("Another parameter has the same name.")
-        parameters.append(parameter)
+            faults.setdefault(_name_of(item, position), []).extend(_faults_in(error))
+    for parameter, fault in _clashes(parameters):
+        faults.setdefault(parameter.name, []).append(fault)
+    if faults:
+        raise DefinitionError(faults)
+    return tuple(parameters)
+
+
+def _clashes(parameters: Sequence[Parameter]) -> Iterator[tuple[Parameter, Fault]]:
+    """What is wrong with parameters because of the others."""
+    yield from _name_clashes(parameters)
     pictures = {parameter.name for parameter in parameters if parameter.type == "image"}
     for parameter in parameters:
         if parameter.drawn_on and (parameter.type != "mask" or parameter.drawn_on not in pictures):
-            fault = "drawn_on: a mask is drawn on a picture; there is none of that name."
-            errors.setdefault(parameter.name, []).append(fault)
-    for parameter, fault in _role_clashes(parameters):
-        errors.setdefault(parameter.name, []).append(fault)
-    media = {f"{parameter.name}_asset": parameter.name for parameter in parameters if parameter.is_media}
-    for parameter in parameters:
-        if parameter.name in media:
-            fault = f"This name is taken by the hidden field of {media[parameter.name]}."
-            errors.setdefault(parameter.name, []).append(fault)
+            sentence = f"A mask is drawn on a picture, and no picture has the name “{parameter.drawn_on}”."
+            yield parameter, Fault("drawn_on" if parameter.type == "mask" else "type", sentence)
+    yield from _role_clashes(parameters)
     for parameter, other in _shared_bindings(parameters):
-        errors.setdefault(parameter.name, []).append(f"It is bound to the same input as {other.name}.")
-    if errors:
-        raise DefinitionError(errors)
-    return tuple(parameters)
+        yield parameter, Fault("bindings", f"It is bound to the same input as {other.name}.")
+
+
+def _name_clashes(parameters: Sequence[Parameter]) -> Iterator[tuple[Parameter, Fault]]:
+    taken: set[str] = set()
+    hidden = {f"{parameter.name}_asset": parameter.name for parameter in parameters if parameter.is_media}
+    for parameter in parameters:
+        if parameter.name in taken:
+            yield parameter, Fault("name", "Another parameter has the same name.")
+        if parameter.name in hidden:
+            sentence = f"This name is taken by the hidden field of {hidden[parameter.name]}."
+            yield parameter, Fault("name", sentence)
+        taken.add(parameter.name)
 
 
 def bound_inputs(definitions: Iterable[Mapping[str, Any]]) -> set[InputKey]:
@@ -214,20 +253,20 @@ def check_bindings(parameters: Sequence[Parameter], graph: Graph) -> None:
     """Raises DefinitionError for bindings to nodes or inputs that the graph lacks, or to inputs fed by
     another node.
     """
-    errors: dict[str, list[str]] = {}
-    for parameter in parameters:
-        faults = [fault for binding in parameter.bindings if (fault := _binding_fault(binding, graph))]
-        if faults:
-            errors[parameter.name] = faults
-    if errors:
-        raise DefinitionError(errors)
+    faults = {
+        parameter.name: found
+        for parameter in parameters
+        if (found := [Fault("bindings", text) for each in parameter.bindings if (text := _binding_fault(each, graph))])
+    }
+    if faults:
+        raise DefinitionError(faults)
 
 
 def _binding_fault(binding: Binding, graph: Graph) -> str:
     node = graph.get(binding.node_id)
     if node is None:
         return f"The workflow has no node {binding.node_id}."
-    subject = f'"{binding.input_name}" of the node "{node_title(graph, binding.node_id)}" ({binding.node_id})'
+    subject = f"“{binding.input_name}” of the node “{node_title(graph, binding.node_id)}” ({binding.node_id})"
     if binding.input_name not in node["inputs"]:
         return f"The workflow has no input {subject}."
     if is_link(node["inputs"][binding.input_name]):
@@ -244,12 +283,12 @@ def _shared_bindings(parameters: Sequence[Parameter]) -> Iterator[tuple[Paramete
                 yield parameter, owner
 
 
-def _role_clashes(parameters: Sequence[Parameter]) -> Iterator[tuple[Parameter, str]]:
+def _role_clashes(parameters: Sequence[Parameter]) -> Iterator[tuple[Parameter, Fault]]:
     owners: dict[str, Parameter] = {}
     for parameter in parameters:
         role = parameter.role
         if role and not ROLES[role].is_shared and (owner := owners.setdefault(role, parameter)) is not parameter:
-            yield parameter, f"The role “{ROLES[role].label}” belongs to {owner.name} already."
+            yield parameter, Fault("role", f"The role “{ROLES[role].label}” belongs to {owner.name} already.")
 
 
 def _name_of(item: object, position: int) -> str:
@@ -257,25 +296,26 @@ def _name_of(item: object, position: int) -> str:
     return name if isinstance(name, str) and name else f"#{position}"
 
 
-def _sentences(error: ValidationError) -> Iterator[str]:
-    """One sentence for each field at fault; a default of the wrong type would otherwise have one for every
-    type.
-    """
-    faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}
-    for place, fault in reversed(faults.items()):
-        if not place:
-            yield _REASONS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+def _faults_in(error: ValidationError) -> Iterator[Fault]:
+    """One fault for each field; a default of the wrong type would otherwise have one for every type."""
+    found = {detail["loc"][:1]: detail for detail in reversed(error.errors(include_url=False))}
+    for place, detail in reversed(found.items()):
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, _InconsistentError):
+            yield from cause.faults
             continue
-        reason = _REASONS.get(fault["type"]) or f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
-        yield f"{place[0]}: {reason.rstrip('.')}."
+        field, name = (str(place[0]), str(detail["loc"][-1])) if place else ("", "")
+        message = _MESSAGES.get(detail["type"], "“{field}”: {reason}.")
+        reason = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
+        yield Fault(field, message.format(field=field, name=name, reason=reason))
 
 
-# Pydantic's words, where they speak of Python.
-_REASONS = {
-    "string_pattern_mismatch": "use small letters, digits and underscores, and begin with a letter",
-    "too_short": "bind it to at least one input of a node",
-    "missing": "this is missing",
-    "extra_forbidden": "there is no such setting",
+# By pydantic's type of error; its own words, which speak of Python, for all others.
+_MESSAGES = {
+    "string_pattern_mismatch": "A name has small letters, digits and underscores only, and begins with a letter.",
+    "too_short": "Bind it to at least one input of a node.",
+    "missing": "The setting “{name}” is missing.",
+    "extra_forbidden": "There is no setting “{name}”.",
     "model_type": "A parameter must be an object.",
     "dict_type": "A parameter must be an object.",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.files import File
@@ -24,7 +24,16 @@ from generations.parameters.bounds import check_bounds
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose
 from generations.parameters.roles import free_role, likely_safety_node, with_roles
-from generations.parameters.schema import DefinitionError, Parameter, bound_inputs, check_bindings, parse_parameters
+from generations.parameters.schema import (
+    DefinitionError,
+    Fault,
+    Faults,
+    Parameter,
+    bound_inputs,
+    check_bindings,
+    in_sentences,
+    parse_parameters,
+)
 from generations.scheduling import fitness
 from generations.studio import packages
 from generations.studio.importing import Imported
@@ -35,13 +44,11 @@ if TYPE_CHECKING:
 
 
 class DraftError(Exception):
-    """The draft cannot become a version. `faults`: parameter name -> sentences; "" for the draft as a whole."""
+    """The draft cannot become a version. `faults`: by parameter name; "" for those of the draft as a whole."""
 
-    def __init__(self, faults: Mapping[str, list[str]]) -> None:
-        super().__init__(
-            " ".join(f"{name}: {' '.join(found)}" if name else " ".join(found) for name, found in faults.items())
-        )
-        self.faults = dict(faults)
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(in_sentences(faults))
+        self.faults = faults
 
 
 class StaleDraftError(Exception):
@@ -345,16 +352,16 @@ def set_safety_node(draft: TemplateDraft, node_id: str, is_on: bool, outputs: Se
 
 
 # ------------------------------------------------------------------------------------------- its state
-def faults(draft: TemplateDraft, object_info: ObjectInfo | None) -> dict[str, list[str]]:
-    """Parameter name -> what is wrong with it; empty when the draft may become a version."""
+def faults(draft: TemplateDraft, object_info: ObjectInfo | None) -> Faults:
+    """What is wrong with each parameter, and with the draft as a whole (""); empty when it may become a version."""
     if not draft.graph:
-        return {"": ["There is no workflow yet."]}
+        return {"": [Fault("", "There is no workflow yet.")]}
     try:
         parameters = parse_parameters(draft.parameters)
         check_bindings(parameters, draft.graph)
         check_bounds(parameters, draft.graph, object_info or {})
     except DefinitionError as error:
-        return error.errors
+        return error.faults
     return {}
 
 

@@ -435,19 +435,24 @@ def test_tighter_is_fine(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "field", "words"),
     [
-        ({"minimum": 0, "maximum": 50}, "minimum: .* nothing below 1"),
-        ({"minimum": 1}, "maximum: .* nothing above 10000"),
-        ({"type": "number", "bindings": [("k", "denoise")], "minimum": 0, "maximum": 2}, "nothing above 1"),
-        ({"type": "text", "bindings": [("k", "steps")]}, "does not fit .* takes INT"),
-        ({"type": "number", "bindings": [("k", "steps")], "minimum": 1, "maximum": 2}, "does not fit"),
-        ({"type": "choice", "bindings": [("k", "sampler_name")], "choices": ["euler", "mine"]}, "does not offer mine"),
-        ({"type": "choice", "bindings": [("k", "steps")], "choices": [0, 4]}, "does not take 0"),
-        ({"type": "choice", "bindings": [("k", "steps")], "choices": ["a"]}, "does not fit"),
-        ({"type": "string", "bindings": [("k", "sampler_name")]}, "takes COMBO"),
+        ({"minimum": 0, "maximum": 50}, "minimum", "nothing below 1"),
+        ({"minimum": 1}, "maximum", "nothing above 10000"),
+        ({"type": "number", "bindings": [("k", "denoise")], "minimum": 0, "maximum": 2}, "maximum", "nothing above 1"),
+        ({"type": "text", "bindings": [("k", "steps")]}, "type", "does not fit .* takes INT"),
+        ({"type": "number", "bindings": [("k", "steps")], "minimum": 1, "maximum": 2}, "type", "does not fit"),
+        (
+            {"type": "choice", "bindings": [("k", "sampler_name")], "choices": ["euler", "mine"]},
+            "choices",
+            "does not offer mine",
+        ),
+        ({"type": "choice", "bindings": [("k", "steps")], "choices": [0, 4]}, "choices", "does not take 0"),
+        ({"type": "choice", "bindings": [("k", "steps")], "choices": ["a"]}, "type", "does not fit"),
+        ({"type": "string", "bindings": [("k", "sampler_name")]}, "type", "takes COMBO"),
     ],
 )
-def test_looser_is_refused(fields: dict[str, Any], words: str) -> None:
-    with pytest.raises(DefinitionError, match=words):
+def test_looser_is_refused(fields: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(DefinitionError, match=words) as caught:
         check_bounds(limited(**fields), sampled(), OBJECT_INFO)
+    assert [fault.field for found in caught.value.faults.values() for fault in found] == [field]

@@ -117,7 +117,7 @@ def test_role_fits_the_types_that_it_names_and_no_others(role: str) -> None:
 def test_role_belongs_to_one_parameter_but_pictures_and_seeds_are_many() -> None:
     with pytest.raises(DefinitionError, match="“Prompt” belongs to a already") as caught:
         parse_parameters([definition("a", "text", role="prompt"), definition("b", "text", role="prompt")])
-    assert list(caught.value.errors) == ["b"]
+    assert list(caught.value.faults) == ["b"]
     many = [definition("a", "image", role="image"), definition("b", "image", role="image")]
     assert [each.role for each in parse_parameters(many)] == ["image", "image"]
 

@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 
 from generations.comfy.graph import Graph
-from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
+from generations.parameters.schema import DefinitionError, Fault, Faults, Parameter, check_bindings, parse_parameters
 from tests.generations.parameters.strategies import definition, one
 
 
-def faults(*definitions: Any) -> dict[str, list[str]]:
+def faults(*definitions: Any) -> Faults:
     with pytest.raises(DefinitionError) as caught:
         parse_parameters(list(definitions))
     assert str(caught.value)
-    return caught.value.errors
+    return caught.value.faults
 
 
 def test_a_definition_survives_json() -> None:
@@ -65,20 +65,41 @@ def test_definitions_cannot_be_changed() -> None:
         ("boolean", {"default": "maybe"}, "default does not fit"),
         ("widget", {}, "type"),
         ("text", {"surprise": 1}, "surprise"),
-        ("text", {"bindings": []}, "bindings: bind it to at least one input"),
-        ("text", {"bindings": [{"node_id": "1"}]}, "bindings: this is missing"),
-        ("text", {"default": []}, "default: "),
+        ("text", {"bindings": []}, "Bind it to at least one input"),
+        ("text", {"bindings": [{"node_id": "1"}]}, "The setting “input_name” is missing"),
+        ("text", {"default": []}, "“default”: "),
     ],
 )
 def test_inconsistent_definitions_are_refused(kind: str, more: dict[str, Any], words: str) -> None:
     errors = faults(definition("x", kind, **more))
-    assert words in " ".join(errors["x"])
+    assert words in " ".join(fault.message for fault in errors["x"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "field"),
+    [
+        ("integer", {"minimum": 3, "maximum": 1}, "minimum"),
+        ("integer", {"minimum": 3, "default": 1}, "default"),
+        ("integer", {"step": 0}, "step"),
+        ("number", {"maximum": float("nan")}, "maximum"),
+        ("string", {"minimum": 1}, "type"),
+        ("choice", {"choices": ["1", 1]}, "choices"),
+        ("seed", {"default": "increment"}, "seed_mode"),
+        ("text", {"label": "x" * 201}, "label"),
+        ("text", {"role": "steps"}, "role"),
+        ("mask", {"drawn_on": "nothing"}, "drawn_on"),
+        ("text", {"surprise": 1}, "surprise"),
+        ("text", {"bindings": [{"node_id": "1"}]}, "bindings"),
+    ],
+)
+def test_faults_name_the_setting_to_change(kind: str, more: dict[str, Any], field: str) -> None:
+    assert [fault.field for fault in faults(definition("x", kind, **more))["x"]] == [field]
 
 
 @pytest.mark.parametrize("name", ["", "1st", "Prompt", "a-b", "a b", "a\n", "x" * 65, "é"])
 def test_names_are_identifiers(name: str) -> None:
-    ((sentence,),) = faults(definition(name, "text", bindings=one_binding("1", "a"))).values()
-    assert sentence.startswith("name: ")
+    ((fault,),) = faults(definition(name, "text", bindings=one_binding("1", "a"))).values()
+    assert fault.field == "name"
 
 
 def test_every_fault_of_every_parameter_is_told() -> None:
@@ -89,20 +110,20 @@ def test_every_fault_of_every_parameter_is_told() -> None:
         definition("c", "text", bindings=[{"node_id": "2", "input_name": "c"}]),
         "nonsense",
     )
-    assert errors["#5"] == ["A parameter must be an object."]
+    assert errors["#5"] == [Fault("", "A parameter must be an object.")]
     assert errors.keys() == {"a", "b", "c", "#5"}
-    assert errors["c"] == ["Another parameter has the same name."]
+    assert errors["c"] == [Fault("name", "Another parameter has the same name.")]
 
 
 def test_two_parameters_cannot_share_an_input() -> None:
     errors = faults(definition("a", "text"), definition("b", "text", bindings=one_binding("1", "a")))
-    assert errors == {"b": ["It is bound to the same input as a."]}
+    assert errors == {"b": [Fault("bindings", "It is bound to the same input as a.")]}
 
 
 def test_a_name_cannot_be_that_of_a_hidden_field() -> None:
     assert (
         "hidden field of photo"
-        in faults(definition("photo", "image"), definition("photo_asset", "text"))["photo_asset"][0]
+        in faults(definition("photo", "image"), definition("photo_asset", "text"))["photo_asset"][0].message
     )
 
 
@@ -126,7 +147,7 @@ def one_binding(node_id: str, input_name: str) -> list[dict[str, str]]:
     ("node_id", "input_name", "words"),
     [
         ("9", "a", "no node 9"),
-        ("1", "z", 'no input "z" of the node "A" (1)'),
+        ("1", "z", "no input “z” of the node “A” (1)"),
         ("1", "b", "from another node"),
     ],
 )
@@ -134,7 +155,7 @@ def test_bindings_must_be_constants_of_the_graph(node_id: str, input_name: str, 
     parameter = one("integer", bindings=one_binding(node_id, input_name))
     with pytest.raises(DefinitionError) as caught:
         check_bindings([parameter], GRAPH)
-    assert words in caught.value.errors["x"][0]
+    assert words in caught.value.faults["x"][0].message
 
 
 def test_good_bindings_pass() -> None:
