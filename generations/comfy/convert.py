@@ -29,8 +29,9 @@ from generations.comfy.links import Constant, Links, Source
 from generations.comfy.object_info import InputSpec, NodeSpec, ObjectInfo
 from generations.comfy.primitives import Typed, typed_values
 from generations.comfy.promotion import promote
-from generations.comfy.scopes import ConversionError, Scope, Scopes, Troubles
+from generations.comfy.scopes import Scope, Scopes
 from generations.comfy.topology import settle_links
+from generations.comfy.troubles import ConversionError, Troubles
 from generations.comfy.unknown import missing_types, why_unknown
 from generations.comfy.widgets import Reading, misfit, read_widgets, shown
 from generations.comfy.wire import decode

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 2  # decoder processes of one process of ours; each takes at most decoder.MEMORY_BYTES
+AT_ONCE = 2  # decoder processes of one process of ours; each takes at most decoder_process.MEMORY_BYTES
 WAIT_SECONDS = 15.0
 START_SECONDS = 60.0
 DEADLINE_SECONDS = 20.0
@@ -60,7 +60,7 @@ class _Decoder:
         self._channel, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "generations.comfy.decoder"],
+                [sys.executable, "-m", "generations.comfy.decoder_process"],
                 cwd=_ROOT,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 stdin=theirs.fileno(),
@@ -164,7 +164,7 @@ atexit.register(_pool.close)
 
 
 def ask(operation: str, kind: str, file: IO[bytes], output: IO[bytes] | None = None) -> Any:
-    """Have a decoder do an operation of `decoder.OPERATIONS` with the file; what that returned, as JSON has it.
+    """Have a decoder do an operation of `decoder_process.OPERATIONS` with the file; what that returned, as JSON has it.
 
     Both files have descriptors, unless `file` is a BytesIO. The position of `file` stays; `output` is new, and read
     from its start afterwards.

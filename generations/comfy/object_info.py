@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from generations.comfy.files import FileInput, Upload, known_file, read_file_input
+from generations.comfy.file_inputs import FileInput, Upload, known_file, read_file_input
 from generations.comfy.kinds import AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP, KINDS, VIEW, Kind
 from generations.comfy.view3d import VIEWS
 
@@ -59,11 +59,6 @@ class InputSpec:
     def upload(self) -> Upload:
         """Which kind of file users upload there; "" for all that is not made for uploads."""
         return self.file.kind if self.file is not None and not self.file.is_path else ""
-
-    @property
-    def is_constant(self) -> bool:
-        """True when the value is typed in rather than linked from another node."""
-        return self.type in CONSTANT_TYPES and not self.is_forced_link
 
     @property
     def kind(self) -> Kind | None:

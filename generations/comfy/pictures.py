@@ -1,6 +1,6 @@
 """Pictures of others: how large they are, small copies, and PNGs of kinds that browsers do not show.
 
-Only a decoder process (`decoder.py`) calls this: what Pillow does with hostile bytes stays in there.
+Only a decoder process (`decoder_process.py`) calls this: what Pillow does with hostile bytes stays in there.
 """
 
 from __future__ import annotations

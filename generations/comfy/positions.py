@@ -8,19 +8,19 @@ src/lib/litegraph/src/LGraphNode.ts of ComfyUI_frontend).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from generations.comfy.fitting import CONTROL_WORDS, Fit, fit, is_control
 from generations.comfy.layout import as_held, brought_along, default_of, helpers_of
 from generations.comfy.object_info import CONSTANT_TYPES, InputSpec, NodeSpec
+from generations.comfy.troubles import Spend
 
 MAX_DEVIATIONS = 6
 MAX_STEPS = 8_000
 STEPS_OF_SEARCH = 30  # what one of them costs, compared to following a link
 MAX_REORDERED = 16
-Spend: TypeAlias = Callable[[int], None]
 # What widgets that hold nothing leave behind: buttons and their labels, besides null.
 _LABELS = frozenset(
     {

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from generations.comfy.editor import PRIMITIVE, Definition, EditorNode, Slot, Workflow, class_of
 from generations.comfy.kinds import ABSENT
 from generations.comfy.object_info import InputSpec, ObjectInfo
-from generations.comfy.positions import Spend
+from generations.comfy.troubles import Spend
 from generations.comfy.widgets import as_typed, held_values, read_widgets
 
 # (id() of the node that has the widget, name of the widget) -> value

@@ -29,7 +29,7 @@ from generations.comfy.editor import (
 from generations.comfy.kinds import ABSENT
 from generations.comfy.layout import as_held
 from generations.comfy.object_info import InputSpec, ObjectInfo
-from generations.comfy.positions import Spend
+from generations.comfy.troubles import Spend
 from generations.comfy.widgets import held_values
 
 MAX_CHAIN = 100

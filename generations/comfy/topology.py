@@ -13,7 +13,7 @@ from dataclasses import replace
 from generations.comfy.editor import INPUT_NODE, Definition, EditorNode, Link, Slot, Workflow, class_of
 from generations.comfy.layout import slots_of
 from generations.comfy.object_info import ObjectInfo
-from generations.comfy.positions import Spend
+from generations.comfy.troubles import Spend
 
 
 def settle_links(workflow: Workflow, object_info: ObjectInfo, spend: Spend) -> dict[int, list[EditorNode]]:

@@ -17,8 +17,9 @@ from generations.comfy.fitting import Fit, fit
 from generations.comfy.kinds import ABSENT
 from generations.comfy.layout import as_held, chosen_number, default_of, places_of, widgets_of
 from generations.comfy.object_info import InputSpec, NodeSpec
-from generations.comfy.positions import Layout, Spend, as_the_editor, by_name, others, says_nothing
+from generations.comfy.positions import Layout, as_the_editor, by_name, others, says_nothing
 from generations.comfy.scripted import FORMER_NAMES, added_values, has_values_of_its_own
+from generations.comfy.troubles import Spend
 from generations.comfy.view3d import VIEWS, view
 
 _SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced"})  # their choices had a prefix once

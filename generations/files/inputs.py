@@ -16,7 +16,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from accounts import limits
 from accounts.concurrency import AtOnce
 from generations import outbound
-from generations.comfy.references import asset_id_of, is_reference
+from generations.comfy.asset_references import asset_id_of, is_reference
 from generations.files import accepting, assets
 from generations.models import Asset, StorageUsage
 from generations.parameters.schema import Parameter

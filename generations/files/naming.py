@@ -1,7 +1,7 @@
 """Whole workflows name files as ComfyUI does; each name must be that of a file of the sender's own.
 
 A name that stayed in the graph would read whatever lies under it on the server, other people's results included. So
-names become references (comfy/references.py), which the relay uploads under a name of ours.
+names become references (comfy/asset_references.py), which the relay uploads under a name of ours.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from generations.comfy.files import is_upload, leads_somewhere, split_annotation
+from generations.comfy.asset_references import find_references
+from generations.comfy.file_inputs import is_upload, leads_somewhere, split_annotation
 from generations.comfy.graph import Graph, InputKey, is_link
-from generations.comfy.naming import NamedFile, Path, is_read_as_file, named_files, with_references
+from generations.comfy.named_files import NamedFile, Path, is_read_as_file, named_files, with_references
 from generations.comfy.object_info import ObjectInfo, node_spec
-from generations.comfy.references import find_references
 from generations.models import Asset, ComfyServer
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from generations.comfy.graph import Graph, node_title, with_own_options
-from generations.comfy.naming import is_read_as_file
+from generations.comfy.named_files import is_read_as_file
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec
 from generations.parameters.schema import DefinitionError, Fault, Parameter
 from generations.parameters.values import MAX_SEED

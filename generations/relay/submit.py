@@ -9,11 +9,11 @@ from typing import Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from generations import origins
+from generations.comfy.asset_references import reference_to, replace_references
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import Rejected
-from generations.comfy.files import FileInput, input_value, upload_folder
+from generations.comfy.file_inputs import FileInput, input_value, upload_folder
 from generations.comfy.graph import Graph, links, sending_nodes
-from generations.comfy.references import reference_to, replace_references
 from generations.comfy.sketch import editor_workflow
 from generations.files import storage
 from generations.models import Asset, Generation

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from generations.comfy import app_mode, input_nodes, queued
+from generations.comfy.asset_references import replace_references
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
 from generations.comfy.embedded import Embedded, NothingInItError, NoWorkflowError, read_embedded
@@ -18,7 +19,6 @@ from generations.comfy.graph import Graph, GraphError, load_api_graph, needed_no
 from generations.comfy.model_sources import Source, read_sources
 from generations.comfy.notes import Note
 from generations.comfy.object_info import ObjectInfo
-from generations.comfy.references import replace_references
 from generations.comfy.sketch import kept_of
 from generations.comfy.wire import MAX_VALUES, decode
 from generations.models import Generation

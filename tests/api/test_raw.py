@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Plan, User
 from generations import tasks
-from generations.comfy.references import TYPE
+from generations.comfy.asset_references import TYPE
 from generations.lifecycle import services
 from generations.models import Generation, IdempotencyKey, Status, TemplateVersion
 from generations.models.idempotency import KEPT, KeyReuseError

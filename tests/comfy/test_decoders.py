@@ -17,7 +17,7 @@ from typing import IO
 import pytest
 from PIL import Image
 
-from generations.comfy import decoder, decoders
+from generations.comfy import decoder_process, decoders
 from tests.support import bombs
 from tests.support.waiting import eventually
 
@@ -147,9 +147,9 @@ def test_memory_time_and_output_are_limited(pool: decoders._Pool, picture: IO[by
     (pid,) = pids(pool)
     size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
     memory, _hard = resource.prlimit(pid, resource.RLIMIT_AS)
-    assert memory <= size + decoder.MEMORY_BYTES
-    assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] <= decoder.CPU_SECONDS + 5
-    assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[1] == decoder.OUTPUT_BYTES
+    assert memory <= size + decoder_process.MEMORY_BYTES
+    assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] <= decoder_process.CPU_SECONDS + 5
+    assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[1] == decoder_process.OUTPUT_BYTES
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
 
 

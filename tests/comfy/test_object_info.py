@@ -27,7 +27,7 @@ def test_the_sampler_of_a_real_server() -> None:
     assert sampler.type == "COMBO"
     assert sampler.choices is not None
     assert "euler" in sampler.choices
-    assert (model.type, model.is_constant, seed.is_constant) == ("MODEL", False, True)
+    assert (model.type, model.is_widget, seed.is_widget) == ("MODEL", False, True)
     assert not node.is_output_node
 
 
@@ -87,8 +87,8 @@ def test_the_given_order_wins_and_hidden_inputs_are_left_out() -> None:
     assert [(spec.name, spec.required) for spec in inputs] == [("a", True), ("b", True), ("c", False)]
 
 
-def test_a_forced_link_is_no_constant() -> None:
-    assert not spec_of("INT", {"forceInput": True}).is_constant
+def test_a_forced_link_is_no_widget() -> None:
+    assert not spec_of("INT", {"forceInput": True}).is_widget
 
 
 def test_unknown_classes_have_no_spec() -> None:

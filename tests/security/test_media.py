@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from generations.comfy import decoder, decoders
+from generations.comfy import decoder_process, decoders
 from tests.security.conftest import Api, MakeKey
 from tests.support import bombs
 from tests.support.observing import peak_rss_bytes, reset_peak_rss, rss_bytes, unharmed
@@ -20,7 +20,7 @@ from tests.support.waiting import patient
 
 MB = 10**6
 # What the decoders may take together, beside which the server itself keeps its size.
-DECODERS_MB = decoders.AT_ONCE * (decoder.MEMORY_BYTES / MB + 60)
+DECODERS_MB = decoders.AT_ONCE * (decoder_process.MEMORY_BYTES / MB + 60)
 
 
 def put(client: httpx.Client, name: str, content: bytes) -> httpx.Response:

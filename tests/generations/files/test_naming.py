@@ -12,8 +12,8 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from accounts.models import User
-from generations.comfy.naming import named_files
-from generations.comfy.references import reference_to
+from generations.comfy.asset_references import reference_to
+from generations.comfy.named_files import named_files
 from generations.files import naming
 from generations.lifecycle import raw, services
 from generations.models import Asset, Generation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from generations.comfy.files import FileInput, input_value, leads_somewhere, looks_like_file, split_annotation
+from generations.comfy.file_inputs import FileInput, input_value, leads_somewhere, looks_like_file, split_annotation
 
 
 @pytest.mark.parametrize("text", ["x [output]", "/data/x", "../x", "input/x", "C:\\x", "~/x/y", "file:///x/y"])

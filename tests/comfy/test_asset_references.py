@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from generations.comfy.asset_references import MAX_DEPTH, find_references, reference_to, replace_references
 from generations.comfy.graph import GraphError
-from generations.comfy.references import MAX_DEPTH, find_references, reference_to, replace_references
 
 ONE, OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from generations.comfy.files import is_file_name, leads_somewhere, looks_like_file, means_no_file
+from generations.comfy.asset_references import is_reference, reference_to
+from generations.comfy.file_inputs import is_file_name, leads_somewhere, looks_like_file, means_no_file
 from generations.comfy.graph import Graph, InputKey, is_link, links
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec
-from generations.comfy.references import is_reference, reference_to
 
 Path: TypeAlias = tuple[str | int, ...]  # keys and positions, from the graph on
 _PROMPTS = frozenset({"text", "prompt", "positive", "negative", "string", "value"})
@@ -31,7 +31,7 @@ class NamedFile:
 
 
 def named_files(graph: Graph, object_info: ObjectInfo | None) -> list[NamedFile]:
-    """Every name of a file in the graph's inputs, but for references (see references.py)."""
+    """Every name of a file in the graph's inputs, but for references (see asset_references.py)."""
     return [
         each
         for node_id, node in graph.items()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from generations.comfy.files import FileInput, known_file
+from generations.comfy.file_inputs import FileInput, known_file
 from generations.comfy.graph import Graph, GraphError
 
 TYPE = "core/ASSET"

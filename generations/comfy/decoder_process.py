@@ -1,6 +1,6 @@
 """The program of a decoder process: it reads pictures, videos and sounds of others, with little to lose.
 
-`python -m generations.comfy.decoder`, with a Unix socket as standard input. A request is a line of JSON,
+`python -m generations.comfy.decoder_process`, with a Unix socket as standard input. A request is a line of JSON,
 {"do": an operation, "kind": Pillow's format or FFmpeg's demuxer}, together with the descriptors of the file to read and
 of the one to write. The answer is a line of JSON: {"result": …}, {"unusable": why}, or {"damaged": …} and
 {"error": …} with what happened.
