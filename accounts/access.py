@@ -1,21 +1,27 @@
-"""On whose behalf, and by what right, a connection was opened; whether that still holds, and how many there may be."""
+"""On whose behalf, and by what right, somebody calls; whether that still holds; how many connections may be open."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import random
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import cast
 
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
-from accounts import limits
+from accounts import rates
 from accounts.models import ApiKey, Scope, User
 
-PLACE_SECONDS = 60
+SLOT_SECONDS = 60
+KNOWN_KEYS = 10_000
+_known: OrderedDict[bytes, None] = OrderedDict()  # hashes of keys that were right in this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,34 @@ class Access:
         return user is not None and user.pk == self.user_id
 
 
+def user_of(request: HttpRequest) -> User:
+    """The user of a request that login_required or the API's authentication has let through."""
+    return cast("User", request.user)
+
+
+def key_for(secret: str, address: str) -> ApiKey | None:
+    """The usable key with this secret; RateLimitedError when too many wrong ones came from this address.
+
+    Each wrong key costs a query, so the error comes before that. It spares keys that were right in this process: their
+    owners may share the address with whoever guesses.
+    """
+    mark = hashlib.sha256(secret.encode()).digest()
+    if mark not in _known:
+        rates.refuse_wrong_keys(address)
+    key = ApiKey.objects.authenticate(secret)
+    if key is None:
+        _known.pop(mark, None)
+        rates.count_wrong_key(address)
+        return None
+    _known[mark] = None
+    with contextlib.suppress(KeyError):  # another thread was faster
+        while len(_known) > KNOWN_KEYS:
+            _known.popitem(last=False)
+    return key
+
+
 def key_for_reading(authorization: str, address: str) -> ApiKey | None:
-    """The key of an Authorization header, if it is one that may read. RateLimitedError: see `limits.key_for`."""
+    """The key of an Authorization header, if it has the scope “read”. RateLimitedError: see `key_for`."""
     key = _key_of(authorization, address)
     return key if key is not None and Scope.READ.value in key.scopes else None
 
@@ -48,7 +80,7 @@ def key_for_reading(authorization: str, address: str) -> ApiKey | None:
 def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
     """Who sends a request with these headers (names in small letters), before anything else of it is read.
 
-    A request that brings a key is judged by its key alone, as the API does. RateLimitedError: see `limits.key_for`.
+    A request that brings a key is judged by its key alone, as the API does. RateLimitedError: see `key_for`.
     """
     if authorization := headers.get(b"authorization", b"").decode("latin-1"):
         key = _key_of(authorization, address)
@@ -59,7 +91,7 @@ def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
 
 def _key_of(authorization: str, address: str) -> ApiKey | None:
     kind, _, secret = authorization.partition(" ")
-    return limits.key_for(secret.strip(), address) if kind.lower() == "bearer" else None
+    return key_for(secret.strip(), address) if kind.lower() == "bearer" else None
 
 
 def _user_of_session(session_key: str | None) -> User | None:
@@ -71,15 +103,15 @@ def _user_of_session(session_key: str | None) -> User | None:
     return user if user.is_authenticated and user.is_active else None
 
 
-def take_place(kind: str, user: User, *, most: int) -> str | None:
-    """The cache key of one of the user's places for open connections of this kind; None when all are taken.
+def take_slot(kind: str, user: User, *, most: int) -> str | None:
+    """The cache key of a free slot for one more open connection of this kind; None when the user has `most` open.
 
-    Places are counted over all processes. One is lost after PLACE_SECONDS unless it is written again, and given back by
-    deleting it.
+    Slots are counted over all processes. Write the key again within SLOT_SECONDS to keep a slot; delete it to
+    give the slot back.
     """
-    # In any order: whoever has few connections open finds a free place at the first try.
+    # In any order: whoever has few connections open finds a free slot at the first try.
     for number in random.sample(range(most), most):
-        place = f"{kind}.{user.pk}.{number}"
-        if cache.add(place, True, PLACE_SECONDS):
-            return place
+        slot = f"{kind}.{user.pk}.{number}"
+        if cache.add(slot, True, SLOT_SECONDS):
+            return slot
     return None

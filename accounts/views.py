@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -12,12 +10,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from accounts.access import user_of
 from accounts.forms import KeyForm
 from accounts.methods import post_only
-from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError
-
-if TYPE_CHECKING:
-    from accounts.models import User
+from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
 
 
 @login_required
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 @require_http_methods(["GET", "POST"])
 def keys(request: HttpRequest) -> HttpResponse:
     """One's keys, and a form for another one. A new secret is in the answer to the form and nowhere else."""
-    user = cast("User", request.user)
+    user = user_of(request)
     form = KeyForm(request.POST if request.method == "POST" else None)
     secret, status = "", 200
     if request.method == "POST":

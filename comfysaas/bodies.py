@@ -17,7 +17,8 @@ from django.conf import settings
 from django.utils.http import parse_header_parameters
 
 from accounts.access import sender_of
-from accounts.limits import RateLimitedError, address_of_scope, ensure_upload
+from accounts.addresses import address_of_scope
+from accounts.rates import RateLimitedError, ensure_upload
 from comfysaas.http_server import EXTENSION
 from comfysaas.mount import below_root
 from generations.models.usage import StorageFullError, StorageUsage

@@ -12,8 +12,9 @@ from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import limits
-from accounts.limits import RateLimitedError
+from accounts import rates
+from accounts.addresses import address_of
+from accounts.rates import RateLimitedError
 from comfysaas.bodies import SCOPE_KEY, Refusal
 from comfysaas.mount import below_root
 from comfysaas.refusing import METHOD, refuse, sign_in_address
@@ -65,7 +66,7 @@ class PageLimits(MiddlewareMixin):
         if path in _UNCOUNTED or path.startswith(_STATIC) or (path.startswith(_API) and path != f"{_API}openapi.json"):
             return None
         try:
-            limits.count_page(request.user if request.user.is_authenticated else None, limits.address_of(request))
+            rates.count_page(request.user if request.user.is_authenticated else None, address_of(request))
         except RateLimitedError as error:
             refusal = Refusal(429, "rate_limited", str(error), error.allowance.reset_seconds)
             return refuse(request, refusal)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from csp.constants import SELF
 from django import forms
@@ -22,6 +22,7 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.access import user_of
 from generations.admin import several
 from generations.admin.cards import missing_files, node_cards, parameter_cards
 from generations.admin.settings import SettingsForm
@@ -35,9 +36,6 @@ from generations.scheduling import fitness
 from generations.studio import drafts, importing
 from generations.studio.batches import Outcome
 from generations.web import runs
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 COVERS = 12
 # The preview is what users see, under the rules of their pages, and shown inside the studio.
@@ -130,7 +128,7 @@ class StudioPages:
         if request.method == "POST" and form.is_valid():
             known = WorkflowTemplate.objects.all().made_from(form.content_hash)
             template, _notes = drafts.create(
-                _user(request),
+                user_of(request),
                 form.imported,
                 object_info=form.object_info,
                 title=form.cleaned_data["title"],
@@ -226,7 +224,7 @@ class StudioPages:
         form = ImportForm(request.POST, request.FILES)
         if not form.is_valid():
             return self._page(request, template, form)
-        drafts.put(template, _user(request), form.imported, object_info=form.object_info, source=form.source)
+        drafts.put(template, user_of(request), form.imported, object_info=form.object_info, source=form.source)
         return self._to_studio(template)
 
     @staticmethod
@@ -306,7 +304,7 @@ class StudioPages:
         form = SettingsForm(draft.parameters[position], request.POST, position=position)
         if form.is_valid():
             draft = drafts.change(
-                template, _user(request), lambda draft: drafts.redefine(draft, position, form.definition)
+                template, user_of(request), lambda draft: drafts.redefine(draft, position, form.definition)
             )
         parts = self._parts(template, draft, fitness.known_nodes())
         card = parts["cards"][position]
@@ -322,7 +320,7 @@ class StudioPages:
         object_info: ObjectInfo | None = None,
     ) -> HttpResponse:
         template = self._template(request, pk)
-        draft = drafts.change(template, _user(request), action)
+        draft = drafts.change(template, user_of(request), action)
         object_info = object_info or fitness.known_nodes()
         context = self._parts(template, draft, object_info)
         return _announce(render(request, "admin/generations/_parameters.html", context))
@@ -334,7 +332,7 @@ class StudioPages:
         try:
             version = drafts.publish(
                 template,
-                _user(request),
+                user_of(request),
                 object_info=fitness.known_nodes(),
                 revision=int(revision) if is_number(revision) else None,
                 note=request.POST.get("note", "").strip()[:200],
@@ -367,7 +365,7 @@ class StudioPages:
         template = self._template(request, pk)
         number = request.POST.get("number", "")
         version = get_object_or_404(template.versions, number=number if is_number(number) else 0)
-        drafts.restore(template, _user(request), version)
+        drafts.restore(template, user_of(request), version)
         messages.info(request, f"The draft is version {version.number} now.")
         return self._to_studio(template)
 
@@ -391,7 +389,7 @@ class StudioPages:
         template = self._template(request, pk)
         form = parameters_form(self._previewed(template), data=request.POST, files=request.FILES)
         try:
-            version = drafts.freeze(template, _user(request), object_info=fitness.known_nodes())
+            version = drafts.freeze(template, user_of(request), object_info=fitness.known_nodes())
         except drafts.DraftError as error:
             form.add_error(None, f"It cannot run yet. {error}")
             version = None
@@ -420,10 +418,6 @@ class StudioPages:
     def _template(self, request: HttpRequest, pk: int) -> WorkflowTemplate:
         found: WorkflowTemplate = self.admin.look_up(request, pk)
         return found
-
-
-def _user(request: HttpRequest) -> User:
-    return cast("User", request.user)
 
 
 def _uuid(text: str) -> str:

@@ -14,8 +14,9 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 from ninja import Status as Answer
 
+from accounts.access import user_of
 from accounts.models import ApiKey, Scope
-from generations.api.auth import caller, key_of
+from generations.api.auth import key_of
 from generations.api.operations import operation
 from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
 from generations.contract import STATUS
@@ -28,7 +29,7 @@ router = Router()
 @operation(router, "GET", "/me", scope=Scope.READ, name="getMe", summary="Who am I?", returns={200: Me})
 def get_me(request: HttpRequest) -> Me:
     """Your account, the key that you came with, and what your plan lets you do."""
-    user, key = caller(request), key_of(request)
+    user, key = user_of(request), key_of(request)
     plan = user.limits
     return Me(
         email=user.email,
@@ -62,7 +63,7 @@ def get_me(request: HttpRequest) -> Me:
 )
 def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 30) -> Usage:
     """Jobs and time on the servers in the last `days`, and what is stored."""
-    user = caller(request)
+    user = user_of(request)
     since = timezone.now() - timedelta(days=days)
     rows = Generation.objects.for_user(user).filter(created_at__gte=since).order_by()
     counted: dict[str, int] = dict.fromkeys(STATUS.values(), 0)
@@ -105,7 +106,7 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
 )
 def list_keys(request: HttpRequest) -> KeyList:
     """Those that were not revoked, the newest first. Secrets are not shown again."""
-    return KeyList(keys=[describe_key(key) for key in ApiKey.objects.for_user(caller(request))])
+    return KeyList(keys=[describe_key(key) for key in ApiKey.objects.for_user(user_of(request))])
 
 
 @operation(
@@ -125,7 +126,7 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
     """
     expires_at = timezone.now() + timedelta(days=payload.expires_in_days) if payload.expires_in_days else None
     key, secret = ApiKey.objects.issue(
-        user=caller(request),
+        user=user_of(request),
         name=payload.name,
         scopes=payload.scopes,
         expires_at=expires_at,
@@ -147,7 +148,7 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
 )
 def delete_key(request: HttpRequest, id: Annotated[str, Path(pattern="^[0-9a-f]{1,12}$")]) -> Answer[None]:
     """It stops working at once; what it holds open is closed."""
-    rows = ApiKey.objects.for_user(caller(request))
+    rows = ApiKey.objects.for_user(user_of(request))
     found = get_object_or_404(rows, prefix=id)
     rows.filter(pk=found.pk).revoke()
     return Answer(204, None)

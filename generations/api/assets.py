@@ -7,6 +7,7 @@ import uuid
 from typing import Annotated
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -14,10 +15,10 @@ from ninja import File, Form, Header, Path, Router
 from ninja import Status as Answer
 from ninja.files import UploadedFile
 
+from accounts.access import user_of
 from accounts.models import Scope
 from generations import contract
-from generations.api.auth import caller
-from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
+from generations.api.operations import NO_NUL, IdempotencyKey, operation
 from generations.api.schemas import AssetOut, FromHash
 from generations.files import assets, delivery
 from generations.models import Asset, Output, Status
@@ -52,7 +53,7 @@ def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
     """Upload a file, to be used by its `id` as an input. 200 when you have the same bytes already: they are shared."""
     details = assets.FileDetails(name=file_path, tags=_words(tags), expires_in=expires_in)
     asset, is_new = assets.add(
-        user=caller(request),
+        user=user_of(request),
         file=file,
         details=details,
         expected_hash=expected_hash,
@@ -77,7 +78,7 @@ def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
     if not HASH.fullmatch(payload.hash.lower()):
         raise assets.BlobNotFoundError
     details = assets.FileDetails(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
-    asset, is_new = assets.add_from_hash(user=caller(request), digest=payload.hash, details=details)
+    asset, is_new = assets.add_from_hash(user=user_of(request), digest=payload.hash, details=details)
     return Answer(201 if is_new else 200, _describe(asset, created_new=False))
 
 
@@ -169,7 +170,7 @@ def _find(request: HttpRequest, pk: uuid.UUID) -> Asset | Output:
         Output.objects.exclude(generation__status=Status.CANCELED),
         public_id=pk,
         asset=None,
-        generation__user=caller(request),
+        generation__user=user_of(request),
     )
 
 
@@ -183,7 +184,7 @@ def _describe_text(output: Output) -> AssetOut:
         file_path=contract.inline_name(output),
         tags=[],
         created_at=output.created_at,
-        url=site() + reverse("api:getAssetContent", args=[output.public_id]),
+        url=settings.PUBLIC_ORIGIN + reverse("api:getAssetContent", args=[output.public_id]),
         url_expires_at=contract.url_expiry(),
         job_id=output.generation_id,
     )
@@ -199,7 +200,7 @@ def _describe(asset: Asset, *, created_new: bool | None = None) -> AssetOut:
         file_path=asset.name,
         tags=asset.tags,
         created_at=asset.created_at,
-        url=site() + reverse("api:getAssetContent", args=[asset.pk]),
+        url=settings.PUBLIC_ORIGIN + reverse("api:getAssetContent", args=[asset.pk]),
         url_expires_at=contract.url_expiry(),
         expires_at=asset.expires_at,
         job_id=output.generation_id if output else None,

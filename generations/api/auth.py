@@ -10,7 +10,9 @@ from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as NinjaSessionAuth
 from ninja.utils import check_csrf
 
-from accounts import limits
+from accounts import rates
+from accounts.access import key_for, user_of
+from accounts.addresses import address_of
 from accounts.models import ApiKey, Scope, User
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class ApiKeyAuth(HttpBearer):
 
         RateLimitedError: this key or user, or wrong keys from this address.
         """
-        key = limits.key_for(token, limits.address_of(request))
+        key = key_for(token, address_of(request))
         if key is None:
             return None
         request.user = key.user
@@ -68,11 +70,6 @@ def allowed(scope: Scope) -> list[AuthBase]:
     return [ApiKeyAuth(scope), SessionAuth()]
 
 
-def caller(request: HttpRequest) -> User:
-    """The authenticated user."""
-    return cast("User", request.user)
-
-
 def need(request: HttpRequest, scope: Scope) -> None:
     """HttpError 403 when the request came with a key that lacks this scope."""
     key = key_of(request)
@@ -92,11 +89,11 @@ def key_of(request: HttpRequest) -> ApiKey | None:
 
 def staff(request: HttpRequest, permission: str) -> User:
     """The caller, who is staff and has this permission; else HttpError 403."""
-    user = caller(request)
+    user = user_of(request)
     if not (user.is_staff and user.has_perm(permission)):
         raise HttpError(403, "This is for staff.")
     return user
 
 
 def _count(request: HttpRequest, user: User, key: ApiKey | None) -> None:
-    cast("Any", request).allowance = limits.count(user, key)
+    cast("Any", request).allowance = rates.count(user, key)

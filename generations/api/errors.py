@@ -17,8 +17,8 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from accounts.concurrency import TooBusyError
-from accounts.limits import RateLimitedError
 from accounts.models import MAX_KEYS, KeyRefusedError, TooManyKeysError
+from accounts.rates import RateLimitedError
 from generations.api import jobs, webhooks
 from generations.api.body import InvalidBodyError
 from generations.api.envelope import envelope, request_id

@@ -5,22 +5,23 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils.dateparse import parse_datetime
 from ninja import Query, Router, Schema
 from ninja import Status as Answer
 from ninja.errors import HttpError
 from pydantic import AfterValidator, AwareDatetime, Field
 
+from accounts.access import user_of
 from accounts.models import Scope
 from generations import contract
-from generations.api.auth import caller, need
-from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
+from generations.api.auth import need
+from generations.api.operations import NO_NUL, IdempotencyKey, operation
 from generations.api.schemas import (
     LABEL_KEY,
     BulkRequest,
@@ -37,6 +38,7 @@ from generations.contract import Job, JobStatus, describe
 from generations.lifecycle import raw, rerunning, services
 from generations.models import Generation, Status, Webhook
 from generations.models.generation import UPSTREAM
+from generations.models.history import cursor_of, in_utc, read_cursor
 from generations.parameters.validate import InvalidInputs
 
 router = Router()
@@ -51,16 +53,7 @@ class InvalidLabelsError(Exception):
     """`metadata[…]` of the query cannot be a label."""
 
 
-def _in_utc(moment: datetime) -> datetime:
-    """PostgreSQL knows no time zones that are further off than any on Earth."""
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        msg = "there is no such time"
-        raise ValueError(msg) from error
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
 class JobFilter(Schema):
@@ -99,14 +92,13 @@ class JobFilter(Schema):
 )
 def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> JobList:
     """Yours, newest first."""
-    rows = _filtered(Generation.objects.for_user(caller(request)), wanted).labeled(_labels(request))
+    rows = _filtered(Generation.objects.for_user(user_of(request)), wanted).labeled(_labels(request))
     if wanted.cursor:
-        rows = rows.older_than(*_read_cursor(wanted.cursor))
-    page = list(rows.newest_first().with_details().defer("version__graph")[: wanted.limit + 1])
-    shown = page[: wanted.limit]
+        rows = rows.older_than(*_decode(wanted.cursor))
+    page, has_more = rows.newest_first().with_details().defer("version__graph").page(wanted.limit)
     return JobList(
-        jobs=[contract.summarize(row, site()) for row in shown],
-        next_cursor=_cursor(shown[-1]) if len(page) > len(shown) else None,
+        jobs=[contract.summarize(row, settings.PUBLIC_ORIGIN) for row in page],
+        next_cursor=_encode(page[-1]) if has_more else None,
     )
 
 
@@ -131,7 +123,7 @@ def post_job(
     extra = payload.extra_data
     partner_key = extra.api_key_comfy_org if extra else ""
     generation = raw.submit(
-        user=caller(request),
+        user=user_of(request),
         workflow=payload.workflow,
         editor=extra.extra_pnginfo.workflow if extra and extra.extra_pnginfo else None,
         extras=extras(request, payload, idempotency_key, partner_key=partner_key),
@@ -152,7 +144,7 @@ def post_job(
 def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
     """Each of them for itself: what became of it is in the answer."""
     act = _cancel_one if payload.action == "cancel" else _delete_one
-    found = Generation.objects.for_user(caller(request)).with_details().in_bulk(payload.ids)
+    found = Generation.objects.for_user(user_of(request)).with_details().in_bulk(payload.ids)
     results = []
     for pk in dict.fromkeys(payload.ids):
         result: Any = act(found[pk]) if pk in found else "not_found"
@@ -172,7 +164,7 @@ def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
 )
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """The job: status, progress, every output stored so far, error. Poll this."""
-    return describe(mine(request, id), site())
+    return describe(mine(request, id), settings.PUBLIC_ORIGIN)
 
 
 @operation(
@@ -205,7 +197,7 @@ def get_workflow(request: HttpRequest, id: uuid.UUID) -> JobWorkflow:
     """The graph that it ran. 403 for a template's: that is hidden from its users."""
     found = mine(request, id)
     version = found.version
-    if version.template_id is not None and not caller(request).has_perm("generations.view_templateversion"):
+    if version.template_id is not None and not user_of(request).has_perm("generations.view_templateversion"):
         raise HttpError(403, "The workflow behind a template is not shown to its users.")
     media = {
         each.name: str(found.inputs[each.name])
@@ -260,7 +252,7 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Ask it to stop. A finished job stays as it is."""
-    return describe(services.cancel(mine(request, id)), site())
+    return describe(services.cancel(mine(request, id)), settings.PUBLIC_ORIGIN)
 
 
 @operation(
@@ -295,7 +287,7 @@ def rerun_job(
 
 def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
     """A job of the caller's; Http404."""
-    return get_object_or_404(Generation.objects.for_user(caller(request)).with_details(), pk=pk)
+    return get_object_or_404(Generation.objects.for_user(user_of(request)).with_details(), pk=pk)
 
 
 def extras(
@@ -304,7 +296,7 @@ def extras(
     """What came along with the request; InvalidInputs for a webhook that is not the caller's."""
     webhook = None
     if options.webhook is not None:
-        webhook = Webhook.objects.for_user(caller(request)).filter(pk=options.webhook).first()
+        webhook = Webhook.objects.for_user(user_of(request)).filter(pk=options.webhook).first()
         if webhook is None:
             raise InvalidInputs({"webhook": ["There is no such webhook of yours."]})
     return services.Extras(
@@ -313,7 +305,7 @@ def extras(
 
 
 def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
-    job = describe(generation, site())
+    job = describe(generation, settings.PUBLIC_ORIGIN)
     response["Location"] = job.urls.self
     return Answer(201, job)
 
@@ -345,17 +337,14 @@ def _labels(request: HttpRequest) -> dict[str, str]:
     return labels
 
 
-def _cursor(row: Generation) -> str:
-    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()},{row.pk}".encode()).decode().rstrip("=")
+def _encode(row: Generation) -> str:
+    """The row's cursor in base64, so that nobody builds one by hand."""
+    return base64.urlsafe_b64encode(cursor_of(row).encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+def _decode(cursor: str) -> tuple[datetime, uuid.UUID]:
     try:
-        moment, _, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(",")
-        created_at = parse_datetime(moment)
-        if created_at is None or created_at.tzinfo is None:
-            raise ValueError
-        return _in_utc(created_at), uuid.UUID(pk)
+        return read_cursor(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except ValueError:
         raise InvalidCursorError from None
 

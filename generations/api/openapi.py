@@ -14,8 +14,9 @@ from django.views.decorators.http import require_safe
 from ninja.errors import AuthenticationError
 
 from accounts.access import key_for_reading
-from accounts.limits import RateLimitedError, address_of
+from accounts.addresses import address_of
 from accounts.models import User
+from accounts.rates import RateLimitedError
 from generations.api import api
 from generations.api.schemas import TemplateJobRequest
 from generations.models import WorkflowTemplate

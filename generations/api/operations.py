@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from django.conf import settings
 from ninja import Header, Router
 
 from accounts.models import Scope
@@ -52,8 +51,3 @@ def operation(
         openapi_extra={"x-scope": scope.value, **(extra or {})},
         include_in_schema=is_listed,
     )
-
-
-def site() -> str:
-    """Scheme and host of every link that we give out: PUBLIC_URL's, whatever Host the request names."""
-    return str(settings.PUBLIC_ORIGIN)

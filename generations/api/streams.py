@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from ninja.errors import HttpError
 
-from accounts.access import PLACE_SECONDS, Access, take_place
+from accounts.access import SLOT_SECONDS, Access, take_slot, user_of
 from generations import contract
-from generations.api.auth import caller, key_of
-from generations.api.operations import site
+from generations.api.auth import key_of
 from generations.live import events
 from generations.live.publisher import channel_layer
 from generations.models import Generation, Status
@@ -48,12 +48,12 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     scope: MutableMapping[str, Any] | None = getattr(request, "scope", None)
     if scope is None:
         raise HttpError(501, "Events need an ASGI server. Poll the job instead.")
-    user, key = caller(request), key_of(request)
+    user, key = user_of(request), key_of(request)
     access = Access.by_key(key) if key else Access(user.pk, session_key=request.session.session_key)
-    place = take_place("stream", user, most=user.limits.max_streams)
-    if place is None:
+    slot = take_slot("stream", user, most=user.limits.max_streams)
+    if slot is None:
         raise TooManyStreamsError
-    scope[SCOPE_KEY] = JobStream(generation.pk, access, site(), place)
+    scope[SCOPE_KEY] = JobStream(generation.pk, access, slot)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return HttpResponse(content_type="text/event-stream", headers=headers)
 
@@ -90,8 +90,7 @@ class JobStream:
 
     generation_id: uuid.UUID
     access: Access
-    site: str
-    place: str
+    slot: str
     _send: Any = None
     _sent_outputs: set[uuid.UUID] = field(default_factory=set)
     _sent_status: tuple[object, ...] = ()
@@ -120,7 +119,7 @@ class JobStream:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await _in_thread(cache.delete, self.place)
+            await _in_thread(cache.delete, self.slot)
 
     async def _follow(self, inbox: asyncio.Queue[dict[str, Any]]) -> None:
         begin = time.monotonic()
@@ -190,17 +189,17 @@ class JobStream:
         return QUEUE_POLL_SECONDS if is_near else HEARTBEAT_SECONDS
 
     def _read(self, is_first: bool) -> tuple[contract.Job | None, events.PreviewEvent | None]:
-        """In a thread: keep the place, ask for previews, check the right to be here, read the job."""
+        """In a thread: keep the slot, ask for previews, check the right to be here, read the job."""
         if not is_first and not self.access.holds():
             return None, None
-        cache.set(self.place, True, PLACE_SECONDS)
+        cache.set(self.slot, True, SLOT_SECONDS)
         cache.set(events.watched_cache_key(self.generation_id), True, events.WATCHED_SECONDS)
         row = Generation.objects.filter(user=self.access.user_id, pk=self.generation_id).with_details().first()
         if row is None:
             return None, None
         wants_preview = is_first and row.status == Status.RUNNING
         preview = cache.get(events.preview_cache_key(self.generation_id)) if wants_preview else None
-        return contract.describe(row, self.site), preview
+        return contract.describe(row, settings.PUBLIC_ORIGIN), preview
 
     async def _send_outputs(self, job: contract.Job) -> None:
         for output in job.outputs:

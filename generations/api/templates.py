@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Annotated, Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile as DjangoFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -16,11 +17,12 @@ from ninja.errors import HttpError
 from ninja.files import UploadedFile
 from pydantic import ValidationError
 
+from accounts.access import user_of
 from accounts.models import Scope
 from generations.api import jobs
-from generations.api.auth import caller, staff
+from generations.api.auth import staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
-from generations.api.operations import NO_NUL, IdempotencyKey, operation, site
+from generations.api.operations import NO_NUL, IdempotencyKey, operation
 from generations.api.schemas import (
     ImportedTemplate,
     ImportFlag,
@@ -167,7 +169,7 @@ def import_template(
         notes=[*notes],
         flags=[ImportFlag(text=note, node_id=note.node_id) for note in notes if note.is_flag],
         servers=servers,
-        studio_url=site() + reverse("admin:template_studio", args=[template.pk]),
+        studio_url=settings.PUBLIC_ORIGIN + reverse("admin:template_studio", args=[template.pk]),
     )
     return Answer(201, made)
 
@@ -245,14 +247,14 @@ def post_job(
     template = _visible(request, slug)
     version = services.current_version(template)
     payload, files = _read(request)
-    user = caller(request)
+    user = user_of(request)
     extras = jobs.extras(request, payload, idempotency_key)
     UsedKey.objects.ensure_unused(user, idempotency_key)  # before files are stored for nothing
     inputs = gather(user, version.parsed_parameters, payload.inputs, files)
     rows = services.submit_variations(
         user=user, version=version, inputs=inputs, count=payload.count or 1, extras=extras
     )
-    made = [describe(row, site()) for row in rows]
+    made = [describe(row, settings.PUBLIC_ORIGIN) for row in rows]
     response["Location"] = made[0].urls.self
     return Answer(201, made[0] if payload.count is None else JobBatch(jobs=made))
 
@@ -306,7 +308,7 @@ def _detail(template: WorkflowTemplate) -> dict[str, Any]:
 def _summary(template: WorkflowTemplate, fleet: fitness.Fleet) -> dict[str, Any]:
     version: TemplateVersion | None = template.published_version
     reason = fleet.why_unavailable(version) if version else "It is not published."
-    cover = site() + reverse("template-cover", args=[template.slug]) if template.cover else None
+    cover = settings.PUBLIC_ORIGIN + reverse("template-cover", args=[template.slug]) if template.cover else None
     return {
         "slug": template.slug,
         "title": template.title,

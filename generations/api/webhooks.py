@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router
 from ninja import Status as Answer
 
+from accounts.access import user_of
 from accounts.models import Scope
-from generations.api.auth import caller
 from generations.api.operations import operation
 from generations.api.schemas import (
     DeliveryList,
@@ -38,7 +38,7 @@ router = Router()
 )
 def list_webhooks(request: HttpRequest) -> WebhookList:
     """The oldest first."""
-    return WebhookList(webhooks=[_describe(hook) for hook in Webhook.objects.for_user(caller(request))])
+    return WebhookList(webhooks=[_describe(hook) for hook in Webhook.objects.for_user(user_of(request))])
 
 
 @operation(
@@ -53,7 +53,7 @@ def list_webhooks(request: HttpRequest) -> WebhookList:
 )
 def post_webhook(request: HttpRequest, payload: WebhookRequest) -> Answer[WebhookOut]:
     """We will POST there, signed after Standard Webhooks. 422 `invalid_address` for what is not on the public web."""
-    hook = Webhook(user=caller(request), **payload.model_dump())
+    hook = Webhook(user=user_of(request), **payload.model_dump())
     outbox.save(hook)
     return Answer(201, _describe(hook))
 
@@ -143,11 +143,12 @@ def list_deliveries(
     """The newest first; kept for 30 days."""
     rows = _mine(request, id).deliveries.all()
     if cursor is not None:
-        rows = rows.older_than(get_object_or_404(rows, pk=cursor))
-    page = list(rows[: limit + 1])
+        last = get_object_or_404(rows, pk=cursor)
+        rows = rows.older_than(last.created_at, last.pk)
+    page, has_more = rows.newest_first().page(limit)
     return DeliveryList(
-        deliveries=[_describe_delivery(each) for each in page[:limit]],
-        next_cursor=str(page[limit - 1].pk) if len(page) > limit else None,
+        deliveries=[_describe_delivery(each) for each in page],
+        next_cursor=str(page[-1].pk) if has_more else None,
     )
 
 
@@ -174,7 +175,7 @@ class DisabledError(Exception):
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:
-    return get_object_or_404(Webhook.objects.for_user(caller(request)), pk=pk)
+    return get_object_or_404(Webhook.objects.for_user(user_of(request)), pk=pk)
 
 
 def _enabled(hook: Webhook) -> Webhook:

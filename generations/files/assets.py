@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts import limits
+from accounts import rates
 from accounts.concurrency import AtOnce
 from generations.broker import ask
 from generations.comfy import decoders
@@ -95,10 +95,10 @@ def add(
     """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
 
     InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
-    user has too many uploads under way; decoders.BusyError; limits.RateLimitedError; StorageFullError.
+    user has too many uploads under way; decoders.BusyError; rates.RateLimitedError; StorageFullError.
     """
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
-    limits.count_upload(user)
+    rates.count_upload(user)
     StorageUsage.objects.ensure_room(user, size_bytes=file.size or 0)
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."

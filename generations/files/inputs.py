@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 
-from accounts import limits
+from accounts import rates
 from accounts.concurrency import AtOnce
 from generations import outbound
 from generations.comfy.asset_references import asset_id_of, is_reference
@@ -39,7 +39,7 @@ def gather(
     """The inputs with the id of an asset in place of every file. InvalidInputs names each one that cannot be used.
 
     What was uploaded or fetched is the user's from now on. TooBusyError when they have too many of either under way;
-    limits.RateLimitedError, StorageFullError.
+    rates.RateLimitedError, StorageFullError.
     """
     media = {parameter.name: parameter.type for parameter in parameters if parameter.is_media}
     gathered: dict[str, Any] = dict(inputs)
@@ -69,7 +69,7 @@ def _resolve(user: User, value: Any, kind: str) -> Any:
     if value[:5].lower() == "data:":
         return str(_keep(user, _decode(value), "upload", kind).pk)
     if re.match("https?://", value, re.IGNORECASE):
-        limits.count_fetch(user)
+        rates.count_fetch(user)
         StorageUsage.objects.ensure_room(user)
         with fetches.one_more(user.pk):
             answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)

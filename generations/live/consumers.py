@@ -12,8 +12,9 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 
-from accounts.access import PLACE_SECONDS, Access, key_for_reading, take_place
-from accounts.limits import RateLimitedError, address_of_scope
+from accounts.access import SLOT_SECONDS, Access, key_for_reading, take_slot
+from accounts.addresses import address_of_scope
+from accounts.rates import RateLimitedError
 from generations.live import events, snapshot
 from generations.models import Generation, Status
 
@@ -41,7 +42,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         """
         self._guard: asyncio.Task[None] | None = None
         self._joined: list[str] = []
-        self._place: str | None = None
+        self._slot: str | None = None
         await self.accept()
         user = self.scope.get("user")
         if user is None or not user.is_authenticated or not user.is_active:
@@ -50,8 +51,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         self.user = cast("User", user)
         by_key = cast("Access | None", self.scope.get("access"))
         self.access = by_key or Access(self.user.pk, session_key=self.scope["session"].session_key)
-        self._place = await self._take_place()
-        if self._place is None:
+        self._slot = await self._take_slot()
+        if self._slot is None:
             await self.close(CLOSE_TOO_MANY)
             return
         await self.enter()
@@ -73,8 +74,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             self._guard.cancel()
         for group in self._joined:
             await self.channel_layer.group_discard(group, self.channel_name)
-        if self._place is not None:
-            await cache.adelete(self._place)
+        if self._slot is not None:
+            await cache.adelete(self._slot)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Browsers have nothing to say here."""
@@ -101,11 +102,11 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
                 await asyncio.sleep(AUTHORISE_SECONDS)
                 if not await self._check_access():
                     return
-                await cache.aset(self._place, True, PLACE_SECONDS)
+                await cache.aset(self._slot, True, SLOT_SECONDS)
 
     @database_sync_to_async
-    def _take_place(self) -> str | None:
-        return take_place("socket", self.user, most=self.user.limits.max_sockets)
+    def _take_slot(self) -> str | None:
+        return take_slot("socket", self.user, most=self.user.limits.max_sockets)
 
     async def _check_access(self) -> bool:
         holds: bool = await database_sync_to_async(self.access.holds)()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 
@@ -26,6 +26,7 @@ from encrypted_fields.fields import EncryptedTextField
 from generations.comfy import queued
 from generations.comfy.graph import Graph
 from generations.models.asset import Asset
+from generations.models.history import HistoryQuerySet
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
 from generations.models.webhook import Webhook
@@ -85,7 +86,7 @@ class WarningItem(TypedDict):
     name: str  # of the file, as ComfyUI called it
 
 
-class GenerationQuerySet(models.QuerySet["Generation"]):
+class GenerationQuerySet(HistoryQuerySet["Generation"]):
     """Look-ups, and the transitions of the state machine."""
 
     def for_user(self, user: User | AnonymousUser) -> Self:
@@ -116,10 +117,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """With everything that describing one to its owner reads: three queries, however many rows."""
         return self.select_related("version__template", "user").prefetch_related("outputs__asset")
 
-    def newest_first(self) -> Self:
-        """History order; pages are cut by `older_than`."""
-        return self.order_by("-created_at", "-id")
-
     def labeled(self, labels: Mapping[str, str]) -> Self:
         """Those that carry all these labels. Keys begin with a letter: a number would be read as a list's index."""
         names = {f"label_{number}": key for number, key in enumerate(labels)}
@@ -132,10 +129,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         for word in text.replace("\x00", " ").casefold().split()[:10]:
             rows = rows.filter(text__contains=word)
         return rows
-
-    def older_than(self, created_at: datetime, pk: uuid.UUID) -> Self:
-        """Those behind the given one in history order."""
-        return self.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
 
     def due_for_storing(self) -> Self:
         """STORING ones whose copying nobody is at, or failed and may be tried again."""

@@ -18,6 +18,8 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from generations.models.history import HistoryQuerySet
+
 if TYPE_CHECKING:
     from accounts.models import User
 
@@ -89,11 +91,7 @@ class Webhook(models.Model):
         return self.url
 
 
-class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
-    def older_than(self, other: WebhookDelivery) -> Self:
-        """Those behind it in the log."""
-        return self.filter(Q(created_at__lt=other.created_at) | Q(created_at=other.created_at, pk__lt=other.pk))
-
+class DeliveryQuerySet(HistoryQuerySet["WebhookDelivery"]):
     def due(self) -> Self:
         """Those whose time has come, the oldest first."""
         rows = self.filter(next_attempt_at__lte=timezone.now(), webhook__is_enabled=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from datetime import datetime
+from typing import Any, BinaryIO, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -12,7 +12,6 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -22,6 +21,7 @@ from generations.files import naming
 from generations.lifecycle import raw, rerunning, services
 from generations.live import snapshot
 from generations.models import Asset, Generation, WorkflowTemplate
+from generations.models.history import cursor_of, read_cursor
 from generations.models.usage import StorageFullError
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints
@@ -29,9 +29,6 @@ from generations.parameters.validate import InvalidInputs
 from generations.scheduling import fitness
 from generations.scheduling.queue import QueueFullError
 from generations.web import markdown, runs
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 PAGE_SIZE = 24
 NO_RESULT = (
@@ -113,35 +110,24 @@ def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
     return runs.run(request, found, version, form, action=reverse("template", args=[found.slug]))
 
 
-def _user(request: HttpRequest) -> User:
-    """The signed-in user, as login_required guarantees."""
-    return cast("User", request.user)
-
-
 @login_required
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
     """One's own generations, newest first, in pages cut by `?before=<created_at>,<id>`."""
     rows = Generation.objects.for_user(request.user).newest_first()
     if (cursor := request.GET.get("before")) is not None:
-        rows = rows.older_than(*_parse_cursor(cursor))
-    page = list(rows.with_details()[: PAGE_SIZE + 1])
-    has_more = len(page) > PAGE_SIZE
-    page = page[:PAGE_SIZE]
-    after = urlencode({"before": f"{page[-1].created_at.isoformat()},{page[-1].pk}"}) if has_more else ""
+        rows = rows.older_than(*_position(cursor))
+    page, has_more = rows.with_details().page(PAGE_SIZE)
+    after = urlencode({"before": cursor_of(page[-1])}) if has_more else ""
     context = {"cards": [_card(row) for row in page], "next": after, "is_first": cursor is None}
     return render(request, "generations/_cards.html" if runs.is_htmx(request) else "generations/history.html", context)
 
 
-def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    moment, _, pk = cursor.partition(",")
+def _position(cursor: str) -> tuple[datetime, uuid.UUID]:
     try:
-        created_at = parse_datetime(moment)
-        if created_at is None or created_at.tzinfo is None:
-            raise ValueError
-        return created_at.astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError):
-        msg = "This is no place in your history."
+        return read_cursor(cursor)
+    except ValueError:
+        msg = "This address does not lead to a page of your history."
         raise BadRequest(msg) from None
 
 

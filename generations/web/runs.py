@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import reswap, retarget
 
+from accounts.access import user_of
 from accounts.concurrency import TooBusyError
-from accounts.limits import RateLimitedError
+from accounts.rates import RateLimitedError
 from generations.comfy.decoders import BusyError
 from generations.files import accepting, assets
 from generations.lifecycle import services
@@ -20,9 +21,6 @@ from generations.models.usage import StorageFullError
 from generations.parameters.form import ParametersForm
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 
 def run(
@@ -54,14 +52,14 @@ def _keep_files(request: HttpRequest, form: ParametersForm) -> None:
         if name not in kinds or name in form.errors:
             continue
         try:
-            form.keep(name, assets.upload(user=cast("User", request.user), file=file, kind=kinds[name]).pk)
+            form.keep(name, assets.upload(user=user_of(request), file=file, kind=kinds[name]).pk)
         except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
             form.add_error(name, str(error))
 
 
 def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
     """The new generation; None when something was wrong after all, which the form then says."""
-    inputs, user = dict(form.cleaned_data), cast("User", request.user)
+    inputs, user = dict(form.cleaned_data), user_of(request)
     try:
         return services.submit(user=user, version=version, inputs=inputs)
     except InvalidInputs as invalid:

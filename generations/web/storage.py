@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
+from accounts.access import user_of
 from accounts.methods import post_only
 from generations.files import assets
 from generations.models import Asset, StorageUsage
 
 if TYPE_CHECKING:
-    from accounts.models import User
     from generations.models.asset import AssetQuerySet
 
 SHOWN = 100
@@ -26,7 +26,7 @@ SHOWN = 100
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """The largest uploads first."""
-    user = cast("User", request.user)
+    user = user_of(request)
     uploads = list(_uploads(request).order_by("-size_bytes", "-created_at")[:SHOWN])
     in_use = set(Asset.objects.filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
     context = {
@@ -55,7 +55,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @post_only("storage")
 def delete_all(request: HttpRequest) -> HttpResponse:
     """Every upload that no unfinished generation needs, as many as one request should delete."""
-    number = assets.delete_uploads(cast("User", request.user))
+    number = assets.delete_uploads(user_of(request))
     messages.info(request, f"{number} file{'s' * (number != 1)} deleted.")
     return redirect("storage")
 

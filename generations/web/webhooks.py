@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, cast
 
 from django import forms
 from django.contrib import messages
@@ -12,14 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from accounts.access import user_of
 from accounts.methods import post_only
 from generations.models import Webhook
 from generations.models.webhook import ENDS, WebhookEvent
 from generations.outbound import RefusedAddressError
 from generations.webhooks import outbox
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 PAGE_SIZE = 50
 CHOICES = [(event.value, event.label) for event in WebhookEvent if event is not WebhookEvent.TEST]
@@ -49,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
     """One's webhooks, and a form for another one."""
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if request.method == "POST":
-        hook = Webhook(user=_user(request))
+        hook = Webhook(user=user_of(request))
         if _save(hook, form):
             return redirect("webhook", pk=hook.pk)
     context = {"webhooks": Webhook.objects.for_user(request.user), "form": form}
@@ -139,7 +136,3 @@ def _save(hook: Webhook, form: WebhookForm) -> bool:
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:
     return get_object_or_404(Webhook.objects.for_user(request.user), pk=pk)
-
-
-def _user(request: HttpRequest) -> User:
-    return cast("User", request.user)

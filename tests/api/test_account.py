@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from accounts import limits
+from accounts import rates
 from accounts.models import MAX_KEYS, ApiKey, Plan, User
 from generations.models import Status, StorageUsage, Webhook, WebhookDelivery
 from tests.api.conftest import issue
@@ -127,16 +127,16 @@ def test_sessions_are_counted_too(owner: User, client_for: Any) -> None:
 
 def test_there_is_room_again_when_time_has_passed(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_000_020.0]  # a third into a window
-    monkeypatch.setattr(limits.time, "time", lambda: now[0])
+    monkeypatch.setattr(rates.time, "time", lambda: now[0])
     owner.plan = Plan(requests_per_minute=60)
     for _ in range(60):
-        limits.count(owner, None)
-    with pytest.raises(limits.RateLimitedError) as caught:
-        limits.count(owner, None)
+        rates.count(owner, None)
+    with pytest.raises(rates.RateLimitedError) as caught:
+        rates.count(owner, None)
     now[0] += caught.value.allowance.reset_seconds
-    assert limits.count(owner, None) is not None
+    assert rates.count(owner, None) is not None
     now[0] += 120
-    fresh = limits.count(owner, None)
+    fresh = rates.count(owner, None)
     assert fresh is not None
     assert fresh.remaining == 59
 

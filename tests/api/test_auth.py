@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import limits
+from accounts import rates
 from accounts.models import ApiKey, User
 from tests.api.conftest import issue
 from tests.api.envelope import error_of
@@ -109,7 +109,7 @@ def _get_with(secret: str) -> Any:
 def test_wrong_keys_from_one_address_cost_no_query_any_more(
     owner: User, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(limits, "WRONG_KEYS_PER_MINUTE", 3)
+    monkeypatch.setattr(rates, "WRONG_KEYS_PER_MINUTE", 3)
     wrong = {"Authorization": "Bearer csk_wrong_key"}
     right = {"Authorization": f"Bearer {issue(owner)}"}
     assert Client().get("/api/v2/me", headers=right).status_code == 200
@@ -126,6 +126,6 @@ def test_wrong_keys_from_one_address_cost_no_query_any_more(
 
 
 def test_right_keys_are_never_counted_as_wrong(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "WRONG_KEYS_PER_MINUTE", 2)
+    monkeypatch.setattr(rates, "WRONG_KEYS_PER_MINUTE", 2)
     for _ in range(5):
         assert Client(headers={"Authorization": f"Bearer {issue(owner)}"}).get("/api/v2/me").status_code == 200

@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client, RequestFactory
 
-from accounts import limits
+from accounts import addresses, rates
 from accounts.models import Plan, User
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def test_a_cache_that_is_away_takes_no_page_along(monkeypatch: pytest.MonkeyPatc
         raise ConnectionError
 
     monkeypatch.setattr(cache, "add", broken)
-    monkeypatch.setattr(limits.cache, "get", broken)
+    monkeypatch.setattr(rates.cache, "get", broken)
     assert [Client().get(LOGIN).status_code for _ in range(3)] == [200, 200, 200]
 
 
@@ -110,6 +110,6 @@ def test_a_cache_that_is_away_takes_no_page_along(monkeypatch: pytest.MonkeyPatc
 def test_the_address_that_counts(proxies: int, forwarded_for: str, peer: str, counted: str, settings: Any) -> None:
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
     headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
-    assert limits.address_of(RequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)) == counted
+    assert addresses.address_of(RequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)) == counted
     raw = [(b"x-forwarded-for", forwarded_for.encode())] if forwarded_for else []
-    assert limits.address_of_scope({"headers": raw, "client": [peer, 1] if peer else None}) == counted
+    assert addresses.address_of_scope({"headers": raw, "client": [peer, 1] if peer else None}) == counted

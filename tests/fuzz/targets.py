@@ -158,9 +158,9 @@ def read_texts(content: bytes) -> None:
     text = content[1:].decode("latin-1")
     now = datetime(2025, 1, 2, tzinfo=UTC)
     readers: list[Callable[[str], object]] = [
-        jobs._read_cursor,
+        jobs._decode,
         lambda header: delivery._parse_range(header, 1000),
-        pages._parse_cursor,
+        pages._position,
         inputs._decode,
         inputs._name_of,
         lambda moment: jobs.JobFilter(created_after=moment, limit=5),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How often somebody may ask: a window of a minute that slides, counted in the cache for all processes.
+"""Rates: how often somebody may ask, in a sliding window of one minute that the cache counts for all processes.
 
 The API, pages, uploads and wrong keys are counted by the same few functions. A cache that does not answer lets
 everything through: it must not take the site down.
@@ -7,19 +7,13 @@ everything through: it must not take the site down.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import ipaddress
 import logging
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpRequest
 
 from accounts.models import ApiKey, User
 
@@ -27,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 WRONG_KEYS_PER_MINUTE = 60
-KNOWN_KEYS = 10_000
 _REQUESTS, _FILES, _PAGES = "make {} request{} a minute", "bring {} file{} a minute", "open {} page{} a minute"
 
 
@@ -96,63 +89,17 @@ def count_page(user: User | None, address: str) -> None:
         _count({f"page.{address}": settings.ANONYMOUS_PAGES_PER_MINUTE}, _PAGES)
 
 
-# ---------------------------------------------------------------------------------------------- wrong keys
-_known: OrderedDict[bytes, None] = OrderedDict()
+def refuse_wrong_keys(address: str) -> None:
+    """RateLimitedError when too many wrong keys came from this address lately. Nothing is counted."""
+    _refuse_if_exceeded(f"wrong-key.{address}", WRONG_KEYS_PER_MINUTE, "send {} wrong key{} a minute")
 
 
-def key_for(secret: str, address: str) -> ApiKey | None:
-    """The usable key with this secret. RateLimitedError when too many wrong ones came from this address.
-
-    Each wrong key costs a query, so they are refused before it. A key that was right in this process lately is not
-    asked to pay for the wrong ones of others behind the same address.
-    """
-    mark = hashlib.sha256(secret.encode()).digest()
-    subject = f"wrong-key.{address}"
-    if mark not in _known:
-        _refuse_if_exceeded(subject, WRONG_KEYS_PER_MINUTE, "send {} wrong key{} a minute")
-    key = ApiKey.objects.authenticate(secret)
-    if key is None:
-        _known.pop(mark, None)
-        with contextlib.suppress(RateLimitedError):  # the next one is refused
-            _count({subject: WRONG_KEYS_PER_MINUTE})
-        return None
-    _known[mark] = None
-    with contextlib.suppress(KeyError):
-        while len(_known) > KNOWN_KEYS:
-            _known.popitem(last=False)
-    return key
+def count_wrong_key(address: str) -> None:
+    """Count one wrong key from this address. The next one is refused when these were too many."""
+    with contextlib.suppress(RateLimitedError):
+        _count({f"wrong-key.{address}": WRONG_KEYS_PER_MINUTE})
 
 
-def address_of(request: HttpRequest) -> str:
-    """Where a request comes from, as `address_in` tells it."""
-    return address_in(request.headers.get("X-Forwarded-For", ""), request.META.get("REMOTE_ADDR") or "")
-
-
-def address_of_scope(scope: Mapping[str, Any]) -> str:
-    """Where an ASGI connection comes from."""
-    forwarded_for = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-    return address_in(forwarded_for.decode("latin-1"), (scope.get("client") or [""])[0] or "")
-
-
-def address_in(forwarded_for: str, peer: str) -> str:
-    """The address that counts: what the proxy in front of us has seen, if there is one; of IPv6, the network.
-
-    Whatever stands further left in X-Forwarded-For, the client wrote.
-    """
-    hops = [hop.strip() for hop in forwarded_for.split(",")]
-    proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT
-    seen = hops[-proxies] if proxies and len(hops) >= proxies and hops[-proxies] else peer
-    try:
-        address = ipaddress.ip_address(seen.strip("[]").partition("%")[0])
-    except ValueError:
-        return seen[:64]
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        # A household has a /64, and any address in it.
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-# ---------------------------------------------------------------------------------------------- the window
 def _count(subjects: dict[str, int], what: str = _REQUESTS) -> Allowance | None:
     try:
         found = [_hit(subject, limit) for subject, limit in subjects.items() if limit]

@@ -1,0 +1,65 @@
+"""Rows in pages, the newest first: how a page is cut, and what names the place where the next one begins."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Protocol, Self, TypeVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.dateparse import parse_datetime
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Dated(Protocol):
+    """What a row needs for a cursor."""
+
+    @property
+    def pk(self) -> uuid.UUID: ...
+
+    @property
+    def created_at(self) -> datetime: ...
+
+
+class HistoryQuerySet(models.QuerySet[Row]):
+    """Rows with `created_at` and a UUID, which decides between rows of the same moment."""
+
+    def newest_first(self) -> Self:
+        """History order."""
+        return self.order_by("-created_at", "-pk")
+
+    def older_than(self, created_at: datetime, pk: uuid.UUID) -> Self:
+        """Those behind the given one in history order."""
+        return self.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+
+    def page(self, size: int) -> tuple[list[Row], bool]:
+        """The first `size` rows, and whether there are more."""
+        rows = list(self[: size + 1])
+        return rows[:size], len(rows) > size
+
+
+def cursor_of(row: Dated) -> str:
+    """Names the place behind this row in history order."""
+    return f"{row.created_at.isoformat()},{row.pk}"
+
+
+def read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+    """The arguments of `older_than`. ValueError for a text that `cursor_of` did not make."""
+    moment, _, pk = cursor.partition(",")
+    created_at = parse_datetime(moment)
+    if created_at is None or created_at.tzinfo is None:
+        raise ValueError(cursor)
+    return in_utc(created_at), uuid.UUID(pk)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC, because PostgreSQL refuses offsets that no place on Earth has. ValueError beyond year 1
+    or 9999.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        msg = "there is no such time"
+        raise ValueError(msg) from error
