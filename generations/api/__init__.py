@@ -1,4 +1,4 @@
-"""The REST API under /api/v2/: the Comfy API v2 for many users, and what it lacks on top."""
+"""The REST API under /api/v2/: the Comfy API v2 for many users, and more."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ api = _Api(
     title="comfysaas",
     version=settings.VERSION,
     description=(
-        "Run ComfyUI for many people: published templates, and whole workflows for those who may. A superset of the "
-        "Comfy API v2. Sign in, or send `Authorization: Bearer csk_…`. Jobs are durable from the moment they are "
-        "created: poll `GET jobs/{id}`, follow `GET jobs/{id}/events`, or have a webhook told."
+        "Run published ComfyUI templates and, with permission, whole workflows. The API is a superset of the Comfy API "
+        "v2. Sign in, or send `Authorization: Bearer csk_…`. Jobs are durable from the moment they are created: poll "
+        "`GET jobs/{id}`, follow `GET jobs/{id}/events`, or add a webhook."
     ),
-    auth=allowed(Scope.MANAGE),  # whatever forgets to say its scope asks for the greatest
+    auth=allowed(Scope.MANAGE),  # an operation that names no scope needs the greatest
     parser=StrictParser(),
     urls_namespace="api",
     docs_url=None,

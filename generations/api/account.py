@@ -1,4 +1,4 @@
-"""The caller: who it is, what it used, and its keys."""
+"""The caller's account: limits, usage and API keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from accounts.access import user_of
 from accounts.models import ApiKey, Scope
 from generations.api.auth import key_of
 from generations.api.operations import operation
-from generations.api.schemas import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
+from generations.api.schemas.account import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
 from generations.contract import STATUS
 from generations.lifecycle import raw
 from generations.models import Asset, Generation, Status, StorageUsage
@@ -26,9 +26,9 @@ from generations.models import Asset, Generation, Status, StorageUsage
 router = Router()
 
 
-@operation(router, "GET", "/me", scope=Scope.READ, name="getMe", summary="Who am I?", returns={200: Me})
+@operation(router, "GET", "/me", scope=Scope.READ, name="getMe", summary="Read your account", returns={200: Me})
 def get_me(request: HttpRequest) -> Me:
-    """Your account, the key that you came with, and what your plan lets you do."""
+    """Your account, the key of this request, and the limits of your plan."""
     user, key = user_of(request), key_of(request)
     plan = user.limits
     return Me(
@@ -57,12 +57,12 @@ def get_me(request: HttpRequest) -> Me:
     "/usage",
     scope=Scope.READ,
     name="getUsage",
-    summary="What did I use?",
+    summary="Read your usage",
     returns={200: Usage},
     errors=(422,),
 )
 def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 30) -> Usage:
-    """Jobs and time on the servers in the last `days`, and what is stored."""
+    """Your jobs and your time on the servers in the last `days`, and what is stored now."""
     user = user_of(request)
     since = timezone.now() - timedelta(days=days)
     rows = Generation.objects.for_user(user).filter(created_at__gte=since).order_by()
@@ -105,7 +105,7 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
     returns={200: KeyList},
 )
 def list_keys(request: HttpRequest) -> KeyList:
-    """Those that were not revoked, the newest first. Secrets are not shown again."""
+    """The keys that are not revoked, newest first, without their secrets."""
     return KeyList(keys=[describe_key(key) for key in ApiKey.objects.for_user(user_of(request))])
 
 
@@ -120,9 +120,10 @@ def list_keys(request: HttpRequest) -> KeyList:
     errors=(409, 422),
 )
 def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
-    """Its `secret` is in this answer and nowhere else.
+    """Store the `secret`: only this answer has it.
 
-    A key makes only keys that may do no more than itself and expire no later; one with a limit of its own makes none.
+    A key can make keys that have no other scopes than it has itself and expire no later. A key with its own
+    `requests_per_minute` cannot make keys.
     """
     expires_at = timezone.now() + timedelta(days=payload.expires_in_days) if payload.expires_in_days else None
     key, secret = ApiKey.objects.issue(
@@ -147,7 +148,7 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
     errors=(404,),
 )
 def delete_key(request: HttpRequest, id: Annotated[str, Path(pattern="^[0-9a-f]{1,12}$")]) -> Answer[None]:
-    """It stops working at once; what it holds open is closed."""
+    """The key stops working at once, and its open streams and sockets are closed."""
     rows = ApiKey.objects.for_user(user_of(request))
     found = get_object_or_404(rows, prefix=id)
     rows.filter(pk=found.pk).revoke()
@@ -155,7 +156,7 @@ def delete_key(request: HttpRequest, id: Annotated[str, Path(pattern="^[0-9a-f]{
 
 
 def describe_key(key: ApiKey) -> KeyOut:
-    """What its owner may see of it."""
+    """The key as its owner may see it."""
     return KeyOut(
         id=key.prefix,
         name=key.name,

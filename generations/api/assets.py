@@ -1,4 +1,4 @@
-"""Files of one's own: uploads and results."""
+"""The caller's files: uploads and results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from ninja.files import UploadedFile
 from accounts.access import user_of
 from accounts.models import Scope
 from generations import contract
-from generations.api.operations import NO_NUL, IdempotencyKey, operation
-from generations.api.schemas import AssetOut, FromHash
+from generations.api.operations import IdempotencyKey, operation
+from generations.api.schemas import NO_NUL
+from generations.api.schemas.assets import AssetOut, FromHash
 from generations.files import assets, delivery
 from generations.models import Asset, Output, Status
 
@@ -41,16 +42,20 @@ ONE_MINUTE, ONE_WEEK = 60, 604_800
 def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
     request: HttpRequest,
     file: UploadedFile = File(...),  # type: ignore[type-arg]  # noqa: B008
-    content_type: Annotated[str, Form(max_length=200, description="Not relied upon: the bytes show it.")] = "",
-    file_path: Annotated[str, Form(max_length=255, pattern=NO_NUL, description="The name that it keeps.")] = "",
+    content_type: Annotated[
+        str, Form(max_length=200, description="Ignored: the type is detected from the bytes.")
+    ] = "",
+    file_path: Annotated[str, Form(max_length=255, pattern=NO_NUL, description="The name of the file.")] = "",
     expected_hash: Annotated[
-        str, Form(max_length=80, pattern=NO_NUL, description="`blake3:<hex>`; other bytes are refused with 409.")
+        str, Form(max_length=80, pattern=NO_NUL, description="`blake3:<hex>`. Other bytes get 409 `hash_mismatch`.")
     ] = "",
     tags: Annotated[list[str], Form(max_length=32)] = [],  # noqa: B006
-    expires_in: Annotated[int | None, Form(ge=ONE_MINUTE, le=ONE_WEEK, description="Seconds to keep it.")] = None,
+    expires_in: Annotated[
+        int | None, Form(ge=ONE_MINUTE, le=ONE_WEEK, description="Seconds until the file is deleted.")
+    ] = None,
     idempotency_key: IdempotencyKey = "",
 ) -> Answer[AssetOut]:
-    """Upload a file, to be used by its `id` as an input. 200 when you have the same bytes already: they are shared."""
+    """Uploads a file, whose `id` can be an input of jobs. 200 when you have the same bytes: they are shared."""
     details = assets.FileDetails(name=file_path, tags=_words(tags), expires_in=expires_in)
     asset, is_new = assets.add(
         user=user_of(request),
@@ -68,13 +73,14 @@ def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
     "/assets/from-hash",
     scope=Scope.RUN,
     name="assetFromHash",
-    summary="Make an asset of bytes that you have here already",
+    summary="Make an asset from bytes that you uploaded before",
     returns={200: AssetOut, 201: AssetOut},
     errors=(404, 422),
 )
 def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
-    """Nothing is sent but the hash. 404 `blob_not_found` when none of your files has it; 200 when the same upload is
-    there under that name."""
+    """Makes an asset from the hash alone. 404 `blob_not_found` when none of your files has this hash. 200 when you have
+    the same file under the same name already.
+    """
     if not HASH.fullmatch(payload.hash.lower()):
         raise assets.BlobNotFoundError
     details = assets.FileDetails(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
@@ -88,12 +94,12 @@ def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
     "/assets/by-hash/{hash}",
     scope=Scope.READ,
     name="headAssetByHash",
-    summary="Is there a file of yours with this hash?",
+    summary="Look for one of your files by its hash",
     returns={200: None},
     errors=(404,),
 )
 def head_by_hash(request: HttpRequest, hash: Annotated[str, Path(examples=["blake3:…"])]) -> HttpResponse:
-    """200 when `from-hash` would work, else 404."""
+    """200 when `POST assets/from-hash` would find the bytes, else 404."""
     digest = hash.lower()
     found = HASH.fullmatch(digest) and Asset.objects.for_user(request.user).with_bytes(digest).exists()
     if not found:
@@ -112,7 +118,7 @@ def head_by_hash(request: HttpRequest, hash: Annotated[str, Path(examples=["blak
     errors=(404,),
 )
 def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
-    """What is known of a file, with a fresh link to its bytes."""
+    """Describes a file and gives a fresh link to its bytes."""
     found = _find(request, id)
     return _describe_text(found) if isinstance(found, Output) else _describe(found)
 
@@ -128,7 +134,10 @@ def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
     errors=(404, 409),
 )
 def delete_asset(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
-    """409 `asset_in_use` while something depends on it. Other assets with the same bytes keep theirs."""
+    """Deletes the file. Other assets with the same bytes stay.
+
+    409 `asset_in_use` for a job's result, and while an unfinished job needs the file.
+    """
     found = _find(request, id)
     if isinstance(found, Output):
         raise assets.AssetInUseError
@@ -151,7 +160,7 @@ async def get_content(
     id: uuid.UUID,
     range: Annotated[str, Header(alias="Range", description="Such as `bytes=0-1048575`.")] = "",
 ) -> HttpResponseBase:
-    """Its bytes; ranges are honoured. A redirect to a signed link when they lie in S3."""
+    """The bytes of the file, or of the range that you ask for. 302 to a signed link when files are stored in S3."""
     asset = await sync_to_async(_find)(request, id)
     if isinstance(asset, Output):
         body, content_type = contract.inline(asset)
@@ -164,7 +173,7 @@ def _words(tags: list[str]) -> list[str]:
 
 
 def _find(request: HttpRequest, pk: uuid.UUID) -> Asset | Output:
-    """One of the caller's files, or a text that a job made without a file; Http404."""
+    """The caller's file with this id, or a text that a job made without a file; Http404."""
     found = Asset.objects.for_user(request.user).select_related("output").filter(pk=pk).first()
     return found or get_object_or_404(
         Output.objects.exclude(generation__status=Status.CANCELED),

@@ -1,4 +1,4 @@
-"""Who calls: a program with an API key, or a browser with its session; and how much they may ask."""
+"""Who calls, a program with an API key or a browser with its session, and how often they may."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 class ApiKeyAuth(HttpBearer):
     """`Authorization: Bearer csk_…`, with a key that has this scope."""
 
-    openapi_description = "An API key of your account: `csk_…`."
+    openapi_description = "An API key of your account, `csk_…`."
 
     def __init__(self, scope: Scope) -> None:
         super().__init__()
         self.scope = scope
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        """The key's user, who is also the request's from here on. HttpError 403 when the key lacks the scope.
+        """The key's user, who becomes the request's; None for a wrong key. HttpError 403 when the key lacks the scope.
 
-        RateLimitedError: this key or user, or wrong keys from this address.
+        RateLimitedError: too many requests of this key or user, or too many wrong keys from this address.
         """
         key = key_for(token, address_of(request))
         if key is None:
@@ -44,9 +44,9 @@ class ApiKeyAuth(HttpBearer):
 
 
 class SessionAuth(NinjaSessionAuth):
-    """The browser's session. The CSRF token is asked for after the user: without a session it is a 401, no 403."""
+    """The browser's session. The CSRF token is checked after the user: without a session the answer is 401, not 403."""
 
-    openapi_description = "The session of somebody who is signed in here; unsafe methods need `X-CSRFToken`."
+    openapi_description = "The session of a browser that is signed in. Unsafe methods need the header `X-CSRFToken`."
 
     def __init__(self) -> None:
         super().__init__(csrf=False)
@@ -61,7 +61,7 @@ class SessionAuth(NinjaSessionAuth):
             return None
         _count(request, user, None)
         if check_csrf(request):
-            raise HttpError(403, "The CSRF token is missing or wrong.")
+            raise HttpError(403, "The header X-CSRFToken is missing or wrong. Reload the page and try again.")
         return user
 
 
@@ -71,19 +71,19 @@ def allowed(scope: Scope) -> list[AuthBase]:
 
 
 def need(request: HttpRequest, scope: Scope) -> None:
-    """HttpError 403 when the request came with a key that lacks this scope."""
+    """HttpError 403 when the request has a key that lacks this scope."""
     key = key_of(request)
     if key is not None and scope.value not in key.scopes:
-        raise HttpError(403, f"This key may not do that: it lacks the scope “{scope.value}”.")
+        raise HttpError(403, f"This key lacks the scope “{scope.value}”. Use a key that has it.")
 
 
 def remember(request: HttpRequest, key: ApiKey) -> None:
-    """Note by which key the request came in."""
+    """Note which key the request was authenticated with."""
     cast("Any", request).api_key = key
 
 
 def key_of(request: HttpRequest) -> ApiKey | None:
-    """The key that the request came in by; None for a session."""
+    """The key that the request was authenticated with; None for a session."""
     return getattr(request, "api_key", None)
 
 
@@ -91,7 +91,7 @@ def staff(request: HttpRequest, permission: str) -> User:
     """The caller, who is staff and has this permission; else HttpError 403."""
     user = user_of(request)
     if not (user.is_staff and user.has_perm(permission)):
-        raise HttpError(403, "This is for staff.")
+        raise HttpError(403, "Only staff with the right permission can do this.")
     return user
 
 

@@ -13,7 +13,7 @@ from generations.comfy.wire import decode_strictly
 
 
 class InvalidBodyError(Exception):
-    """A body that is not what the operation takes; `problems` as pydantic tells them."""
+    """The body is not what the operation takes; `problems` is pydantic's list."""
 
     def __init__(self, error: ValidationError) -> None:
         super().__init__(str(error))
@@ -29,7 +29,7 @@ class StrictParser(Parser):
 
 
 def read_json(request: HttpRequest) -> Any:
-    """The value of the request's body. HttpError 400 when it cannot be read."""
+    """The value of the request's body. HttpError 400 says why it cannot be read."""
     try:
         return parse_json(request.body.decode())
     except ValueError as error:
@@ -37,5 +37,5 @@ def read_json(request: HttpRequest) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Its value. ValueError says why it is no JSON, none that the database can keep, or beyond the limits of `wire`."""
+    """The value of a JSON text. ValueError says why it cannot be read, or why the database could not keep it."""
     return decode_strictly(text)

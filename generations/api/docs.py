@@ -1,4 +1,4 @@
-"""The interactive documentation. Its scripts and styles come from this server and obey the site's CSP."""
+"""The interactive documentation. Scripts and styles come from this server, as the site's CSP demands."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
-    """Swagger UI over /api/v2/openapi.json; signed-in people try it with their session, others with a key."""
+    """Swagger UI over /api/v2/openapi.json, for sessions and for keys."""
     return render(request, "api/docs.html")

@@ -1,4 +1,4 @@
-"""The shape of every error, and the number under which its request is found in the log."""
+"""The shape of every error, and the number that leads from an answer to its request in the log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Schema
+from pydantic import Field
 
-from generations.api.schemas import ErrorEnvelope
+
+class ErrorDetail(Schema):
+    """What went wrong: `code` for programs, `message` for people."""
+
+    code: str = Field(examples=["not_found"])
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class ErrorEnvelope(Schema):
+    """The shape of every error."""
+
+    error: ErrorDetail
 
 
 def request_id(request: HttpRequest) -> str:
-    """What the request is called in the log and in its answer."""
+    """The request's number in the log and in the header X-Comfy-Request-Id of its answer."""
     if not hasattr(request, "comfysaas_id"):
         request.comfysaas_id = uuid.uuid4().hex  # type: ignore[attr-defined]  # kept where the request is
     return str(request.comfysaas_id)  # type: ignore[attr-defined]
@@ -27,7 +41,7 @@ def envelope(
     details: dict[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """Every error has this shape."""
+    """An error as the answer to this request."""
     body = ErrorEnvelope.model_validate({"error": {"code": code, "message": message, "details": details}})
     response = JsonResponse(body.model_dump(), status=status, content_type="application/json; charset=utf-8")
     for name, value in (headers or {}).items():

@@ -1,4 +1,4 @@
-"""What an exception is in the API: status, code and message. Every failure that a caller can meet has a name here."""
+"""The API's answers to exceptions: status, code and message of every failure that a caller can meet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from accounts.concurrency import TooBusyError
 from accounts.models import MAX_KEYS, KeyRefusedError, TooManyKeysError
 from accounts.rates import RateLimitedError
-from generations.api import jobs, webhooks
+from generations.api import job_queries, webhooks
 from generations.api.body import InvalidBodyError
 from generations.api.envelope import envelope, request_id
 from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
@@ -67,8 +67,8 @@ def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpRespo
 
 @csrf_exempt
 def not_found(request: HttpRequest) -> HttpResponse:
-    """The answer to whatever is not there, or not the caller's; also at any other address under /api/v2/."""
-    return envelope(request, 404, "not_found", "There is no such thing here, or it is not yours.")
+    """404 for what does not exist or is not the caller's, and for all other addresses under /api/v2/."""
+    return envelope(request, 404, "not_found", "This does not exist, was deleted, or belongs to another account.")
 
 
 @_handles(Http404)
@@ -90,7 +90,7 @@ def _invalid_body(request: HttpRequest, error: InvalidBodyError) -> HttpResponse
 
 
 def _without_names(location: Sequence[Any]) -> list[Any]:
-    """Without where it came in, and without what the parameter of our function is called."""
+    """Without the part of the request, and without the name that our function gives to its parameter."""
     return [part for part in location[1:] if part not in {"payload", "wanted"}] or list(location[:1])
 
 
@@ -98,7 +98,7 @@ def _malformed(request: HttpRequest, found: Sequence[Mapping[str, Any]]) -> Http
     problems = [{"field": ".".join(map(str, each["loc"])), "reason": each["msg"]} for each in found]
     is_about_labels = all(each["field"].split(".")[0] == "metadata" for each in problems)
     code = "metadata_invalid" if is_about_labels else "invalid_request"
-    message = "; ".join(f"{each['field']}: {each['reason']}" for each in problems[:3]) or "It is not well-formed."
+    message = "; ".join(f"{each['field']}: {each['reason']}" for each in problems[:3]) or "The request is malformed."
     return envelope(request, 422, code, message, details={"errors": problems})
 
 
@@ -186,7 +186,7 @@ def _too_busy(request: HttpRequest, error: TooBusyError) -> HttpResponse:
 
 @_handles(TooManyStreamsError)
 def _too_many_streams(request: HttpRequest, error: TooManyStreamsError) -> HttpResponse:
-    message = "Too many event streams of yours are open. Close one, or poll the job instead."
+    message = "You have as many event streams open as your plan allows. Close one, or poll the job instead."
     return envelope(request, 429, "too_many_streams", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
@@ -196,30 +196,35 @@ def _refused_address(request: HttpRequest, error: RefusedAddressError) -> HttpRe
 
 
 _EDITOR_FORMAT = (
-    "This workflow is in the format of ComfyUI's editor. Export it in the API format: in the editor's menu Workflow, "
-    "Export (API)."
+    "This workflow is in the format of ComfyUI's editor. Export it in the API format: in the editor, choose Workflow, "
+    "then Export (API)."
 )
 _KEY_REUSE = (
-    "This Idempotency-Key was used before, and that request may have made something: look at your jobs. "
-    "Use a new key for a new request."
+    "An earlier request used this Idempotency-Key and may have succeeded: look at your jobs. "
+    "Send a new request with a new key."
 )
-# Errors that say everything by what they are: status, code, message.
+_IN_USE = "A job made this file, or an unfinished job needs it. Delete that job, or wait until it is finished."
+_CURSOR = "This cursor is not valid. Pass `next_cursor` of an earlier page, or begin without a cursor."
+_LABEL = "The name of a label begins with a letter and has up to 64 letters, digits and “_.-”."
+_KEYS = f"You already have {MAX_KEYS} keys, the most that is possible. Revoke one first."
+_WEBHOOKS = f"You already have {MAX_WEBHOOKS} webhooks, the most that is possible. Delete one first."
+# Errors that need nothing but their type: status, code, message.
 _PLAIN: dict[type[Exception], tuple[int, str, str]] = {
     KeyReuseError: (422, "idempotency_key_reuse", _KEY_REUSE),
-    BlobNotFoundError: (404, "blob_not_found", "None of your files has this hash: upload it."),
+    BlobNotFoundError: (404, "blob_not_found", "None of your files has this hash. Upload the file instead."),
     HashMismatchError: (
         409,
         "hash_mismatch",
-        "The bytes that arrived do not have the hash that you expected.",
+        "The bytes that arrived do not match `expected_hash`. Upload the file again.",
     ),
-    AssetInUseError: (409, "asset_in_use", "This file cannot be deleted: something depends on it."),
+    AssetInUseError: (409, "asset_in_use", _IN_USE),
     raw.EditorFormatError: (422, "workflow_format_ui", _EDITOR_FORMAT),
     services.NotFinishedError: (409, "job_not_finished", "This job is still under way. Cancel it first."),
-    jobs.InvalidCursorError: (422, "invalid_cursor", "This cursor was not made here. Begin without one."),
-    jobs.InvalidLabelsError: (422, "invalid_metadata_filter", "A label begins with a letter, and has 64 at most."),
+    job_queries.InvalidCursorError: (422, "invalid_cursor", _CURSOR),
+    job_queries.InvalidLabelsError: (422, "invalid_metadata_filter", _LABEL),
     webhooks.DisabledError: (409, "webhook_disabled", "This webhook is switched off. Switch it on first."),
-    TooManyKeysError: (409, "too_many_keys", f"You have {MAX_KEYS} keys, which is the most. Revoke one first."),
-    TooManyWebhooksError: (409, "too_many_webhooks", f"You have {MAX_WEBHOOKS} webhooks, which is the most."),
+    TooManyKeysError: (409, "too_many_keys", _KEYS),
+    TooManyWebhooksError: (409, "too_many_webhooks", _WEBHOOKS),
 }
 
 
@@ -244,7 +249,7 @@ def _unfit(request: HttpRequest, error: UnfitError) -> HttpResponse:
 
 @_handles(UncheckedError)
 def _unchecked(request: HttpRequest, error: UncheckedError) -> HttpResponse:
-    message = f"{error} Look at them, and send accept_flags to publish it all the same."
+    message = f"{error} Check them, then send `accept_flags` to publish the template."
     flags = [{"text": flag["text"], "node_id": flag["node_id"]} for flag in error.flags]
     return envelope(request, 409, "unchecked_flags", message, details={"flags": flags})
 
@@ -257,14 +262,14 @@ def _queue_full(request: HttpRequest, error: QueueFullError) -> HttpResponse:
 @_handles(OperationalError)
 def _database_away(request: HttpRequest, error: OperationalError) -> HttpResponse:
     logger.error("The database did not answer %s %s: %s", request.method, request.path, error)
-    message = "The service is interrupted for a moment. Please try again."
+    message = "The service is interrupted for a moment. Try again in a few seconds."
     return envelope(request, 503, "unavailable", message, headers={"Retry-After": "5"})
 
 
 @_handles(SuspiciousOperation, MultiPartParserError)
 def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
     return envelope(
-        request, 400, "invalid_request", "The request cannot be read: it is damaged, or has too many parts."
+        request, 400, "invalid_request", "The request cannot be read: it is damaged, or it has too many parts."
     )
 
 

@@ -1,4 +1,4 @@
-"""What every answer of the API carries, also those that no operation makes."""
+"""What every answer of the API carries, even when no operation made it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from generations.api.errors import not_found
 
 
 class Enveloped(MiddlewareMixin):
-    """Gives every answer a number to be quoted, and what is left of the caller's requests; and the envelope to what
-    django-ninja answers before it comes to an operation.
+    """Adds the request's number and the rate's headers to every answer, and the envelope to errors that django-ninja
+    answers before it comes to an operation.
     """
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Its root address is a plain 404."""
+        """Its root address raises Http404."""
         return not_found(request) if isinstance(error, Http404) else None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """A method that an address does not know is a bare 405."""
+        """django-ninja's 405 has no body."""
         if isinstance(response, HttpResponseNotAllowed):
             methods = response["Allow"]
-            message = f"{request.method} is not possible here. Allowed: {methods}."
+            message = f"This address does not take {request.method}. It takes {methods}."
             response = envelope(request, 405, "method_not_allowed", message, headers={"Allow": methods})
         allowance = getattr(request, "allowance", None)
         for name, value in (allowance.headers if allowance else {}).items():

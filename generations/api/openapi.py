@@ -1,4 +1,4 @@
-"""The OpenAPI document: what is always there, and one typed operation for every template that the reader may run."""
+"""The OpenAPI document: the static part, and one typed operation for each template that the reader may run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from accounts.addresses import address_of
 from accounts.models import User
 from accounts.rates import RateLimitedError
 from generations.api import api
-from generations.api.schemas import TemplateJobRequest
+from generations.api.schemas.jobs import TemplateJobRequest
 from generations.models import WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 from generations.parameters.schema import Parameter
@@ -33,7 +33,7 @@ SAMPLE_FILE = "https://example.com/picture.png"
 @require_safe
 @never_cache
 def openapi_json(request: HttpRequest) -> HttpResponse:
-    """The document for whoever asks: with a key or a session, it has that user's templates; 401 for a wrong key."""
+    """The document. With a key or a session it has that user's templates; 401 for a wrong key."""
     authorization = request.headers.get("Authorization", "")
     user: User | AnonymousUser = request.user
     if authorization:
@@ -51,7 +51,7 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
 
 
 def document(user: User | AnonymousUser) -> dict[str, Any]:
-    """With the templates that this user may run."""
+    """The document with the templates that this user may run."""
     found = copy.deepcopy(static_document())
     if not user.is_authenticated:
         return found
@@ -66,7 +66,7 @@ def document(user: User | AnonymousUser) -> dict[str, Any]:
 
 @cache
 def static_document() -> dict[str, Any]:
-    """What does not depend on templates. Do not change it: make a copy."""
+    """The part that does not depend on templates. Callers share the value: copy it before you change it."""
     found: dict[str, Any] = dict(api.get_openapi_schema(path_prefix=PREFIX))
     for item in found["paths"].values():
         for operation in item.values():
@@ -75,7 +75,7 @@ def static_document() -> dict[str, Any]:
 
 
 def _operation(template: WorkflowTemplate, fleet: fitness.Fleet, found: dict[str, Any]) -> dict[str, Any]:
-    """Like the general one, but for what it takes."""
+    """The general operation with this template's texts and inputs."""
     version = template.published_version
     assert version is not None  # noqa: S101  (visible ones are published)
     parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs)
@@ -116,7 +116,7 @@ def _body(parameters: tuple[Parameter, ...]) -> dict[str, Any]:
 
 
 def _example(parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """What most people would set."""
+    """Required and basic inputs, as most people would set them."""
     return {each.name: _sample(each) for each in parameters if each.required or not each.is_advanced}
 
 

@@ -1,4 +1,4 @@
-"""How an operation is declared: its scope, and the errors that every one of them can answer."""
+"""How operations are declared: with their scope, and with the errors that all of them can answer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from ninja import Header, Router
 
 from accounts.models import Scope
 from generations.api.auth import allowed
-from generations.api.schemas import ErrorEnvelope
+from generations.api.envelope import ErrorEnvelope
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 COMMON_ERRORS = (400, 401, 403, 413, 429, 500, 503)
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot compare with it
 IdempotencyKey = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x20-\x7e]{0,255}$",
-        description="Of your choice, such as a UUID; used once. Whatever comes with it again within 24 hours is "
-        "refused, unless the first request made nothing.",
+        description="A text that you choose for the request, such as a UUID. Within 24 hours a second request with the "
+        "same key gets 422 `idempotency_key_reuse`, unless the first one failed.",
     ),
 ]
 
@@ -38,7 +37,7 @@ def operation(
     extra: dict[str, Any] | None = None,
     is_listed: bool = True,
 ) -> Callable[[Function], Function]:
-    """Declares `method path` on the router; keys need the scope, sessions the CSRF token."""
+    """Declares `method path` on the router. Keys need the scope, sessions the CSRF token."""
     responses = {**returns, **dict.fromkeys((*COMMON_ERRORS, *errors), ErrorEnvelope)}
     return router.api_operation(
         [method],

@@ -1,4 +1,4 @@
-"""ComfyUI servers, for staff."""
+"""ComfyUI servers. All operations are for staff."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ninja import Status as Answer
 from accounts.models import Scope
 from generations.api.auth import staff
 from generations.api.operations import operation
-from generations.api.schemas import ServerChange, ServerCheck, ServerList, ServerOut, ServerRequest
+from generations.api.schemas.servers import ServerChange, ServerCheck, ServerList, ServerOut, ServerRequest
 from generations.models import ComfyServer
 from generations.scheduling import server_check
 
@@ -30,7 +30,7 @@ ServerId = Annotated[int, Path(ge=1, le=2**63 - 1)]
     returns={200: ServerList},
 )
 def list_servers(request: HttpRequest) -> ServerList:
-    """As the relays last saw them."""
+    """All servers, in the state that the relays last saw."""
     staff(request, "generations.view_comfyserver")
     return ServerList(servers=[_describe(each) for each in ComfyServer.objects.defer("object_info")])
 
@@ -46,7 +46,7 @@ def list_servers(request: HttpRequest) -> ServerList:
     errors=(422,),
 )
 def post_server(request: HttpRequest, payload: ServerRequest) -> Answer[ServerOut]:
-    """A relay takes it within seconds."""
+    """A relay connects to the server within seconds."""
     staff(request, "generations.add_comfyserver")
     return Answer(201, _save(ComfyServer(), payload.model_dump()))
 
@@ -57,12 +57,12 @@ def post_server(request: HttpRequest, payload: ServerRequest) -> Answer[ServerOu
     "/servers/{id}",
     scope=Scope.MANAGE,
     name="getServer",
-    summary="Read about a ComfyUI server (staff)",
+    summary="Read a ComfyUI server (staff)",
     returns={200: ServerOut},
     errors=(404,),
 )
 def get_server(request: HttpRequest, id: ServerId) -> ServerOut:
-    """As its relay last saw it."""
+    """The server, in the state that its relay last saw."""
     staff(request, "generations.view_comfyserver")
     return _describe(_find(id))
 
@@ -78,9 +78,9 @@ def get_server(request: HttpRequest, id: ServerId) -> ServerOut:
     errors=(404, 422),
 )
 def change_server(request: HttpRequest, id: ServerId, payload: ServerChange) -> ServerOut:
-    """`is_draining` lets it finish what it has; `is_enabled: false` takes that away from it.
+    """`is_draining: true` lets the server finish its jobs; `is_enabled: false` gives them to other servers at once.
 
-    A new `url` without an `auth_header_value` forgets the stored header, which was meant for the old address.
+    A new `url` without an `auth_header_value` removes the stored header, which was meant for the old address.
     """
     staff(request, "generations.change_comfyserver")
     return _save(_find(id), payload.model_dump(exclude_unset=True, exclude_none=True))
@@ -97,7 +97,7 @@ def change_server(request: HttpRequest, id: ServerId, payload: ServerChange) -> 
     errors=(404,),
 )
 def delete_server(request: HttpRequest, id: ServerId) -> Answer[None]:
-    """What it was running is given to others."""
+    """Removes the server. Other servers run its unfinished jobs."""
     staff(request, "generations.delete_comfyserver")
     _find(id).delete()
     return Answer(204, None)
@@ -109,12 +109,12 @@ def delete_server(request: HttpRequest, id: ServerId) -> Answer[None]:
     "/servers/{id}/check",
     scope=Scope.MANAGE,
     name="checkServer",
-    summary="Ask a ComfyUI server how it is (staff)",
+    summary="Check a ComfyUI server (staff)",
     returns={200: ServerCheck},
     errors=(404,),
 )
 def check_server(request: HttpRequest, id: ServerId) -> ServerCheck:
-    """Reads its node types anew on the way."""
+    """Asks the server whether it works, and reads its node types again."""
     staff(request, "generations.change_comfyserver")
     server = _find(id)
     is_answering, message = server_check.check(server)
@@ -126,7 +126,7 @@ def _find(pk: int) -> ComfyServer:
 
 
 def _save(server: ComfyServer, changes: dict[str, Any]) -> ServerOut:
-    """Written, if it makes sense; django's ValidationError."""
+    """The saved server. Raises Django's ValidationError."""
     if "auth_header_value" in changes:
         server.give_header(changes.get("auth_header_name", server.auth_header_name), changes.pop("auth_header_value"))
         changes |= {"auth_header_name": server.auth_header_name, "auth_header_value": server.auth_header_value}

@@ -40,14 +40,14 @@ RETRY_AFTER_SECONDS = 10
 
 
 class TooManyStreamsError(Exception):
-    """This user has as many open as the plan lets them."""
+    """The user has as many streams open as the plan allows."""
 
 
 def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     """The answer that `Streams` goes on with. TooManyStreamsError; HttpError 501 where there is no ASGI server."""
     scope: MutableMapping[str, Any] | None = getattr(request, "scope", None)
     if scope is None:
-        raise HttpError(501, "Events need an ASGI server. Poll the job instead.")
+        raise HttpError(501, "This server cannot stream events. Poll the job instead.")
     user, key = user_of(request), key_of(request)
     access = Access.by_key(key) if key else Access(user.pk, session_key=request.session.session_key)
     slot = take_slot("stream", user, most=user.limits.max_streams)
@@ -94,7 +94,7 @@ class JobStream:
     _send: Any = None
     _sent_outputs: set[uuid.UUID] = field(default_factory=set)
     _sent_status: tuple[object, ...] = ()
-    _latest: dict[str, dict[str, Any]] = field(default_factory=dict)  # what waits for its turn, by event
+    _latest: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the pace of its event holds back
     _last_sent: dict[str, float] = field(default_factory=dict)
 
     async def serve(self, start: dict[str, Any], receive: Any, send: Any) -> None:
@@ -145,7 +145,7 @@ class JobStream:
                 look_at = 0.0
 
     async def _take(self, message: dict[str, Any]) -> bool:
-        """Keep what is new in a message; True when the job, or the right to see it, is to be looked at again."""
+        """Keep what is new in a message; True when the job, or the right to see it, must be read again."""
         if message["type"] == "access.changed":
             return True
         is_moved = False
@@ -163,9 +163,9 @@ class JobStream:
         return is_moved
 
     async def _look(self, *, is_first: bool) -> float | None:
-        """Send what is new of the job. Seconds until the next look, if nothing is heard; None when it is over.
+        """Send what is new of the job. Seconds until the next look, unless a message comes first; None at the end.
 
-        What moves is heard of; only the place in the queue has to be looked at, and far back it matters little.
+        Messages announce every change but a new place in the queue, which matters less the further back it is.
         """
         job, preview = await _in_thread(self._read, is_first)
         if job is None:
@@ -227,7 +227,7 @@ class JobStream:
 
 
 def _status(job: contract.Job, *, is_terminal: bool) -> dict[str, Any]:
-    """With its end, everything that there is to know of it."""
+    """The last one has the outputs, the error and the warnings."""
     found: dict[str, Any] = {"status": job.status, "queue_position": job.queue_position}
     if job.message:
         found["message"] = job.message

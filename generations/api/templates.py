@@ -22,15 +22,15 @@ from accounts.models import Scope
 from generations.api import jobs
 from generations.api.auth import staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
-from generations.api.operations import NO_NUL, IdempotencyKey, operation
-from generations.api.schemas import (
+from generations.api.operations import IdempotencyKey, operation
+from generations.api.schemas import NO_NUL
+from generations.api.schemas.jobs import JobBatch, TemplateJobRequest
+from generations.api.schemas.templates import (
     ImportedTemplate,
     ImportFlag,
-    JobBatch,
     ServerFitness,
     TemplateChange,
     TemplateDetail,
-    TemplateJobRequest,
     TemplateList,
 )
 from generations.contract import Job, describe

@@ -1,4 +1,4 @@
-"""One's own webhooks, and what was delivered."""
+"""The caller's webhooks, and the log of what was sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ninja import Status as Answer
 from accounts.access import user_of
 from accounts.models import Scope
 from generations.api.operations import operation
-from generations.api.schemas import (
+from generations.api.schemas.webhooks import (
     DeliveryList,
     DeliveryOut,
     WebhookChange,
@@ -37,7 +37,7 @@ router = Router()
     returns={200: WebhookList},
 )
 def list_webhooks(request: HttpRequest) -> WebhookList:
-    """The oldest first."""
+    """Your webhooks, oldest first."""
     return WebhookList(webhooks=[_describe(hook) for hook in Webhook.objects.for_user(user_of(request))])
 
 
@@ -52,7 +52,7 @@ def list_webhooks(request: HttpRequest) -> WebhookList:
     errors=(409, 422),
 )
 def post_webhook(request: HttpRequest, payload: WebhookRequest) -> Answer[WebhookOut]:
-    """We will POST there, signed after Standard Webhooks. 422 `invalid_address` for what is not on the public web."""
+    """The webhook gets signed POST requests (Standard Webhooks). 422 `invalid_address`: the address is not public."""
     hook = Webhook(user=user_of(request), **payload.model_dump())
     outbox.save(hook)
     return Answer(201, _describe(hook))
@@ -69,7 +69,7 @@ def post_webhook(request: HttpRequest, payload: WebhookRequest) -> Answer[Webhoo
     errors=(404,),
 )
 def get_webhook(request: HttpRequest, id: uuid.UUID) -> WebhookOut:
-    """With its secret."""
+    """Describes the webhook, with the secret that verifies its messages."""
     return _describe(_mine(request, id))
 
 
@@ -84,7 +84,7 @@ def get_webhook(request: HttpRequest, id: uuid.UUID) -> WebhookOut:
     errors=(404, 422),
 )
 def change_webhook(request: HttpRequest, id: uuid.UUID, payload: WebhookChange) -> WebhookOut:
-    """Switching it on again after it was disabled gives it a fresh start."""
+    """`is_enabled: true` switches a disabled webhook on again and forgets its earlier failures."""
     hook = _mine(request, id)
     for name, value in payload.model_dump(exclude_unset=True, exclude_none=True).items():
         setattr(hook, name, value)
@@ -103,7 +103,7 @@ def change_webhook(request: HttpRequest, id: uuid.UUID, payload: WebhookChange) 
     errors=(404,),
 )
 def delete_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
-    """With its log. Nothing more is sent."""
+    """Deletes the webhook and its log. Waiting messages are not sent."""
     _mine(request, id).delete()
     return Answer(204, None)
 
@@ -119,7 +119,7 @@ def delete_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
     errors=(404, 409),
 )
 def test_webhook(request: HttpRequest, id: uuid.UUID) -> Answer[DeliveryOut]:
-    """Of type `webhook.test`. Look at the log to see what became of it. 409 while the webhook is disabled."""
+    """Sends a `webhook.test` message; its result appears in the log. 409 while the webhook is disabled."""
     delivery = outbox.test(_enabled(_mine(request, id)))
     return Answer(202, _describe_delivery(delivery))
 
@@ -140,7 +140,7 @@ def list_deliveries(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[uuid.UUID | None, Query()] = None,
 ) -> DeliveryList:
-    """The newest first; kept for 30 days."""
+    """The messages of the last 30 days, newest first."""
     rows = _mine(request, id).deliveries.all()
     if cursor is not None:
         last = get_object_or_404(rows, pk=cursor)
@@ -163,7 +163,7 @@ def list_deliveries(
     errors=(404, 409),
 )
 def redeliver(request: HttpRequest, id: uuid.UUID, delivery_id: uuid.UUID) -> Answer[DeliveryOut]:
-    """The same message under the same id, with all its attempts. 409 while the webhook is disabled."""
+    """Sends the message again under the same id, with new attempts. 409 while the webhook is disabled."""
     found = get_object_or_404(_enabled(_mine(request, id)).deliveries, pk=delivery_id)
     outbox.redeliver(found)
     found.refresh_from_db()
@@ -171,7 +171,7 @@ def redeliver(request: HttpRequest, id: uuid.UUID, delivery_id: uuid.UUID) -> An
 
 
 class DisabledError(Exception):
-    """Nothing is sent to a webhook that is switched off."""
+    """The webhook is switched off, so nothing can be sent."""
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:

@@ -25,8 +25,9 @@ from django.core.exceptions import BadRequest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from generations.api import jobs, schemas
+from generations.api import job_queries
 from generations.api.body import parse_json
+from generations.api.schemas import account, assets, jobs, servers, templates, webhooks
 from generations.comfy import containers, pictures, stripping
 from generations.comfy.embedded import NoWorkflowError, read_embedded
 from generations.comfy.errors import ProtocolError
@@ -144,8 +145,9 @@ def read_inputs(value: dict[str, Any]) -> None:
 @cache
 def bodies() -> list[TypeAdapter[Any]]:
     """Every request that has JSON as its body."""
-    names = [name for name in vars(schemas) if name.endswith(("Request", "Change", "FromHash"))]
-    return [TypeAdapter(getattr(schemas, name)) for name in names]
+    ends = ("Request", "Change", "FromHash")
+    rooms = (account, assets, jobs, servers, templates, webhooks)
+    return [TypeAdapter(found) for room in rooms for name, found in vars(room).items() if name.endswith(ends)]
 
 
 @cache
@@ -158,7 +160,7 @@ def read_texts(content: bytes) -> None:
     text = content[1:].decode("latin-1")
     now = datetime(2025, 1, 2, tzinfo=UTC)
     readers: list[Callable[[str], object]] = [
-        jobs._decode,
+        job_queries.decode,
         lambda header: delivery._parse_range(header, 1000),
         pages._position,
         inputs._decode,
@@ -263,7 +265,7 @@ TARGETS = {
     "bodies": Target(read_body, (GraphError, ValueError), lambda: [*_bodies(), *_workflows()]),
     "texts": Target(
         read_texts,
-        (jobs.InvalidCursorError, BadRequest, InvalidUploadError, ValidationError, ProtocolError),
+        (job_queries.InvalidCursorError, BadRequest, InvalidUploadError, ValidationError, ProtocolError),
         _texts,
     ),
 }
