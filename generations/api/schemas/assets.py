@@ -22,9 +22,13 @@ class AssetOut(Schema):
     created_at: datetime
     url: str
     url_expires_at: datetime
-    expires_at: datetime | None = Field(None, description="When the file is deleted; null for a file that is kept.")
-    job_id: UUID | None = Field(None, description="The job that made the file; null for an upload.")
-    created_new: bool | None = Field(None, description="After an upload: false when you had the same file already.")
+    expires_at: datetime | None = Field(
+        default=None, description="When the file is deleted; null for a file that is kept."
+    )
+    job_id: UUID | None = Field(default=None, description="The job that made the file; null for an upload.")
+    created_new: bool | None = Field(
+        default=None, description="After an upload: false when you had the same file already."
+    )
 
 
 class FromHash(Schema):

@@ -73,7 +73,7 @@ class ExtraData(Schema):
     model_config = {"extra": "forbid"}
 
     api_key_comfy_org: Annotated[str, StringConstraints(max_length=1000)] = Field(
-        "", description="Key for partner nodes, which call paid services."
+        default="", description="Key for partner nodes, which call paid services."
     )
     extra_pnginfo: ExtraPngInfo | None = None
 
