@@ -33,7 +33,7 @@ class ServerState(models.TextChoices):
     UNKNOWN = "unknown", "Not looked at yet"
     ONLINE = "online", "Online"
     UNREACHABLE = "unreachable", "Unreachable"
-    WEDGED = "wedged", "Stuck"  # answers, takes prompts, runs none: only a restart of it helps
+    STUCK = "wedged", "Stuck"  # answers, takes prompts, runs none: only a restart of it helps
 
 
 class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
@@ -87,9 +87,9 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         is_old = Q(seen_at=None) | Q(seen_at__lt=now - timedelta(seconds=SEEN_SECONDS))
         return self.filter(is_old, pk=server_id).update(seen_at=now)
 
-    def saw_wedged(self, server_id: int, *, message: str) -> int:
-        """The server answers, but nothing that it is given runs."""
-        return self.filter(pk=server_id).update(state=ServerState.WEDGED, state_message=message[:500])
+    def saw_stuck(self, server_id: int, *, message: str) -> int:
+        """The server answers, but runs nothing of what it is given."""
+        return self.filter(pk=server_id).update(state=ServerState.STUCK, state_message=message[:500])
 
     def saw_nodes(self, server_id: int, *, object_info: dict[str, object]) -> int:
         """The server told its node classes (the answer of /object_info)."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 DEAF_SECONDS = 5.0  # a prompt that was accepted changes the queue, which every socket is told at once
-WEDGED_SECONDS = 90.0  # at the head of the queue without a word that it started
+STUCK_SECONDS = 90.0  # at the head of the queue without a word that it started
 UNSTOPPABLE_SECONDS = 60.0  # still running after it was asked to stop
 
 
@@ -74,7 +74,7 @@ class Health:
             return False
         return time.monotonic() - self._expected_from > DEAF_SECONDS
 
-    # ------------------------------------------------------------------------------------ wedged
+    # ------------------------------------------------------------------------------------ stuck
     def saw_head(self, prompt_id: str | None) -> None:
         """Which of our prompts, if any, is at the head of the server's queue."""
         if prompt_id is None:
@@ -86,11 +86,11 @@ class Health:
         """It runs, and was interrupted."""
         self._asked_to_stop.setdefault(prompt_id, time.monotonic())
 
-    def why_wedged(self) -> str:
+    def why_stuck(self) -> str:
         """A sentence when nothing runs on this server any more, as far as can be told; "" otherwise."""
         now = time.monotonic()
         head = self._head
-        if head is not None and now - head.since > WEDGED_SECONDS and not self.has_told(head.prompt_id):
+        if head is not None and now - head.since > STUCK_SECONDS and not self.has_told(head.prompt_id):
             return f"It took prompt {head.prompt_id} from its queue and does not run it. Restart this ComfyUI."
         for prompt_id, since in self._asked_to_stop.items():
             if now - since > UNSTOPPABLE_SECONDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -144,3 +145,12 @@ class Upstream:
         """Our prompts in its queue, also those of attempts that were given up."""
         marks = [(item, Mark.read(item.extra_data)) for item in (*queue.running, *queue.pending)]
         return [(item, mark) for item, mark in marks if mark is not None]
+
+
+def is_uuid(text: str) -> bool:
+    """True for what can be a prompt_id or a generation of ours: other clients of a server choose what they like."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -301,7 +301,7 @@ _STANDINGS = (
 def _standing(member: Member) -> str:
     if not member.is_enabled:
         return _STANDINGS[3]
-    if member.state == ServerState.WEDGED:
+    if member.state == ServerState.STUCK:
         return _STANDINGS[2]
     return _STANDINGS[1 if member.state != ServerState.ONLINE else 0]
 

@@ -26,7 +26,7 @@ def check(server: ComfyServer) -> tuple[bool, str]:
         return False, f"{server}: {error}"
     ComfyServer.objects.filter(url=server.url).saw_nodes(server.pk, object_info=object_info)
     ComfyServer.objects.saw_answer(server.pk)
-    if server.state == ServerState.WEDGED:
+    if server.state == ServerState.STUCK:
         return False, f"{server} answers, but it is stuck. {server.state_message}"
     ComfyServer.objects.saw_online(server.pk, version=stats.version, is_simulator=stats.is_simulator)
     return True, f"{server} answers: ComfyUI {stats.version or '(unknown version)'}, {len(object_info)} node types."

@@ -20,7 +20,7 @@ from generations.lifecycle import services
 from generations.live import events
 from generations.live.publisher import sender
 from generations.models import Asset, ComfyServer, Generation, Status
-from generations.relay import agent as agent_module
+from generations.relay import timing
 from generations.relay.supervisor import Supervisor
 from tests.generations.conftest import running_relay
 from tests.support.factories import (
@@ -74,7 +74,7 @@ def test_the_upstream_history_entry_is_removed_once_everything_is_stored(
 def test_seen_at_is_renewed_while_the_server_answers(
     simulator: RunningSimulator, transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.05)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 0.05)
     ComfyServer.objects.create(name="one", url=simulator.url)
     long_ago = timezone.now() - timedelta(days=1)
     with running_relay():
@@ -223,9 +223,9 @@ def test_events_that_overtake_the_answer_are_not_lost(
 def test_a_lost_answer_never_runs_a_prompt_twice(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.2)
     (agent,) = relay._agents.values()
-    agent._client._http.timeout = httpx.Timeout(patient(0.5))
+    agent._session.client._http.timeout = httpx.Timeout(patient(0.5))
     simulator.faults.set(post_timeout=1)
     done = reaches(submit(), Status.SUCCEEDED)
     assert (done.attempt, done.outputs.count()) == (1, 2)
@@ -235,7 +235,7 @@ def test_a_lost_answer_never_runs_a_prompt_twice(
 def test_a_connection_closed_at_submit_is_tried_again(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.2)
     simulator.faults.set(close_prompts=1)
     assert reaches(submit(), Status.SUCCEEDED).outputs.count() == 2
 
@@ -330,7 +330,7 @@ def test_an_input_picture_reaches_comfyui(relay: Supervisor, simulator: RunningS
 def test_an_input_that_the_storage_cannot_give_now_is_waited_for(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
     graph = {
         "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
         "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},

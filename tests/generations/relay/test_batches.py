@@ -15,10 +15,10 @@ import pytest
 from generations.comfy.client import ComfyClient, HistoryEntry
 from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status
-from generations.relay import agent as agent_module
-from generations.relay import frames
-from generations.relay.agent import ServerAgent
+from generations.relay import frames, timing
+from generations.relay.collecting import Collector
 from generations.relay.supervisor import Supervisor
+from generations.relay.upstream import Upstream
 from generations.simulator.nodes.base import Context, Environment, Node, Result
 from tests.generations.conftest import is_connected, running_relay
 from tests.support.factories import make_template, make_user, version_of
@@ -44,10 +44,10 @@ def simulator() -> Iterator[RunningSimulator]:
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """The relay looks around all the time, so that whatever it would stop, it stops."""
-    monkeypatch.setattr(agent_module, "TICK_SECONDS", 0.05)
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.05)
-    monkeypatch.setattr(agent_module, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(agent_module, "STOP_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 0.05)
+    monkeypatch.setattr(timing, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(timing, "STOP_AGAIN_SECONDS", 0.2)
 
 
 def submit(graph: dict[str, Any] = FILM, **fields: Any) -> Generation:
@@ -167,7 +167,7 @@ def test_parts_that_ended_while_no_relay_ran_are_all_kept(
 def test_a_batch_whose_rest_somebody_removed_is_run_again(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rest_of = agent_module.Upstream.rest_of
+    rest_of = Upstream.rest_of
     removed: list[str] = []
 
     def removing(self: Any, entry: HistoryEntry, mark: Any) -> tuple[list[HistoryEntry], str | None]:
@@ -179,7 +179,7 @@ def test_a_batch_whose_rest_somebody_removed_is_run_again(
             self._client.interrupt(found)
         return passed, found
 
-    monkeypatch.setattr(agent_module.Upstream, "rest_of", removing)
+    monkeypatch.setattr(Upstream, "rest_of", removing)
     simulator.faults.set(unfinished_batches=1)
     done = reaches(submit(), Status.SUCCEEDED)
     assert (done.attempt, done.outputs.count()) == (2, 1)
@@ -199,15 +199,15 @@ def sending(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> dic
 def test_pictures_that_a_part_sent_before_it_was_followed_are_kept(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on = ServerAgent._go_on
+    go_on = Collector._go_on
     late: list[str] = []
 
-    def go_on_late(self: ServerAgent, generation: Generation, entry: HistoryEntry) -> bool:
+    def go_on_late(self: Collector, generation: Generation, entry: HistoryEntry) -> bool:
         eventually(lambda: not simulator.simulator.queue.remaining(), what="the end of the batch")
         late.append(entry.prompt_id)
         return go_on(self, generation, entry)
 
-    monkeypatch.setattr(ServerAgent, "_go_on", go_on_late)
+    monkeypatch.setattr(Collector, "_go_on", go_on_late)
     graph = sending(simulator, monkeypatch)
     save = {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "film"}}
     simulator.faults.set(unfinished_batches=1)
@@ -229,7 +229,7 @@ def test_a_batch_whose_sending_node_queues_its_rest_is_followed(
 def test_the_rest_of_a_part_that_was_missed_is_stopped_at_once(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 1000.0)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 1000.0)
     monkeypatch.setattr(frames.Frames, "of", lambda *_arguments: None)
     simulator.faults.set(unfinished_batches=1000)
     sending = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}}

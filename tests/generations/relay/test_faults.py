@@ -15,9 +15,9 @@ from generations.comfy.client import ComfyClient, HistoryEntry, SystemStats
 from generations.comfy.errors import ProtocolError, Rejected, Unavailable
 from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
-from generations.relay import agent as agent_module
 from generations.relay import health as health_module
-from generations.relay.agent import ServerAgent
+from generations.relay import timing
+from generations.relay.claiming import Claimer
 from generations.relay.supervisor import Supervisor
 from generations.simulator.profiles import PROFILES
 from tests.generations.conftest import running_relay
@@ -32,14 +32,14 @@ Reaches = Callable[..., Generation]
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that is waited for comes sooner."""
-    monkeypatch.setattr(agent_module, "TICK_SECONDS", 0.1)
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.3)
-    monkeypatch.setattr(agent_module, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(agent_module, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
-    monkeypatch.setattr(agent_module, "STOP_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(timing, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 0.3)
+    monkeypatch.setattr(timing, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "STOP_AGAIN_SECONDS", 0.3)
     # Not so short that a busy machine is taken for a broken server.
-    monkeypatch.setattr(agent_module, "UNREACHABLE_SECONDS", patient(0.5))
-    monkeypatch.setattr(agent_module, "WITHDRAW_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "UNREACHABLE_SECONDS", patient(0.5))
+    monkeypatch.setattr(timing, "WITHDRAW_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -118,13 +118,13 @@ def test_a_socket_that_hears_nothing_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(health_module, "DEAF_SECONDS", patient(0.3))
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 60.0)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 60.0)
     (agent,) = relay._agents.values()
-    before = agent._client_id
+    before = agent._session.connection.client_id
     simulator.faults.set(half_open=True)
     simulator.hold()
     generation = submit(template, steps=12)
-    eventually(lambda: agent._client_id != before, what="another socket")
+    eventually(lambda: agent._session.connection.client_id != before, what="another socket")
     simulator.go_on()
     assert reaches(generation, Status.SUCCEEDED).attempt == 1
     assert reaches(submit(template, seed=9), Status.SUCCEEDED).attempt == 1
@@ -162,8 +162,8 @@ def test_a_history_that_was_evicted_before_it_was_read_means_running_again(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "HISTORY_RETRIES", 2)
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 60.0)
+    monkeypatch.setattr(timing, "HISTORY_RETRIES", 2)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 60.0)
     simulator.hold()
     simulator.faults.set(history_delay=0.2)
     generation = reaches(submit(template, steps=5), Status.RUNNING)
@@ -209,7 +209,7 @@ def test_a_stuck_server_is_found_out_and_left(  # noqa: PLR0917
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "WEDGED_SECONDS", patient(0.5))
+    monkeypatch.setattr(health_module, "STUCK_SECONDS", patient(0.5))
     simulator.faults.set(zombie=True)
     generation = reaches(submit(template), Status.SUBMITTED)
     let_in("two")
@@ -233,7 +233,7 @@ def test_another_socket_does_not_unstick_a_server(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "WEDGED_SECONDS", patient(0.3))
+    monkeypatch.setattr(health_module, "STUCK_SECONDS", patient(0.3))
     simulator.faults.set(zombie=True)
     reaches(submit(template), Status.SUBMITTED)
     eventually(lambda: ComfyServer.objects.get().state == "wedged")
@@ -308,14 +308,14 @@ def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
 ) -> None:
     """It lost a node, and does not say so."""
     refused: list[str] = []
-    on_rejected = ServerAgent._on_rejected
+    on_rejected = Claimer._on_rejected
 
-    def counting(self: ServerAgent, generation: Generation, error: Rejected) -> bool:
+    def counting(self: Claimer, generation: Generation, error: Rejected) -> bool:
         is_dealt_with = on_rejected(self, generation, error)
         refused.append(error.type)  # only now: the catalogue that it reads meanwhile has to fail as well
         return is_dealt_with
 
-    monkeypatch.setattr(ServerAgent, "_on_rejected", counting)
+    monkeypatch.setattr(Claimer, "_on_rejected", counting)
     registry = simulator.simulator.registry
     saving = registry.pop("SaveImage")
     simulator.faults.set(object_info_error=True)
@@ -329,7 +329,7 @@ def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
 def test_a_catalogue_that_cannot_be_read_for_any_reason_is_read_again_soon(
     relay: Supervisor, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "CATALOG_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "CATALOG_RETRY_SECONDS", 0.1)
     object_info = ComfyClient.object_info
     reads: list[str] = []
 
@@ -361,7 +361,7 @@ def test_what_another_address_told_is_not_the_catalogue(
     (agent,) = relay._agents.values()
     before = ComfyServer.objects.get().catalog_digest
     monkeypatch.setattr(ComfyClient, "object_info", moving)
-    agent._fetch_catalog()
+    agent._catalog_reader.read()
     assert reads
     assert ComfyServer.objects.get().catalog_digest == before
 
@@ -461,7 +461,7 @@ def test_a_server_that_draws_its_own_ids_is_searched_for_ours(template: Workflow
         make_server(url=simulator.url)
         eventually(lambda: ComfyServer.objects.filter(state="online").exists())
         (agent,) = relay._agents.values()
-        agent._client._http.timeout = httpx.Timeout(patient(0.5))
+        agent._session.client._http.timeout = httpx.Timeout(patient(0.5))
         simulator.faults.set(post_timeout=1)
         done = reaches(submit(template, steps=4), Status.SUCCEEDED)
         assert (done.attempt, done.outputs.count()) == (1, 2)

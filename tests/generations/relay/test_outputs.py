@@ -15,9 +15,8 @@ from generations.comfy.messages import PreviewImage, PreviewImageWithMetadata
 from generations.files import storage
 from generations.lifecycle import raw, rerunning, services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
-from generations.relay import agent as agent_module
-from generations.relay import frames
-from generations.relay.agent import ServerAgent
+from generations.relay import frames, timing
+from generations.relay.collecting import Collector
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import REGISTRY, Context, Node, Result
 from tests.generations.conftest import running_relay
@@ -188,9 +187,9 @@ def test_a_picture_that_was_missed_is_made_again(
 
 def looks_often(relay: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     """It need not hear of an end to find it."""
-    monkeypatch.setattr(agent_module, "RECONCILE_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "RECONCILE_SECONDS", 0.2)
     (agent,) = relay._agents.values()
-    agent._timers.reconcile = 0.0
+    agent._session.timers.reconcile = 0.0
     agent.wake()
 
 
@@ -221,11 +220,11 @@ def test_pictures_that_come_slowly_are_waited_for(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each one comes in time, all of them together do not."""
-    monkeypatch.setattr(frames, "WAIT_SECONDS", 20 * agent_module.HISTORY_RETRY_SECONDS)
-    receive, may_hear_more = Listener._receive, ServerAgent._may_hear_more
+    monkeypatch.setattr(frames, "WAIT_SECONDS", 20 * timing.HISTORY_RETRY_SECONDS)
+    receive, may_hear_more = Listener._receive, Collector._may_hear_more
     waits: list[str] = []
 
-    def waiting(self: ServerAgent, prompt_id: str) -> bool:
+    def waiting(self: Collector, prompt_id: str) -> bool:
         waits.append(prompt_id)
         return may_hear_more(self, prompt_id)
 
@@ -236,7 +235,7 @@ def test_pictures_that_come_slowly_are_waited_for(
             eventually(lambda: len(waits) > before + 7, what="waiting for a picture")
         return opcode, data
 
-    monkeypatch.setattr(ServerAgent, "_may_hear_more", waiting)
+    monkeypatch.setattr(Collector, "_may_hear_more", waiting)
     monkeypatch.setattr(Listener, "_receive", wait_and_receive)
     looks_often(relay, monkeypatch)
     image = {"class_type": "EmptyImage", "inputs": {**SIZE, "batch_size": 5}}
@@ -263,7 +262,7 @@ def test_too_many_bytes_over_the_socket_are_a_failure_with_a_name(
 def test_a_storage_that_is_down_delays_a_picture_and_does_not_lose_it(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
     write_bytes = storage.write_bytes
     tries: list[str] = []
 
@@ -284,7 +283,7 @@ def test_a_picture_that_cannot_be_stored_keeps_nothing_else_waiting(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its server still runs and cancels what others sent."""
-    monkeypatch.setattr("generations.relay.agent.PAUSE_AFTER_FAULT_SECONDS", 0.5)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.5)
     tries: list[str] = []
     write_bytes = storage.write_bytes
 

@@ -16,8 +16,9 @@ from accounts.models import User
 from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
-from generations.relay import agent as agent_module
 from generations.relay import supervisor as supervisor_module
+from generations.relay import timing
+from generations.relay.claiming import Claimer
 from generations.scheduling import fitness
 from generations.scheduling import server_check as servers_module
 from generations.simulator.installation import Installation
@@ -52,8 +53,8 @@ OLDER = Installation(models={"checkpoints": [CHECKPOINT, "small.safetensors"]})
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that is looked at is looked at often; catalogues are not read again just because time passes."""
-    monkeypatch.setattr(agent_module, "TICK_SECONDS", 0.1)
-    monkeypatch.setattr(agent_module, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
     monkeypatch.setattr(supervisor_module, "RENEW_SECONDS", FAST_SECONDS)
 
 
@@ -228,8 +229,8 @@ def test_work_is_not_left_lying_for_a_server_that_does_not_take_it(
 ) -> None:
     """The idle one counts as online, and its agent is not there: after a moment the busy one has both."""
     _make_alike(fleet)
-    real = agent_module.ServerAgent._may_claim
-    monkeypatch.setattr(agent_module.ServerAgent, "_may_claim", lambda self: self.server.name == "older" and real(self))
+    real = Claimer._may_claim
+    monkeypatch.setattr(Claimer, "_may_claim", lambda self: self.session.server.name == "older" and real(self))
     template, user = make_template(), make_user()
     fleet["older"].simulator.environment.step_seconds = 0.2
     pair = [submit(template, user, prompt="a cat", seed=number, steps=20) for number in range(2)]

@@ -1,0 +1,33 @@
+"""How long an agent waits for what. Read as `timing.TICK_SECONDS`: then one change shortens every wait."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+TICK_SECONDS = 1.0
+RECONCILE_SECONDS = 15.0
+POLL_SECONDS = 1.0  # between two comparisons, while there are prompts that this socket cannot hear
+HISTORY_RETRY_SECONDS = 0.1
+HISTORY_RETRIES = 50
+STOP_AGAIN_SECONDS = 3.0
+PAUSE_AFTER_FAULT_SECONDS = 2.0
+CATALOG_SECONDS = 600.0
+CATALOG_RETRY_SECONDS = 5.0
+UNREACHABLE_SECONDS = 30.0  # until others get what the server has
+WITHDRAW_SECONDS = 5.0  # the same for a server that was switched off
+
+
+@dataclass(slots=True)
+class Timers:
+    """When what is due, by time.monotonic(). 0.0: at once."""
+
+    claim: float = 0.0  # not before, after a fault
+    idle: float = 0.0  # nothing was in line: no claim before, unless woken
+    reconcile: float = 0.0
+    look_around: float = 0.0
+    catalog: float = 0.0
+
+    def pause_claims(self) -> None:
+        """Take nothing new for PAUSE_AFTER_FAULT_SECONDS."""
+        self.claim = time.monotonic() + PAUSE_AFTER_FAULT_SECONDS
