@@ -18,7 +18,7 @@ from django.shortcuts import render
 
 from generations.comfy.titles import presentable
 from generations.models import ComfyServer
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.studio import archives, importing
 from generations.studio.batches import Batch, Line, Outcome, summary
 
@@ -73,7 +73,7 @@ def read(request: HttpRequest) -> Report:
         )
         report.lines.append(Line("", Outcome.REFUSED, reason=reason))
         return report
-    batch = Batch(cast("Any", request.user), fitness.known_nodes(form.cleaned_data["server"]))
+    batch = Batch(cast("Any", request.user), catalogs.known_nodes(form.cleaned_data["server"]))
     until = time.monotonic() + SECONDS
     for file in files:
         if _is_archive(file):

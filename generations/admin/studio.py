@@ -32,7 +32,7 @@ from generations.files import storage
 from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTemplate
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints
-from generations.scheduling import fitness
+from generations.scheduling import catalogs, fitness
 from generations.studio import drafts, importing
 from generations.studio.batches import Outcome
 from generations.web import runs
@@ -67,7 +67,7 @@ class ImportForm(forms.Form):
         if len(self.files.getlist("file") if self.files else ()) > 1:
             raise forms.ValidationError("Choose one file: a template has a single workflow.")
         file: UploadedFile[Any] | None = data.get("file")
-        self.object_info = fitness.known_nodes(data.get("server"))
+        self.object_info = catalogs.known_nodes(data.get("server"))
         self.source = file.name or "" if file else ""
         try:
             content = file.read(importing.MAX_BYTES + 1) if file else data.get("workflow", "").encode()
@@ -169,7 +169,7 @@ class StudioPages:
 
     def _page(self, request: HttpRequest, template: WorkflowTemplate, form: ImportForm) -> HttpResponse:
         draft = drafts.draft_of(template)
-        object_info = fitness.known_nodes()
+        object_info = catalogs.known_nodes()
         parts = self._parts(template, draft, object_info)
         parts["nodes"] = list(node_cards(draft, object_info, parts["differences"]))
         parts["missing_files"] = missing_files(draft, parts["nodes"], template.model_sources)
@@ -234,7 +234,7 @@ class StudioPages:
     # ------------------------------------------------------------------------------------------ actions
     def expose(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Users may set that input, or no longer."""
-        key, object_info = _input_key(request), fitness.known_nodes()
+        key, object_info = _input_key(request), catalogs.known_nodes()
 
         def action(draft: TemplateDraft) -> None:
             if request.POST.get("on"):
@@ -251,7 +251,7 @@ class StudioPages:
 
     def keep(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Whether the results of a node count."""
-        object_info = fitness.known_nodes()
+        object_info = catalogs.known_nodes()
         node_id, is_kept = request.POST.get("node", ""), bool(request.POST.get("on"))
 
         def action(draft: TemplateDraft) -> None:
@@ -261,7 +261,7 @@ class StudioPages:
 
     def safety(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Whether the result of a node tells if the others are safe."""
-        object_info = fitness.known_nodes()
+        object_info = catalogs.known_nodes()
         node_id, is_on = request.POST.get("node", ""), bool(request.POST.get("on"))
 
         def action(draft: TemplateDraft) -> None:
@@ -280,7 +280,7 @@ class StudioPages:
         )
         if draft is None:
             return _reload()  # another workflow is there meanwhile
-        parts = self._parts(template, draft, fitness.known_nodes())
+        parts = self._parts(template, draft, catalogs.known_nodes())
         return render(request, "admin/generations/_ticked.html", {**parts, "is_list_swapped": chosen is None})
 
     def move(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
@@ -306,7 +306,7 @@ class StudioPages:
             draft = drafts.change(
                 template, user_of(request), lambda draft: drafts.redefine(draft, position, form.definition)
             )
-        parts = self._parts(template, draft, fitness.known_nodes())
+        parts = self._parts(template, draft, catalogs.known_nodes())
         card = parts["cards"][position]
         card.faults = {**card.faults, **{name: list(map(str, each)) for name, each in form.errors.items()}}
         response = render(request, "admin/generations/_changed.html", {**parts, "card": card})
@@ -321,7 +321,7 @@ class StudioPages:
     ) -> HttpResponse:
         template = self._template(request, pk)
         draft = drafts.change(template, user_of(request), action)
-        object_info = object_info or fitness.known_nodes()
+        object_info = object_info or catalogs.known_nodes()
         context = self._parts(template, draft, object_info)
         return _announce(render(request, "admin/generations/_parameters.html", context))
 
@@ -333,7 +333,7 @@ class StudioPages:
             version = drafts.publish(
                 template,
                 user_of(request),
-                object_info=fitness.known_nodes(),
+                object_info=catalogs.known_nodes(),
                 revision=int(revision) if is_number(revision) else None,
                 note=request.POST.get("note", "").strip()[:200],
                 is_confirmed=bool(request.POST.get("confirmed")),
@@ -382,14 +382,14 @@ class StudioPages:
         draft = drafts.draft_of(template)
         parameters = drafts.valid_parameters(draft)
         current = fitness.Fleet().with_current_choices(parameters, draft.graph, drafts.needs_of(draft))
-        return with_hints(current, drafts.resolved_inputs(draft, template.versions.first(), fitness.known_nodes()))
+        return with_hints(current, drafts.resolved_inputs(draft, template.versions.first(), catalogs.known_nodes()))
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the draft as oneself: it becomes a version that is not published."""
         template = self._template(request, pk)
         form = parameters_form(self._previewed(template), data=request.POST, files=request.FILES)
         try:
-            version = drafts.freeze(template, user_of(request), object_info=fitness.known_nodes())
+            version = drafts.freeze(template, user_of(request), object_info=catalogs.known_nodes())
         except drafts.DraftError as error:
             form.add_error(None, f"It cannot run yet. {error}")
             version = None

@@ -40,7 +40,7 @@ from generations.lifecycle import services
 from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
-from generations.scheduling import fitness
+from generations.scheduling import catalogs, fitness
 from generations.studio import drafts, importing
 
 router = Router()
@@ -134,7 +134,7 @@ def import_template(
     tells what is wrong with the file.
     """
     user = staff(request, "generations.add_workflowtemplate")
-    object_info = fitness.known_nodes()
+    object_info = catalogs.known_nodes()
     content = file.read(importing.MAX_BYTES + 1)
     imported = importing.read(content, object_info)
     content_hash = storage.hash_of(io.BytesIO(content))

@@ -72,6 +72,11 @@ def _ends(graph: Graph) -> dict[str, set[str]]:
     return found
 
 
+def as_values(rows: Iterable[Sequence[Any]]) -> tuple[Value, ...]:
+    """Values that JSON has as lists, as the tuples that they were."""
+    return tuple((str(node), str(name), value) for node, name, value in rows)
+
+
 def digest_of(object_info: ObjectInfo) -> str:
     """The same for the same node classes, whatever their order. 32 characters; "" when there are none."""
     text = json.dumps(object_info, sort_keys=True, separators=(",", ":"))
@@ -86,10 +91,9 @@ class Needs:
     values: Sequence[Value] = ()
     nodes: Sequence[NodeNeed] = ()
 
-    def with_values(self, values: Iterable[Sequence[Any]]) -> Needs:
-        """The same, and these (node class, input, value)."""
-        more = [(str(node), str(name), value) for node, name, value in values]
-        return Needs(self.classes, [*self.values, *more], self.nodes)
+    def with_values(self, values: Iterable[Value]) -> Needs:
+        """The same, and these."""
+        return Needs(self.classes, [*self.values, *values], self.nodes)
 
 
 def graph_needs(graph: Graph, *, leaving_out: Container[InputKey] = ()) -> Needs:

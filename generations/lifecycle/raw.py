@@ -13,7 +13,7 @@ from generations.comfy.sketch import kept_of
 from generations.files import naming
 from generations.lifecycle.services import NOTHING, CannotRunError, Extras, enqueue, searchable
 from generations.models import Generation, IdempotencyKey, TemplateVersion
-from generations.scheduling import fitness
+from generations.scheduling import catalogs, demands, fitness
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -61,7 +61,7 @@ def submit(
     IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
     if is_editor_format(workflow):
         raise EditorFormatError
-    object_info = fitness.known_nodes()
+    object_info = catalogs.known_nodes()
     graph, file_ids = naming.resolve(user, _runnable(workflow, object_info), object_info)
     version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
     if obstacle := fitness.Fleet().obstacle(version.needs):
@@ -70,7 +70,7 @@ def submit(
 
     def make() -> list[Generation]:
         version.save()
-        model_files = fitness.model_files(graph)
+        model_files = demands.model_files(graph)
         return [Generation(user=user, version=version, model_files=model_files, text=_texts(graph), **extras.columns())]
 
     return enqueue(user, make, file_ids, extras)[0]

@@ -13,7 +13,7 @@ from generations.lifecycle.services import NOTHING, Extras
 from generations.models import Generation
 from generations.parameters.schema import MAX_SEED
 from generations.parameters.validate import InvalidInputs
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 
 
 def rerun(
@@ -47,7 +47,7 @@ def _rerun_raw(
     if changes:
         raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
     version = generation.version
-    graph = _reseeded(version.graph, fitness.known_nodes()) if is_new_seed else version.graph
+    graph = _reseeded(version.graph, catalogs.known_nodes()) if is_new_seed else version.graph
     editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
     return raw.submit(user=generation.user, workflow=graph, editor=editor, extras=extras)
 

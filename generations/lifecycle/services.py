@@ -29,7 +29,7 @@ from generations.models import (
 from generations.parameters.bind import bind
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
-from generations.scheduling import fitness, queue
+from generations.scheduling import catalogs, demands, fitness, queue
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -158,7 +158,7 @@ def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object],
     """
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
-    naming.refuse_names(version.graph, version.parsed_parameters, values, fitness.known_nodes())
+    naming.refuse_names(version.graph, version.parsed_parameters, values, catalogs.known_nodes())
     if count > 1 and drawing.draws_alike(version, parameters, values):
         raise InvalidInputs(
             {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
@@ -178,7 +178,7 @@ def _model_files(version: TemplateVersion, parameters: Sequence[Parameter], valu
     """What this run demands of a server beyond its version. CannotRunError when no server has all that it needs."""
     media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
     others = {each.name: values[each.name] for each in parameters if each.type != "seed"}  # those have no number yet
-    needed = fitness.chosen_values(bind(version.graph, parameters, others, media=media), parameters)
+    needed = demands.chosen_values(bind(version.graph, parameters, others, media=media), parameters)
     if reason := fitness.Fleet().why_not(version.needs.with_values(needed)):
         raise CannotRunError(reason)
     return needed

@@ -79,7 +79,7 @@ class _Waiting(NamedTuple):
 
 
 def _look(generation: Generation) -> _Waiting:
-    fleet, needs = fitness.Fleet(), queue.needs_of(generation)
+    fleet, needs = fitness.Fleet(), generation.needs
     return _Waiting(queue.place(generation, fleet.number_at_work(needs)), fleet.why_waiting(needs))
 
 

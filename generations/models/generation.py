@@ -24,6 +24,7 @@ from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
 from generations.comfy import queued
+from generations.comfy.catalog import Needs, Value, as_values
 from generations.comfy.graph import Graph
 from generations.models.asset import Asset
 from generations.models.history import HistoryQuerySet
@@ -399,6 +400,16 @@ class Generation(models.Model):
             for each in (self.version.parsed_parameters if texts else ())
             if (key := next((one.input_key for one in each.bindings if one.input_key in texts), None)) is not None
         }
+
+    @property
+    def chosen_values(self) -> tuple[Value, ...]:
+        """What it demands of a server beyond its version: `model_files`, as they are compared."""
+        return as_values(self.model_files)
+
+    @property
+    def needs(self) -> Needs:
+        """What a server must have to run it."""
+        return self.version.needs.with_values(self.chosen_values)
 
     @property
     def mark(self) -> dict[str, object]:

@@ -12,7 +12,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from generations.comfy.catalog import Needs, graph_needs
+from generations.comfy.catalog import Needs, as_values, graph_needs
 from generations.comfy.graph import Graph
 from generations.parameters.schema import Parameter, bound_inputs, parse_parameters
 
@@ -323,7 +323,7 @@ class TemplateVersion(models.Model):
     @property
     def needs(self) -> Needs:
         """What a server must have to run it, without what users choose. The graph is not read for it."""
-        return Needs(self.required_node_classes, (), self.required_inputs).with_values(self.required_choices)
+        return Needs(self.required_node_classes, as_values(self.required_choices), self.required_inputs)
 
     @property
     def title(self) -> str:

@@ -15,7 +15,7 @@ from generations.relay.catalog_reader import CatalogReader
 from generations.relay.connection import State
 from generations.relay.session import Session
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.scheduling import queue as fair_queue
 from generations.scheduling.queue import Memory
 
@@ -109,8 +109,8 @@ class Claimer:
             if not self._catalog_reader.read():
                 self._give_back(generation)  # without it, there is no telling whose fault it is
                 return False
-            catalog = fitness.catalog_of(self.session.server)
-            if catalog is not None and catalog.missing(fair_queue.needs_of(generation)):
+            catalog = catalogs.catalog_of(self.session.server)
+            if catalog is not None and catalog.missing(generation.needs):
                 self.session.forget(str(generation.prompt_id))
                 apply.released(generation)
                 return True

@@ -9,7 +9,6 @@ from generations.models.generation import Retry
 from generations.relay import apply, timing
 from generations.relay.session import Session
 from generations.scheduling import fitness
-from generations.scheduling import queue as fair_queue
 
 
 def stop_unwanted(session: Session) -> None:
@@ -57,7 +56,7 @@ def _take_away(session: Session, row: Generation) -> bool:
         apply.canceled(row.prompt_id)
     elif not session.server.is_enabled:
         apply.retried(row.pk, row.prompt_id, Retry.WITHDRAWN)
-    elif fitness.others_can_run(session.server, fair_queue.needs_of(row)):
+    elif fitness.others_can_run(session.server, row.needs):
         apply.lost(row)
     else:
         return False

@@ -19,7 +19,7 @@ from generations.files import storage
 from generations.models import Asset, Generation
 from generations.origins import Mark
 from generations.relay.upstream import Upstream
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 
 ANEW = "comfysaas_anew"
 # ComfyUI and its nodes tell videos from sounds by the extension; where the type's own name is another one.
@@ -116,7 +116,7 @@ def _extra_pnginfo(generation: Generation, graph: Graph) -> dict[str, object]:
     """
     workflow = editor_workflow(
         _without_bypass(graph),
-        object_info=fitness.known_nodes(),  # those of all servers: one copy in memory
+        object_info=catalogs.known_nodes(),  # those of all servers: one copy in memory
         kept=generation.version.editor,
         before=generation.version.graph,
     )

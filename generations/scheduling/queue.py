@@ -21,12 +21,12 @@ from django.db import transaction
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
-from generations.comfy.catalog import Needs, Value
+from generations.comfy.catalog import Needs, Value, as_values
 from generations.comfy.graph import is_model_file
 from generations.models import ComfyServer, Generation, QueueClock, QueueShare, TemplateVersion
 from generations.models.server import ServerState
 from generations.models.template import MEAN_SECONDS
-from generations.scheduling import fitness
+from generations.scheduling import catalogs, fitness
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -183,7 +183,7 @@ class Memory:
     def _fits_version(self, worker: Worker, version_id: int) -> bool:
         verdicts = self._verdicts.setdefault(worker.digest, {})
         if version_id not in verdicts:
-            catalog = fitness.catalogs.exact(worker.pk, worker.digest)
+            catalog = catalogs.kept.exact(worker.pk, worker.digest)
             if catalog is None:
                 return False
             verdicts[version_id] = not catalog.missing(self._needs[version_id])
@@ -191,7 +191,7 @@ class Memory:
 
     @staticmethod
     def _has(worker: Worker, values: tuple[Value, ...]) -> bool:
-        catalog = fitness.catalogs.exact(worker.pk, worker.digest)
+        catalog = catalogs.kept.exact(worker.pk, worker.digest)
         return catalog is not None and not catalog.missing(Needs((), values))
 
     def unfit_versions(self, worker: Worker) -> list[int]:
@@ -304,7 +304,7 @@ def _line(unfit_versions: list[int], offset: int, size: int) -> list[Candidate]:
         rows = rows.exclude(version_id__in=unfit_versions)
     values = rows.values_list("pk", "version_id", "tag", "priority", "model_files", "overtaken_at", "avoided_server_id")
     return [
-        Candidate(pk, version_id, tag or 0.0, priority, tuple(map(tuple, files)), overtaken_at, avoided)
+        Candidate(pk, version_id, tag or 0.0, priority, as_values(files), overtaken_at, avoided)
         for pk, version_id, tag, priority, files, overtaken_at, avoided in values[offset : offset + size]
     ]
 
@@ -335,11 +335,6 @@ class Place:
     starts_in_seconds: float | None
 
 
-def needs_of(generation: Generation) -> Needs:
-    """What a server must have for it."""
-    return generation.version.needs.with_values(generation.model_files)
-
-
 def place(generation: Generation, servers: int | None = None) -> Place:
     """Its place in the queue and roughly when it starts, from measured run times and the servers at work.
 
@@ -359,7 +354,7 @@ def place(generation: Generation, servers: int | None = None) -> Place:
         ahead = line.filter(before).aggregate(number=Count("pk"), cost=Sum("cost"))
         number, seconds = ahead["number"], ahead["cost"] or 0.0
     if servers is None:
-        servers = fitness.Fleet().number_at_work(needs_of(generation))
+        servers = fitness.Fleet().number_at_work(generation.needs)
     if not servers:
         return Place(number + 1, None)
     # What runs now is half done, on average.

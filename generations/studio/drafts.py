@@ -34,7 +34,7 @@ from generations.parameters.schema import (
     in_sentences,
     parse_parameters,
 )
-from generations.scheduling import fitness
+from generations.scheduling import demands, fitness
 from generations.studio import packages
 from generations.studio.importing import Imported
 from generations.studio.packages import Definition
@@ -386,9 +386,9 @@ def needs_of(draft: TemplateDraft) -> Needs:
     return graph_needs(draft.graph, leaving_out=bound_inputs(draft.parameters))
 
 
-def defaults_of(draft: TemplateDraft) -> list[fitness.Default]:
+def defaults_of(draft: TemplateDraft) -> list[demands.Default]:
     """What a server must have besides for users who choose nothing."""
-    return fitness.defaults(draft.graph, valid_parameters(draft))
+    return demands.defaults(draft.graph, valid_parameters(draft))
 
 
 def problems(draft: TemplateDraft, object_info: ObjectInfo | None) -> list[GraphProblem]:
@@ -472,7 +472,7 @@ def publish(
 
 def obstacle(version: TemplateVersion) -> str:
     """Why users who leave its settings alone could not run it; "" when a server can."""
-    usual = fitness.defaults(version.graph, version.parsed_parameters)
+    usual = demands.defaults(version.graph, version.parsed_parameters)
     return fitness.Fleet().obstacle_as_it_is(version.needs, usual)
 
 

@@ -79,7 +79,7 @@ def test_places_that_are_left_open_do_not_count_until_they_are_set() -> None:
     graph = {"1": node("Work", x=9), **SAVED}
     needs = graph_needs(graph, leaving_out={("1", "x")})
     assert has.missing(needs) == []
-    assert has.missing(needs.with_values([["Work", "x", 4]])) == ["support for 4 as “x” of Work (at most 3)"]
+    assert has.missing(needs.with_values([("Work", "x", 4)])) == ["support for 4 as “x” of Work (at most 3)"]
 
 
 def test_nodes_in_a_circle_are_judged_without_hanging() -> None:

@@ -22,7 +22,7 @@ from accounts.models import User
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.titles import presentable
 from generations.models import ComfyServer
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.studio import archives, importing
 from generations.studio.batches import Batch, Line, Options, Outcome, summary
 
@@ -205,7 +205,7 @@ def _known_nodes(name: str | None) -> ObjectInfo | None:
         names = ", ".join(ComfyServer.objects.values_list("name", flat=True)) or "none"
         msg = f"There is no server of the name {name}. Known ones: {names}."
         raise CommandError(msg)
-    return fitness.known_nodes(server)
+    return catalogs.known_nodes(server)
 
 
 def _brief(text: str, width: int) -> str:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from generations.comfy import queued
 from generations.models import WorkflowTemplate
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.studio import packages
 
 
@@ -34,7 +34,7 @@ def install() -> list[WorkflowTemplate]:
                     graph=package.graph,
                     parameters=package.parameters,
                     output_nodes=package.output_nodes,
-                    resolved_inputs=queued.inputs_to_resolve(package.graph, fitness.known_nodes()),
+                    resolved_inputs=queued.inputs_to_resolve(package.graph, catalogs.known_nodes()),
                     safety_node=package.safety_node,
                     note="Starter",
                     publish=True,

@@ -15,7 +15,7 @@ from generations.live import snapshot
 from generations.models import ComfyServer
 from generations.parameters.json_schema import json_schema
 from generations.parameters.validate import InvalidInputs
-from generations.scheduling import fitness
+from generations.scheduling import catalogs, demands, fitness
 from tests.support.factories import (
     CHECKPOINT,
     make_server,
@@ -134,8 +134,8 @@ def test_each_server_says_which_defaults_it_lacks() -> None:
     server_with("b.safetensors", name="two", url="http://127.0.0.1:2")
     make_server("three", "http://127.0.0.1:3", object_info=None)
     version = with_choice()
-    usual = fitness.defaults(version.graph, version.parsed_parameters)
-    assert usual == [fitness.Default("Checkpoint", ("CheckpointLoaderSimple", "ckpt_name", CHECKPOINT))]
+    usual = demands.defaults(version.graph, version.parsed_parameters)
+    assert usual == [demands.Default("Checkpoint", ("CheckpointLoaderSimple", "ckpt_name", CHECKPOINT))]
     reports = {each.server: each for each in fitness.Fleet().report(version.needs, usual)}
     assert {name: each.is_fit for name, each in reports.items()} == {"one": True, "two": True, "three": False}
     words = f"the default of “Checkpoint”: the file {CHECKPOINT} is not there"
@@ -149,7 +149,7 @@ def test_each_server_says_which_defaults_it_lacks() -> None:
 
 def test_what_users_have_to_give_has_no_default() -> None:
     version = with_choice(default=None, required=True)
-    assert fitness.defaults(version.graph, version.parsed_parameters) == []
+    assert demands.defaults(version.graph, version.parsed_parameters) == []
 
 
 def test_defaults_of_one_run_have_to_be_on_one_server() -> None:
@@ -158,7 +158,7 @@ def test_defaults_of_one_run_have_to_be_on_one_server() -> None:
     for number, each in enumerate(info):
         make_server(f"s{number}", f"http://127.0.0.1:{number + 1}", object_info=each, object_info_at=timezone.now())
     usual = [
-        fitness.Default(name, ("CheckpointLoaderSimple", "ckpt_name", f"{name}.safetensors")) for name in ("a", "b")
+        demands.Default(name, ("CheckpointLoaderSimple", "ckpt_name", f"{name}.safetensors")) for name in ("a", "b")
     ]
     words = fitness.Fleet().obstacle_as_it_is(Needs(()), usual)
     assert words == "No server can run it with the default of “b”: the file b.safetensors is not there."
@@ -293,10 +293,10 @@ def test_choices_come_from_the_servers_that_can_run_the_rest() -> None:
 
 def test_every_process_sees_a_new_catalogue_at_its_next_look(django_assert_num_queries: Any) -> None:
     server = make_server()
-    known = fitness.catalog_of(server)
+    known = catalogs.catalog_of(server)
     assert known is not None and "KSampler" in known.classes
     with django_assert_num_queries(1):
-        assert fitness.catalog_of(server) is known
+        assert catalogs.catalog_of(server) is known
     ComfyServer.objects.saw_nodes(server.pk, object_info={"SaveImage": {}})
-    found = fitness.catalog_of(server)
+    found = catalogs.catalog_of(server)
     assert found is not None and found.classes == {"SaveImage"}

@@ -19,7 +19,7 @@ from generations.parameters.validate import InvalidInputs
 from generations.relay import supervisor as supervisor_module
 from generations.relay import timing
 from generations.relay.claiming import Claimer
-from generations.scheduling import fitness
+from generations.scheduling import catalogs, fitness
 from generations.scheduling import server_check as servers_module
 from generations.simulator.installation import Installation
 from generations.studio import drafts as studio_module
@@ -189,9 +189,9 @@ def test_numbers_beyond_one_servers_range_run_on_the_other(
 def test_the_studio_says_which_server_needs_which_input(
     fleet: dict[str, RunningSimulator], staff: User, client_for: Any
 ) -> None:
-    imported = importing.read(json.dumps(editor_workflow()).encode(), fitness.known_nodes())
+    imported = importing.read(json.dumps(editor_workflow()).encode(), catalogs.known_nodes())
     assert imported.graph["3"]["inputs"]["guidance"] == 1.0  # as the editor does with what is new in a class
-    _made, notes = studio_module.create(staff, imported, object_info=fitness.known_nodes())
+    _made, notes = studio_module.create(staff, imported, object_info=catalogs.known_nodes())
     assert notes == ["KSampler (node 3), input “guidance”: Only newer has this input; older runs without it."]
     template = make_template(publish=False)
     browser: Client = client_for(staff)

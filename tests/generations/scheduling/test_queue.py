@@ -22,7 +22,7 @@ from generations.lifecycle.services import CannotRunError
 from generations.live import snapshot
 from generations.models import ComfyServer, Generation, QueueShare, Status, WorkflowTemplate
 from generations.models.generation import Retry
-from generations.scheduling import fitness, queue
+from generations.scheduling import catalogs, queue
 from generations.scheduling.queue import CANDIDATES, Candidate, Memory, QueueFullError, prefer
 from tests.support.factories import (
     CHECKPOINT,
@@ -509,7 +509,7 @@ def test_a_catalogue_is_never_judged_under_the_digest_of_another(
     tell(server, {"Other": {}})
     memory, (waiting,) = Memory(), queue._line([], 0, 1)
     memory.learn([waiting])
-    fitness.catalogs._known.pop(before, None)  # as in a process that has not read it
+    catalogs.kept._known.pop(before, None)  # as in a process that has not read it
     assert not memory.fits(queue.Worker(server.pk, before, 1, frozenset(), 0), waiting)
     tell(server, told.object_info or {})
     assert memory.fits(queue.Worker(server.pk, before, 1, frozenset(), 0), waiting)

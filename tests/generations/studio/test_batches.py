@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from generations.models import TemplateDraft, WorkflowTemplate
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.studio import batches, drafts, importing
 from generations.studio.batches import Batch, Line, Options, Outcome, summary
 from tests.support.archives import zipped
@@ -127,7 +127,7 @@ def test_rehearsal_says_what_would_be_and_keeps_nothing(staff: Any) -> None:
 
 def test_what_a_server_can_run_is_published_and_the_rest_says_why_not(staff: Any) -> None:
     make_server(object_info=OBJECT_INFO)
-    batch = Batch(staff, fitness.known_nodes(), Options(is_published=True, tags=["a", "b"], category="Portraits"))
+    batch = Batch(staff, catalogs.known_nodes(), Options(is_published=True, tags=["a", "b"], category="Portraits"))
     fit = batch.take("fit.json", json.dumps(editor_workflow()).encode())
     strange = {**txt2img_graph(), "50": {"class_type": "Strange", "inputs": {}}}
     unfit = batch.take("unfit.json", json.dumps(strange).encode())
@@ -141,7 +141,9 @@ def test_what_has_to_be_checked_first_stays_a_draft_with_its_flags(staff: Any) -
     make_server(object_info=OBJECT_INFO)
     workflow = editor_workflow()
     workflow.setdefault("extra", {})["linearData"] = {"inputs": [["3", "steps"], ["3", "gone"]], "outputs": []}
-    line = Batch(staff, fitness.known_nodes(), Options(is_published=True)).take("a.json", json.dumps(workflow).encode())
+    line = Batch(staff, catalogs.known_nodes(), Options(is_published=True)).take(
+        "a.json", json.dumps(workflow).encode()
+    )
     assert (line.outcome, line.is_published) == (Outcome.MADE, False)
     assert line.notes[-1] == "Not published: There is 1 thing to check in this workflow first."
     assert [flag["node_id"] for flag in TemplateDraft.objects.get().open_flags] == ["3"]

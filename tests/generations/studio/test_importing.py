@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from generations import origins
 from generations.comfy.graph import GraphError
 from generations.models import Status
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.studio import drafts, importing
 from tests.comfy import test_embedded
 from tests.support import drawn
@@ -227,12 +227,12 @@ def test_any_json_is_read_or_refused_and_nothing_worse(value: Any) -> None:
 
 
 def test_node_types_of_all_enabled_servers_count() -> None:
-    assert fitness.known_nodes() is None
+    assert catalogs.known_nodes() is None
     one = make_server("one", object_info={"A": {}})
     make_server("two", "http://127.0.0.1:2", object_info={"B": {}})
     make_server("off", "http://127.0.0.1:3", object_info={"C": {}}, is_enabled=False)
-    assert set(fitness.known_nodes() or {}) == {"A", "B"}
-    assert set(fitness.known_nodes(one) or {}) == {"A"}
+    assert set(catalogs.known_nodes() or {}) == {"A", "B"}
+    assert set(catalogs.known_nodes(one) or {}) == {"A"}
 
 
 @pytest.mark.parametrize(
@@ -327,12 +327,12 @@ def test_refusal_names_the_servers_that_were_asked_and_calls_a_simulator_one() -
     value = drawn.workflow(unknown, drawn.save(2, 1), links=[[1, 1, 0, 2, 0]])
     simulator = make_server("pretend", object_info=OBJECT_INFO, is_simulator=True)
     with pytest.raises(GraphError, match="the only connected server, “pretend”, is a simulator"):
-        read(value, fitness.known_nodes())
+        read(value, catalogs.known_nodes())
     make_server("real", "http://127.0.0.1:2", object_info=OBJECT_INFO)
     with pytest.raises(GraphError, match="“real” does not know the node type"):
-        read(value, fitness.known_nodes())
+        read(value, catalogs.known_nodes())
     with pytest.raises(GraphError, match="“pretend”, is a simulator"):
-        read(value, fitness.known_nodes(simulator))
+        read(value, catalogs.known_nodes(simulator))
 
 
 def test_what_was_left_out_is_a_note() -> None:

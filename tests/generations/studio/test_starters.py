@@ -13,7 +13,7 @@ from generations.comfy.graph import check_graph
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.bounds import check_bounds
 from generations.parameters.schema import parse_parameters
-from generations.scheduling import fitness
+from generations.scheduling import catalogs
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
 from generations.simulator.server import MODELS
@@ -73,4 +73,4 @@ def test_every_starter_can_be_opened_in_the_studio(staff: Any) -> None:
         assert drafts.faults(drafts.draft_of(template), info) == {}
         proposed = drafts.proposals(drafts.draft_of(template).graph, info)
         assert {"image", "text", "string"} & {each["type"] for each in proposed}
-    assert fitness.known_nodes() is None
+    assert catalogs.known_nodes() is None

@@ -1,0 +1,90 @@
+"""What each server said it has: read once for each catalogue, and all servers together where that is asked.
+
+A server row's `catalog_digest` says which catalogue is the current one. Whatever a process keeps of catalogues it keeps
+under that digest, so no process has to be notified of new nodes or models: the next look at the row sees them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from generations.comfy.catalog import Catalog
+from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
+from generations.models import ComfyServer
+from generations.models.server import ComfyServerQuerySet
+
+KEPT_CATALOGS = 64
+MERGED_AT_ONCE = 3
+
+
+class Catalogs:
+    """Catalogues by their digest. Megabytes of JSON are behind each, so they are kept in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, Catalog] = {}
+
+    def get(self, server_id: int, digest: str) -> Catalog | None:
+        """The catalogue with that digest, or a newer one that came in this moment; None before the first one came."""
+        found = self._known.get(digest)
+        if found is not None or not digest:
+            return found
+        row = ComfyServer.objects.filter(pk=server_id).values_list("catalog_digest", "object_info").first()
+        if row is None or not row[1]:
+            return None
+        found = Catalog.read(row[1])
+        with self._lock:
+            if len(self._known) >= KEPT_CATALOGS:
+                self._known.clear()
+            self._known[row[0]] = found  # by its own digest: the server may have said something new since
+        return found
+
+    def exact(self, server_id: int, digest: str) -> Catalog | None:
+        """The one with that digest, for verdicts that are kept under it; None when it is not the server's any more."""
+        self.get(server_id, digest)
+        return self._known.get(digest)
+
+
+kept = Catalogs()
+
+
+def catalog_of(server: ComfyServer) -> Catalog | None:
+    """What this server has, by what it said last; None before it said anything."""
+    digest = ComfyServer.objects.filter(pk=server.pk).values_list("catalog_digest", flat=True).first()
+    return kept.get(server.pk, digest or "")
+
+
+def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
+    """The node classes of that server, or of all enabled ones together; None while none has been asked yet.
+
+    Megabytes of JSON: what was merged last is kept until one of the servers says something new.
+    """
+    servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
+    known = servers.exclude(catalog_digest="").order_by("pk")
+    key = tuple(known.values_list("name", "catalog_digest", "is_simulator"))
+    found = _merged.get(key)
+    if found is None:
+        found = _merge(known)
+        if len(_merged) >= MERGED_AT_ONCE:
+            _merged.clear()
+        _merged[key] = found
+    return found or None
+
+
+_merged: dict[tuple[Any, ...], NodeClasses] = {}
+
+
+def _merge(known: ComfyServerQuerySet) -> NodeClasses:
+    """Servers that said the same are read, and merged, once."""
+    names: dict[str, list[str]] = {}
+    first: dict[str, int] = {}
+    for pk, name, digest in known.values_list("pk", "name", "catalog_digest"):
+        names.setdefault(digest, []).append(name)
+        first.setdefault(digest, pk)
+    rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
+    merged = merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
+    about = list(known.values_list("name", "is_simulator"))
+    merged.servers = tuple(name for name, _ in about)
+    merged.simulators = frozenset(name for name, is_simulator in about if is_simulator)
+    return merged
