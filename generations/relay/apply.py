@@ -1,4 +1,4 @@
-"""What happened upstream, written down: one transition, and the event that tells of it once it is committed."""
+"""What happened upstream, written down: one transition each, and the event for those who watch, on commit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from generations.broker import ask
-from generations.comfy.errors import NodeError, Rejected
+from generations.comfy.errors import Rejected
 from generations.comfy.graph import node_title
 from generations.comfy.messages import ExecutionError
 from generations.comfy.outputs import merged
@@ -28,7 +28,7 @@ OUT_OF_MEMORY = "out_of_memory"
 
 
 def submitted(generation: Generation) -> None:
-    """ComfyUI has it in its queue; the transition was the claim itself, this tells of it."""
+    """ComfyUI has it in its queue: those who watch hear of it. The transition was the claim itself."""
     announce(generation)
 
 
@@ -53,6 +53,13 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
             logger.warning("Generation %s ran out of memory; it is run once more", generation.pk)
             return retried(generation.pk, prompt_id, Retry.OUT_OF_MEMORY)
         return failed(generation, failure)
+    # It does not change although it is still ours if its owner asked to cancel it, be it in this very moment.
+    return _succeeded(generation, entry) or canceled(prompt_id)
+
+
+def _succeeded(generation: Generation, entry: HistoryEntry) -> bool:
+    """ComfyUI has its results, which a worker copies to the storage now."""
+    prompt_id = generation.prompt_id
     outputs = merged(generation.earlier_outputs or {}, entry.outputs)
     with transaction.atomic():
         changed = transition(
@@ -64,8 +71,7 @@ def ended(generation: Generation, entry: HistoryEntry) -> bool:
             transaction.on_commit(lambda: ask(store_outputs, str(generation.pk)))
             if entry.execution_seconds is not None and generation.version.template_id is not None:
                 WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=entry.execution_seconds)
-    # 0 rows although it is still ours: its owner asked to cancel it, be it in this very moment.
-    return changed or canceled(prompt_id)
+    return changed
 
 
 def _is_canceled(generation: Generation) -> bool:
@@ -73,7 +79,7 @@ def _is_canceled(generation: Generation) -> bool:
 
 
 def went_on(generation: Generation, parts: Iterable[HistoryEntry], *, actual: uuid.UUID) -> bool:
-    """These parts of a batch ended; the next one has this prompt_id. Nobody needs to know: it still runs."""
+    """These parts of a batch ended; the next one has this prompt_id. There is no event: it still runs."""
     outputs: dict[str, object] = generation.earlier_outputs or {}
     for part in parts:
         outputs = merged(outputs, part.outputs)
@@ -81,7 +87,7 @@ def went_on(generation: Generation, parts: Iterable[HistoryEntry], *, actual: uu
 
 
 def interrupted(generation: Generation) -> bool:
-    """Its time was up, or it was stopped by somebody who is not its owner: that is a loss like any other."""
+    """Its time was up, or somebody else than its owner stopped it: that is a loss like any other."""
     limit = generation.version.time_limit_seconds
     if generation.started_at is not None and (timezone.now() - generation.started_at).total_seconds() >= limit:
         message = f"It was stopped because it ran for longer than {limit} seconds."
@@ -90,7 +96,7 @@ def interrupted(generation: Generation) -> bool:
 
 
 def canceled(prompt_id: uuid.UUID) -> bool:
-    """It will not run, or what it made is not wanted any more."""
+    """It will not run, or its owner does not want the result any more."""
     return transition(lambda: Generation.objects.cancel(prompt_id), prompt_id=prompt_id)
 
 
@@ -114,8 +120,8 @@ def retried(pk: uuid.UUID, prompt_id: uuid.UUID, retry: Retry) -> bool:
 def lost(generation: Generation, why: str = "") -> bool:
     """Its server does not have it any more (restart, cleared queue, somebody stopped it): queue it again.
 
-    After MAX_ATTEMPTS losses it fails: what ends servers must not be handed to one after the other. `why` is a sentence
-    for its owner if another reason is known.
+    After MAX_ATTEMPTS losses it fails: what brings servers down must not go to one after the other. `why` is a sentence
+    for its owner where the reason is known.
     """
     if _is_canceled(generation):
         return canceled(generation.prompt_id)
@@ -132,16 +138,15 @@ def execution_failure(generation: Generation, error: ExecutionError | None) -> F
     """A node's exception in words for the owner; the traceback, which shows the server's paths, is for staff."""
     if error is None:
         return Failure("execution_error", "ComfyUI reports that it failed, without a reason.")
+    if error.is_out_of_memory:
+        code, message = OUT_OF_MEMORY, "The graphics card ran out of memory. Try a smaller size or fewer images."
+    else:
+        code, message = "node_execution_error", _first_line(error)
     graph = generation.version.graph
     node_id = error.node_id.split(".")[0]
-    first_line = error.exception_message.strip().splitlines()
     return Failure(
-        OUT_OF_MEMORY if error.is_out_of_memory else "node_execution_error",
-        "The graphics card ran out of memory. Try a smaller size or fewer images."
-        if error.is_out_of_memory
-        else _without_paths(first_line[0])
-        if first_line
-        else f"{error.exception_type}.",
+        code,
+        message,
         node_id=error.node_id,
         node_title=node_title(graph, node_id) if node_id in graph else error.node_type,
         class_type=error.node_type,
@@ -154,26 +159,31 @@ def execution_failure(generation: Generation, error: ExecutionError | None) -> F
     )
 
 
+def _first_line(error: ExecutionError) -> str:
+    """Of the exception's message; the exception's type where that is empty."""
+    lines = error.exception_message.strip().splitlines()
+    return _without_paths(lines[0]) if lines else f"{error.exception_type}."
+
+
 def rejection_failure(generation: Generation, rejection: Rejected) -> Failure:
     """What ComfyUI's validation found, with the first node at fault named."""
-    first: NodeError | None = rejection.node_errors[0] if rejection.node_errors else None
+    detail = {"message": rejection.message, "node_errors": [str(error) for error in rejection.node_errors]}
+    if not rejection.node_errors:
+        return Failure("invalid_workflow", _refusal(rejection.message), detail=detail)
+    first = rejection.node_errors[0]
     graph = generation.version.graph
-    title = node_title(graph, first.node_id) if first and first.node_id in graph else ""
-    reason = (
-        f"{first.message}: {first.details}"
-        if first and first.details
-        else first.message
-        if first
-        else rejection.message
-    )
     return Failure(
         "invalid_workflow",
-        f"ComfyUI refused the workflow. {_without_paths(reason)}",
-        node_id=first.node_id if first else "",
-        node_title=title,
-        class_type=first.class_type if first else "",
-        detail={"message": rejection.message, "node_errors": [str(error) for error in rejection.node_errors]},
+        _refusal(f"{first.message}: {first.details}" if first.details else first.message),
+        node_id=first.node_id,
+        node_title=node_title(graph, first.node_id) if first.node_id in graph else "",
+        class_type=first.class_type,
+        detail=detail,
     )
+
+
+def _refusal(reason: str) -> str:
+    return f"ComfyUI refused the workflow. {_without_paths(reason)}"
 
 
 def _without_paths(text: str) -> str:
