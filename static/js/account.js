@@ -1,4 +1,4 @@
-// Copy buttons, and questions before what cannot be undone.
+// Copy buttons.
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.addEventListener("click", async () => {
     const field = document.getElementById(button.dataset.copies);
@@ -12,10 +12,5 @@ for (const button of document.querySelectorAll("[data-copies]")) {
     const label = button.textContent;
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = label), 1500);
-  });
-}
-for (const button of document.querySelectorAll("[data-confirm]")) {
-  button.addEventListener("click", (event) => {
-    if (!window.confirm(button.dataset.confirm)) event.preventDefault();
   });
 }

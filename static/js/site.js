@@ -1,4 +1,5 @@
-// What every page does: htmx requests carry the CSRF token by themselves (it is in the forms); menus close.
+// What every page does. The CSRF token needs no script: it is in the forms.
+import "./confirm.js";
 import "./failures.js";
 
 document.addEventListener("click", (event) => {

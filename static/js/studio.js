@@ -1,4 +1,5 @@
 // The studio: ticks, moves and settings go to the server, which answers with the parts of the page that changed.
+import "./confirm.js";
 import "./failures.js";
 import { areSeveral, sendSeveral } from "./several.js";
 
@@ -68,10 +69,6 @@ for (const button of document.querySelectorAll("[data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
 document.querySelector("[data-open-now]")?.showModal();
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-confirm]");
-  if (button && !confirm(button.dataset.confirm)) event.preventDefault();
-});
 if (page) start();
 
 function start() {
