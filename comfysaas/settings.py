@@ -269,7 +269,7 @@ STORAGES = {
     "default": _MEDIA_STORAGE,
     "signing": _SIGNING_STORAGE,
     "staticfiles": {
-        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "comfysaas.staticfiles.HashedStaticFiles"
         if HAS_COLLECTED_STATIC or "collectstatic" in sys.argv
         else "django.contrib.staticfiles.storage.StaticFilesStorage",
     },
