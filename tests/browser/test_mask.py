@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.steps import sign_in
+from tests.support.waiting import eventually
 
 
 def pixel(image: Locator, x: float, y: float) -> list[int]:
@@ -24,6 +25,17 @@ def pixel(image: Locator, x: float, y: float) -> list[int]:
         [x, y],
     )
     return found
+
+
+def is_painted(canvas: Locator, x: float, y: float) -> bool:
+    """Whether the drawing covers that part of its width and height."""
+    return bool(
+        canvas.evaluate(
+            """(canvas, [x, y]) =>
+                canvas.getContext("2d").getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3] > 0""",
+            [x, y],
+        )
+    )
 
 
 def test_a_mask_is_drawn_and_only_that_part_is_made_anew(page: Page, tmp_path: Path) -> None:
@@ -51,3 +63,15 @@ def test_a_mask_is_drawn_and_only_that_part_is_made_anew(page: Page, tmp_path: P
     assert pixel(result, 0.15, 0.5) != [64, 128, 192]
     assert pixel(result, 0.8, 0.5) == [64, 128, 192]
     assert pixel(result, 0.5, 0.5) == [64, 128, 192]  # taken back
+
+    # Whoever edits the inputs of that run goes on from its mask; Undo takes back a line drawn by keyboard.
+    page.locator(".panel-head a").click()
+    page.get_by_role("link", name="Edit inputs").click()
+    expect(canvas).to_be_visible()
+    eventually(lambda: is_painted(canvas, 0.15, 0.5), what="the mask of the earlier run")
+    assert not is_painted(canvas, 0.5, 0.5)
+    canvas.press("Shift+ArrowUp")
+    assert is_painted(canvas, 0.5, 0.5)
+    page.get_by_role("button", name="Undo").click()
+    assert not is_painted(canvas, 0.5, 0.5)
+    assert is_painted(canvas, 0.15, 0.5)
