@@ -7,7 +7,7 @@ from typing import ClassVar
 from servestatic.storage import CompressedManifestStaticFilesStorage
 
 # As Biome formats them: at the start of a line, in double quotes.
-MODULE_IMPORT = r'(?P<matched>(?P<what>(?m:^)(?:import|export)\b[^"\';]*)"(?P<url>\.[^"]+)")'
+MODULE_IMPORT = r'(?P<matched>(?P<what>(?m:^)(?:import|export)\b(?:[^"\';]*\bfrom)?\s*)"(?P<url>\.[^"]+)")'
 
 
 class HashedStaticFiles(CompressedManifestStaticFilesStorage):

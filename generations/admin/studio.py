@@ -149,7 +149,10 @@ class StudioPages:
         self, request: HttpRequest, form: ImportForm, report: several.Report | None = None
     ) -> HttpResponse:
         most_bytes = min(importing.MAX_BYTES, settings.MAX_FORM_BYTES)
-        context = {"report": report, "most_files": several.MAX_FILES_IN_ALL, "most_bytes": most_bytes}
+        context = {
+            "report": report, "outcomes": dict(Outcome.choices),
+            "most_files": several.MAX_FILES_IN_ALL, "most_bytes": most_bytes,
+        }  # fmt: skip
         return self._response(request, "import", "New template", form, context)
 
     def _make_several(self, request: HttpRequest) -> HttpResponse:

@@ -1,23 +1,25 @@
-// Says in words why a request of the page failed. What the server sends to a place of its own goes there as it is;
-// everything else that failed is no part of this page (a whole error page, a proxy's own), and gets a sentence.
+// Says in words why a request of the page failed. An answer that names its place (HX-Retarget) is shown there. Any other
+// is not a part of this page (a whole error page, or a proxy's), so a sentence takes its place.
+import { element } from "./element.js";
+
+export const UNREACHABLE = "The server cannot be reached. Check your connection and try again.";
 const SENTENCES = {
   401: "You are signed out. Reload the page to sign in again.",
   403: "That is not allowed. Reload the page and try again.",
-  404: "This is not here any more. Reload the page.",
+  404: "This no longer exists. Reload the page.",
   413: "This is too large for the server.",
-  504: "The server took too long. Reload the page to see what became of it.",
+  504: "The server took too long. Reload the page to see whether it worked.",
 };
 
 export function sentenceFor(status) {
-  const usual = status >= 500 ? "Something went wrong on our side, nothing was changed. Try again." : "";
+  const usual = status >= 500 ? "Something went wrong on our side, and nothing was changed. Try again." : "";
   return SENTENCES[status] || usual || "That did not work. Reload the page and try again.";
 }
 
 function notify(sentence) {
   const notices = document.getElementById("notices");
   if (!notices) return;
-  const notice = Object.assign(document.createElement("p"), { className: "notice error", textContent: sentence });
-  notice.setAttribute("role", "alert");
+  const notice = element("p", { className: "notice error", textContent: sentence, role: "alert" });
   notices.replaceChildren(notice);
   notices.scrollIntoView({ block: "nearest" });
 }
@@ -33,5 +35,5 @@ document.body.addEventListener("htmx:afterSwap", (event) => {
 });
 document.body.addEventListener("htmx:responseError", (event) => notify(sentenceFor(event.detail.xhr.status)));
 for (const name of ["htmx:sendError", "htmx:timeout"]) {
-  document.body.addEventListener(name, () => notify("The server cannot be reached. Look at your connection and try again."));
+  document.body.addEventListener(name, () => notify(UNREACHABLE));
 }

@@ -2,14 +2,15 @@
 import "./confirm.js";
 import "./failures.js";
 
+const openMenus = () => document.querySelectorAll("details.menu[open]");
+
 document.addEventListener("click", (event) => {
-  for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!menu.contains(event.target)) menu.open = false;
-  }
+  for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of openMenus()) menu.open = false;
 });
 for (const input of document.querySelectorAll("[data-submits]")) {
   input.addEventListener("change", () => input.files.length && input.form.requestSubmit());
 }
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => (menu.open = false));
-});

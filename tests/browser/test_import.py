@@ -36,7 +36,7 @@ def test_several_files_are_dropped_and_a_bad_one_stops_none(page: Page) -> None:
     # A template that exists takes one, and says so before anything is sent.
     page.get_by_role("button", name="Other workflow …").click()
     drop(page, "dialog .studio-drop", ("a.json", b"{}"), ("b.json", b"{}"))
-    expect(page.locator("dialog [data-drop-name]")).to_have_text("Choose one: a template has a single workflow.")
+    expect(page.locator("dialog [data-drop-name]")).to_have_text("Choose one file: a template has a single workflow.")
 
 
 def test_several_files_are_chosen_with_the_keyboard_and_reading_them_is_stopped(page: Page) -> None:
@@ -88,4 +88,4 @@ def test_file_that_does_not_get_through_is_named_and_the_next_one_is_tried(faili
     expect(page.locator(".studio-line").first).to_contain_text("This is too large for the server.")
     form.evaluate("(form) => (form.dataset.mostFiles = 1)")
     drop(page, ".studio-drop", ("a.json", b"{}"), ("b.json", b"{}"))
-    expect(page.locator(".studio-line")).to_have_text(re.compile("These are 2 files; 1 are read at a time."))
+    expect(page.locator(".studio-line")).to_have_text(re.compile("drop at most 1 files at a time, not 2"))

@@ -1,13 +1,6 @@
 // Several workflow files at once. Each is sent by itself: the report grows as they are read, and none stops the others.
-import { sentenceFor } from "./failures.js";
-
-const UNREACHABLE = "The server cannot be reached. Look at your connection, then drop this file again.";
-const OUTCOMES = new Map([
-  ["made", "made"],
-  ["known", "already here"],
-  ["skipped", "skipped"],
-  ["refused", "refused"],
-]);
+import { element } from "../element.js";
+import { sentenceFor, UNREACHABLE } from "../failures.js";
 
 export const areSeveral = (files) => files.length > 1 || [...files].some((file) => /\.zip$/i.test(file.name));
 
@@ -15,7 +8,7 @@ export const areSeveral = (files) => files.length > 1 || [...files].some((file) 
 export async function sendSeveral(form, files) {
   const report = new Report(form);
   if (files.length > Number(form.dataset.mostFiles)) {
-    report.refuse("", `These are ${files.length} files; ${form.dataset.mostFiles} are read at a time. Nothing was read.`);
+    report.refuse("", `Nothing was read: drop at most ${form.dataset.mostFiles} files at a time, not ${files.length}.`);
     return report.end();
   }
   const leaving = (event) => event.preventDefault();
@@ -41,7 +34,7 @@ async function sendOne(form, file, report, index, count) {
     report.add(response.html);
     [start, total] = [response.read, response.total];
   } while (start < total && !report.isStopped);
-  if (start < total) report.refuse(file.name, `Stopped: ${total - start} files of it were not read.`);
+  if (start < total) report.refuse(file.name, `Stopped: ${total - start} of its files were not read.`);
 }
 
 async function post(form, file, start) {
@@ -76,6 +69,7 @@ class Report {
       this.isStopped = true;
       this.stop.disabled = true;
     };
+    this.outcomes = JSON.parse(document.getElementById("outcomes").textContent);
     this.lines.replaceChildren();
     this.box.hidden = false;
   }
@@ -99,14 +93,15 @@ class Report {
   }
 
   refuse(name, reason) {
-    const line = Object.assign(document.createElement("li"), { className: "studio-line is-refused" });
-    line.dataset.outcome = "refused";
-    const words = Object.assign(document.createElement("div"), { className: "studio-line-words" });
-    words.append(
-      Object.assign(document.createElement("strong"), { textContent: name }),
-      Object.assign(document.createElement("p"), { className: "studio-fault", textContent: reason }),
+    const badge = element("span", { className: "studio-badge wrong", textContent: this.outcomes.refused });
+    const words = element(
+      "div",
+      { className: "studio-line-words" },
+      element("strong", { textContent: name }),
+      element("p", { className: "studio-fault", textContent: reason }),
     );
-    line.append(Object.assign(document.createElement("span"), { className: "studio-badge wrong", textContent: "Refused" }), words);
+    const line = element("li", { className: "studio-line is-refused" }, badge, words);
+    line.dataset.outcome = "refused";
     this.lines.append(line);
   }
 
@@ -114,9 +109,16 @@ class Report {
     this.form.classList.remove("is-busy");
     this.form.inert = false;
     this.progress.hidden = this.stop.hidden = true;
-    const count = (outcome) => this.lines.querySelectorAll(`[data-outcome="${outcome}"]`).length;
-    const told = [...OUTCOMES].filter(([outcome]) => count(outcome)).map(([outcome, words]) => `${count(outcome)} ${words}`);
-    this.title.textContent = `${this.isStopped ? "Stopped. " : ""}${told.join(", ") || "Nothing was read"}.`;
+    this.title.textContent = `${this.isStopped ? "Stopped. " : ""}${this.#counts() || "Nothing was read"}.`;
     this.title.focus();
+  }
+
+  // Such as "3 made, 1 refused".
+  #counts() {
+    const countOf = (outcome) => this.lines.querySelectorAll(`[data-outcome="${outcome}"]`).length;
+    return Object.entries(this.outcomes)
+      .filter(([outcome]) => countOf(outcome))
+      .map(([outcome, label]) => `${countOf(outcome)} ${label.toLowerCase()}`)
+      .join(", ");
   }
 }
