@@ -166,7 +166,7 @@ def _widget(parameter: Parameter) -> forms.Widget:
         case "integer" | "number":
             return forms.NumberInput(attrs=attrs | _range(parameter))
         case "seed":
-            return forms.TextInput(attrs=attrs | _SEED | {"placeholder": _SEED_WORDS[parameter.seed_mode]})
+            return forms.TextInput(attrs=attrs | _SEED | _seed_mode(parameter.seed_mode))
         case "text":
             return forms.Textarea(attrs=attrs | {"rows": 4})
         case "boolean":
@@ -189,8 +189,12 @@ _SEED: dict[str, Any] = {
     "autocomplete": "off",
     "pattern": rf"\s*([0-9]{{1,20}}|[Rr]andom|{'|'.join(f'[{w[0].upper()}{w[0]}]{w[1:]}' for w in SEED_MODES)})?\s*",
     "required": False,
-    "data-seed": True,
 }
+
+
+def _seed_mode(mode: SeedMode) -> dict[str, str]:
+    """data-random: what to write into the field for a random seed, which nothing means where seeds are random."""
+    return {"placeholder": _SEED_WORDS[mode], "data-random": "" if mode == "randomize" else "random"}
 
 
 class _Checkbox(forms.CheckboxInput):

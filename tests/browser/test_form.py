@@ -65,9 +65,9 @@ def test_whatever_goes_wrong_with_a_form_is_said_in_words(failing_page: Page) ->
     page.get_by_label("Prompt", exact=True).fill("kept")
     notices = page.locator("#notices")
     for status, words in (
-        (500, "Something went wrong on our side, nothing was changed."),
+        (500, "Something went wrong on our side, and nothing was changed."),
         (413, "too large"),
-        (404, "not here any more"),
+        (404, "no longer exists"),
     ):
         page.route(
             "**/templates/text-to-image/",
