@@ -10,7 +10,7 @@ from servestatic.storage import CompressedManifestStaticFilesStorage
 MODULE_IMPORT = r'(?P<matched>(?P<what>(?m:^)(?:import|export)\b(?:[^"\';]*\bfrom)?\s*)"(?P<url>\.[^"]+)")'
 
 
-class HashedStaticFiles(CompressedManifestStaticFilesStorage):
+class HashedStaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # servestatic ships no types
     """The names of our modules carry a hash in each other's imports, too. Under a plain name, browsers would keep an
     imported module for SERVESTATIC_MAX_AGE after an upgrade, beside the new one that imports it.
 
