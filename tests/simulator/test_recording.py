@@ -19,7 +19,7 @@ from generations.simulator.dynamic import expanded
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.described import DESCRIBED
 from generations.simulator.recording import Recording, RecordingError, Unknown
-from generations.simulator.server import MODELS
+from generations.simulator.state import MODELS
 from tests.simulator.driver import Driver
 from tests.simulator.graphs import node, plain, text_to_image
 from tests.support.simulator import ROOT, RunningSimulator, simulator_process

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from generations.simulator.faults import Faults
-from generations.simulator.server import Simulator, describe
+from generations.simulator.object_info import describe
+from generations.simulator.server import Simulator
 from tests.support.waiting import patient
 
 START_SECONDS = patient(20.0)

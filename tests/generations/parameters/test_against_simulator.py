@@ -28,7 +28,8 @@ from generations.parameters.seeds import seed_numbers
 from generations.parameters.validate import InvalidInputs, json_values, validate
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
-from generations.simulator.server import MODELS, describe
+from generations.simulator.object_info import describe
+from generations.simulator.state import MODELS
 from generations.simulator.validation import Validator
 from generations.studio import starters
 

@@ -16,7 +16,7 @@ from generations.parameters.schema import parse_parameters
 from generations.scheduling import catalogs
 from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
-from generations.simulator.server import MODELS
+from generations.simulator.state import MODELS
 from generations.simulator.validation import Validator
 from generations.studio import drafts, starters
 from tests.support.workflows import OBJECT_INFO
