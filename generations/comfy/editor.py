@@ -95,6 +95,11 @@ class Definition:
     is_group: bool = False
     saved: Mapping[str, Any] = field(default_factory=dict)
 
+    def link_into_output(self, number: int) -> str | None:
+        """Id of the link that this output of a sub-graph gives on: the first of those it lists that the file has."""
+        listed = self.outputs[number].links if number < len(self.outputs) else ()
+        return next((link_id for link_id in listed if link_id in self.links), None)
+
 
 @dataclass(slots=True)
 class Workflow:

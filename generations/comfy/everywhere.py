@@ -304,10 +304,9 @@ class _Graph:
     # ------------------------------------------------------------------------------------ what follows from it
     def _connect_outputs(self) -> None:
         """Outputs of a sub-graph that nothing is linked to are open, too."""
-        fed = {link.target_slot for link in self.definition.links.values() if link.target_id == OUTPUT_NODE}
         node = EditorNode(OUTPUT_NODE, "", title="subgraph output node")
         for number, slot in enumerate(self.definition.outputs):
-            if number in fed:
+            if self.definition.link_into_output(number) is not None:
                 continue
             target = Target(node, number, replace(slot, widget=""), node.title, (slot.label or slot.name,), False)
             recorded, self.recorded = self.recorded, None  # it numbers outputs differently

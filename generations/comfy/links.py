@@ -132,9 +132,8 @@ class Links:
     def _from_inside(self, child: Scope, number: int, wanted: str, seen: _Seen) -> Brought:
         """What leaves an instance through its output."""
         outputs = child.definition.outputs
-        listed = outputs[number].links if number < len(outputs) else ()
-        self.troubles.spend(len(listed))
-        link_id = next((each for each in listed if each in child.definition.links), None)
+        self.troubles.spend(len(outputs[number].links) if number < len(outputs) else 0)
+        link_id = child.definition.link_into_output(number)
         if link_id is None:
             return None
         return self._resolve(child, child.instance or EditorNode("", ""), Slot("", wanted, link_id), wanted, seen)
