@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (of Standard Webhooks, no secret itself)
-# After the first attempt and after each further one: a little over a day in all.
+# After the first attempt and after each further one: 23.7 hours in all.
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
 DISABLED_AFTER = timedelta(days=3)
 KEPT = timedelta(days=30)
