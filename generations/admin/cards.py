@@ -14,8 +14,8 @@ from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
 from generations.parameters.hints import hint
 from generations.parameters.schema import Faults
-from generations.studio import drafts
-from generations.studio.packages import Definition
+from generations.studio import checks
+from generations.studio.definitions import Definition
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ def node_cards(
     outputs = output_nodes(draft.graph, object_info or {})
     needed = needed_nodes(draft.graph, outputs) if outputs else frozenset(draft.graph)
     problems: dict[str, list[GraphProblem]] = {}
-    for problem in drafts.problems(draft, object_info):
+    for problem in checks.problems(draft, object_info):
         problems.setdefault(problem.node_id, []).append(problem)
     for node_id, node in draft.graph.items():
         spec = node_spec(object_info, node["class_type"])

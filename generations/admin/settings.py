@@ -9,7 +9,7 @@ from django import forms
 
 from generations.parameters.roles import ROLES, fitting_role
 from generations.parameters.schema import MEDIA_TYPES, Choice, Fault
-from generations.studio.packages import Definition
+from generations.studio.definitions import Definition
 
 TYPES = [
     ("text", "Text (several lines)"),

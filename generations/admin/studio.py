@@ -33,7 +33,7 @@ from generations.models import Asset, ComfyServer, TemplateDraft, WorkflowTempla
 from generations.parameters.form import parameters_form
 from generations.parameters.hints import with_hints
 from generations.scheduling import catalogs, fitness
-from generations.studio import drafts, importing
+from generations.studio import checks, covers, drafts, editing, importing, intake, making, publishing
 from generations.studio.batches import Outcome
 from generations.web import runs
 
@@ -127,7 +127,7 @@ class StudioPages:
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             known = WorkflowTemplate.objects.all().made_from(form.content_hash)
-            template, _notes = drafts.create(
+            template, _notes = making.create(
                 user_of(request),
                 form.imported,
                 object_info=form.object_info,
@@ -189,13 +189,13 @@ class StudioPages:
         self, template: WorkflowTemplate, draft: TemplateDraft, object_info: ObjectInfo | None
     ) -> dict[str, Any]:
         """What the parts of the page that change need."""
-        found = drafts.faults(draft, object_info)
+        found = checks.faults(draft, object_info)
         fleet = fitness.Fleet()
-        reports = drafts.fitness_of(draft, fleet) if draft.graph else []
+        reports = checks.fitness_of(draft, fleet) if draft.graph else []
         differences = fleet.differences(draft.graph)
         risks = [each.note for each in differences if each.is_risk]
         flagged = {flag["text"] for flag in draft.flags}
-        resolved = drafts.resolved_inputs(draft, template.versions.first(), object_info)
+        resolved = checks.resolved_inputs(draft, template.versions.first(), object_info)
         cards = list(parameter_cards(draft, found, differences, resolved))
         return {
             "template": template,
@@ -212,7 +212,7 @@ class StudioPages:
             "reports": reports,
             "differences": differences,
             # Those that are new since the import; the others are flags.
-            "risks": [each for each in [*risks, *drafts.cost_notes(draft.graph, object_info)] if each not in flagged],
+            "risks": [each for each in [*risks, *intake.cost_notes(draft.graph, object_info)] if each not in flagged],
             "is_unfit": not any(each.is_fit for each in reports),
             "is_unfit_as_it_is": not any(each.is_fit and not each.missing_defaults for each in reports),
             "published": template.published_version,
@@ -227,7 +227,7 @@ class StudioPages:
         form = ImportForm(request.POST, request.FILES)
         if not form.is_valid():
             return self._page(request, template, form)
-        drafts.put(template, user_of(request), form.imported, object_info=form.object_info, source=form.source)
+        intake.put(template, user_of(request), form.imported, object_info=form.object_info, source=form.source)
         return self._to_studio(template)
 
     @staticmethod
@@ -241,16 +241,16 @@ class StudioPages:
 
         def action(draft: TemplateDraft) -> None:
             if request.POST.get("on"):
-                drafts.expose(draft, key, object_info)
+                editing.expose(draft, key, object_info)
             else:
-                drafts.hide(draft, key)
+                editing.hide(draft, key)
 
         return self._change(request, pk, action, object_info)
 
     def join(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One more input is set by a parameter that there is."""
         key, name = _input_key(request), request.POST.get("name", "")
-        return self._change(request, pk, lambda draft: drafts.join(draft, key, name))
+        return self._change(request, pk, lambda draft: editing.join(draft, key, name))
 
     def keep(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Whether the results of a node count."""
@@ -258,7 +258,7 @@ class StudioPages:
         node_id, is_kept = request.POST.get("node", ""), bool(request.POST.get("on"))
 
         def action(draft: TemplateDraft) -> None:
-            drafts.keep_results(draft, node_id, is_kept, output_nodes(draft.graph, object_info or {}))
+            editing.keep_results(draft, node_id, is_kept, output_nodes(draft.graph, object_info or {}))
 
         return self._change(request, pk, action, object_info)
 
@@ -268,7 +268,7 @@ class StudioPages:
         node_id, is_on = request.POST.get("node", ""), bool(request.POST.get("on"))
 
         def action(draft: TemplateDraft) -> None:
-            drafts.set_safety_node(draft, node_id, is_on, output_nodes(draft.graph, object_info or {}))
+            editing.set_safety_node(draft, node_id, is_on, output_nodes(draft.graph, object_info or {}))
 
         return self._change(request, pk, action, object_info)
 
@@ -292,11 +292,11 @@ class StudioPages:
         to = request.POST.get("to", "")
         if not is_number(to):
             raise Http404
-        return self._change(request, pk, lambda draft: drafts.move(draft, position, int(to)))
+        return self._change(request, pk, lambda draft: editing.move(draft, position, int(to)))
 
     def remove(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
         """A parameter out of the form."""
-        return self._change(request, pk, lambda draft: drafts.remove(draft, position))
+        return self._change(request, pk, lambda draft: editing.remove(draft, position))
 
     def settings(self, request: HttpRequest, pk: int, position: int) -> HttpResponse:
         """One parameter's settings. The answer leaves its fields alone: somebody is typing there."""
@@ -307,7 +307,7 @@ class StudioPages:
         form = SettingsForm(draft.parameters[position], request.POST, position=position)
         if form.is_valid():
             draft = drafts.change(
-                template, user_of(request), lambda draft: drafts.redefine(draft, position, form.definition)
+                template, user_of(request), lambda draft: editing.redefine(draft, position, form.definition)
             )
         parts = self._parts(template, draft, catalogs.known_nodes())
         card = parts["cards"][position]
@@ -329,32 +329,31 @@ class StudioPages:
         return _announce(render(request, "admin/generations/_parameters.html", context))
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The draft becomes what users run."""
+        """Publish the draft."""
         template = self._template(request, pk)
         revision = request.POST.get("revision", "")
         try:
-            version = drafts.publish(
+            version = publishing.publish(
                 template,
-                user_of(request),
+                None,
+                user=user_of(request),
                 object_info=catalogs.known_nodes(),
                 revision=int(revision) if is_number(revision) else None,
                 note=request.POST.get("note", "").strip()[:200],
                 is_confirmed=bool(request.POST.get("confirmed")),
                 are_flags_accepted=bool(request.POST.get("flags_accepted")),
             )
-        except drafts.StaleDraftError:
-            messages.warning(request, "Somebody else changed the draft meanwhile. Look at it again, then publish.")
-        except drafts.DraftError as error:
-            messages.error(request, f"It cannot be published yet. {error}")
-        except drafts.UnfitError as error:
-            messages.error(request, f"{error} To publish it all the same, tick the box beside the button.")
-        except drafts.UncheckedError as error:
-            messages.error(request, f"{error} To publish it as it is, tick the box beside the button.")
+        except publishing.DraftError as error:
+            messages.error(request, f"The draft cannot be published yet. {error}")
+        except (publishing.UnfitError, publishing.UncheckedError) as error:
+            messages.error(request, f"{error} To publish it anyway, tick the box beside the button.")
+        except publishing.NotPublishableError as error:
+            messages.warning(request, str(error))
         else:
             sentence = f"Version {version.number} is published."
             self.admin.log_change(request, template, sentence)
             messages.success(request, sentence)
-        return HttpResponseRedirect(reverse("admin:template_studio", args=[template.pk]))
+        return self._to_studio(template)
 
     def discard(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Back to what is published."""
@@ -383,17 +382,17 @@ class StudioPages:
     @staticmethod
     def _previewed(template: WorkflowTemplate) -> Any:
         draft = drafts.draft_of(template)
-        parameters = drafts.valid_parameters(draft)
-        current = fitness.Fleet().with_current_choices(parameters, draft.graph, drafts.needs_of(draft))
-        return with_hints(current, drafts.resolved_inputs(draft, template.versions.first(), catalogs.known_nodes()))
+        parameters = checks.valid_parameters(draft)
+        current = fitness.Fleet().with_current_choices(parameters, draft.graph, checks.needs_of(draft))
+        return with_hints(current, checks.resolved_inputs(draft, template.versions.first(), catalogs.known_nodes()))
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the draft as oneself: it becomes a version that is not published."""
         template = self._template(request, pk)
         form = parameters_form(self._previewed(template), data=request.POST, files=request.FILES)
         try:
-            version = drafts.freeze(template, user_of(request), object_info=catalogs.known_nodes())
-        except drafts.DraftError as error:
+            version = publishing.freeze(template, user_of(request), object_info=catalogs.known_nodes())
+        except publishing.DraftError as error:
             form.add_error(None, f"It cannot run yet. {error}")
             version = None
         action = reverse("admin:studio_try", args=[template.pk])
@@ -411,7 +410,7 @@ class StudioPages:
             return render(request, "admin/generations/_covers.html", {"template": template, "assets": found})
         asset = get_object_or_404(mine, pk=_uuid(chosen))
         try:
-            drafts.set_cover_from(template, asset)
+            covers.set_cover_from(template, asset)
         except ValueError as error:
             messages.error(request, str(error))
         else:

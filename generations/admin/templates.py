@@ -21,12 +21,13 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from accounts.access import user_of
 from generations.admin.forms import TemplateForm
 from generations.admin.studio import StudioPages, is_number
 from generations.files import delivery
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
-from generations.scheduling import fitness
-from generations.studio import drafts, packages
+from generations.scheduling import catalogs, fitness
+from generations.studio import covers, drafts, making, packages, publishing
 from generations.studio.comparing import compare
 
 
@@ -76,7 +77,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         old, new = form.initial.get("cover"), form.cleaned_data["cover"]
         if isinstance(new, UploadedFile):
             obj.cover = old.name if old else ""
-            transaction.on_commit(partial(drafts.set_cover, obj, new))
+            transaction.on_commit(partial(covers.set_cover, obj, new))
         elif old and not new:
             transaction.on_commit(partial(default_storage.delete, old.name))
         super().save_model(request, obj, form, change)
@@ -117,34 +118,41 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Make the version in `number` the published one; without it, take the template out of the gallery."""
+        """Publish the version in `number`; without it, take the template out of the gallery."""
         template = self.look_up(request, pk)
         number = request.POST.get("number", "")
         if number and not is_number(number):
             raise Http404
-        version = get_object_or_404(template.versions, number=number) if number else None
-        reason = drafts.obstacle(version) if version else ""
-        if reason and not request.POST.get("confirmed"):
-            sentence = (
-                f"{reason} Version {number} was not published. Restore it in the studio to publish it all the same."
-            )
-            messages.error(request, sentence)
-            return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
+        if not number:
+            template.publish(None)
+            return self._done(request, template, "The template is not published any more.")
+        version = get_object_or_404(template.versions, number=number)
         try:
-            if version:
-                drafts.ensure_checked(template, version)
-        except drafts.UncheckedError as error:
-            messages.error(request, f"{error} Version {number} was not published. Look at them in the studio.")
-            return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
-        template.publish(version)
-        return self._done(request, template, f"Version {number} is published." if version else "It is not published.")
+            publishing.publish(
+                template,
+                version,
+                user=user_of(request),
+                object_info=catalogs.known_nodes(),
+                is_confirmed=bool(request.POST.get("confirmed")),
+                are_flags_accepted=bool(request.POST.get("flags_accepted")),
+            )
+        except publishing.UncheckedError as error:
+            sentence = f"{error} Version {number} was not published. Open the studio to check them."
+        except publishing.UnfitError as error:
+            sentence = f"{error} Version {number} was not published. Restore it in the studio to publish it anyway."
+        except publishing.NotPublishableError as error:
+            sentence = f"{error} Version {number} was not published. Restore it in the studio to change it."
+        else:
+            return self._done(request, template, f"Version {number} is published.")
+        messages.error(request, sentence)
+        return self._to_template(template)
 
     def duplicate(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A copy to change."""
         template = self.look_up(request, pk, "view")
         if not self.has_add_permission(request):
             raise PermissionDenied
-        copy = drafts.duplicate(template, cast("Any", request.user))
+        copy = making.duplicate(template, user_of(request))
         self.log_addition(request, copy, f"Copied from {template.slug}.")
         messages.success(request, f"This is a copy of “{template}”. It is not published.")
         return HttpResponseRedirect(reverse("admin:template_studio", args=[copy.pk]))
@@ -196,6 +204,10 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def _done(self, request: HttpRequest, template: WorkflowTemplate, sentence: str) -> HttpResponse:
         self.log_change(request, template, sentence)
         messages.success(request, sentence)
+        return self._to_template(template)
+
+    @staticmethod
+    def _to_template(template: WorkflowTemplate) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:generations_workflowtemplate_change", args=[template.pk]))
 
 

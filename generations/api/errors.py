@@ -36,7 +36,7 @@ from generations.models.usage import StorageFullError
 from generations.outbound import RefusedAddressError
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
-from generations.studio.drafts import DraftError, UncheckedError, UnfitError
+from generations.studio.publishing import DraftError, NotPublishableError, UncheckedError, UnfitError
 from generations.webhooks.outbox import MAX_WEBHOOKS, TooManyWebhooksError
 
 logger = logging.getLogger(__name__)
@@ -242,9 +242,15 @@ def _unfinished(request: HttpRequest, error: DraftError) -> HttpResponse:
     return envelope(request, 409, "not_publishable", str(error), details={"fields": fields})
 
 
+@_handles(NotPublishableError)
+def _not_publishable(request: HttpRequest, error: NotPublishableError) -> HttpResponse:
+    return envelope(request, 409, "not_publishable", str(error))
+
+
 @_handles(UnfitError)
 def _unfit(request: HttpRequest, error: UnfitError) -> HttpResponse:
-    return envelope(request, 409, "not_publishable", str(error))
+    message = f"{error} Send accept_missing to publish it all the same."
+    return envelope(request, 409, "not_publishable", message)
 
 
 @_handles(UncheckedError)

@@ -33,15 +33,16 @@ from generations.api.schemas.templates import (
     TemplateDetail,
     TemplateList,
 )
+from generations.comfy.notes import Note
 from generations.contract import Job, describe
 from generations.files import storage
 from generations.files.inputs import gather
 from generations.lifecycle import services
 from generations.models import IdempotencyKey as UsedKey
-from generations.models import TemplateVersion, WorkflowTemplate
+from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 from generations.scheduling import catalogs, fitness
-from generations.studio import drafts, importing
+from generations.studio import checks, drafts, importing, making, publishing
 
 router = Router()
 HIDDEN = {"bindings"}  # where a parameter goes in the graph stays inside
@@ -127,51 +128,62 @@ def import_template(
 ) -> Answer[ImportedTemplate]:
     """A new template from any workflow file: JSON as ComfyUI saves or exports it, a package, a result that carries one.
 
-    Parameters are proposed from the graph. It stays a draft unless `publish` is true; 409 when it cannot be published,
-    with nothing kept: `not_publishable` when no server can run it with its defaults, unless `accept_missing` is true;
-    `unchecked_flags` lists notes that somebody should look at first, unless `accept_flags` is true.
-    The studio shows the notes until another workflow is imported or the draft is published. 422 `invalid_workflow`
-    tells what is wrong with the file.
+    Parameters are proposed from the graph. The template stays a draft unless `publish` is true. 409 when it cannot be
+    published, with nothing kept: `not_publishable` when no server can run it with its defaults, unless
+    `accept_missing` is true; `unchecked_flags` lists notes that somebody should look at first, unless `accept_flags` is
+    true. The studio shows the notes until somebody imports another workflow or publishes the draft. 422
+    `invalid_workflow` says what is wrong with the file.
     """
     user = staff(request, "generations.add_workflowtemplate")
     object_info = catalogs.known_nodes()
     content = file.read(importing.MAX_BYTES + 1)
     imported = importing.read(content, object_info)
-    content_hash = storage.hash_of(io.BytesIO(content))
-    source = (file.name or "").replace("\x00", "")
+    version: TemplateVersion | None = None
     with transaction.atomic():
-        template, notes = drafts.create(
-            user, imported, object_info=object_info, title=title, source=source, content_hash=content_hash
+        template, notes = making.create(
+            user,
+            imported,
+            object_info=object_info,
+            title=title,
+            source=(file.name or "").replace("\x00", ""),
+            content_hash=storage.hash_of(io.BytesIO(content)),
         )
         draft = drafts.draft_of(template)
-        version = (
-            drafts.publish(
-                template, user, object_info=object_info, is_confirmed=accept_missing, are_flags_accepted=accept_flags
+        if publish:
+            version = publishing.publish(
+                template,
+                None,
+                user=user,
+                object_info=object_info,
+                is_confirmed=accept_missing,
+                are_flags_accepted=accept_flags,
             )
-            if publish
-            else None
-        )
-    servers = [
-        ServerFitness(
-            server=each.server,
-            is_fit=each.is_fit,
-            is_known=each.is_known,
-            missing=each.missing,
-            missing_defaults=[*each.missing_defaults],
-        )
-        for each in drafts.fitness_of(draft)
-    ]
-    made = ImportedTemplate(
+    return Answer(201, _imported(template, draft, version, notes))
+
+
+def _imported(
+    template: WorkflowTemplate, draft: TemplateDraft, version: TemplateVersion | None, notes: list[Note]
+) -> ImportedTemplate:
+    return ImportedTemplate(
         slug=template.slug,
         title=template.title,
         version=version.number if version else None,
         parameters=draft.parameters,
         notes=[*notes],
         flags=[ImportFlag(text=note, node_id=note.node_id) for note in notes if note.is_flag],
-        servers=servers,
+        servers=[_fitness(report) for report in checks.fitness_of(draft)],
         studio_url=settings.PUBLIC_ORIGIN + reverse("admin:template_studio", args=[template.pk]),
     )
-    return Answer(201, made)
+
+
+def _fitness(report: fitness.Report) -> ServerFitness:
+    return ServerFitness(
+        server=report.server,
+        is_fit=report.is_fit,
+        is_known=report.is_known,
+        missing=report.missing,
+        missing_defaults=[*report.missing_defaults],
+    )
 
 
 @operation(
@@ -200,29 +212,28 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     errors=(404, 409, 422),
 )
 def change_template(request: HttpRequest, slug: str, payload: TemplateChange) -> dict[str, Any]:
-    """Its workflow and parameters are changed in the studio, or by importing a new one."""
-    staff(request, "generations.change_workflowtemplate")
+    """Change what users read of a template, or whether they see it. Its workflow and parameters are changed in the
+    studio, or by importing a new one.
+
+    `is_published` publishes the version again that users ran last, never one that was only tried; 409 `not_publishable`
+    when there is none, and when no server can run it with its defaults, unless `accept_missing` is true.
+    """
+    user = staff(request, "generations.change_workflowtemplate")
+    changes = payload.model_dump(exclude_unset=True, exclude_none=True)
+    is_published = changes.pop("is_published", None)
+    accepted = {"is_confirmed": changes.pop("accept_missing", False)}
+    accepted["are_flags_accepted"] = changes.pop("accept_flags", False)
     with transaction.atomic():
         rows = WorkflowTemplate.objects.select_for_update(of=("self",)).select_related("published_version")
         found = get_object_or_404(rows, slug=slug)
-        changes = payload.model_dump(exclude_unset=True, exclude_none=True)
-        is_published, are_flags_accepted = changes.pop("is_published", None), changes.pop("accept_flags", False)
         for name, value in changes.items():
             setattr(found, name, value)
         found.save(update_fields=[*changes, "updated_at"])
-        if is_published is not None:
-            _publish(found, is_published=is_published, are_flags_accepted=are_flags_accepted)
+        if is_published is True:
+            publishing.publish_again(found, user=user, object_info=catalogs.known_nodes(), **accepted)
+        elif is_published is False:
+            found.publish(None)
     return _detail(found)
-
-
-def _publish(template: WorkflowTemplate, *, is_published: bool, are_flags_accepted: bool) -> None:
-    newest = template.versions.order_by("-number").first() if is_published else None
-    if is_published and newest is None:
-        msg = "It has no version yet: publish its draft in the studio."
-        raise drafts.UnfitError(msg)
-    if newest is not None and not are_flags_accepted:
-        drafts.ensure_checked(template, newest)
-    template.publish(newest)
 
 
 @operation(
@@ -242,7 +253,7 @@ def post_job(
     """Run it. 201 means that the job is durably queued; 422 names each input that is wrong.
 
     With `count`, the answer has a list of as many jobs, all of them queued or none. 409: no server has what it needs.
-    429: too many of yours wait already; try again after Retry-After seconds.
+    429: too many of your jobs wait already; try again after Retry-After seconds.
     """
     template = _visible(request, slug)
     version = services.current_version(template)

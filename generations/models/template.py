@@ -210,12 +210,15 @@ class WorkflowTemplate(models.Model):
         return version
 
     def publish(self, version: TemplateVersion | None) -> None:
-        """Make `version` the one that users run; None takes the template out of the gallery."""
+        """Make `version` the one that users run; None takes the template out of the gallery.
+
+        This asks nothing: whatever lets people publish goes through `studio.publishing`.
+        """
         if version is not None and version.template_id != self.pk:
             msg = f"Version {version.pk} belongs to another template"
             raise ValueError(msg)
         with transaction.atomic():
-            if version is not None and version.published_at is None:
+            if version is not None:
                 version.published_at = timezone.now()
                 TemplateVersion.objects.filter(pk=version.pk).update(published_at=version.published_at)
             self.published_version = version
@@ -223,6 +226,10 @@ class WorkflowTemplate(models.Model):
 
 
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
+    def latest_published(self) -> TemplateVersion | None:
+        """The one that users run, or ran last; None when none was ever published."""
+        return self.filter(published_at__isnull=False).order_by("-published_at", "-number").first()
+
     def unused_raw(self) -> Self:
         """Raw ones whose generations were all deleted."""
         return self.filter(template=None, generations=None)
@@ -282,7 +289,7 @@ class TemplateVersion(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     published_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When users could first run it."
+        null=True, blank=True, editable=False, help_text="When it was last published. Empty: it was only tried."
     )
 
     objects = TemplateVersionQuerySet.as_manager()

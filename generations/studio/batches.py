@@ -17,7 +17,7 @@ from generations.comfy.titles import presentable
 from generations.files import storage
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import fitness
-from generations.studio import archives, drafts, importing
+from generations.studio import archives, checks, drafts, importing, making, publishing
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -127,7 +127,7 @@ class Batch:
             WorkflowTemplate.objects.all().lock_making()
             if (line := self._known(name, content_hash)) is not None:  # another process was faster
                 return line
-            template, notes = drafts.create(
+            template, notes = making.create(
                 self._user, imported, object_info=self._object_info, source=name, content_hash=content_hash
             )
             self._describe(template)
@@ -158,15 +158,15 @@ class Batch:
 
     def _publish(self, line: Line, template: WorkflowTemplate) -> None:
         try:
-            drafts.publish(template, self._user, object_info=self._object_info)
+            publishing.publish(template, None, user=self._user, object_info=self._object_info)
             line.is_published = True
-        except (drafts.DraftError, drafts.UnfitError, drafts.UncheckedError) as error:
+        except publishing.NotPublishableError as error:
             line.notes.append(f"Not published: {error}")
 
 
 def _obstacle(draft: TemplateDraft) -> str:
     """Why none of the servers can run it; "" when one can, or while none has told what it has."""
-    fleet, needs, usual = fitness.Fleet(), drafts.needs_of(draft), drafts.defaults_of(draft)
+    fleet, needs, usual = fitness.Fleet(), checks.needs_of(draft), checks.defaults_of(draft)
     if not any(report.is_known for report in fleet.report(needs)):
         return ""
     return fleet.obstacle_as_it_is(needs, usual)

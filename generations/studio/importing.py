@@ -28,7 +28,7 @@ from generations.parameters.chosen import chosen_parameters
 from generations.parameters.propose import propose
 from generations.parameters.schema import Parameter
 from generations.studio import archives, packages
-from generations.studio.packages import Definition
+from generations.studio.definitions import Definition
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024

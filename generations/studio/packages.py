@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeGuard
 
 from django.core.files.base import ContentFile
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from generations.comfy.graph import Graph, GraphError, load_api_graph
 from generations.models import TemplateVersion, WorkflowTemplate
 from generations.parameters.schema import DefinitionError, check_bindings, parse_parameters
+from generations.studio.definitions import Definition
 
 FORMAT = "comfysaas-template"
 REVISION = 2  # 1: parameters without roles
@@ -30,8 +31,6 @@ DETAILS = {
 }
 LONGEST = {"title": 120, "description": 20_000, "category": 60}  # characters
 MAX_TAGS, LONGEST_TAG = 50, 60
-
-Definition: TypeAlias = dict[str, Any]
 
 
 @dataclass(slots=True)

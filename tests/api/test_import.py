@@ -11,7 +11,6 @@ from django.test import Client
 from django.utils import timezone
 
 from generations.models import TemplateDraft, WorkflowTemplate
-from generations.studio import drafts
 from tests.api.envelope import error_of
 from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
 from tests.support.workflows import editor_workflow, png, with_models
@@ -64,7 +63,7 @@ def test_missing_default_is_published_when_that_is_accepted_alone(staff_api: Cli
     words = "the default of “Checkpoint”: the file gone.safetensors is not there"
     assert (report["is_fit"], report["missing"], report["missing_defaults"]) == (True, [], [words])
     error = error_of(send(staff_api, graph, publish="true"), 409, "not_publishable")
-    assert error["message"] == f"No server can run it with {words}."
+    assert error["message"] == f"No server can run it with {words}. Send accept_missing to publish it all the same."
     assert send(staff_api, graph, publish="true", accept_missing="true").json()["version"] == 1
 
 
@@ -88,18 +87,6 @@ def test_what_is_to_be_checked_is_not_published_unless_it_is_accepted(staff_api:
     assert [flag["node_id"] for flag in error["details"]["flags"]] == ["3"]
     assert not WorkflowTemplate.objects.exists()
     assert send(staff_api, with_flag(), publish="true", accept_flags="true").json()["version"] == 1
-
-
-def test_tried_version_is_published_with_its_flags_accepted_alone(staff: Any, staff_api: Client) -> None:
-    slug = send(staff_api, with_flag()).json()["slug"]
-    drafts.freeze(WorkflowTemplate.objects.get(), staff, object_info=None)
-
-    def publish(**more: bool) -> Any:
-        return staff_api.patch(f"{URL}/{slug}", {"is_published": True, **more}, content_type="application/json")
-
-    error_of(publish(), 409, "unchecked_flags")
-    error_of(publish(accept_flags=False), 409, "unchecked_flags")
-    assert publish(accept_flags=True).json()["version"] == 1
 
 
 def test_nodes_in_the_way_are_named(staff_api: Client) -> None:

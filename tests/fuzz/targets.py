@@ -38,7 +38,7 @@ from generations.files import delivery, inputs
 from generations.files.accepting import InvalidUploadError
 from generations.parameters.schema import parse_parameters
 from generations.parameters.validate import InvalidInputs, json_values, validate
-from generations.studio import archives, drafts, importing
+from generations.studio import archives, definitions, importing
 from generations.studio.starters import starters
 from generations.web import pages
 from tests.comfy.test_stripping import MORE
@@ -69,8 +69,8 @@ def import_file(content: bytes) -> None:
     with patch.object(importing, "origin_of", return_value=None):
         imported = importing.read(content, OBJECT_INFO)
     storable(imported.graph)
-    storable(drafts.proposals(imported.graph, OBJECT_INFO))
-    storable([[drafts.describe(each) for each in imported.chosen], imported.output_nodes, imported.notes])
+    storable(definitions.proposals(imported.graph, OBJECT_INFO))
+    storable([[definitions.definition_of(each) for each in imported.chosen], imported.output_nodes, imported.notes])
     check_graph(imported.graph, OBJECT_INFO)
 
 

@@ -20,7 +20,7 @@ from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
 from generations.files import storage
 from generations.scheduling import server_check
-from generations.studio import drafts
+from generations.studio import covers, making
 from tests.support import bombs
 from tests.support.factories import make_asset, make_server, make_template
 from tests.support.receiver import receiver
@@ -100,8 +100,8 @@ def test_slow_work_keeps_no_connection(work: Callable[[Any], None], has_connecti
 def test_covers_are_stored_without_a_connection(staff: Any, has_connection: list[bool]) -> None:
     template, asset = make_template(), make_asset(staff)
     has_connection.clear()
-    drafts.set_cover_from(template, asset)
-    drafts.duplicate(template, staff)
+    covers.set_cover_from(template, asset)
+    making.duplicate(template, staff)
     assert len(has_connection) > 2
     assert not any(has_connection)
 

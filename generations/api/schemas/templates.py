@@ -90,7 +90,12 @@ class TemplateChange(Schema):
     is_workflow_removed: bool | None = Field(
         None, description="True removes ComfyUI's workflow from the metadata of results."
     )
-    is_published: bool | None = Field(None, description="True publishes the newest version, false withdraws it.")
+    is_published: bool | None = Field(
+        None, description="True publishes the version that users ran last, false withdraws it."
+    )
     accept_flags: bool | None = Field(
         None, description="True publishes the template although nobody has checked what its import flagged."
+    )
+    accept_missing: bool | None = Field(
+        None, description="True publishes the template although no server can run it with its defaults."
     )

@@ -11,7 +11,7 @@ from django.db import transaction
 from generations.comfy import queued
 from generations.models import WorkflowTemplate
 from generations.scheduling import catalogs
-from generations.studio import packages
+from generations.studio import packages, publishing
 
 
 def starters() -> list[dict[str, Any]]:
@@ -30,14 +30,15 @@ def install() -> list[WorkflowTemplate]:
                 slug=starter["slug"], defaults={**package.details, "position": starter["position"]}
             )
             if is_new:
-                template.add_version(
+                version = template.add_version(
                     graph=package.graph,
                     parameters=package.parameters,
                     output_nodes=package.output_nodes,
                     resolved_inputs=queued.inputs_to_resolve(package.graph, catalogs.known_nodes()),
                     safety_node=package.safety_node,
                     note="Starter",
-                    publish=True,
                 )
+                # A new installation has no server yet: whether one can run it shows later.
+                publishing.publish(template, version, user=None, object_info=None, is_confirmed=True)
                 added.append(template)
     return added

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from generations.models import TemplateDraft, WorkflowTemplate
-from generations.studio import drafts
+from generations.studio import drafts, publishing
 from tests.support.factories import make_server, make_template
 from tests.support.workflows import editor_workflow, with_models
 
@@ -145,7 +145,7 @@ def test_ticking_off_is_no_link_and_ends_at_templates_that_there_are(admin: Clie
 def test_publishing_with_open_flags_asks_first(admin: Client, template: WorkflowTemplate) -> None:
     revision = str(drafts.draft_of(template).revision)
     answer = admin.post(address(template, "publish/"), {"revision": revision}, follow=True).content.decode()
-    assert "There are 2 things to check in this workflow first. To publish it as it is, tick the box" in answer
+    assert "There are 2 things to check in this workflow first. To publish it anyway, tick the box" in answer
     template.refresh_from_db()
     assert template.published_version is None
     data = {"revision": revision, "flags_accepted": "1"}
@@ -162,9 +162,9 @@ def test_publishing_asks_nothing_when_everything_is_ticked_off(admin: Client, te
 def test_version_that_was_tried_is_not_published_past_open_flags(
     admin: Client, staff: Any, template: WorkflowTemplate
 ) -> None:
-    drafts.freeze(template, staff, object_info=None)
+    publishing.freeze(template, staff, object_info=None)
     answer = admin.post(f"{BASE}{template.pk}/publish/", {"number": "1"}, follow=True).content.decode()
-    assert "Version 1 was not published. Look at them in the studio." in answer
+    assert "Version 1 was not published. Open the studio to check them." in answer
     tick(admin, template, on="1")
     answer = admin.post(f"{BASE}{template.pk}/publish/", {"number": "1"}, follow=True).content.decode()
     assert "Version 1 is published." in answer

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from generations.models import ComfyServer, Generation, Status, TemplateDraft, WorkflowTemplate
-from generations.studio import drafts
+from generations.studio import checks, drafts, editing, publishing
 from tests.support.factories import (
     make_asset,
     make_generation,
@@ -176,8 +176,8 @@ def test_untouched_settings_change_nothing(admin: Client, server: Any) -> None:
     drafts.change(template, Generation.user.field.related_model.objects.get(is_staff=True), lambda draft: None)
     for position in range(len(before.parameters)):
         post(admin, template, f"parameters/{position}/", **settings_of(template, position))
-    after = drafts.valid_parameters(drafts.draft_of(template))
-    assert after == drafts.valid_parameters(before)
+    after = checks.valid_parameters(drafts.draft_of(template))
+    assert after == checks.valid_parameters(before)
 
 
 def test_role_is_chosen_in_plain_words_and_ends_with_a_type_that_it_does_not_fit(admin: Client, server: Any) -> None:
@@ -280,7 +280,7 @@ def test_line_of_a_setting_names_its_type_as_the_list_does_unless_its_label_does
 
 def test_draft_is_tried_as_oneself_and_users_notice_nothing(admin: Client, staff: Any, server: Any) -> None:
     template = make_template()
-    drafts.change(template, staff, lambda draft: drafts.remove(draft, draft_names(template).index("negative_prompt")))
+    drafts.change(template, staff, lambda draft: editing.remove(draft, draft_names(template).index("negative_prompt")))
     data = {"prompt": "a fox", "steps": "4", "cfg": "7", "width": "64", "height": "64", "seed": "5"}
     response = admin.post(address(template, "try/"), data, headers=HTMX)
     assert response.status_code == 422
@@ -507,7 +507,7 @@ def test_missing_default_asks_for_a_tick_before_it_is_published(admin: Client, s
     assert "is not available at the moment" in admin.get(address(template, "preview/")).content.decode()
     data = {"revision": str(drafts.draft_of(template).revision)}
     answer = admin.post(address(template, "publish/"), data, follow=True).content.decode()
-    assert f"No server can run it with {words}. To publish it all the same, tick the box" in answer
+    assert f"No server can run it with {words}. To publish it anyway, tick the box" in answer
     answer = admin.post(address(template, "publish/"), data | {"confirmed": "1"}, follow=True).content.decode()
     assert "Version 1 is published." in answer
 
@@ -526,7 +526,7 @@ def test_what_costs_money_is_to_be_checked_and_stays_on_the_page(admin: Client, 
     flags = drafts.draft_of(template).open_flags
     assert [(flag["node_id"], flag["text"].startswith(COSTS)) for flag in flags] == [("1", True)]
     assert admin.get(address(template)).content.decode().count(COSTS) == 1
-    drafts.publish(template, staff, object_info=None, are_flags_accepted=True)
+    publishing.publish(template, None, user=staff, object_info=None, are_flags_accepted=True)
     assert admin.get(address(template)).content.decode().count(COSTS) == 1
 
 

@@ -21,7 +21,7 @@ from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, parse_parameters
 from generations.relay.submit import build_graph
 from generations.scheduling import fitness
-from generations.studio import drafts, importing
+from generations.studio import drafts, importing, making, publishing
 from tests.support.factories import make_asset, make_server, parameter
 
 CASES = Path(__file__).parent / "vhs"
@@ -76,8 +76,8 @@ def test_a_package_with_a_video_is_published_and_runs_with_any_video(
 ) -> None:
     make_server(object_info=KNOWN, object_info_at=timezone.now())
     imported = importing.read((CASES / f"{name}.json").read_bytes(), KNOWN)
-    template, _notes = drafts.create(staff, imported, object_info=KNOWN)
-    version = drafts.publish(template, staff, object_info=KNOWN)
+    template, _notes = making.create(staff, imported, object_info=KNOWN)
+    version = publishing.publish(template, None, user=staff, object_info=KNOWN)
     assert fitness.why_unavailable(version) == ""
     asset = make_asset(owner, b"a film", name="holiday.mp4", content_type="video/mp4")
     generation = services.submit(user=owner, version=version, inputs={"video": str(asset.pk)})
@@ -133,7 +133,7 @@ def test_an_upload_is_declared_in_the_studio(staff: User, client_for: Any) -> No
         "1": {"class_type": "LoadClips", "inputs": {"clip": "a.mp4", "mode": "fast"}},
         "2": {"class_type": "Show", "inputs": {"images": ["1", 0]}},
     }
-    template, _notes = drafts.create(staff, importing.Imported(graph), object_info=CUSTOM)
+    template, _notes = making.create(staff, importing.Imported(graph), object_info=CUSTOM)
     client: Client = client_for(staff)
     base = f"/admin/generations/workflowtemplate/{template.pk}/studio/"
     client.post(f"{base}expose/", {"node": "1", "input": "clip", "on": "1"})
@@ -141,7 +141,7 @@ def test_an_upload_is_declared_in_the_studio(staff: User, client_for: Any) -> No
     assert [each["type"] for each in draft.parameters] == ["choice"]
     fields = {"was": "clip", "name": "clip", "label": "Clip", "type": "video", "is_required": "on"}
     assert client.post(f"{base}parameters/0/", fields).status_code == 200
-    version = drafts.publish(template, staff, object_info=CUSTOM)
+    version = publishing.publish(template, None, user=staff, object_info=CUSTOM)
     (published,) = version.parsed_parameters
     assert (published.type, published.required) == ("video", True)
     assert fitness.why_unavailable(version) == ""

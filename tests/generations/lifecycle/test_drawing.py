@@ -19,7 +19,7 @@ from generations.lifecycle import rerunning, services
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
-from generations.studio import drafts, importing
+from generations.studio import drafts, editing, importing, making, publishing
 from tests.api.conftest import issue
 from tests.support.factories import make_template, make_user, parameter, txt2img_graph, txt2img_parameters, version_of
 from tests.support.threads import AT_ONCE, at_once
@@ -35,7 +35,7 @@ def studio_template(
 ) -> TemplateVersion:
     """What the studio publishes of a graph as the editor's file gives it."""
     template = make_template(graph=graph, parameters=parameters, publish=False)
-    return drafts.publish(template, staff, object_info=OBJECT_INFO, is_confirmed=True)
+    return publishing.publish(template, None, user=staff, object_info=OBJECT_INFO, is_confirmed=True)
 
 
 def with_seed(mode: str, **fields: Any) -> list[dict[str, Any]]:
@@ -177,9 +177,9 @@ def test_what_is_known_of_prompts_outlives_the_servers(staff: User) -> None:
     info["Own"] = {"input": {"required": {"t": ["STRING", {"dynamicPrompts": True}]}}, "output_node": True}
     graph = {"1": {"class_type": "Own", "inputs": {"t": "{a|b}"}}}
     template = make_template(graph=graph, parameters=[], publish=False)
-    first = drafts.freeze(template, staff, object_info=info)
+    first = publishing.freeze(template, staff, object_info=info)
     assert first.resolved_inputs == [["1", "t", "prompt"]]
-    assert drafts.freeze(template, staff, object_info=None) == first
+    assert publishing.freeze(template, staff, object_info=None) == first
 
 
 def test_braces_in_an_exported_graph_mean_braces_and_in_the_editors_file_alternatives(staff: User) -> None:
@@ -188,8 +188,8 @@ def test_braces_in_an_exported_graph_mean_braces_and_in_the_editors_file_alterna
     versions = []
     for file in ({"nodes": nodes, "links": []}, exported):
         imported = importing.read(json.dumps(file).encode(), OBJECT_INFO)
-        template, _notes = drafts.create(staff, imported, object_info=OBJECT_INFO)
-        versions.append(drafts.freeze(template, staff, object_info=OBJECT_INFO))
+        template, _notes = making.create(staff, imported, object_info=OBJECT_INFO)
+        versions.append(publishing.freeze(template, staff, object_info=OBJECT_INFO))
     assert [each.resolved_inputs for each in versions] == [[["6", "text", "prompt"]], []]
 
 
@@ -307,11 +307,11 @@ def test_the_file_says_what_becomes_of_a_seed(staff: User) -> None:
             [123, "increment", 20, 8, "euler", "normal", 1]},
     ]  # fmt: skip
     imported = importing.read(json.dumps({"nodes": nodes, "links": []}).encode(), OBJECT_INFO)
-    template, _notes = drafts.create(staff, imported, object_info=OBJECT_INFO)
+    template, _notes = making.create(staff, imported, object_info=OBJECT_INFO)
     draft = drafts.draft_of(template)
     assert [each.get("seed_mode") for each in draft.parameters if each["type"] == "seed"] == ["increment"]
-    drafts.change(template, staff, lambda draft: drafts.hide(draft, ("3", "seed")))
-    drafts.change(template, staff, lambda draft: drafts.expose(draft, ("3", "seed"), OBJECT_INFO) and None)
+    drafts.change(template, staff, lambda draft: editing.hide(draft, ("3", "seed")))
+    drafts.change(template, staff, lambda draft: editing.expose(draft, ("3", "seed"), OBJECT_INFO) and None)
     draft = drafts.draft_of(WorkflowTemplate.objects.get(pk=template.pk))
     assert [each.get("seed_mode") for each in draft.parameters if each["type"] == "seed"] == ["increment"]
 

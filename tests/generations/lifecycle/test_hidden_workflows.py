@@ -19,7 +19,7 @@ from generations.comfy.stripping import WorkflowLeftError, carries_workflow
 from generations.files import storage
 from generations.lifecycle import storing
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
-from generations.studio import drafts, importing, packages
+from generations.studio import covers, importing, packages
 from tests.comfy.test_embedded import chunk
 from tests.comfy.test_stripping import MORE, PICTURES
 from tests.support.factories import make_asset, make_generation, make_server, make_template, txt2img_graph
@@ -115,7 +115,7 @@ def test_covers_have_no_workflow(name: str, owner: Any) -> None:
     content = MORE[name]()
     kind = storage.sniff(io.BytesIO(content))
     template = make_template()
-    drafts.set_cover_from(template, make_asset(owner, content, content_type=kind))
+    covers.set_cover_from(template, make_asset(owner, content, content_type=kind))
     with template.cover.open("rb") as file:
         cover = io.BytesIO(file.read())
     assert not carries_workflow(cover)
@@ -125,7 +125,7 @@ def test_covers_have_no_workflow(name: str, owner: Any) -> None:
 def test_uploaded_cover_with_a_workflow_that_stays_is_refused(staff: Any, client_for: Callable[[Any], Client]) -> None:
     damaged = png().replace(b"\0\0\0\0IEND", chunk(b"ABCD", b'{"class_type": 1}') + b"\0\0\0\0IEND")
     with pytest.raises(WorkflowLeftError):
-        drafts.set_cover(make_template(), ContentFile(damaged, name="cover.png"))
+        covers.set_cover(make_template(), ContentFile(damaged, name="cover.png"))
 
 
 def test_staff_find_the_version_and_the_inputs_by_a_stripped_result(stored: Callable[..., Generation]) -> None:

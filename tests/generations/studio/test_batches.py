@@ -12,7 +12,7 @@ from django.db import connection
 
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import catalogs
-from generations.studio import batches, drafts, importing
+from generations.studio import batches, drafts, importing, intake, making
 from generations.studio.batches import Batch, Line, Options, Outcome, summary
 from tests.support.archives import zipped
 from tests.support.factories import make_server, txt2img_graph
@@ -56,7 +56,7 @@ def test_file_of_a_deleted_template_makes_a_new_one_and_that_of_a_copy_does_not(
     batch = Batch(staff, OBJECT_INFO)
     made = batch.take("cats.json", graph()).template
     assert made is not None
-    copy = drafts.duplicate(made, staff)
+    copy = making.duplicate(made, staff)
     assert batch.take("cats.json", graph()).template == made
     made.delete()
     line = batch.take("cats.json", graph())
@@ -112,7 +112,7 @@ def test_fault_of_ours_is_a_line_and_leaves_nothing_behind(staff: Any, monkeypat
 
     batch = Batch(staff, OBJECT_INFO)
     with monkeypatch.context() as patched:
-        patched.setattr(drafts, "put", fail)
+        patched.setattr(intake, "put", fail)
         line = batch.take("a.json", graph())
     assert (line.outcome, line.reason) == (Outcome.REFUSED, batches.OUR_FAULT)
     assert not WorkflowTemplate.objects.exists()

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from generations.comfy.notes import Note
 from generations.models import TemplateDraft, WorkflowTemplate
-from generations.studio import drafts, importing
+from generations.studio import drafts, editing, importing, intake, making, publishing
 from generations.studio.importing import Imported
 from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
 from tests.support.threads import AT_ONCE, at_once
@@ -31,7 +31,7 @@ def _server(db: None) -> None:
 
 def flagged(user: Any, *notes: Note) -> WorkflowTemplate:
     imported = Imported(txt2img_graph(), notes=list(notes))
-    made, _notes = drafts.create(user, imported, object_info=OBJECT_INFO)
+    made, _notes = making.create(user, imported, object_info=OBJECT_INFO)
     return made
 
 
@@ -44,7 +44,7 @@ def texts(notes: Any) -> list[str]:
 
 
 def publish(template: WorkflowTemplate, user: Any, **options: Any) -> Any:
-    return drafts.publish(template, user, object_info=OBJECT_INFO, **options)
+    return publishing.publish(template, None, user=user, object_info=OBJECT_INFO, **options)
 
 
 def test_note_is_its_sentence_and_keeps_its_node_in_copies() -> None:
@@ -86,7 +86,7 @@ def test_other_changes_of_the_draft_leave_flags_alone(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT, GONE)
     drafts.tick_off(template, ids(template)[:1], is_checked=True)
     before = drafts.draft_of(template).notes
-    drafts.change(template, staff, lambda draft: drafts.remove(draft, 0))
+    drafts.change(template, staff, lambda draft: editing.remove(draft, 0))
     assert drafts.draft_of(template).notes == before
 
 
@@ -94,11 +94,11 @@ def test_next_import_has_flags_of_its_own_even_with_the_same_words(staff: Any) -
     template = flagged(staff, LEFT_OUT, GONE)
     old = ids(template)
     drafts.tick_off(template, None, is_checked=True)
-    drafts.put(template, staff, Imported(txt2img_graph(), notes=[GONE]), object_info=OBJECT_INFO)
+    intake.put(template, staff, Imported(txt2img_graph(), notes=[GONE]), object_info=OBJECT_INFO)
     assert texts(drafts.draft_of(template).open_flags) == [GONE]
     assert drafts.tick_off(template, old[1:], is_checked=True) is None  # from a page that shows the import before
     assert texts(drafts.draft_of(template).open_flags) == [GONE]
-    drafts.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
+    intake.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
     assert drafts.draft_of(template).notes == []
 
 
@@ -106,7 +106,7 @@ def test_setting_that_a_new_workflow_has_no_place_for_is_a_flag(staff: Any) -> N
     template = flagged(staff)
     label = drafts.draft_of(template).parameters[0]["label"]
     smaller = {node_id: node for node_id, node in txt2img_graph().items() if node_id != "6"}
-    drafts.put(template, staff, Imported(smaller), object_info=OBJECT_INFO)
+    intake.put(template, staff, Imported(smaller), object_info=OBJECT_INFO)
     sentence = f"The new workflow has no place for {label}: users can no longer set it."
     assert texts(drafts.draft_of(template).open_flags) == [sentence]
 
@@ -122,31 +122,31 @@ def test_what_servers_differ_about_is_a_flag_at_its_node(staff: Any) -> None:
 
 def test_open_flags_keep_a_draft_from_being_published_until_they_are_ticked_off_or_accepted(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT, GONE, CHOSE)
-    with pytest.raises(drafts.UncheckedError, match="There are 2 things to check in this workflow first") as caught:
+    with pytest.raises(publishing.UncheckedError, match="There are 2 things to check in this workflow first") as caught:
         publish(template, staff)
     assert texts(caught.value.flags) == [LEFT_OUT, GONE]
     assert not template.versions.exists()  # nothing is left of the attempt
     drafts.tick_off(template, ids(template)[:1], is_checked=True)
-    with pytest.raises(drafts.UncheckedError, match="There is 1 thing to check"):
+    with pytest.raises(publishing.UncheckedError, match="There is 1 thing to check"):
         publish(template, staff)
     assert publish(template, staff, are_flags_accepted=True).number == 1
     assert publish(flagged(staff, CHOSE), staff).number == 1
 
 
 def test_confirming_that_no_server_can_run_it_accepts_no_flags(staff: Any) -> None:
-    with pytest.raises(drafts.UncheckedError):
+    with pytest.raises(publishing.UncheckedError):
         publish(flagged(staff, LEFT_OUT), staff, is_confirmed=True)
 
 
 def test_version_that_was_tried_is_kept_back_by_the_flags_of_its_workflow(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT)
-    version = drafts.freeze(template, staff, object_info=OBJECT_INFO)
-    with pytest.raises(drafts.UncheckedError):
-        drafts.ensure_checked(template, version)
+    version = publishing.freeze(template, staff, object_info=OBJECT_INFO)
+    with pytest.raises(publishing.UncheckedError):
+        publishing.publish(template, version, user=staff, object_info=OBJECT_INFO)
     drafts.restore(template, staff, version)
     assert texts(drafts.draft_of(template).open_flags) == [LEFT_OUT]  # it is the same workflow
     drafts.tick_off(template, None, is_checked=True)
-    drafts.ensure_checked(template, version)
+    assert publishing.publish(template, version, user=staff, object_info=OBJECT_INFO) == version
 
 
 def test_old_version_of_another_workflow_has_no_flags(staff: Any) -> None:
@@ -154,14 +154,14 @@ def test_old_version_of_another_workflow_has_no_flags(staff: Any) -> None:
     version = publish(template, staff)
     other = txt2img_graph()
     other["3"]["inputs"]["steps"] = 7
-    drafts.put(template, staff, Imported(other, notes=[GONE]), object_info=OBJECT_INFO)
-    drafts.ensure_checked(template, version)
+    intake.put(template, staff, Imported(other, notes=[GONE]), object_info=OBJECT_INFO)
+    assert publishing.publish(template, version, user=staff, object_info=OBJECT_INFO) == version
     assert drafts.restore(template, staff, version).notes == []
 
 
 def test_copy_of_a_template_has_its_flags(staff: Any) -> None:
     template = flagged(staff, LEFT_OUT)
-    made = drafts.duplicate(template, staff)
+    made = making.duplicate(template, staff)
     drafts.tick_off(made, None, is_checked=True)
     assert texts(drafts.draft_of(template).open_flags) == [LEFT_OUT]
 

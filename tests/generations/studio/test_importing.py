@@ -17,7 +17,7 @@ from generations import origins
 from generations.comfy.graph import GraphError
 from generations.models import Status
 from generations.scheduling import catalogs
-from generations.studio import drafts, importing
+from generations.studio import definitions, importing, making
 from tests.comfy import test_embedded
 from tests.support import drawn
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, txt2img_graph
@@ -223,7 +223,7 @@ def test_any_json_is_read_or_refused_and_nothing_worse(value: Any) -> None:
     except GraphError as refusal:
         assert str(refusal)
         return
-    assert drafts.proposals(imported.graph, OBJECT_INFO) is not None
+    assert definitions.proposals(imported.graph, OBJECT_INFO) is not None
 
 
 def test_node_types_of_all_enabled_servers_count() -> None:
@@ -392,5 +392,5 @@ def test_packages_are_bounded(changes: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize(("title", "becomes"), [(" \n ", "Cats"), ("\x1b\u202eDo\x00gs ", "Dogs")])
 def test_title_of_a_package_is_never_blank_and_holds_no_controls(staff: Any, title: str, becomes: str) -> None:
-    template, _notes = drafts.create(staff, read(package(title=title)), object_info=None, source="cats.json")
+    template, _notes = making.create(staff, read(package(title=title)), object_info=None, source="cats.json")
     assert template.title == becomes

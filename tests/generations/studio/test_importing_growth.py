@@ -16,7 +16,7 @@ from generations.comfy.graph import MAX_NODES, Graph, GraphError, check_graph, l
 from generations.parameters import propose as proposing
 from generations.parameters.propose import MAX_PARAMETERS, propose
 from generations.parameters.roles import likely_safety_node
-from generations.studio import drafts, importing
+from generations.studio import drafts, importing, making
 from tests.support import drawn
 from tests.support.workflows import OBJECT_INFO
 
@@ -138,7 +138,7 @@ def test_proposals_of_a_large_graph_are_those_in_sight_and_made_once(
         proposing, "suggest_parameter", lambda *args, **more: made.append(args) or suggest(*args, **more)
     )
     imported = importing.read(json.dumps(latents(2000)).encode(), OBJECT_INFO)
-    template, _notes = drafts.create(staff, imported, object_info=OBJECT_INFO)
+    template, _notes = making.create(staff, imported, object_info=OBJECT_INFO)
     names = [each["name"] for each in drafts.draft_of(template).parameters]
     assert len(names) == MAX_PARAMETERS and names[:2] == ["width", "height"]
     assert {name.rstrip("_0123456789") for name in names} == {"width", "height"}

@@ -18,7 +18,7 @@ from generations.simulator.nodes import REGISTRY
 from generations.simulator.nodes.base import Environment
 from generations.simulator.state import MODELS
 from generations.simulator.validation import Validator
-from generations.studio import drafts, starters
+from generations.studio import checks, definitions, drafts, starters
 from tests.support.workflows import OBJECT_INFO
 
 STARTERS = {each["slug"]: each for each in starters.starters()}
@@ -70,7 +70,7 @@ def test_every_starter_can_be_opened_in_the_studio(staff: Any) -> None:
     info = copy.deepcopy(OBJECT_INFO)
     info["UpscaleModelLoader"]["input"]["required"]["model_name"][1]["options"] = MODELS["upscale_models"]
     for template in WorkflowTemplate.objects.all():
-        assert drafts.faults(drafts.draft_of(template), info) == {}
-        proposed = drafts.proposals(drafts.draft_of(template).graph, info)
+        assert checks.faults(drafts.draft_of(template), info) == {}
+        proposed = definitions.proposals(drafts.draft_of(template).graph, info)
         assert {"image", "text", "string"} & {each["type"] for each in proposed}
     assert catalogs.known_nodes() is None
