@@ -174,6 +174,9 @@ else:
 
 # ---------------------------------------------------------------------------------------------- messages
 REDIS_URL = _reveal(ENV.redis_url)
+# Seconds. Without them, requests wait for ever for a Redis that never answers. Workers wait a second in BRPOP.
+CACHE_TIMEOUTS = {"socket_connect_timeout": 1, "socket_timeout": 1}
+BROKER_PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 3, "max_retries": 0}
 # Redis passes messages on regardless of its database numbers: two installations on one Redis must not hear each other.
 _INSTALLATION = hashlib.sha256(f"{SECRET_KEY} {DATABASES['default']['NAME']}".encode()).hexdigest()[:12]
 if REDIS_URL:
@@ -189,7 +192,7 @@ if REDIS_URL:
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"comfysaas-{_INSTALLATION}",
             "VERSION": 2,  # apart from the pickled values of releases before, which may run beside this one
-            "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer"},
+            "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer", **CACHE_TIMEOUTS},
         }
     }
 else:
@@ -210,9 +213,14 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY = False  # requests do not wait for the broker: `sweep` finds what it did not take
 # In memory, the worker looks for messages itself, once a second unless told otherwise.
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 3600, "global_keyprefix": f"comfysaas-{_INSTALLATION}."}
+    {
+        "visibility_timeout": 3600,
+        "global_keyprefix": f"comfysaas-{_INSTALLATION}.",
+        **BROKER_PATIENCE,
+    }
     if REDIS_URL
     else {"polling_interval": 0.005}
 )

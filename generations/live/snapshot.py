@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from django.core.cache import cache
@@ -12,6 +13,8 @@ from generations.live import events
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM, WarningItem
 from generations.scheduling import fitness, queue
+
+logger = logging.getLogger(__name__)
 
 
 def state(generation: Generation) -> events.State:
@@ -122,10 +125,14 @@ def warning_items(generation: Generation) -> list[WarningItem]:
 
 
 def progress(generation: Generation) -> events.Progress | None:
-    """The newest progress snapshot, if it runs and has sent one."""
+    """The newest progress, if it runs and has sent some. Nothing fails because the cache does not answer."""
     if generation.status != Status.RUNNING:
         return None
-    found: events.Progress | None = cache.get(events.progress_cache_key(generation.pk))
+    try:
+        found: events.Progress | None = cache.get(events.progress_cache_key(generation.pk))
+    except Exception:
+        logger.warning("The progress of %s is not known: the cache does not answer", generation.pk, exc_info=True)
+        return None
     return found
 
 

@@ -6,18 +6,16 @@ from contextlib import contextmanager
 import pytest
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.test import Client
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from accounts.models import ApiKey
-from generations import tasks
+from generations import broker, tasks
 from generations.files import assets, storage
 from generations.lifecycle import storing
-from generations.models import Asset, DiscardedFile, Status, Webhook
+from generations.models import Asset, DiscardedFile
 from generations.models.discarded import ASKED_AGAIN
 from generations.webhooks import sending
-from tests.support.factories import make_asset, make_generation, make_output, make_user
+from tests.support.factories import make_asset, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,6 +33,7 @@ def stored() -> Asset:
 @contextmanager
 def dead_broker() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broker, "_broker", broker._Broker())
         for task in (assets.delete_files, sending.deliver_webhooks, storing.store_outputs):
             patch.setattr(task, "delay", unreachable)
         yield
@@ -110,24 +109,3 @@ def test_overdue_files_are_asked_for_once_at_a_time() -> None:
     later()
     assert sorted(DiscardedFile.objects.take_overdue(2) + DiscardedFile.objects.take_overdue(2)) == ["a", "b", "c"]
     assert DiscardedFile.objects.take_overdue(10) == []
-
-
-def test_a_dead_broker_fails_no_request(stored: Asset) -> None:
-    user = stored.user
-    hook = Webhook.objects.create(user=user, url="https://localhost/hook")
-    generation = make_generation(user, status=Status.SUCCEEDED)
-    make_output(generation)
-    browser = Client()
-    browser.force_login(user)
-    program = Client(headers={"Authorization": f"Bearer {ApiKey.objects.issue(user=user, name='tests')[1]}"})
-    with dead_broker():
-        answers = [
-            browser.post(f"/account/storage/{stored.pk}/delete/"),
-            browser.post(f"/generations/{generation.pk}/delete/"),
-            browser.post(f"/account/webhooks/{hook.pk}/test/"),
-            program.post(f"/api/v2/webhooks/{hook.pk}/test"),
-            program.delete(f"/api/v2/assets/{make_asset(user).pk}"),
-        ]
-    assert [answer.status_code for answer in answers] == [302, 302, 302, 202, 204]
-    assert DiscardedFile.objects.count() == 6  # three files with their thumbnails
-    assert hook.deliveries.count() == 2
