@@ -133,56 +133,53 @@ class Job(BaseModel):
     metadata: dict[str, str]
 
 
-def describe(generation: Generation, site: str, *, has_progress: bool = True) -> Job:
-    """The job of a generation. `site` is the address that links to files begin with, such as https://example.com.
+def job_of(generation: Generation, site: str, *, has_progress: bool = True) -> Job:
+    """The job that a generation is. `site` is the address that links to files begin with, such as https://example.com.
 
     Without `has_progress`, only the database is asked: progress is kept in the cache.
     """
     waiting = snapshot.waiting(generation)
     return Job(
-        id=generation.pk,
-        status=status_of(generation),
-        created_at=generation.created_at,
-        started_at=generation.started_at,
-        completed_at=generation.finished_at,
+        **_shared(generation, site),
         expires_at=expiry(generation.finished_at or timezone.now()),
         queue_position=waiting["queue_position"],
         message=waiting["message"] or None,
         progress=progress_of(snapshot.progress(generation)) if has_progress else None,
-        outputs=outputs_of(generation, site),
-        error=error_of(generation),
-        warnings=warnings_of(generation),
         metrics={
             "queue_ms": _milliseconds(generation.queue_seconds),
             "execution_ms": _milliseconds(generation.execution_seconds),
         },
-        urls=_urls(generation),
-        template=generation.version.slug,
         template_version=generation.version.number if generation.version.template_id else None,
         inputs=generation.inputs,
         resolved_inputs=generation.resolved_inputs,
-        metadata=generation.metadata,
     )
 
 
-def summarize(generation: Generation, site: str) -> JobSummary:
+def summary_of(generation: Generation, site: str) -> JobSummary:
     """The job in a list: nothing that would cost a query of its own."""
     moments = (generation.finished_at, generation.executed_at, generation.started_at, generation.submitted_at)
     return JobSummary(
-        id=generation.pk,
-        status=status_of(generation),
-        template=generation.version.slug,
-        created_at=generation.created_at,
-        started_at=generation.started_at,
-        completed_at=generation.finished_at,
-        outputs=outputs_of(generation, site),
-        error=error_of(generation),
-        warnings=warnings_of(generation),
-        metadata=generation.metadata,
-        urls=_urls(generation),
+        **_shared(generation, site),
         create_time=generation.created_at,
         update_time=next((moment for moment in moments if moment), generation.created_at),
     )
+
+
+def _shared(generation: Generation, site: str) -> dict[str, Any]:
+    """What a job shows in a list and by itself."""
+    return {
+        "id": generation.pk,
+        "status": status_of(generation),
+        "template": generation.version.slug,
+        "created_at": generation.created_at,
+        "started_at": generation.started_at,
+        "completed_at": generation.finished_at,
+        "outputs": outputs_of(generation, site),
+        "error": error_of(generation),
+        "warnings": warnings_of(generation),
+        "metadata": generation.metadata,
+        "urls": _urls(generation),
+    }
 
 
 def status_of(generation: Generation) -> JobStatus:
@@ -208,7 +205,7 @@ def url_expiry() -> datetime:
     return timezone.now() + timedelta(seconds=settings.SIGNED_URL_SECONDS)
 
 
-def progress_of(found: events.Progress | None) -> Progress | None:
+def progress_of(found: events.ProgressState | None) -> Progress | None:
     """In the contract's shape."""
     if found is None:
         return None

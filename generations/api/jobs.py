@@ -31,7 +31,7 @@ from generations.api.schemas.jobs import (
     RerunRequest,
 )
 from generations.api.streams import stream_job
-from generations.contract import Job, describe
+from generations.contract import Job, job_of
 from generations.lifecycle import raw, rerunning, services
 from generations.models import Generation, Status, Webhook
 from generations.parameters.validate import InvalidInputs
@@ -69,7 +69,7 @@ def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> Jo
         rows = rows.older_than(*job_queries.decode(wanted.cursor))
     page, has_more = rows.newest_first().with_details().defer("version__graph").page(wanted.limit)
     return JobList(
-        jobs=[contract.summarize(row, settings.PUBLIC_ORIGIN) for row in page],
+        jobs=[contract.summary_of(row, settings.PUBLIC_ORIGIN) for row in page],
         next_cursor=job_queries.encode(page[-1]) if has_more else None,
     )
 
@@ -135,7 +135,7 @@ def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
 )
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Status, progress, error, and every output that is stored so far. Poll this, or follow `GET jobs/{id}/events`."""
-    return describe(mine(request, id), settings.PUBLIC_ORIGIN)
+    return job_of(mine(request, id), settings.PUBLIC_ORIGIN)
 
 
 @operation(
@@ -218,7 +218,7 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Asks the job to stop. A finished job stays as it is."""
-    return describe(services.cancel(mine(request, id)), settings.PUBLIC_ORIGIN)
+    return job_of(services.cancel(mine(request, id)), settings.PUBLIC_ORIGIN)
 
 
 @operation(
@@ -287,7 +287,7 @@ def _media_of(generation: Generation) -> dict[str, str]:
 
 
 def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
-    job = describe(generation, settings.PUBLIC_ORIGIN)
+    job = job_of(generation, settings.PUBLIC_ORIGIN)
     response["Location"] = job.urls.self
     return Answer(201, job)
 

@@ -199,7 +199,7 @@ class JobStream:
             return None, None
         wants_preview = is_first and row.status == Status.RUNNING
         preview = cache.get(events.preview_cache_key(self.generation_id)) if wants_preview else None
-        return contract.describe(row, settings.PUBLIC_ORIGIN), preview
+        return contract.job_of(row, settings.PUBLIC_ORIGIN), preview
 
     async def _send_outputs(self, job: contract.Job) -> None:
         for output in job.outputs:

@@ -34,7 +34,7 @@ from generations.api.schemas.templates import (
     TemplateList,
 )
 from generations.comfy.notes import Note
-from generations.contract import Job, describe
+from generations.contract import Job, job_of
 from generations.files import storage
 from generations.files.inputs import gather
 from generations.lifecycle import services
@@ -265,7 +265,7 @@ def post_job(
     rows = services.submit_variations(
         user=user, version=version, inputs=inputs, count=payload.count or 1, extras=extras
     )
-    made = [describe(row, settings.PUBLIC_ORIGIN) for row in rows]
+    made = [job_of(row, settings.PUBLIC_ORIGIN) for row in rows]
     response["Location"] = made[0].urls.self
     return Answer(201, made[0] if payload.count is None else JobBatch(jobs=made))
 

@@ -59,7 +59,7 @@ def store_outputs(generation_id: str) -> None:
     try:
         items, dropped = copying.items_of(generation)
         missing, withheld = _store_each(generation, items)
-    except _NotOursAnymoreError:
+    except _TurnLostError:
         return
     except Exception as error:
         delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(generation.store_attempts - 1, 10))
@@ -74,8 +74,8 @@ def store_outputs(generation_id: str) -> None:
             _conclude(generation, copying.warnings(generation, missing, withheld, dropped))
 
 
-class _NotOursAnymoreError(Exception):
-    """It was canceled, or another worker copies it by now."""
+class _TurnLostError(Exception):
+    """This worker's turn at copying is over: another one has taken the next, or the generation was canceled."""
 
 
 class _Clients:
@@ -117,7 +117,7 @@ def _store_each(generation: Generation, items: Iterable[OutputItem]) -> tuple[li
     for number, (position, item) in enumerate(todo):
         # For the first one, claiming did it.
         if number and not _prolong(generation):
-            raise _NotOursAnymoreError
+            raise _TurnLostError
         try:
             asset = _copy(generation, position, item, item.file, client) if item.file else None
         except NotFound as error:
@@ -157,13 +157,13 @@ def _keeping_lease(generation: Generation, chunks: Iterable[bytes]) -> Iterator[
     for chunk in chunks:
         if time.monotonic() - renewed > STORING_LEASE_SECONDS / 3:
             if not _prolong(generation):
-                raise _NotOursAnymoreError
+                raise _TurnLostError
             renewed = time.monotonic()
         yield chunk
 
 
 def _record(generation: Generation, position: int, item: OutputItem, *, asset: Asset | None) -> None:
-    """Write the rows and announce the output. A repeat finds them there and changes nothing."""
+    """Write the rows and publish the output. A repeat finds them there and changes nothing."""
     with transaction.atomic():
         mine = Generation.objects.stored_by(generation.pk, turn=generation.store_attempts)
         is_mine = mine.select_for_update().exists()
@@ -175,7 +175,7 @@ def _record(generation: Generation, position: int, item: OutputItem, *, asset: A
     is_wanted = Generation.objects.filter(pk=generation.pk).exclude(status=Status.CANCELED).exists()
     if asset is not None and not is_wanted:
         discard_files([asset.key, asset.thumbnail_key])
-    raise _NotOursAnymoreError
+    raise _TurnLostError
 
 
 def _write_output(generation: Generation, position: int, item: OutputItem, asset: Asset | None) -> None:

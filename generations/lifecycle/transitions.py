@@ -17,17 +17,17 @@ from generations.webhooks import outbox
 logger = logging.getLogger(__name__)
 
 
-def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
+def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
     """Carry out `change`, a conditional UPDATE; if it changed the row, tell those who watch, on commit.
 
-    `lookup` finds the row afterwards (`pk`, or `prompt_id` while that stays the same). False: somebody else was
-    faster, and nothing is said.
+    `key` names the row as it is afterwards (`pk`, or `prompt_id` while that stays the same). False: somebody else was
+    faster, and nothing is published.
     """
     with transaction.atomic():
         if not change():
             return False
-        generation = Generation.objects.select_related("version__template", "user__plan").get(**lookup)
-        announce(generation)
+        generation = Generation.objects.select_related("version__template", "user__plan").get(**key)
+        publish_state(generation)
         outbox.notify(generation)
         if generation.status == Status.QUEUED:
             publisher.wake_relays()
@@ -37,10 +37,20 @@ def transition(change: Callable[[], int], **lookup: uuid.UUID) -> bool:
     return True
 
 
-def announce(generation: Generation) -> None:
-    """Tell those who watch where it stands: in full once it is finished."""
-    event = snapshot.snapshot_event if generation.is_terminal else snapshot.status_event
-    publisher.publish(generation, event(generation))
+def publish_state(generation: Generation) -> None:
+    """Tell those who watch where it stands, on commit: in full once it is finished."""
+    if generation.is_terminal:
+        # Read after the commit: nothing about it changes any more, and the transaction is over sooner.
+        transaction.on_commit(lambda: _publish_end(generation))
+    else:
+        publisher.publish(generation, snapshot.status_event(generation))
+
+
+def _publish_end(generation: Generation) -> None:
+    try:
+        publisher.publish(generation, snapshot.snapshot_event(generation))
+    except DatabaseError:
+        logger.warning("Those who watch %s see its end later", generation.pk, exc_info=True)
 
 
 def _let_next_in(generation: Generation) -> None:

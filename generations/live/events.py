@@ -40,7 +40,7 @@ def preview_cache_key(generation_id: uuid.UUID) -> str:
     return f"preview.{generation_id}"
 
 
-class Progress(TypedDict):
+class ProgressState(TypedDict):
     """A complete snapshot: any single one brings a client up to date."""
 
     value: float  # 0..1, nodes and sampler steps weighted
@@ -103,7 +103,7 @@ class State(Standing):
     """The whole state of a generation."""
 
     id: str
-    progress: Progress | None
+    progress: ProgressState | None
     outputs: list[OutputItem]
     warnings: list[WarningItem]
     template: str | None  # None: a whole workflow
@@ -132,7 +132,7 @@ class ProgressEvent(TypedDict):
 
     type: Literal["progress"]
     prompt_id: str
-    progress: Progress
+    progress: ProgressState
 
 
 class PreviewEvent(TypedDict):

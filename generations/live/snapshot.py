@@ -124,12 +124,12 @@ def warning_items(generation: Generation) -> list[WarningItem]:
     return list(generation.warnings or ()) if generation.status == Status.SUCCEEDED else []
 
 
-def progress(generation: Generation) -> events.Progress | None:
+def progress(generation: Generation) -> events.ProgressState | None:
     """The newest progress, if it runs and has sent some. Nothing fails because the cache does not answer."""
     if generation.status != Status.RUNNING:
         return None
     try:
-        found: events.Progress | None = cache.get(events.progress_cache_key(generation.pk))
+        found: events.ProgressState | None = cache.get(events.progress_cache_key(generation.pk))
     except Exception:
         logger.warning("The progress of %s is not known: the cache does not answer", generation.pk, exc_info=True)
         return None

@@ -18,7 +18,7 @@ from generations.comfy.outputs import merged
 from generations.comfy.state import HistoryEntry
 from generations.lifecycle.removal import remove_outputs
 from generations.lifecycle.storing import store_outputs
-from generations.lifecycle.transitions import announce, transition
+from generations.lifecycle.transitions import publish_state, transition
 from generations.models import Generation, WorkflowTemplate
 from generations.models.generation import Failure, Retry
 
@@ -29,7 +29,7 @@ OUT_OF_MEMORY = "out_of_memory"
 
 def submitted(generation: Generation) -> None:
     """ComfyUI has it in its queue: those who watch hear of it. The transition was the claim itself."""
-    announce(generation)
+    publish_state(generation)
 
 
 def started(prompt_id: uuid.UUID) -> bool:

@@ -51,11 +51,11 @@ class Broadcast:
         self._lock = threading.Lock()
         self._watches: dict[str, _Watch] = {}
         self._running: str | None = None
-        self._progress: Coalescer[str, events.Progress] = Coalescer(
+        self._progress: Coalescer[str, events.ProgressState] = Coalescer(
             sender, self._send_progress, interval_seconds=PROGRESS_INTERVAL_SECONDS
         )
         # For those who come late; only the newest matters, and writing it is dear.
-        self._kept: Coalescer[str, events.Progress] = Coalescer(
+        self._kept: Coalescer[str, events.ProgressState] = Coalescer(
             sender, self._keep_progress, interval_seconds=KEEP_INTERVAL_SECONDS
         )
         self._previews: Coalescer[str, tuple[str | None, str, bytes]] = Coalescer(
@@ -102,7 +102,7 @@ class Broadcast:
         if prompt_id is not None and self._watch(prompt_id) is not None:
             self._previews.offer(prompt_id, (node_id, content_type, image))
 
-    def _send_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
+    def _send_progress(self, prompt_id: str, snapshot: events.ProgressState) -> None:
         watch = self._watch(prompt_id)
         if watch is not None:
             event: events.ProgressEvent = {
@@ -112,7 +112,7 @@ class Broadcast:
             }
             outbox.put(events.user_group(watch.user_id), event)
 
-    def _keep_progress(self, prompt_id: str, snapshot: events.Progress) -> None:
+    def _keep_progress(self, prompt_id: str, snapshot: events.ProgressState) -> None:
         watch = self._watch(prompt_id)
         if watch is not None:
             sender.run(_keep(events.progress_cache_key(watch.generation_id), snapshot))
@@ -130,7 +130,7 @@ def _cache() -> BaseCache:
     return caches.create_connection(DEFAULT_CACHE_ALIAS)
 
 
-async def _keep(key: str, snapshot: events.Progress) -> None:
+async def _keep(key: str, snapshot: events.ProgressState) -> None:
     try:
         await _cache().aset(key, snapshot, PROGRESS_KEPT_SECONDS)
     except Exception:

@@ -11,7 +11,7 @@ from generations.comfy.messages import (
     Progress,
     ProgressState,
 )
-from generations.live.events import Progress as Snapshot
+from generations.live.events import ProgressState as Snapshot
 
 SAMPLER_WEIGHT = 10.0
 

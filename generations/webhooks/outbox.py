@@ -43,7 +43,7 @@ def notify(generation: Generation) -> None:
     wanted = [hook for hook in hooks if event in hook.events]
     if not wanted:
         return
-    job = contract.describe(generation, settings.PUBLIC_ORIGIN, has_progress=False)
+    job = contract.job_of(generation, settings.PUBLIC_ORIGIN, has_progress=False)
     _send(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
 
 

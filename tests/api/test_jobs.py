@@ -123,7 +123,7 @@ def test_running_job_that_shall_stop_is_canceling(api: Client, owner: Any) -> No
 def test_progress_is_the_newest_snapshot(api: Client, owner: Any) -> None:
     generation = make_generation(owner, status=Status.RUNNING)
     assert read(api, generation)["progress"] is None
-    snapshot: events.Progress = {
+    snapshot: events.ProgressState = {
         "value": 0.5, "nodes_done": 3, "nodes_total": 7, "node_id": "3", "node_title": "KSampler",
         "node_class": "KSampler", "step": 2, "steps": 4,
     }  # fmt: skip

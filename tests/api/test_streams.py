@@ -26,7 +26,7 @@ from tests.support.factories import make_generation, make_output, make_user
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PROGRESS: events.Progress = {
+PROGRESS: events.ProgressState = {
     "value": 0.5, "nodes_done": 1, "nodes_total": 2, "node_id": "3", "node_title": "KSampler", "node_class": "KSampler",
     "step": 1, "steps": 4,
 }  # fmt: skip

@@ -174,7 +174,7 @@ def test_what_is_missing_after_the_second_run_is_named_and_the_rest_is_kept(
     assert "ghost.png" in page
     job = client_for(generation.user).get(reverse("api:getJob", args=[generation.pk])).json()
     assert [each["name"] for each in job["warnings"]] == ["ghost.png"]
-    assert contract.describe(generation, "").warnings[0].name == "ghost.png"  # as webhooks tell it
+    assert contract.job_of(generation, "").warnings[0].name == "ghost.png"  # as webhooks tell it
 
 
 def test_a_missing_preview_beside_results_is_named_and_nothing_is_run_again(generation: Generation) -> None:
@@ -214,7 +214,7 @@ def test_a_second_run_that_fails_leaves_what_the_first_one_made(
     assert apply.failed(generation, Failure("node_execution_error", "It broke."))
     generation.refresh_from_db()
     assert generation.status == Status.FAILED
-    assert len(contract.describe(generation, "").outputs) == 3
+    assert len(contract.job_of(generation, "").outputs) == 3
 
 
 def test_a_huge_text_is_a_file(generation: Generation) -> None:
