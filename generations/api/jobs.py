@@ -253,7 +253,7 @@ def rerun_job(
 
 def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
     """The caller's job with this id, and everything that describing it reads; Http404."""
-    return get_object_or_404(Generation.objects.for_user(user_of(request)).with_details(), pk=pk)
+    return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
 
 
 def extras(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -24,6 +26,7 @@ RAW_TITLE = "Own workflow"
 STUDIO_PERMISSION = "generations.change_workflowtemplate"
 TIME_LIMIT_SECONDS = 3600
 MEAN_SECONDS = 10.0
+PARSED_AT_MOST = 1000  # definitions of versions that a process keeps typed
 
 
 class Visibility(models.TextChoices):
@@ -359,8 +362,13 @@ class TemplateVersion(models.Model):
 
     @property
     def parsed_parameters(self) -> tuple[Parameter, ...]:
-        """The parameters, typed."""
-        return parse_parameters(self.parameters)
+        """The parameters, typed. Parsed once in a process for all versions that define the same."""
+        return _parsed(json.dumps(self.parameters))
+
+
+@lru_cache(maxsize=PARSED_AT_MOST)
+def _parsed(definitions: str) -> tuple[Parameter, ...]:
+    return parse_parameters(json.loads(definitions))
 
 
 def _required(needs: Needs) -> dict[str, Any]:
