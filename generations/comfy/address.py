@@ -23,7 +23,7 @@ class Address:
         """Raises ValueError with a readable sentence when the URL cannot be used."""
         parts = urlsplit(base_url.strip())
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"A ComfyUI address looks like http://host:8188, not {_without_secrets(base_url)!r}.")
+            raise ValueError(f"A ComfyUI address looks like http://host:8188, not “{_without_secrets(base_url)}”.")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         port = f":{parts.port}" if parts.port else ""
         authorization = None

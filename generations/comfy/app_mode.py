@@ -173,7 +173,8 @@ class _Reader:
             self.steps += 1
             if self.steps > MAX_STEPS:
                 return (
-                    f"The author wanted users to set “{name}” of node {ref}; there are too many sub-graphs to find it."
+                    f"The author wanted users to set “{name}” of node {ref}; the workflow has too many sub-graphs to "
+                    "look for that node."
                 )
             top, label = self._outermost(_Site(site.scope, site.node, name))
             keys = [key for key in dict.fromkeys(self._keys(top, set())) if self._is_settable(key)]
@@ -212,8 +213,8 @@ class _Reader:
             listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             title = node_title(self.graph, node_id)
             sentence = (
-                f"“{name}” of “{title}” ({node_id}) cannot become {listed}: the workflow does not hold the settings "
-                "that this brings along."
+                f"“{name}” of “{title}” ({node_id}) cannot become {listed}: the workflow has no values for the inputs "
+                "that come with it."
             )
             yield Note(sentence, node_id)
 
@@ -352,7 +353,9 @@ class _Reader:
             if is_link(value):
                 return f"which gets its value from the node “{node_title(self.graph, value[0])}” ({value[0]})"
             if value is not None and is_numbered_choice(self.graph, (node_id, input_name)):
-                return "whose number is used as well, which a form would not change along with it"
+                return (
+                    "whose position in the list another node uses as well, which a form would not change along with it"
+                )
             if value is not None:
                 return "which holds a value that no field of a form can set"
         if site.name in _CONTROLS:

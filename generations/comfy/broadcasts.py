@@ -16,7 +16,7 @@ from generations.comfy.editor import EditorNode, Slot
 SEED, PROMPTS = "Seed Everywhere", "Prompts Everywhere"
 ANYTHING = ("Anything Everywhere", "Anything Everywhere3", "Anything Everywhere?", PROMPTS)
 _OLD_PROMPTS = (r"(_|\b)pos(itive|_|\b)|^prompt", r"(_|\b)neg(ative|_|\b)")
-_UNCLEAR_PATTERN = "its pattern “{}” is more than can be followed here"
+_UNCLEAR_PATTERN = "its pattern “{}” is too complex to be followed here"
 UNCLEAR_AGE = "versions of Use Everywhere before and after 7 read its settings differently"
 
 Output: TypeAlias = tuple[str, int]  # node id, slot
@@ -67,14 +67,14 @@ def is_controller(node: EditorNode) -> bool:
 
 
 def settings_of(node: EditorNode) -> tuple[Mapping[str, Any], bool]:
-    """The limits that a node broadcasts within, and whether they are of a version before 7."""
+    """What restricts a node's broadcasts, and whether a version before 7 wrote that."""
     settings = mapping(node.properties.get("ue_properties"))
     if settings.get("version") or not is_controller(node):
         return settings, False
     values = [*(node.values if isinstance(node.values, list) else ()), "", "", ""]
     patterns = dict(zip(("title_regex", "input_regex", "group_regex"), values, strict=False))
-    limits = {key: node.properties.get(key) for key in ("group_restricted", "color_restricted")}
-    return {**limits, **(patterns if node.type != SEED else {})}, True
+    restricted = {key: node.properties.get(key) for key in ("group_restricted", "color_restricted")}
+    return {**restricted, **(patterns if node.type != SEED else {})}, True
 
 
 def priority_of(node: EditorNode, settings: Mapping[str, Any], has_repeated: bool) -> int:
@@ -103,7 +103,7 @@ def _fits_pattern(each: Broadcast, name: str, texts: tuple[str, ...]) -> bool:
     inverted = bool(each.settings.get(f"{name}_regex_invert"))
     found = {matches(pattern, text) != inverted for text in texts}
     if len(found) > 1:
-        raise Unclear(f"its pattern “{pattern}” fits only some of the names that an input is shown with")
+        raise Unclear(f"its pattern “{pattern}” fits only some of the names that the editor shows for an input")
     return True in found
 
 

@@ -161,7 +161,7 @@ class Catalog:
         text = str(value)
         if text in self.choices.get((node_class, name), {text}):
             return ""
-        return f"the file {text}" if is_model_file(text) else f"the choice “{text}” for {name} of {node_class}"
+        return f"the file {text}" if is_model_file(text) else f"the choice “{text}” for “{name}” of {node_class}"
 
     def _faults(self, node_class: str, given: Mapping[str, Any], ends: Iterable[str]) -> Iterator[str]:
         if node_class not in self.classes or self.outputs.isdisjoint(ends):

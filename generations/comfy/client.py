@@ -252,7 +252,7 @@ class ComfyClient:
         stored = self._understood(response, _mapping)
         stored_name, folder = stored.get("name"), stored.get("subfolder")
         if not isinstance(stored_name, str) or not stored_name:
-            raise ProtocolError(f"ComfyUI at {self.address} stored the upload {name} without telling its name.")
+            raise ProtocolError(f"ComfyUI at {self.address} stored the upload {name} and did not say under which name.")
         return f"{folder}/{stored_name}" if isinstance(folder, str) and folder else stored_name
 
     @contextmanager
@@ -358,7 +358,7 @@ def _complete(graph: Graph) -> Graph:
     """The graph with `inputs` at every node: without them, a node can kill the server's only worker."""
     for node_id, node in graph.items():
         if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
-            raise ValueError(f"Node {node_id} is no node: it has no class_type.")
+            raise ValueError(f"Node {node_id} is not a node: it has no class_type.")
         if not isinstance(node.get("inputs", {}), dict):
             raise ValueError(f"The inputs of node {node_id} are not an object.")
     return {node_id: {"inputs": {}, **node} for node_id, node in graph.items()}

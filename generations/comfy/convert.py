@@ -61,7 +61,7 @@ def convert_flagged(workflow: Mapping[str, Any], object_info: ObjectInfo) -> Con
         converter = _Converter(editor.read_workflow(workflow), object_info)
         return Conversion(converter.run(), list(converter.troubles.flags.values()))
     except RecursionError as error:
-        message = "Its nodes are chained or nested too deep to be followed."
+        message = "The workflow's nodes are chained or nested too deep to be followed."
         raise ConversionError([GraphProblem("", "", message)]) from error
 
 
@@ -111,7 +111,7 @@ class _Converter:
         for trouble in self.broadcast_troubles.get(id(scope.definition), ()):
             self.troubles.refuse(scope, trouble.node, trouble.message)
         for node in self.undecided.get(id(scope.definition), ()):
-            self.troubles.refuse(scope, node, "a link leads to it that none of its inputs names; connect it again.")
+            self.troubles.refuse(scope, node, "none of its inputs names the link that leads to it; connect it again.")
         for node in scope.definition.nodes.values():
             if wiring.is_editor_only(node, self.object_info):
                 self._look_at_editor_only(scope, node)
@@ -182,7 +182,7 @@ class _Converter:
             if wanted.is_captured:
                 self.captured.append((scope, node, name))
             elif garbled := _garbled(value, wanted):
-                self.troubles.refuse(scope, node, f'its input "{name}" {garbled}.')
+                self.troubles.refuse(scope, node, f"its input “{name}” {garbled}.")
             elif fit(value, wanted, spec.inputs) is Fit.NO:
                 # Its place is certain: named by the file, set on a sub-graph or by a primitive. The server judges it.
                 self.troubles.flag(scope, node, misfit(wanted, value))
@@ -193,7 +193,7 @@ class _Converter:
         for scope, node, name in self.captured:
             if scope.id_of(node) in used:
                 self.troubles.refuse(
-                    scope, node, f'its input "{name}" is recorded in the browser when a workflow is queued.'
+                    scope, node, f"its input “{name}” is recorded in the browser when a workflow is queued."
                 )
 
     # ------------------------------------------------------------------------------------------ nodes without a class
@@ -255,14 +255,14 @@ def _garbled(value: object, wanted: InputSpec) -> str | None:
     if wanted.type == DYNAMIC_COMBO and not (isinstance(value, str) and value in wanted.sub_inputs):
         return f"is set to {shown(value)}, an option that the server does not know"
     if wanted.kind is not None and wanted.kind.is_unknown:
-        return f"is of the kind {wanted.type}, which only the editor can fill"
+        return f"is of the type {wanted.type}, which only the editor can fill"
     if wanted.type == "STRING" and (isinstance(value, bool) or not isinstance(value, str | int | float)):
         return f"holds {shown(value)}, where a text belongs"
     return None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command: prints the graph, or tells on stderr why there is none."""
+    """The command: prints the graph, or on stderr why there is none. Returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m generations.comfy.convert", description=__doc__.split("\n")[0])
     parser.add_argument("workflow", type=Path, help="a workflow as ComfyUI's editor saves it")
     parser.add_argument("--object-info", type=Path, required=True, help="what the server answers to GET /object_info")
@@ -270,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         workflow, object_info = (_read_object(path) for path in (options.workflow, options.object_info))
         if not editor.is_editor_format(workflow):
-            raise GraphError(f"{options.workflow} is no workflow in the editor's format: it has no list of nodes.")
+            raise GraphError(f"{options.workflow} is not a workflow in the editor's format: it has no list of nodes.")
         graph = convert(workflow, object_info)
     except GraphError as error:
         sys.stderr.write(f"{error}\n")
@@ -285,7 +285,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, ProtocolError) as error:
         raise GraphError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
-        raise GraphError(f"{path} holds no JSON object.")
+        raise GraphError(f"{path} does not hold a JSON object.")
     return value
 
 

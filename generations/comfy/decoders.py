@@ -86,7 +86,7 @@ class _Decoder:
         try:
             answer: dict[str, Any] = json.loads(self._read_line(DEADLINE_SECONDS))
         except ValueError as error:
-            raise UndecodableError("The decoder answered with something else than JSON") from error
+            raise UndecodableError("The decoder answered with something other than JSON") from error
         return answer
 
     def _read_line(self, seconds: float) -> bytes:

@@ -38,9 +38,9 @@ from generations.comfy.object_info import ObjectInfo
 MAX_COMPARISONS = 300_000
 MOST_NAMED = 5
 _LIVE = 0
-_UNCLEAR_BOX = "it depends on groups, and on which side of a border a node lies"
-_UNCLEAR_INSIDE = "inside of a sub-graph, its limits go by what the editor shows at the moment"
-_UNCLEAR_CHOICE = "ComfyUI itself links no text to a list of choices"
+_UNCLEAR_BOX = "it depends on groups, and the file does not say on which side of a border a node lies"
+_UNCLEAR_INSIDE = "inside a sub-graph, its restrictions depend on what the editor shows at the moment"
+_UNCLEAR_CHOICE = "ComfyUI itself does not link a text to a list of choices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class _Budget:
     def spend(self, comparisons: int) -> None:
         self.left -= comparisons
         if self.left < 0:
-            raise Unclear("there are more broadcasts, inputs and groups than can be looked at")
+            raise Unclear("there are too many broadcasts, inputs and groups to compare")
 
 
 class _Graph:
@@ -195,7 +195,7 @@ class _Graph:
                 return None
             return self._recorded_for(target)
         if self.recorded is not None and self._has_record(target, found) is False:
-            self._trouble(target, "the file says that something else is broadcast to {} than its settings make of it.")
+            self._trouble(target, "the file's list of links and its settings disagree about what is broadcast to {}.")
             return None
         return found
 
@@ -334,12 +334,12 @@ class _Graph:
         return next((each for each in self.broadcasts if each.output == recorded), None)
 
     def _trouble(self, target: Target, message: str) -> None:
-        """At the node whose input it is; outputs of a sub-graph are told of at the node that broadcasts."""
-        place = f'its input "{target.slot.name}"'
+        """At the node whose input it is; for an output of a sub-graph, at the first node that broadcasts."""
+        subject = f"its input “{target.slot.name}”"
         node = target.node
         if node.id == OUTPUT_NODE:
-            place, node = f'the output "{target.slot.name}" of this sub-graph', self.broadcasts[0].controller
-        self.troubles.append(Trouble(node, f"Use Everywhere: {message.format(place)} Connect it with a link."))
+            subject, node = f"the output “{target.slot.name}” of this sub-graph", self.broadcasts[0].controller
+        self.troubles.append(Trouble(node, f"Use Everywhere: {message.format(subject)} Connect it with a link."))
 
 
 def _recorded(definition: Definition) -> dict[tuple[str, int], Output] | None:

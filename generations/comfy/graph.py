@@ -28,13 +28,13 @@ _LONGEST_CHOICE = 255
 OWN_OPTIONS = "CustomCombo"  # its choice is one of its own texts, of which the server knows none (nodes_logic.py)
 _NUMBERS: dict[str, Callable[[Any], int | float]] = {"INT": int, "FLOAT": float}
 _EXPORT_HINT = (
-    'In ComfyUI, open the Workflow menu and choose "Export (API)". (Older versions: switch on '
-    '"Enable dev mode options" in the settings, then use "Save (API format)".)'
+    "In ComfyUI, open the Workflow menu and choose “Export (API)”. (Older versions: switch on "
+    "“Enable dev mode options” in the settings, then use “Save (API format)”.)"
 )
 
 
 class GraphError(ValueError):
-    """The text is no usable workflow; `str()` says what to do about it."""
+    """The text is not a usable workflow; `str()` says what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ def load_api_graph(source: str | bytes | object) -> Graph:
     if isinstance(value.get("nodes"), list):
         raise GraphError(f"This is a workflow in ComfyUI's editor format, which cannot be run as it is. {_EXPORT_HINT}")
     if len(value) > MAX_NODES:
-        raise GraphError(f"This workflow has {len(value):,} nodes, and {MAX_NODES:,} are read at the most.")
+        raise GraphError(f"This workflow has {len(value):,} nodes; at most {MAX_NODES:,} can be read.")
     graph = {str(node_id): _load_node(str(node_id), node) for node_id, node in value.items()}
     for node_id, name, source_id in links(graph):
         if source_id not in graph:
             raise GraphError(
-                f'{_name(graph, node_id)} takes its input "{name}" from node {source_id}, which is not '
+                f"{_name(graph, node_id)} takes its input “{name}” from node {source_id}, which is not "
                 "in the file. Reconnect that input in ComfyUI and export the workflow again."
             )
     return graph
@@ -97,10 +97,10 @@ def _is_node(value: object) -> bool:
 
 def _load_node(node_id: str, node: object) -> Node:
     if not isinstance(node, dict) or not isinstance(node.get("class_type"), str) or not node["class_type"]:
-        raise GraphError(f'The entry "{node_id[:80]}" is not a node: it names no "class_type". {_EXPORT_HINT}')
+        raise GraphError(f"The entry “{node_id[:80]}” is not a node: it has no “class_type”. {_EXPORT_HINT}")
     inputs = node.get("inputs")
     if inputs is not None and not isinstance(inputs, dict):
-        raise GraphError(f'The "inputs" of node {node_id} ({node["class_type"]}) are not an object. {_EXPORT_HINT}')
+        raise GraphError(f"The “inputs” of node {node_id} ({node['class_type']}) are not an object. {_EXPORT_HINT}")
     # A node without inputs that no output reaches passes the server's validation and then kills its only
     # worker.
     return {**node, "inputs": inputs or {}}
@@ -290,12 +290,12 @@ def _missing_inputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProb
         spec = node_spec(object_info, node["class_type"])
         for wanted in spec.inputs if spec else ():
             if wanted.required and not is_given(wanted, node["inputs"]):
-                message = f'The required input "{wanted.name}" is not connected and has no value.'
+                message = f"The required input “{wanted.name}” is not connected and has no value."
                 yield GraphProblem(node_id, node_title(graph, node_id), message, "missing_input", wanted.name)
 
 
 def _missing_outputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
-    """Links to outputs that a class has no more, or not yet. Of classes with an output of any type, nobody knows."""
+    """Links to outputs that a class lacks. A class with an output of any type may have more than it lists."""
     for node_id, node in graph.items():
         for name, value in node["inputs"].items():
             if not is_link(value) or value[0] not in graph:
@@ -304,7 +304,7 @@ def _missing_outputs(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphPro
             outputs = info.get("output") if isinstance(info, dict) else None
             if isinstance(outputs, list) and value[1] >= len(outputs) and "*" not in outputs:
                 source = node_title(graph, value[0])
-                message = f'The input "{name}" takes output {value[1] + 1} of "{source}", which has {len(outputs)}.'
+                message = f"The input “{name}” takes output {value[1] + 1} of “{source}”, which has {len(outputs)}."
                 yield GraphProblem(node_id, node_title(graph, node_id), message, "bad_linked_input", name)
 
 
@@ -319,7 +319,7 @@ def is_given(spec: InputSpec, inputs: Iterable[str]) -> bool:
 
 
 def _wrong_values(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProblem]:
-    """Constants that the server refuses: lists that are no links, and numbers that are none or out of range.
+    """Constants that the server refuses: lists that are not links, texts for numbers, numbers out of range.
 
     As execution.py (validate_inputs) has it, which converts before it judges: "7", 7.9 and True are integers.
     """
@@ -336,7 +336,7 @@ def _value_fault(wanted: InputSpec, value: object) -> tuple[str, str] | None:
     """(sentence, reason) for a value that is no link."""
     if isinstance(value, list):
         return (
-            f'The input "{wanted.name}" holds a list that is no link; write {{"__value__": […]}}.',
+            f'The input “{wanted.name}” holds a list that is not a link; write {{"__value__": […]}}.',
             "bad_linked_input",
         )
     if isinstance(value, dict) and "__value__" in value:
@@ -346,11 +346,11 @@ def _value_fault(wanted: InputSpec, value: object) -> tuple[str, str] | None:
     try:
         number = _NUMBERS[wanted.type](value)
     except (ValueError, TypeError, OverflowError):
-        return f'The input "{wanted.name}" holds “{str(value)[:60]}”, where a number belongs.', "invalid_value"
+        return f"The input “{wanted.name}” holds “{str(value)[:60]}”, where a number belongs.", "invalid_value"
     if wanted.min is not None and number < wanted.min:
-        return f'The input "{wanted.name}" is {number}; it must be at least {wanted.min}.', "value_smaller_than_min"
+        return f"The input “{wanted.name}” is {number}; it must be at least {wanted.min}.", "value_smaller_than_min"
     if wanted.max is not None and number > wanted.max:
-        return f'The input "{wanted.name}" is {number}; it must be at most {wanted.max}.', "value_bigger_than_max"
+        return f"The input “{wanted.name}” is {number}; it must be at most {wanted.max}.", "value_bigger_than_max"
     return None
 
 
@@ -360,7 +360,7 @@ def _missing_models(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProb
             yield GraphProblem(
                 node_id,
                 node_title(graph, node_id),
-                f"The server has no file {value} to choose as {spec.name}; put it into the server's models folder.",
+                f"The server has no file {value} to choose as “{spec.name}”; put it into the server's models folder.",
                 "missing_model",
                 spec.name,
             )
@@ -401,4 +401,4 @@ def _loops(graph: Graph) -> list[GraphProblem]:
 
 
 def _name(graph: Graph, node_id: str) -> str:
-    return f'The node "{node_title(graph, node_id)}" ({node_id})'
+    return f"The node “{node_title(graph, node_id)}” ({node_id})"

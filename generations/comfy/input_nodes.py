@@ -155,7 +155,7 @@ def read(graph: Graph, object_info: ObjectInfo | None) -> tuple[Choice, list[str
     choice.inputs = [one for _order, one in sorted(found, key=lambda pair: pair[0])][:MAX_ENTRIES]
     if len(found) > MAX_ENTRIES:
         choice.notes.append(
-            Note(f"The workflow has {len(found):,} input nodes; the first {MAX_ENTRIES} give settings.")
+            Note(f"The workflow has {len(found):,} input nodes; only the first {MAX_ENTRIES} become settings.")
         )
     return choice, list(tools)
 
@@ -165,7 +165,7 @@ def _read_node(graph: Graph, node_id: str, kind: _Kind, object_info: ObjectInfo 
     inputs, called = graph[node_id]["inputs"], _called(graph, node_id)
     filled = next((name for name in kind.overrides if _is_filled(name, inputs.get(name))), None)
     if filled is not None:
-        return f"{called} takes its “{filled}” instead of what users would set. Empty it."
+        return f"{called} uses its “{filled}” instead of what users set. Empty that input."
     if kind.is_picture:
         key = _picture(graph, node_id, kind.value, object_info)
         without = f"{called} reads addresses only. Connect a Load Image node to its “{kind.value}”."
@@ -175,7 +175,7 @@ def _read_node(graph: Graph, node_id: str, kind: _Kind, object_info: ObjectInfo 
         return f"{called} gets its value from the node {_called(graph, value[0])}."
     type_name = kind.types[1].get(str(inputs.get(kind.types[0]))) if kind.types else kind.type
     if type_name is None or not isinstance(value, str | int | float):
-        return f"{called} has no value that a form could set."
+        return f"{called} has no value that a form can set."
     return _described(inputs, kind, (node_id, kind.value), type_name)
 
 

@@ -56,15 +56,15 @@ class Links:
         link = scope.definition.links.get(slot.link)
         if link is None:
             self.troubles.refuse(
-                scope, node, f'its input "{slot.name}" is connected by link {slot.link}, which is missing.'
+                scope, node, f"its input “{slot.name}” is connected by link {slot.link}, which is missing."
             )
             return None
         if link.origin_id == INPUT_NODE and scope.parent is not None:
             return self._from_outside(scope, link.origin_slot, seen)
         origin = scope.definition.nodes.get(link.origin_id)
         if origin is None or not _has_output(origin, link.origin_slot):
-            lack = "at an output that it does not have" if origin else "which is not in the file"
-            self.troubles.refuse(scope, node, f'its input "{slot.name}" is connected to node {link.origin_id}, {lack}.')
+            lack = "which has no such output" if origin else "which is not in the file"
+            self.troubles.refuse(scope, node, f"its input “{slot.name}” is connected to node {link.origin_id}, {lack}.")
             return None
         step = (scope.id_of(origin), link.origin_slot)
         if step not in seen:

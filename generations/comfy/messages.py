@@ -378,13 +378,13 @@ def _text(data: _JsonObject, key: str) -> str | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
         return str(value)
-    raise ProtocolError(f'ComfyUI sent a message whose "{key}" is not a text: {str(value)[:80]!r}.')
+    raise ProtocolError(f"ComfyUI sent a message whose “{key}” is not a text: {str(value)[:80]!r}.")
 
 
 def _required_text(data: _JsonObject, key: str) -> str:
     value = _text(data, key)
     if value is None:
-        raise ProtocolError(f'ComfyUI sent a message without "{key}".')
+        raise ProtocolError(f"ComfyUI sent a message without “{key}”.")
     return value
 
 
@@ -402,7 +402,7 @@ def _number(data: _JsonObject, key: str) -> float:
         return 0
     if isinstance(value, int | float) and abs(value) < 2**64:
         return value
-    raise ProtocolError(f'ComfyUI sent a message whose "{key}" is not a usable number: {str(value)[:80]!r}.')
+    raise ProtocolError(f"ComfyUI sent a message whose “{key}” is not a usable number: {str(value)[:80]!r}.")
 
 
 def _timestamp(data: _JsonObject) -> int | None:

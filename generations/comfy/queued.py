@@ -33,7 +33,7 @@ _FOLDERS = re.compile(r"[/\\]")
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 _ALIAS = "Node name for S&R"
 _TOO_MUCH = (
-    "The texts with alternatives, comments or backslashes are too long: all together they may have {} characters for "
+    "Texts with alternatives, comments or backslashes are too long: together they may have {:,} characters for "
     "each run. Shorten them, or submit fewer runs at a time."
 )
 # The editor's own savers have no alias unless the file gives them one; every other node has its class's name.
@@ -62,7 +62,7 @@ _KNOWN: Mapping[str, Collection[str]] = {
 
 
 class UnfitTextError(ValueError):
-    """A text is too long to be resolved, or what it becomes is no name of a file. `input_key`: where it stands."""
+    """A text is too long to be resolved, or does not become the name of a file. `input_key`: where it stands."""
 
     def __init__(self, key: InputKey, reason: str) -> None:
         super().__init__(reason)
@@ -229,21 +229,21 @@ class _Names:
         """What a name becomes; one that a user typed stays in the folder of results. UnfitTextError."""
         result = self._filled(key, text, now, is_typed) if "%" in text else text
         if is_typed and (".." in _FOLDERS.split(result) or _ABSOLUTE.match(result)):
-            reason = 'The name of a file cannot begin with "/" or a drive, or have ".." among its folders.'
+            reason = "The name of a file cannot begin with “/” or a drive, or have “..” among its folders."
             raise UnfitTextError(key, reason)
         return result
 
     def _filled(self, key: InputKey, text: str, now: datetime, is_typed: bool) -> str:
         title = node_title(self.graph, key[0])
         if len(text) > MAX_NAME:
-            reason = f'"{key[1]}" of {title} has {len(text)} characters; a file name has at most {MAX_NAME}.'
+            reason = f"“{key[1]}” of “{title}” has {len(text):,} characters; a file name has at most {MAX_NAME:,}."
             raise UnfitTextError(key, reason)
         try:
             return resolve_name(text, now, lambda *which: self._value(key[0], which, is_typed), most=MAX_NAME)
         except OverflowError as error:
             reason = (
-                f'"{key[1]}" of {title} becomes longer than {MAX_NAME} characters once its patterns are resolved, '
-                "which is the most that a file name has."
+                f"“{key[1]}” of “{title}” becomes too long once its patterns are resolved; a file name has at most "
+                f"{MAX_NAME:,} characters."
             )
             raise UnfitTextError(key, reason) from error
 

@@ -61,7 +61,7 @@ class Scopes:
         if definition is None:
             return None
         if scope.depth >= MAX_DEPTH:
-            message = f"sub-graphs are nested more than {MAX_DEPTH} deep here; one of them may contain itself."
+            message = f"Sub-graphs are nested more than {MAX_DEPTH} deep here; one of them may contain itself."
             raise ConversionError([GraphProblem(scope.id_of(node), node.title or node.type, message)])
         self.troubles.spend(STEPS_OF_INSTANCE)
         child = Scope(definition, path, node, scope, scope.depth + 1)
@@ -89,6 +89,6 @@ class Scopes:
             if own:
                 reading = read_widgets(EditorNode(node.id, node.type, values=own), free, self.troubles.spend)
                 for refusal in reading.refusals:
-                    self.troubles.refuse(scope, instance, f"of its node {node.title or node.type}, {refusal}")
+                    self.troubles.refuse(scope, instance, f"in its node “{node.title or node.type}”, {refusal}")
                 found[node.id] = {name: value for name, value in reading.values.items() if name not in linked}
         return found

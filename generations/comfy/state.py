@@ -144,7 +144,7 @@ def read_submission(data: object) -> Submission:
     """The answer 200 of POST /prompt. Raises ProtocolError."""
     answer = _object(data, "answer to /prompt")
     if not isinstance(answer.get("prompt_id"), str):
-        raise ProtocolError("ComfyUI accepted a prompt without telling its id.")
+        raise ProtocolError("ComfyUI accepted a prompt without returning its id.")
     number = answer.get("number")
     return Submission(
         prompt_id=str(answer["prompt_id"]),
@@ -196,7 +196,7 @@ def read_queue(data: object) -> QueueState:
 def _queue_items(items: object) -> Iterator[QueueItem]:
     for item in items if isinstance(items, list) else []:
         if not (isinstance(item, list) and len(item) >= 2 and isinstance(item[0], int | float)):
-            raise ProtocolError(f"ComfyUI sent a queue item that is none: {str(item)[:80]!r}.")
+            raise ProtocolError(f"ComfyUI sent a queue item that cannot be read: {str(item)[:80]!r}.")
         extra_data = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
         client_id = extra_data.get("client_id")
         yield QueueItem(item[0], str(item[1]), client_id if isinstance(client_id, str) else None, extra_data)
@@ -265,7 +265,7 @@ def read_system_stats(data: object) -> SystemStats:
 def read_queue_remaining(data: object) -> int:
     remaining = _get(_object(data, "answer to /prompt").get("exec_info"), "queue_remaining")
     if not isinstance(remaining, int | float):
-        raise ProtocolError("ComfyUI did not tell the length of its queue.")
+        raise ProtocolError("ComfyUI did not report the length of its queue.")
     return int(remaining)
 
 

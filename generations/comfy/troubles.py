@@ -52,12 +52,14 @@ class Troubles:
         """ConversionError when following links and sub-graphs takes too long: nested instances grow exponentially."""
         self.steps += steps
         if self.steps > MAX_STEPS:
-            raise ConversionError([GraphProblem("", "", "Its nodes are connected in too many ways to be followed.")])
+            raise ConversionError(
+                [GraphProblem("", "", "The workflow's nodes are connected in too many ways to be followed.")]
+            )
 
     def refuse(self, scope: Scope, node: EditorNode, message: str) -> GraphProblem:
         problem = self._problem(scope, node, message)
         self.problems.setdefault((problem.node_id, message), problem)
-        if len(self.problems) >= MAX_PROBLEMS:  # nobody reads more of them
+        if len(self.problems) >= MAX_PROBLEMS:  # more would help no reader
             raise ConversionError(list(self.problems.values()))
         return problem
 

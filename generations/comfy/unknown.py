@@ -26,8 +26,8 @@ def why_unknown(node: EditorNode, object_info: ObjectInfo, *, is_used: bool) -> 
 
 
 _UNUSED = (
-    " No other node takes what it makes, but it may make a result of its own; if that is not wanted, mute or delete it "
-    "in ComfyUI and import the workflow again."
+    " No other node uses what it makes, but it may save a result of its own; if you do not need that, mute or delete "
+    "it in ComfyUI and import the workflow again."
 )
 _WIRING = " If it exists in ComfyUI's editor alone, connect the nodes around it with links instead."
 
@@ -56,13 +56,13 @@ def _who_lacks_them(object_info: ObjectInfo) -> str:
     real = [name for name in known.servers if name not in known.simulators]
     if known.servers and not real:
         who = _simulators(known.servers)
-        return f"{who[:1].upper()}{who[1:]} some node types only. Connect a real ComfyUI that has them."
+        return f"{who[:1].upper()}{who[1:]} only some node types. Connect a real ComfyUI that has them."
     who = _who(real)
     return f"{who[:1].upper()}{who[1:]} them."
 
 
 def _help_for(nodes: Iterable[EditorNode]) -> str:
-    """What is to be installed or updated, and which of them may exist in the editor alone."""
+    """What to install or update, and which of them may exist in the editor alone."""
     packs: dict[str, dict[str, None]] = {}
     wiring: dict[str, None] = {}
     for node in nodes:
@@ -73,12 +73,12 @@ def _help_for(nodes: Iterable[EditorNode]) -> str:
     packs.pop("", None)
     said = ""
     if own:
-        said += f" Of ComfyUI itself, in a newer or fuller version: {', '.join(own)}."
+        said += f" A newer or complete ComfyUI has {', '.join(own)}."
     if packs:
         listed = ", ".join(f"{pack} ({', '.join(types)})" for pack, types in packs.items())
         said += f" Custom nodes to install: {listed}."
     if wiring:
-        said += f" What exists in ComfyUI's editor alone can be replaced by links: perhaps {', '.join(wiring)}."
+        said += f" Nodes that exist in ComfyUI's editor alone can be replaced by links: perhaps {', '.join(wiring)}."
     return said
 
 
@@ -95,7 +95,7 @@ def _on_simulators(node: EditorNode, servers: tuple[str, ...]) -> str:
     origin = "which is one of ComfyUI's own" if _pack(node) == CORE else "which comes with a custom node"
     kind = f"{node.type}, {origin}," if _pack(node) else node.type
     return (
-        f"the node type {kind} is not known here: {_simulators(servers)} some node types only. Connect a real ComfyUI "
+        f"the node type {kind} is not known here: {_simulators(servers)} only some node types. Connect a real ComfyUI "
         "that has it."
     )
 
@@ -115,9 +115,9 @@ def _who(real: list[str]) -> str:
 def _help(node: EditorNode, real: list[str]) -> str:
     pack = _pack(node)
     if pack == CORE:
-        return "it is one of ComfyUI's own, so the ComfyUI has to be updated"
-    place = ("on that server, " if len(real) == 1 else "on one of them, ") if real else ""
-    return f"{place}install the custom node it comes from" + (f": {pack}" if pack else "")
+        return "it is one of ComfyUI's own, so update ComfyUI"
+    where = ("on that server, " if len(real) == 1 else "on one of them, ") if real else ""
+    return f"{where}install the custom node it comes from" + (f": {pack}" if pack else "")
 
 
 def _pack(node: EditorNode) -> str:

@@ -137,7 +137,7 @@ def _take_added(names: Mapping[str, Any], layout: Layout, spec: NodeSpec, readin
             continue
         if spec.is_custom:
             reading.values[name] = value
-            reading.notes.append(f"“{name}”, which is {shown(value)}, is of a widget that a script adds; it is sent.")
+            reading.notes.append(f"“{name}” is {shown(value)}, the value of a widget that a script adds; it is sent.")
         else:
             reading.notes.append(
                 f"the file has {shown(value)} for “{name}”, which this node does not have here; it is left out."
@@ -164,10 +164,10 @@ def _settled(node: EditorNode, spec: NodeSpec, widgets: Sequence[InputSpec], nam
     value, other = listed.found[edited.name], named.found.get(edited.name)
     if len(at_odds) > 1 and not listed.surplus:
         names_at_odds = ", ".join(f"“{each.name}”" for each in at_odds)
-        reading.refusals.append(f"the file has other values of {names_at_odds} in its list than by name.")
+        reading.refusals.append(f"the file has different values of {names_at_odds} by position and by name.")
     elif len(at_odds) == 1 and fit(value, edited, listed.specs) >= Fit.UNLISTED and not says_nothing(value):
         reading.notes.append(
-            f"the file has two values of “{edited.name}”; {shown(value)} is taken, as the editor does, and not "
+            f"the file has two values of “{edited.name}”; {shown(value)} is taken, as in the editor, and not "
             f"{shown(other)}."
         )
         return listed
@@ -206,7 +206,7 @@ def _from_positions(
         reading.refusals.append(_ambiguity(candidates, linked))
     elif layout.misplaced:
         reading.refusals.append(
-            f"its values are not in the places of its inputs: {shown(layout.misplaced[0])} stands where the editor "
+            f"its values are not at the positions of its inputs: {shown(layout.misplaced[0])} stands where the editor "
             f"keeps the control word of a seed."
         )
     elif culprit is not None and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus)):
@@ -237,7 +237,7 @@ def misfit(spec: InputSpec, value: object) -> str:
     """A sentence about a value that does not fit its input."""
     kind = spec.widget_type or spec.type
     belongs = {"INT": "a whole number", "FLOAT": "a number", "BOOLEAN": "yes or no", "STRING": "a text"}.get(kind)
-    reason = f"where {belongs} belongs" if belongs else "which is none of its options"
+    reason = f"where {belongs} belongs" if belongs else "which is not one of its options"
     return f"its input “{spec.name}” holds {shown(value)}, {reason}."
 
 

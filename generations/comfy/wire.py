@@ -32,7 +32,7 @@ def decode(text: str, *, max_values: int = MAX_SERVER_VALUES) -> object:
         value = _load(text, max_values, _no_number, _finite, _integer)
         return sanitise(value) if _SUSPICIOUS.search(text) else value
     except ValueError as error:
-        raise ProtocolError(f"This is not JSON that can be read ({error}): {text[:80]!r}.") from error
+        raise ProtocolError(f"This JSON cannot be read ({error}): {text[:80]!r}.") from error
 
 
 def decode_strictly(text: str) -> object:
@@ -114,7 +114,7 @@ def _integer(text: str) -> int | None:
 
 
 def _refuse(text: str) -> NoReturn:
-    msg = f"{text[:20]} is no number that can be kept"
+    msg = f"{text[:20]} is not a number that can be stored"
     raise ValueError(msg)
 
 

@@ -117,17 +117,17 @@ class Setters:
         if not name:
             raise NoSource("it names no value to get.")
         if chain[0][0].is_group:
-            raise NoSource("it is inside of a group node, where ComfyUI does not follow it.")
+            raise NoSource("it is inside a group node, where ComfyUI does not follow it.")
         for level, (definition, _type) in enumerate(chain if kind.is_seen_inside else chain[:1]):
             found = self._setters_in(definition).get((kind.type, name), [])
             if len(found) > 1:
                 raise NoSource(
-                    f'{len(found)} Set nodes are named "{name}" ({_ids(found)}); only one of them can be meant.'
+                    f"{len(found)} Set nodes are named “{name}” ({_ids(found)}); only one of them can be meant."
                 )
             if found:
                 self._check_way(level, chain, found[0], name)
                 return level, found[0]
-        raise NoSource(f'there is no Set node named "{name}" {_where(kind, is_inside=len(chain) > 1)}.')
+        raise NoSource(f"there is no Set node named “{name}” {_where(kind, is_inside=len(chain) > 1)}.")
 
     def _setters_in(self, definition: Definition) -> dict[tuple[str, str], list[EditorNode]]:
         """By type and name. A definition lives as long as the workflow, so its id() stays its own."""
@@ -144,12 +144,12 @@ class Setters:
         crossed, around = [kind for _, kind in chain[:level]], [kind for _, kind in chain[level:] if kind]
         is_same_everywhere = all(len(set(self._places.get(kind, ()))) <= 1 for kind in crossed)
         if level and not (is_same_everywhere and all(len(self._places.get(kind, ())) <= 1 for kind in around)):
-            raise NoSource(f'its Set node "{name}" is outside of a sub-graph that is used in several places.')
+            raise NoSource(f"its Set node “{name}” is outside a sub-graph that is used more than once.")
         link_id = setter.inputs[0].link if level and setter.inputs else None
         link = chain[level][0].links.get(link_id or "")
         if link is not None and link.origin_id not in chain[level][0].nodes:
             raise NoSource(
-                f'its Set node "{name}" takes an input of the sub-graph around it, which ComfyUI does not follow.'
+                f"its Set node “{name}” takes an input of the sub-graph around it, which ComfyUI does not follow."
             )
 
 
@@ -165,5 +165,5 @@ def _ids(nodes: Iterable[EditorNode]) -> str:
 
 def _where(kind: _Setter, *, is_inside: bool) -> str:
     if not is_inside:
-        return "in the workflow, outside of sub-graphs"
+        return "in the workflow, outside sub-graphs"
     return "in its sub-graph or around it" if kind.is_seen_inside else "in its sub-graph"

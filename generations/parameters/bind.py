@@ -36,5 +36,5 @@ def bind(
 
 def _uploaded(parameter: Parameter, media: Mapping[str, object]) -> object:
     if not media.get(parameter.name):
-        raise ValueError(f"The file of the parameter {parameter.name} was not uploaded to the server.")
+        raise ValueError(f"The file of the parameter “{parameter.name}” was not uploaded to the server.")
     return media[parameter.name]

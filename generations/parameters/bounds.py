@@ -37,7 +37,7 @@ def _faults_of(parameter: Parameter, graph: Graph, object_info: ObjectInfo) -> I
     for binding in parameter.bindings:
         class_type, title = graph[binding.node_id]["class_type"], node_title(graph, binding.node_id)
         spec = with_own_options(graph, binding.node_id, input_spec(object_info, class_type, binding.input_name))
-        subject = f"“{binding.input_name}” of {title}"
+        subject = f"“{binding.input_name}” of “{title}”"
         if is_read_as_file(graph, (binding.node_id, binding.input_name), object_info):
             yield from _file_faults(parameter, spec, subject)
         elif spec is None:

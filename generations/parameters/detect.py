@@ -111,7 +111,7 @@ def suggest_parameter(
 
 def _kind(input_name: str, value: object, spec: InputSpec | None) -> ParameterType:
     if not isinstance(value, str | int | float):
-        raise ValueError(f'The input "{input_name}" has no constant that a parameter could replace.')
+        raise ValueError(f"The input “{input_name}” has no constant that a parameter could replace.")
     if spec is not None:
         if spec.upload in _UPLOADS:
             return _UPLOADS[spec.upload]

@@ -1,4 +1,4 @@
-"""What users can write into texts that are resolved for each run (see comfy/queued.py): nothing else tells them."""
+"""What users can write into texts that are resolved for each run (see comfy/queued.py), and no other page says."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def test_option_that_the_workflow_does_not_hold_everything_for_is_named() -> Non
     found = choice(value, info)
     assert [one.input_keys for one in found.inputs] == [(("1", "model"),)]
     assert found.notes == [
-        "“model” of “Draw” (1) cannot become huge: the workflow does not hold the settings that this brings along."
+        "“model” of “Draw” (1) cannot become huge: the workflow has no values for the inputs that come with it."
     ]
 
 
@@ -364,7 +364,7 @@ def test_choice_whose_number_is_used_as_well_is_reported() -> None:
         "3": {"class_type": "Save", "inputs": {"image": ["2", 0]}},
     }
     value = workflow(node(1, "CustomCombo", inputs=[slot("choice")]), links=[], inputs=[["1", "choice"]])
-    assert "whose number is used as well" in app_mode.read(value, graph, info).notes[0]
+    assert "whose position in the list another node uses as well" in app_mode.read(value, graph, info).notes[0]
     graph["2"]["inputs"]["size"] = 512
     assert [one.input_keys for one in app_mode.read(value, graph, info).inputs] == [(("1", "choice"),)]
 

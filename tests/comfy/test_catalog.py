@@ -41,7 +41,7 @@ SAVED = {"2": node("Save", images=["1", 0])}
             {"x": 2**64 - 1},
             f"support for {2**64 - 1} as “x” of Work (at most {2**64 - 2})",
         ),
-        ([["a", "b"]], {"x": "c"}, "the choice “c” for x of Work"),
+        ([["a", "b"]], {"x": "c"}, "the choice “c” for “x” of Work"),
         (["COMBO", {"options": ["a.safetensors"]}], {"x": "b.safetensors"}, "the file b.safetensors"),
     ],
 )

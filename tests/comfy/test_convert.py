@@ -39,7 +39,7 @@ def test_titles_are_those_shown_in_the_editor() -> None:
         ("cycle_bypass", "1", "in a circle"),
         ("dangling_link_id", "4", "link 77"),
         ("dangling_origin", "3", "node 99"),
-        ("dangling_slot", "3", "an output that it does not have"),
+        ("dangling_slot", "3", "which has no such output"),
         ("subgraph_missing_def", "5", "not in the file"),
         ("unknown_bypassed", "5", "does not know the node type"),
         ("unknown_class", "2", "does not know the node type"),
@@ -119,7 +119,7 @@ def test_every_case_has_its_test() -> None:
 
 
 def test_an_option_that_the_server_does_not_know_is_refused_by_name() -> None:
-    with pytest.raises(ConversionError, match=r'\(node 1\): Its input "format" is set to "heif", an option that'):
+    with pytest.raises(ConversionError, match=r'\(node 1\): Its input “format” is set to "heif", an option that'):
         convert(one_node("SaveImageAdvanced", ["a", "heif", "8-bit", "sRGB"]), newest_object_info())
 
 

@@ -81,9 +81,9 @@ def test_integers_of_64_bits_make_the_round_trip(number: int) -> None:
         ('{"prompt": {}}', "holds no workflow"),
         ('{"prompt": 5}', "holds no workflow"),
         ('{"nodes": [], "links": []}', "editor format"),
-        ({"1": {"inputs": {}}}, '"1" is not a node'),
-        ({"1": "x"}, '"1" is not a node'),
-        ({"1": {"class_type": 5}}, '"1" is not a node'),
+        ({"1": {"inputs": {}}}, "“1” is not a node"),
+        ({"1": "x"}, "“1” is not a node"),
+        ({"1": {"class_type": 5}}, "“1” is not a node"),
         ({"1": {"class_type": "A", "inputs": []}, "2": {"class_type": "A", "inputs": [1]}}, "not an object"),
     ],
 )
@@ -96,7 +96,7 @@ def test_what_is_no_workflow_is_told_with_what_to_do(source: object, words: str)
 def test_a_link_to_a_missing_node_names_both() -> None:
     graph = copy.deepcopy(TXT2IMG)
     del graph["4"]
-    with pytest.raises(GraphError, match=r'"KSampler" \(3\) takes its input "model" from node 4'):
+    with pytest.raises(GraphError, match=r"“KSampler” \(3\) takes its input “model” from node 4"):
         load_api_graph(graph)
 
 
@@ -151,7 +151,7 @@ def test_a_missing_model_and_a_missing_input_are_told() -> None:
     del graph["3"]["inputs"]["positive"]
     messages = {p.node_id: p.message for p in check_graph(graph, OBJECT_INFO)}
     assert "other.safetensors" in messages["4"]
-    assert '"positive"' in messages["3"]
+    assert "“positive”" in messages["3"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_an_output_that_the_class_does_not_have_is_told() -> None:
     }
     (problem,) = check_graph(graph, info)
     assert (problem.node_id, problem.field, problem.reason) == ("2", "other", "bad_linked_input")
-    assert problem.message == 'The input "other" takes output 3 of "Two", which has 2.'
+    assert problem.message == "The input “other” takes output 3 of “Two”, which has 2."
     info["Two"]["output"] = None
     assert check_graph(graph, info) == []
 

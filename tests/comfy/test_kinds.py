@@ -13,7 +13,7 @@ from tests.support.workflows import newest_object_info
 
 def test_a_kind_of_widget_that_only_the_editor_fills_is_refused_by_name() -> None:
     info = {"Branch": {"input": {"required": {"names": ["COMFY_BRANCH_INPUT_NAMES", {}]}}}}
-    with pytest.raises(ConversionError, match='Its input "names" is of the kind COMFY_BRANCH_INPUT_NAMES'):
+    with pytest.raises(ConversionError, match="Its input “names” is of the type COMFY_BRANCH_INPUT_NAMES"):
         convert(one_node("Branch", [["a"]]), info)
 
 

@@ -128,5 +128,5 @@ def test_an_output_of_a_sub_graph_gives_what_the_links_that_it_lists_bring(
 
 def test_a_link_that_no_input_names_is_refused_where_inputs_come_and_go_with_a_value() -> None:
     target = node(2, "ResizeImageMaskNode", [("input", None)], ["scale by multiplier", 2, "lanczos"])
-    with pytest.raises(ConversionError, match=r"\(node 2\): A link leads to it that none of its inputs names"):
+    with pytest.raises(ConversionError, match=r"\(node 2\): None of its inputs names the link"):
         converted(target, [link(1, 1, 2, 0)])

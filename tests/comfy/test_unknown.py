@@ -51,7 +51,7 @@ def why(object_info: Any, properties: Any = None, *, is_used: bool = True) -> st
             ("a", "b", "c", "d", "e"),
             CORE,
             "None of the servers (“a”, “b”, “c” and 2 more) knows the node type Blur (acme); it is one of ComfyUI's "
-            "own, so the ComfyUI has to be updated.",
+            "own, so update ComfyUI.",
         ),
     ],
 )
@@ -66,9 +66,9 @@ def test_servers_that_lack_a_type_are_named_with_what_helps(servers: Any, proper
 def test_simulator_is_called_one(properties: Any, origin: str) -> None:
     assert why(known("Simulator", simulators=("Simulator",)), properties) == (
         f"The node type Blur (acme){origin} is not known here: the only connected server, “Simulator”, is a simulator, "
-        "which knows some node types only. Connect a real ComfyUI that has it."
+        "which knows only some node types. Connect a real ComfyUI that has it."
     )
-    assert "all connected servers are simulators, which know some" in why(known("a", "b", simulators=("a", "b")))
+    assert "all connected servers are simulators, which know only some" in why(known("a", "b", simulators=("a", "b")))
 
 
 def test_simulator_beside_a_real_server_is_not_where_something_can_be_installed() -> None:
@@ -86,8 +86,8 @@ def test_values_without_slots_suggest_a_node_of_the_editor_alone() -> None:
 
 def test_unknown_node_that_nothing_takes_from_may_be_left_out_by_hand() -> None:
     assert why(known("one"), is_used=False).endswith(
-        "install the custom node it comes from. No other node takes what it makes, but it may make a result of its "
-        "own; if that is not wanted, mute or delete it in ComfyUI and import the workflow again."
+        "install the custom node it comes from. No other node uses what it makes, but it may save a result of its "
+        "own; if you do not need that, mute or delete it in ComfyUI and import the workflow again."
     )
 
 
@@ -122,11 +122,11 @@ def test_several_missing_types_are_listed_once_with_their_nodes_and_packs() -> N
     types = [("Blur", PACK), ("Grain", CORE), ("Blur", PACK), ("Odd", {})]
     assert refusal(known("one"), *types) == (
         "3 node types are missing: Blur (nodes 1, 3), Grain (node 2), Odd (node 4). “one” does not know them. "
-        "Of ComfyUI itself, in a newer or fuller version: Grain. Custom nodes to install: acme/ComfyUI-Acme (Blur)."
+        "A newer or complete ComfyUI has Grain. Custom nodes to install: acme/ComfyUI-Acme (Blur)."
     )
     assert refusal(known("Simulator", simulators=("Simulator",)), *types[:2]).startswith(
         "2 node types are missing: Blur (node 1), Grain (node 2). The only connected server, “Simulator”, is a "
-        "simulator, which knows some node types only. Connect a real ComfyUI that has them."
+        "simulator, which knows only some node types. Connect a real ComfyUI that has them."
     )
 
 
@@ -143,5 +143,5 @@ def test_other_faults_of_a_node_of_a_missing_type_are_told_besides() -> None:
     with pytest.raises(ConversionError) as refused:
         convert(workflow(first, second, save(3, 3), links=[[2, 1, 0, 2, 0], [3, 2, 0, 3, 0]]), known("one"))
     assert str(refused.value).splitlines()[1:] == [
-        'Blur (node 1): Its input "image" is connected by link 9, which is missing.'
+        "Blur (node 1): Its input “image” is connected by link 9, which is missing."
     ]

@@ -147,8 +147,11 @@ def test_other_order_in_which_numbers_could_change_places_is_refused() -> None:
     [
         (["a boat", "fixed", 25, 7.0, "dpmpp_2m", "karras", 1.0], 'input “seed” holds "a boat", where a whole number'),
         ([5, "fixed", "many", 7.0, "dpmpp_2m", "karras", 1.0], 'input “steps” holds "many", where a whole number'),
-        ([5, "fixed", 25, 7.0, True, "karras", 1.0], "input “sampler_name” holds true, which is none of its options"),
-        ([5, "fixed", 25, 7.0, "karras", "karras", 1.0], 'input “sampler_name” holds "karras", which is none'),
+        (
+            [5, "fixed", 25, 7.0, True, "karras", 1.0],
+            "input “sampler_name” holds true, which is not one of its options",
+        ),
+        ([5, "fixed", 25, 7.0, "karras", "karras", 1.0], 'input “sampler_name” holds "karras", which is not one'),
         ([5, 12, 13, 14, 15], "12 stands where the editor keeps the control word"),
     ],
 )
@@ -219,7 +222,7 @@ def test_surplus_values_are_flagged_unless_they_say_nothing() -> None:
 
 
 def test_option_that_the_server_does_not_know_is_refused_by_name() -> None:
-    assert 'input “model” holds "newest", which is none of its options' in refusal(
+    assert 'input “model” holds "newest", which is not one of its options' in refusal(
         ["newest", 8, "a kite"], described(**FILM)
     )
 

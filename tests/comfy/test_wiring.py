@@ -163,9 +163,9 @@ def test_get_of_a_set_without_a_link_brings_nothing() -> None:
 @pytest.mark.parametrize(
     ("sets", "name", "words"),
     [
-        ((), "a", 'no Set node named "a"'),
-        ((setter(2, "b", 1),), "a", 'no Set node named "a"'),
-        ((setter(2, "a", 1, "easy setNode"),), "a", 'no Set node named "a"'),
+        ((), "a", "no Set node named “a”"),
+        ((setter(2, "b", 1),), "a", "no Set node named “a”"),
+        ((setter(2, "a", 1, "easy setNode"),), "a", "no Set node named “a”"),
         ((setter(2, "a", 1),), "", "names no value"),
         ((setter(2, "a", 1), setter(7, "a", 1)), "a", "(nodes 2, 7)"),
     ],
@@ -215,7 +215,7 @@ def test_easy_get_sees_its_own_graph_alone() -> None:
         source(), setter(2, "a", 1, "easy setNode"), node(5, SUBGRAPH), kind="easy getNode", links=[[1, 1, 0, 2, 0]]
     )
     ((node_id, message),) = refusal(value)
-    assert node_id == "5:1" and message == 'There is no Set node named "a" in its sub-graph.'
+    assert node_id == "5:1" and message == "There is no Set node named “a” in its sub-graph."
 
 
 def test_get_in_a_sub_graph_that_is_used_in_several_graphs_is_refused() -> None:

@@ -104,7 +104,7 @@ def test_a_name_that_becomes_too_long_is_refused_at_its_setting(owner: User, sta
     version = studio_template(staff, parameters=[*txt2img_parameters(), name])
     with pytest.raises(InvalidInputs) as refusal:
         submit(owner, version, prompt="x" * 5000, name="%CLIPTextEncode.text%")
-    assert "becomes longer than 4096 characters" in refusal.value.errors["name"][0]
+    assert "becomes too long once its patterns are resolved" in refusal.value.errors["name"][0]
     assert not Generation.objects.exists()
 
 

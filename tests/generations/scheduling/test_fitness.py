@@ -58,7 +58,7 @@ def test_choices_that_are_no_files_count_too(owner: Any) -> None:
     graph["3"]["inputs"]["sampler_name"] = "a_new_sampler"
     version = version_of(make_template(graph=graph, parameters=[]))
     reason = fitness.why_unavailable(version)
-    assert reason.startswith("The servers lack the choice “a_new_sampler” for sampler_name of KSampler. Please tell")
+    assert reason.startswith("The servers lack the choice “a_new_sampler” for “sampler_name” of KSampler. Please tell")
     with pytest.raises(services.CannotRunError, match="a_new_sampler"):
         services.submit(user=owner, version=version, inputs={})
 

@@ -153,12 +153,12 @@ def test_folded_parameters_fill_the_rest() -> None:
 def test_input_nodes_beyond_the_most_are_said() -> None:
     imported = importing.read(json.dumps(given_inputs(MAX_ENTRIES + 1)).encode(), None)
     assert len(imported.chosen) == MAX_ENTRIES and imported.proposed == []
-    assert "The workflow has 201 input nodes; the first 200 give settings." in imported.notes
+    assert "The workflow has 201 input nodes; only the first 200 become settings." in imported.notes
 
 
 def test_graph_of_too_many_nodes_is_refused() -> None:
     graph = {f"{n}": node("X") for n in range(MAX_NODES + 1)}
-    with pytest.raises(GraphError, match="This workflow has 20,001 nodes, and 20,000 are read at the most"):
+    with pytest.raises(GraphError, match="This workflow has 20,001 nodes; at most 20,000 can be read"):
         load_api_graph(graph)
     graph.popitem()
     assert len(load_api_graph(graph)) == MAX_NODES
