@@ -178,6 +178,12 @@ def staff(db: None) -> Any:
 
 
 @pytest.fixture
+def admin(staff: Any, client_for: Callable[[Any], Any]) -> Any:
+    """The browser of somebody who may use the admin."""
+    return client_for(staff)
+
+
+@pytest.fixture
 def known_server(db: None) -> Any:
     """A ComfyUI server, out of reach, that has told what it has: so jobs are accepted, and wait."""
     from tests.support.factories import make_server

@@ -21,13 +21,6 @@ PAGES = [
 
 
 @pytest.fixture
-def admin(staff: User, client_for: Any) -> Client:
-    """A superuser's browser."""
-    client: Client = client_for(staff)
-    return client
-
-
-@pytest.fixture
 def helper(client_for: Any, db: None) -> Client:
     """Somebody who may do everything with users and keys, but is no superuser."""
     user = make_user("helper@example.com", is_staff=True)

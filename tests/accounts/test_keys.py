@@ -14,12 +14,8 @@ from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError,
 from generations.models import Webhook
 from generations.webhooks import outbox
 from tests.api.envelope import error_of
-from tests.support.factories import make_user
+from tests.support.factories import make_key, make_user
 from tests.support.threads import AT_ONCE, at_once
-
-
-def issue(user: User, **fields: Any) -> str:
-    return ApiKey.objects.issue(user=user, name="tests", **fields)[1]
 
 
 def ask(secret: str, **body: Any) -> Any:
@@ -30,7 +26,7 @@ def ask(secret: str, **body: Any) -> Any:
 
 @pytest.mark.parametrize("wanted", [0, 1, 5, 1000])
 def test_a_limited_key_makes_no_keys_at_all(owner: User, wanted: int) -> None:
-    limited = issue(owner, scopes=["read", "manage"], requests_per_minute=5)
+    limited = make_key(owner, scopes=["read", "manage"], requests_per_minute=5)
     refused = error_of(ask(limited, scopes=["read"], requests_per_minute=wanted), 403, "forbidden")
     assert "use one without" in refused["message"]
     assert ApiKey.objects.count() == 1
@@ -38,13 +34,13 @@ def test_a_limited_key_makes_no_keys_at_all(owner: User, wanted: int) -> None:
 
 @pytest.mark.parametrize("wanted", [0, 5])
 def test_an_unlimited_key_makes_limited_and_unlimited_ones(owner: User, wanted: int) -> None:
-    made = ask(issue(owner, scopes=["read", "manage"]), scopes=["read"], requests_per_minute=wanted)
+    made = ask(make_key(owner, scopes=["read", "manage"]), scopes=["read"], requests_per_minute=wanted)
     assert (made.status_code, made.json()["requests_per_minute"]) == (201, wanted)
 
 
 @pytest.mark.parametrize("scope", ["run", "raw"])
 def test_a_key_gives_no_scope_that_it_lacks(owner: User, scope: str) -> None:
-    error_of(ask(issue(owner, scopes=["read", "manage"]), scopes=["read", scope]), 403, "forbidden")
+    error_of(ask(make_key(owner, scopes=["read", "manage"]), scopes=["read", scope]), 403, "forbidden")
 
 
 @pytest.mark.parametrize(("own", "wanted", "expected"), [(2, 30, 2), (2, None, 2), (30, 2, 2), (None, 2, 2)])
@@ -52,7 +48,7 @@ def test_a_key_never_outlives_the_one_that_made_it(
     owner: User, own: int | None, wanted: int | None, expected: int
 ) -> None:
     expires_at = timezone.now() + timedelta(days=own) if own else None
-    manager = issue(owner, scopes=["read", "manage"], expires_at=expires_at)
+    manager = make_key(owner, scopes=["read", "manage"], expires_at=expires_at)
     body = {"expires_in_days": wanted} if wanted else {}
     made = ask(manager, scopes=["read"], **body)
     found = ApiKey.objects.get(prefix=made.json()["id"]).expires_at
@@ -70,8 +66,8 @@ def test_the_rule_holds_for_whoever_issues(owner: User) -> None:
 def test_keys_that_are_made_at_once_stay_within_the_limit() -> None:
     user = make_user()
     for _ in range(MAX_KEYS - 1):
-        issue(user)
-    outcomes = at_once(lambda: issue(user))
+        make_key(user)
+    outcomes = at_once(lambda: make_key(user))
     assert [type(each) for each in outcomes].count(TooManyKeysError) == AT_ONCE - 1, outcomes
     assert ApiKey.objects.filter(user=user).count() == MAX_KEYS
 

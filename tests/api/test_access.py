@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import uuid
 from collections.abc import Callable
@@ -11,15 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
-from PIL import Image
 
 from accounts.models import ALL_SCOPES, ApiKey, User
 from generations.api.openapi import static_document
-from generations.comfy.errors import Unavailable
 from generations.models import ComfyServer, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_server, make_template, make_user, txt2img_graph
-from tests.support.workflows import png
+from tests.support.pictures import png
 
 CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "stranger", "owner", "staff")
 OURS = {"anonymous": 401, "bad key": 401, "revoked key": 401, "wrong scope": 403}
@@ -106,13 +103,7 @@ OPERATIONS = {
 }
 
 
-def _picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), "olive").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-PICTURE = _picture()
+PICTURE = png("olive")
 HASH = ""
 
 
@@ -156,10 +147,8 @@ def test_every_operation_has_a_row() -> None:
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_access(  # noqa: PLR0917  (fixtures)
-    name: str, caller: str, things: dict[str, str], owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
+    name: str, caller: str, things: dict[str, str], owner: User, staff: User, servers_out_of_reach: None
 ) -> None:
-    monkeypatch.setattr("generations.scheduling.server_check.ComfyClient.system_stats", _no_network)
-    monkeypatch.setattr("generations.webhooks.sending.deliver_webhooks.delay", lambda: None)
     method, path, operation = OPERATIONS[name]
     row = ROWS[name]
     kind = path.split("/")[3]
@@ -205,8 +194,3 @@ def _send(client: Client, method: str, address: str, row: Row) -> Any:
     if any(hasattr(value, "read") for value in body.values()):
         return client.post(address, body)
     return client.generic(method, address, json.dumps(body) if row.body else b"", content_type="application/json")
-
-
-def _no_network(*args: Any, **kwargs: Any) -> Any:
-    msg = "not in a test"
-    raise Unavailable(msg)

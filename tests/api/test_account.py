@@ -15,9 +15,8 @@ from django.utils import timezone
 from accounts import rates
 from accounts.models import MAX_KEYS, ApiKey, Plan, User
 from generations.models import Status, StorageUsage, Webhook, WebhookDelivery
-from tests.api.conftest import issue
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_output, make_template
+from tests.support.factories import make_asset, make_generation, make_key, make_output, make_template
 
 
 def program(secret: str) -> Client:
@@ -27,7 +26,7 @@ def program(secret: str) -> Client:
 def test_me_says_who_and_how_much(owner: User) -> None:
     owner.plan = Plan.objects.create(name="Studio", max_queued=7)
     owner.save()
-    body = program(issue(owner, scopes=["read"])).get("/api/v2/me").json()
+    body = program(make_key(owner, scopes=["read"])).get("/api/v2/me").json()
     assert (body["email"], body["is_staff"], body["may_submit_workflows"]) == ("owner@example.com", False, False)
     assert (body["limits"]["plan"], body["limits"]["max_queued"]) == ("Studio", 7)
     assert body["key"]["scopes"] == ["read"]
@@ -60,7 +59,7 @@ def test_usage_counts_what_was_made_and_stores_once_what_is_shared(api: Client, 
 
 # ---------------------------------------------------------------------------------------------- keys
 def test_a_key_makes_keys_that_may_do_no_more_than_itself(owner: User) -> None:
-    manager = program(issue(owner, scopes=["read", "manage"]))
+    manager = program(make_key(owner, scopes=["read", "manage"]))
     made = manager.post("/api/v2/keys", json.dumps({"name": "n", "scopes": ["read"]}), content_type="application/json")
     assert made.status_code == 201
     secret = made.json()["secret"]
@@ -76,7 +75,7 @@ def test_a_key_makes_keys_that_may_do_no_more_than_itself(owner: User) -> None:
 
 def test_a_key_that_expires_makes_none_that_lives_longer(owner: User) -> None:
     expires_at = timezone.now() + timedelta(days=2)
-    manager = program(issue(owner, scopes=["read", "manage"], expires_at=expires_at))
+    manager = program(make_key(owner, scopes=["read", "manage"], expires_at=expires_at))
     body = json.dumps({"name": "n", "scopes": ["read"], "expires_in_days": 30})
     made = manager.post("/api/v2/keys", body, content_type="application/json").json()
     assert ApiKey.objects.get(prefix=made["id"]).expires_at == expires_at
@@ -84,13 +83,13 @@ def test_a_key_that_expires_makes_none_that_lives_longer(owner: User) -> None:
 
 def test_keys_are_limited_in_number(api: Client, owner: User) -> None:
     for _ in range(MAX_KEYS - 1):
-        issue(owner)
+        make_key(owner)
     body = json.dumps({"name": "one more"})
     error_of(api.post("/api/v2/keys", body, content_type="application/json"), 409, "too_many_keys")
 
 
 def test_only_a_hash_of_the_secret_is_kept(owner: User) -> None:
-    secret = issue(owner)
+    secret = make_key(owner)
     row = ApiKey.objects.filter(user=owner).values().get()
     assert secret.rsplit("_", 1)[1] not in str(row)
 
@@ -100,18 +99,18 @@ def test_requests_are_counted_over_all_keys_of_a_user(owner: User, stranger: Use
     owner.plan = stranger.plan = Plan.objects.create(name="slow", requests_per_minute=3)
     owner.save()
     stranger.save()
-    one, two = program(issue(owner)), program(issue(owner))
+    one, two = program(make_key(owner)), program(make_key(owner))
     remaining = [client.get("/api/v2/jobs")["RateLimit-Remaining"] for client in (one, two, one)]
     assert remaining == ["2", "1", "0"]
     refused = two.get("/api/v2/jobs")
     error_of(refused, 429, "rate_limited")
     assert 1 <= int(refused["Retry-After"]) <= 120
     assert (refused["RateLimit-Limit"], refused["RateLimit-Policy"]) == ("3", "3;w=60")
-    assert program(issue(stranger)).get("/api/v2/jobs").status_code == 200
+    assert program(make_key(stranger)).get("/api/v2/jobs").status_code == 200
 
 
 def test_a_key_may_have_a_limit_of_its_own(owner: User) -> None:
-    tight, free = program(issue(owner, requests_per_minute=1)), program(issue(owner))
+    tight, free = program(make_key(owner, requests_per_minute=1)), program(make_key(owner))
     assert tight.get("/api/v2/jobs")["RateLimit-Limit"] == "1"
     error_of(tight.get("/api/v2/jobs"), 429, "rate_limited")
     assert free.get("/api/v2/jobs").status_code == 200
@@ -172,7 +171,7 @@ def test_the_document_has_an_operation_for_each_template_that_one_may_run(owner:
     make_template("hidden", visibility="groups")
     path = "/api/v2/templates/text-to-image/jobs"
     assert path not in Client().get("/api/v2/openapi.json").json()["paths"]
-    for client in (client_for(owner), program(issue(owner))):
+    for client in (client_for(owner), program(make_key(owner))):
         paths = client.get("/api/v2/openapi.json").json()["paths"]
         assert "/api/v2/templates/hidden/jobs" not in paths
         operation = paths[path]["post"]
@@ -183,7 +182,7 @@ def test_the_document_has_an_operation_for_each_template_that_one_may_run(owner:
             "title": "Steps", "x-role": "steps", "type": "integer", "default": 4, "minimum": 1, "maximum": 50,
         }  # fmt: skip
         example = content["examples"]["usual"]["value"]
-        made = program(issue(owner)).post(path, json.dumps(example), content_type="application/json")
+        made = program(make_key(owner)).post(path, json.dumps(example), content_type="application/json")
         assert made.status_code == 201
     error_of(program("csk_wrong_x").get("/api/v2/openapi.json"), 401, "unauthorized")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import uuid
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -15,22 +14,19 @@ from blake3 import blake3
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient, Client
 from django.utils import timezone
-from PIL import Image
 
 from generations import tasks
 from generations.files import assets
 from generations.models import Asset, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output
+from tests.support.pictures import png
 
 # What the Comfy API v2 demands of an asset.
 ASSET_KEYS = {"id", "hash", "size_bytes", "content_type", "created_at", "url", "url_expires_at"}
 
 
-def png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (40, 30), "teal").save(buffer, "PNG")
-    return buffer.getvalue()
+PHOTO = png("teal", size=(40, 30))
 
 
 def upload(client: Client, content: bytes, name: str = "photo.png") -> Any:
@@ -38,7 +34,7 @@ def upload(client: Client, content: bytes, name: str = "photo.png") -> Any:
 
 
 def test_upload_makes_an_asset_of_mine(api: Client, owner: Any) -> None:
-    content = png()
+    content = PHOTO
     response = upload(api, content)
     assert response.status_code == 201
     asset = response.json()
@@ -72,7 +68,7 @@ def test_what_a_browser_would_run_is_kept_as_plain_bytes(api: Client, content: b
 
 def test_upload_that_is_too_large_is_refused(api: Client, settings: Any) -> None:
     settings.MAX_UPLOAD_BYTES = 10
-    error_of(upload(api, png()), 422, "invalid_upload")
+    error_of(upload(api, PHOTO), 422, "invalid_upload")
 
 
 def test_upload_without_a_file_names_the_field(api: Client) -> None:
@@ -98,7 +94,7 @@ async def test_asset_that_is_not_mine_is_not_found(
 
 @pytest.mark.django_db(transaction=True)
 async def test_content_is_the_file_with_ranges(async_api: AsyncClient, owner: Any) -> None:
-    content = png()
+    content = PHOTO
     asset = await sync_to_async(make_asset)(owner, content)
     path = f"/api/v2/assets/{asset.pk}/content"
 
@@ -124,7 +120,7 @@ async def body_of(response: Any) -> bytes:
 def test_the_same_bytes_are_stored_once_and_live_as_long_as_anything_needs_them(
     api: Client, media_root: Path, eager_tasks: None, django_capture_on_commit_callbacks: Any
 ) -> None:
-    first, second = upload(api, png(), "a.png"), upload(api, png(), "b.png")
+    first, second = upload(api, PHOTO, "a.png"), upload(api, PHOTO, "b.png")
     assert (first.status_code, second.status_code) == (201, 200)
     assert (second.json()["created_new"], second.json()["file_path"]) == (False, "b.png")
     files = {path for path in media_root.rglob("*") if path.is_file()}
@@ -139,7 +135,7 @@ def test_the_same_bytes_are_stored_once_and_live_as_long_as_anything_needs_them(
 
 
 def test_what_was_announced_is_checked(api: Client) -> None:
-    content = png()
+    content = PHOTO
     digest = f"blake3:{blake3(content).hexdigest()}"
     file = {"file": SimpleUploadedFile("a.png", content), "content_type": "image/png", "file_path": "x/y.png"}
     wrong = api.post("/api/v2/assets", {**file, "expected_hash": digest[:-4] + "0000"})
@@ -157,7 +153,7 @@ def test_what_was_announced_is_checked(api: Client) -> None:
     "name", ["a\nb: c\r\n.png", "../../etc/passwd", 'a"b\\c.png', "sch\u00f6n \u202e.png", "\t", "x" * 255]
 )
 def test_whatever_a_file_is_called_it_can_be_downloaded(api: Client, name: str) -> None:
-    file = {"file": SimpleUploadedFile("a.png", png()), "file_path": name}
+    file = {"file": SimpleUploadedFile("a.png", PHOTO), "file_path": name}
     asset = api.post("/api/v2/assets", file).json()
     response = api.get(f"/api/v2/assets/{asset['id']}/content")
     assert response.status_code == 200
@@ -166,7 +162,7 @@ def test_whatever_a_file_is_called_it_can_be_downloaded(api: Client, name: str) 
 
 
 def test_from_hash_makes_assets_of_my_bytes_alone(api: Client, owner: Any, stranger: Any) -> None:
-    mine, theirs = make_asset(owner), make_asset(stranger, png())
+    mine, theirs = make_asset(owner), make_asset(stranger, PHOTO)
     assert api.head(f"/api/v2/assets/by-hash/{mine.hash}").status_code == 200
     assert api.head(f"/api/v2/assets/by-hash/{theirs.hash}").status_code == 404
     assert api.head("/api/v2/assets/by-hash/nonsense").status_code == 404
@@ -203,9 +199,9 @@ def test_a_result_can_become_an_input_and_outlives_its_job(
 def test_a_file_is_kept_for_as_long_as_was_asked(
     api: Client, media_root: Path, eager_tasks: None, django_capture_on_commit_callbacks: Any
 ) -> None:
-    file = {"file": SimpleUploadedFile("a.png", png())}
+    file = {"file": SimpleUploadedFile("a.png", PHOTO)}
     error_of(api.post("/api/v2/assets", {**file, "expires_in": 59}), 422, "invalid_request")
-    file = {"file": SimpleUploadedFile("a.png", png())}
+    file = {"file": SimpleUploadedFile("a.png", PHOTO)}
     asset = api.post("/api/v2/assets", {**file, "expires_in": 60}).json()
     until = datetime.fromisoformat(asset["expires_at"])
     assert timedelta(seconds=50) < until - timezone.now() <= timedelta(seconds=60)
@@ -222,7 +218,7 @@ def test_a_file_is_kept_for_as_long_as_was_asked(
 
 def test_an_upload_is_made_once_for_each_idempotency_key(api: Client) -> None:
     def send() -> Any:
-        file = {"file": SimpleUploadedFile("a.png", png())}
+        file = {"file": SimpleUploadedFile("a.png", PHOTO)}
         return api.post("/api/v2/assets", file, headers={"Idempotency-Key": "once"})
 
     assert send().status_code == 201
@@ -244,7 +240,7 @@ def test_only_so_many_uploads_of_one_user_are_stored_at_a_time(api: Client, owne
     with ExitStack() as stack:
         for _ in range(assets.uploads.per_user):
             stack.enter_context(assets.uploads.one_more(owner.pk))
-        response = upload(api, png())
+        response = upload(api, PHOTO)
         error_of(response, 429, "too_busy")
         assert int(response["Retry-After"]) > 0
-    assert upload(api, png()).status_code == 201
+    assert upload(api, PHOTO).status_code == 201

@@ -12,9 +12,8 @@ from django.utils import timezone
 
 from accounts import rates
 from accounts.models import ApiKey, User
-from tests.api.conftest import issue
 from tests.api.envelope import error_of
-from tests.support.factories import make_template
+from tests.support.factories import make_key, make_template
 
 JOB = uuid.UUID(int=77)
 ADDRESSES = [
@@ -40,35 +39,35 @@ def test_nobody_gets_in_without_a_valid_key(db: None, method: str, path: str, au
 
 
 def test_key_of_a_user_opens_the_api_and_notes_its_use(owner: Any) -> None:
-    client = Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+    client = Client(headers={"Authorization": f"Bearer {make_key(owner)}"})
     assert client.get("/api/v2/templates").status_code == 200
     assert ApiKey.objects.get().last_used_at is not None
 
 
 def test_revoked_key_is_refused(owner: Any) -> None:
-    secret = issue(owner)
+    secret = make_key(owner)
     ApiKey.objects.update(revoked_at=timezone.now())
     error_of(_get_with(secret), 401, "unauthorized")
 
 
 def test_expired_key_is_refused(owner: Any) -> None:
-    secret = issue(owner, expires_at=timezone.now() - timedelta(seconds=1))
+    secret = make_key(owner, expires_at=timezone.now() - timedelta(seconds=1))
     error_of(_get_with(secret), 401, "unauthorized")
 
 
 def test_key_that_expires_later_still_works(owner: Any) -> None:
-    assert _get_with(issue(owner, expires_at=timezone.now() + timedelta(hours=1))).status_code == 200
+    assert _get_with(make_key(owner, expires_at=timezone.now() + timedelta(hours=1))).status_code == 200
 
 
 def test_key_of_a_deactivated_user_is_refused(owner: Any) -> None:
-    secret = issue(owner)
+    secret = make_key(owner)
     owner.is_active = False
     owner.save(update_fields=["is_active"])
     error_of(_get_with(secret), 401, "unauthorized")
 
 
 def test_right_prefix_with_a_wrong_secret_is_refused(owner: Any) -> None:
-    error_of(_get_with(issue(owner)[:-1] + "!"), 401, "unauthorized")
+    error_of(_get_with(make_key(owner)[:-1] + "!"), 401, "unauthorized")
 
 
 def test_session_may_read(owner: Any, client_for: Any) -> None:
@@ -97,7 +96,7 @@ def test_session_needs_the_csrf_token_to_write(owner: Any) -> None:
 @pytest.mark.usefixtures("known_server")
 def test_key_needs_no_csrf_token(owner: Any) -> None:
     make_template()
-    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {issue(owner)}"})
+    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {make_key(owner)}"})
     response = client.post("/api/v2/templates/text-to-image/jobs", {"inputs": {}}, content_type="application/json")
     assert response.status_code == 201
 
@@ -111,7 +110,7 @@ def test_wrong_keys_from_one_address_cost_no_query_any_more(
 ) -> None:
     monkeypatch.setattr(rates, "WRONG_KEYS_PER_MINUTE", 3)
     wrong = {"Authorization": "Bearer csk_wrong_key"}
-    right = {"Authorization": f"Bearer {issue(owner)}"}
+    right = {"Authorization": f"Bearer {make_key(owner)}"}
     assert Client().get("/api/v2/me", headers=right).status_code == 200
     for _ in range(3):
         error_of(Client().get("/api/v2/me", headers=wrong), 401, "unauthorized")
@@ -128,4 +127,4 @@ def test_wrong_keys_from_one_address_cost_no_query_any_more(
 def test_right_keys_are_never_counted_as_wrong(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "WRONG_KEYS_PER_MINUTE", 2)
     for _ in range(5):
-        assert Client(headers={"Authorization": f"Bearer {issue(owner)}"}).get("/api/v2/me").status_code == 200
+        assert Client(headers={"Authorization": f"Bearer {make_key(owner)}"}).get("/api/v2/me").status_code == 200

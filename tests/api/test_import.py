@@ -13,7 +13,8 @@ from django.utils import timezone
 from generations.models import TemplateDraft, WorkflowTemplate
 from tests.api.envelope import error_of
 from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
-from tests.support.workflows import editor_workflow, png, with_models
+from tests.support.pictures import png
+from tests.support.workflows import editor_workflow, with_models
 
 URL = "/api/v2/templates"
 

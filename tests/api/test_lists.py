@@ -18,8 +18,8 @@ from generations.files import inputs
 from generations.models import Asset, Generation, Status, WorkflowTemplate
 from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_output, make_template, parameter, txt2img_graph
+from tests.support.pictures import png
 from tests.support.receiver import receiver
-from tests.support.workflows import png
 
 URL = "/api/v2/jobs"
 RUN = "/api/v2/templates/text-to-image/jobs"

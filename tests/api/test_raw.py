@@ -20,9 +20,9 @@ from generations.lifecycle import services
 from generations.models import Generation, IdempotencyKey, Status, TemplateVersion
 from generations.models.idempotency import KEPT, KeyReuseError
 from generations.relay.submit import build_graph
-from tests.api.conftest import issue
 from tests.api.envelope import error_of
-from tests.support.factories import CHECKPOINT, make_asset, make_server, make_template, txt2img_graph
+from tests.support.factories import CHECKPOINT, make_asset, make_key, make_server, make_template, txt2img_graph
+from tests.support.uploads import Uploads
 from tests.support.waiting import patient
 from tests.support.workflows import editor_workflow, with_models
 
@@ -136,17 +136,6 @@ def test_nesting_and_strange_values_are_refused_by_name(raw: Client) -> None:
     error_of(raw.post(URL, "[" * 100_000, content_type="application/json"), 400, "invalid_request")
 
 
-class Uploads:
-    """A client that notes what is uploaded."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def upload_image(self, name: str, file: Any, **_options: Any) -> str:
-        self.names.append(name)
-        return f"comfysaas/{name}"
-
-
 def test_files_in_it_are_uploaded_to_the_server_that_runs_it(raw: Client, owner: User) -> None:
     asset = make_asset(owner)
     job = post(raw, inverted(asset.pk)).json()
@@ -212,7 +201,7 @@ def test_rerun_draws_new_seeds_or_keeps_them(raw: Client) -> None:
 
 def test_rerun_needs_what_submitting_needs(raw: Client, owner: User, client_for: Any) -> None:
     job = post(raw, txt2img_graph()).json()
-    runner = Client(headers={"Authorization": f"Bearer {issue(owner, scopes=['read', 'run'])}"})
+    runner = Client(headers={"Authorization": f"Bearer {make_key(owner, scopes=['read', 'run'])}"})
     error_of(runner.post(job["urls"]["rerun"], {}, content_type="application/json"), 403, "forbidden")
     owner.user_permissions.clear()
     error_of(raw.post(job["urls"]["rerun"], {}, content_type="application/json"), 403, "forbidden")

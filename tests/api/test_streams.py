@@ -21,8 +21,7 @@ from generations.lifecycle import services
 from generations.lifecycle.transitions import transition
 from generations.live import events, publisher
 from generations.models import Generation, Status
-from tests.api.conftest import issue
-from tests.support.factories import make_generation, make_output, make_user
+from tests.support.factories import make_generation, make_key, make_output, make_user
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,7 +96,7 @@ async def loop() -> AsyncIterator[None]:
 @database_sync_to_async
 def made(**fields: Any) -> tuple[Any, Generation, str]:
     user = make_user()
-    return user, make_generation(user, **fields), issue(user)
+    return user, make_generation(user, **fields), make_key(user)
 
 
 async def test_the_state_comes_first_and_then_what_changes(loop: None) -> None:
@@ -201,7 +200,8 @@ async def test_comments_keep_the_connection_alive(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("who", ["anonymous", "stranger"])
 async def test_others_hear_nothing(who: str) -> None:
     _user, generation, _secret = await made(status=Status.RUNNING)
-    secret = await database_sync_to_async(lambda: issue(make_user("other@example.com")))() if who == "stranger" else ""
+    other = database_sync_to_async(lambda: make_key(make_user("other@example.com")))
+    secret = await other() if who == "stranger" else ""
     stream = Stream(generation, secret)
     assert await stream.open() == {"anonymous": 401, "stranger": 404}[who]
     assert (await stream.body())["error"]["code"] == {"anonymous": "unauthorized", "stranger": "not_found"}[who]
@@ -265,8 +265,8 @@ async def test_sockets_of_others_are_closed(who: str, code: int) -> None:
     user, generation, _secret = await made(status=Status.RUNNING)
     secrets = {
         "wrong key": lambda: "csk_no_no",
-        "no reader": lambda: issue(user, scopes=["run"]),
-        "stranger": lambda: issue(make_user("other@example.com")),
+        "no reader": lambda: make_key(user, scopes=["run"]),
+        "stranger": lambda: make_key(make_user("other@example.com")),
     }
     socket = by_key(f"/ws/generations/{generation.pk}/", await database_sync_to_async(secrets[who])())
     assert (await socket.connect())[0]

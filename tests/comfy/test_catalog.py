@@ -9,11 +9,8 @@ import pytest
 from generations.comfy.catalog import Catalog, Needs, digest_of, graph_needs
 from generations.comfy.graph import check_graph
 from tests.comfy.recorded import OBJECT_INFO
+from tests.support.graphs import node
 from tests.support.workflows import newest_object_info
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
 
 
 def catalog(**required: Any) -> Catalog:

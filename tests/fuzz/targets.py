@@ -44,7 +44,8 @@ from generations.web import pages
 from tests.comfy.test_stripping import MORE
 from tests.support import drawn
 from tests.support.archives import zipped
-from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow, png
+from tests.support.pictures import png
+from tests.support.workflows import CASES, OBJECT_INFO, editor_workflow
 
 
 @dataclass(frozen=True, slots=True)

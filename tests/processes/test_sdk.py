@@ -29,6 +29,7 @@ from comfy_sdk import (
 )
 from PIL import Image
 
+from tests.support.pictures import png
 from tests.support.processes import ROOT, Standalone
 from tests.support.waiting import eventually, patient
 from tests.support.workflows import editor_workflow
@@ -72,12 +73,6 @@ def graph(seed: int, *, steps: int = 2) -> dict[str, Any]:
     made["3"]["inputs"] |= {"seed": seed, "steps": steps}
     made["5"]["inputs"] |= {"width": 64, "height": 64}
     return made
-
-
-def picture(color: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (24, 16), color).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def inverted() -> dict[str, Any]:
@@ -128,32 +123,32 @@ def test_events_of_a_finished_job_are_its_end(client: Comfy) -> None:
 
 def test_uploads_are_shared_and_reach_the_workflow(client: Comfy) -> None:
     workflow = client.workflows.from_json(inverted())
-    asset = client.assets.from_bytes(picture("#ff0000"), filename="red.png", content_type="image/png")
+    asset = client.assets.from_bytes(png("#ff0000"), filename="red.png", content_type="image/png")
     workflow.set_input("1", "image", asset)
     job = client.run(workflow, timeout=patient(60))
     (output,) = job.outputs
     assert Image.open(io.BytesIO(output.to_bytes())).convert("RGB").getpixel((3, 3)) == (0, 255, 255)
     assert asset.created_new is True
-    twin = client.assets.from_bytes(picture("#ff0000"), filename="twin.png", content_type="image/png")
+    twin = client.assets.from_bytes(png("#ff0000"), filename="twin.png", content_type="image/png")
     twin.commit()
     assert (twin.created_new, twin.hash) == (False, asset.hash)
     assert twin.id != asset.id
-    same = client.assets.from_bytes(picture("#ff0000"), filename="twin.png", content_type="image/png")
+    same = client.assets.from_bytes(png("#ff0000"), filename="twin.png", content_type="image/png")
     assert same.commit() == twin.id
     asset.delete()
-    third = client.assets.from_bytes(picture("#ff0000"), filename="third.png", content_type="image/png")
+    third = client.assets.from_bytes(png("#ff0000"), filename="third.png", content_type="image/png")
     third.commit()
     assert third.created_new is False  # its bytes outlive the first that was deleted
 
 
 def test_a_file_of_somebody_else_is_missing(client: Comfy, other: Comfy) -> None:
-    theirs = other.assets.from_bytes(picture("#00ff00"), filename="green.png", content_type="image/png")
+    theirs = other.assets.from_bytes(png("#00ff00"), filename="green.png", content_type="image/png")
     workflow = inverted()
     workflow["1"]["inputs"]["image"] = theirs.as_reference()
     with pytest.raises(MissingAsset) as caught:
         client.submit(client.workflows.from_json(workflow))
     assert caught.value.details == {"node_errors": {"1": [{"field": "image", "reason": "missing_asset"}]}}
-    mine = client.assets.from_bytes(picture("#00ff00"), filename="green.png", content_type="image/png")
+    mine = client.assets.from_bytes(png("#00ff00"), filename="green.png", content_type="image/png")
     mine.commit()
     assert mine.created_new is True  # that somebody else has the bytes cannot be found out
 
@@ -240,7 +235,7 @@ def test_whoever_may_not_is_told_so(other: Comfy) -> None:
     with pytest.raises(Forbidden) as caught:
         other.submit(other.workflows.from_json(graph(40)))
     assert caught.value.http_status == 403
-    asset = other.assets.from_bytes(picture("blue"), filename="blue.png", content_type="image/png")
+    asset = other.assets.from_bytes(png("blue"), filename="blue.png", content_type="image/png")
     assert asset.commit()
 
 

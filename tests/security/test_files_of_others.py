@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.security.conftest import Api, MakeKey
+from tests.support.pictures import png
 from tests.support.processes import Standalone
 from tests.support.waiting import eventually
 
@@ -21,14 +22,8 @@ FINISHED = {"succeeded", "failed", "canceled"}
 SECRET, OWN = (200, 10, 10), (10, 10, 200)
 
 
-def picture(color: tuple[int, int, int]) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), color).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def upload(client: httpx.Client, name: str, color: tuple[int, int, int]) -> None:
-    files = {"file": (name, picture(color), "image/png")}
+    files = {"file": (name, png(color), "image/png")}
     client.post("assets", files=files, data={"file_path": name}).raise_for_status()
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from tests.security.conftest import Api
 from tests.support.observing import unharmed
+from tests.support.pictures import png as picture
 from tests.support.processes import PASSWORD, Standalone
 from tests.support.waiting import patient
-from tests.support.workflows import png as picture
 
 DIGITS = "9" * 5000
 GRAPH = {

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.simulator.driver import Driver, wait_until
-from tests.simulator.graphs import text_to_image, words
+from tests.support.graphs import text_to_image, words
 from tests.support.simulator import ROOT, RunningSimulator, simulator_process
 from tests.support.waiting import patient
 

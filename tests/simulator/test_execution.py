@@ -10,7 +10,7 @@ import websocket
 from PIL import Image
 
 from tests.simulator.driver import Driver, wait_until
-from tests.simulator.graphs import node, plain, text_to_image, words
+from tests.support.graphs import node, plain, text_to_image, words
 from tests.support.simulator import RunningSimulator
 
 

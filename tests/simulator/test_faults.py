@@ -11,7 +11,7 @@ import websocket
 
 from generations.simulator.faults import Faults
 from tests.simulator.driver import Driver, kind_of, wait_until
-from tests.simulator.graphs import node, plain, text_to_image, words
+from tests.support.graphs import node, plain, text_to_image, words
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import patient
 

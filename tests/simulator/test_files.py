@@ -6,21 +6,14 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from tests.simulator.driver import Driver
+from tests.support.pictures import picture, png, png_with
 from tests.support.simulator import RunningSimulator
-
-
-def png(color: Any = "red", *, mode: str = "RGB", size: tuple[int, int] = (8, 8), info: PngInfo | None = None) -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, size, color).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -28,7 +21,7 @@ def output(simulator: RunningSimulator) -> Path:
     """The output folder, with a picture, a page, and a picture further down."""
     folder = simulator.data_dir / "output"
     (folder / "sub").mkdir(parents=True)
-    (folder / "a.png").write_bytes(png((255, 0, 0, 128), mode="RGBA"))
+    (folder / "a.png").write_bytes(picture(mode="RGBA", color=(255, 0, 0, 128)))
     (folder / "sub" / "b.png").write_bytes(png())
     (folder / "page.html").write_text("<p>")
     (simulator.data_dir / "input" / "in.png").write_bytes(png("blue"))
@@ -170,11 +163,9 @@ def test_too_large_an_upload_is_refused(driver: Driver) -> None:
 
 
 def test_mask_replaces_the_alpha_channel_and_keeps_texts(driver: Driver, simulator: RunningSimulator) -> None:
-    info = PngInfo()
-    info.add_text("prompt", "{}")
-    upload(driver, "a.png", png("red", info=info))
+    upload(driver, "a.png", png_with({"prompt": "{}"}))
     reference = json.dumps({"filename": "a.png", "type": "input"})
-    mask = png((0, 0, 0, 77), mode="RGBA")
+    mask = picture(mode="RGBA", color=(0, 0, 0, 77))
     reply = upload(driver, "masked.png", mask, route="mask", original_ref=reference)
     assert reply.json() == {"name": "masked.png", "subfolder": "", "type": "input"}
     with Image.open(simulator.data_dir / "input" / "masked.png") as image:

@@ -14,7 +14,7 @@ from generations.comfy.client import ComfyClient
 from generations.comfy.errors import NotSupported, Rejected
 from generations.comfy.state import read_system_stats
 from generations.simulator.profiles import PROFILES
-from tests.simulator.graphs import plain
+from tests.support.graphs import plain
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
 

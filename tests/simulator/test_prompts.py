@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.driver import Driver
-from tests.simulator.graphs import node, plain, text_to_image, words
+from tests.support.graphs import node, plain, text_to_image, words
 from tests.support.simulator import RunningSimulator
 
 

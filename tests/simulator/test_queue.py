@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.driver import Driver, wait_until
-from tests.simulator.graphs import plain, words
+from tests.support.graphs import plain, words
 from tests.support.simulator import RunningSimulator
 
 

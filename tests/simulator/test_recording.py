@@ -21,7 +21,7 @@ from generations.simulator.nodes.described import DESCRIBED
 from generations.simulator.recording import Recording, RecordingError, Unknown
 from generations.simulator.state import MODELS
 from tests.simulator.driver import Driver
-from tests.simulator.graphs import node, plain, text_to_image
+from tests.support.graphs import node, plain, text_to_image
 from tests.support.simulator import ROOT, RunningSimulator, simulator_process
 from tests.support.waiting import patient
 from tests.support.workflows import newest_object_info

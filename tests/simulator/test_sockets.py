@@ -8,7 +8,7 @@ import struct
 import httpx
 
 from tests.simulator.driver import Driver, kind_of
-from tests.simulator.graphs import node, plain, text_to_image, words
+from tests.support.graphs import node, plain, text_to_image, words
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import patient
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import ApiKey, User
 from generations.comfy.catalog import digest_of
 from generations.comfy.queued import inputs_to_resolve
 from generations.models import (
@@ -23,6 +23,7 @@ from generations.models import (
     WorkflowTemplate,
 )
 from generations.models.generation import TERMINAL
+from tests.support.pictures import png
 from tests.support.simulator import usual_catalog
 
 RECORDINGS = Path(__file__).parent.parent / "comfy" / "recordings"
@@ -32,6 +33,11 @@ CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 def make_user(email: str = "somebody@example.com", password: str = "correct horse battery", **fields: Any) -> User:
     """A user who may sign in."""
     return User.objects.create_user(email, password, **fields)
+
+
+def make_key(user: User, **fields: Any) -> str:
+    """The secret of a new API key of this user."""
+    return ApiKey.objects.issue(user=user, name="tests", **fields)[1]
 
 
 def txt2img_graph() -> dict[str, Any]:
@@ -132,18 +138,12 @@ def make_asset(
     user: User, content: bytes = b"", *, key: str = "", content_type: str = "image/png", **fields: Any
 ) -> Asset:
     """A stored file; by default a small red picture."""
-    import io
     import uuid
     from contextlib import closing
 
-    from PIL import Image
-
     from generations.files import storage
 
-    if not content:
-        buffer = io.BytesIO()
-        Image.new("RGB", (32, 24), "red").save(buffer, "PNG")
-        content = buffer.getvalue()
+    content = content or png(size=(32, 24))
     asset_id = uuid.uuid4()
     key = key or storage.upload_key(asset_id)
     with closing(storage.spool([content])) as spooled:

@@ -1,16 +1,12 @@
-"""Workflows in every form that can be imported."""
+"""Workflows as files, and what servers say of their node types."""
 
 from __future__ import annotations
 
-import io
 import json
 import lzma
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 CASES = Path(__file__).parents[1] / "comfy" / "conversion"
 OBJECT_INFO: dict[str, Any] = json.loads((CASES / "object_info.json").read_text())
@@ -34,13 +30,3 @@ def editor_workflow(name: str = "primitive_seed") -> dict[str, Any]:
     """A text to picture workflow as the editor saves it."""
     found: dict[str, Any] = json.loads((CASES / "handmade" / f"{name}.ui.json").read_text())
     return found
-
-
-def png(color: str = "red", **texts: Any) -> bytes:
-    """A picture with these texts, as JSON, in its metadata."""
-    info = PngInfo()
-    for key, value in texts.items():
-        info.add_text(key, json.dumps(value))
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), color).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()

@@ -12,12 +12,6 @@ from accounts.models import User
 
 
 @pytest.fixture
-def admin(staff: User, client_for: Callable[[User], Client]) -> Client:
-    """A superuser's browser."""
-    return client_for(staff)
-
-
-@pytest.fixture
 def helper(client_for: Callable[[User], Client], db: None) -> Callable[..., Client]:
     """The browser of a member of staff who has only the given permissions."""
     from django.contrib.auth.models import Permission

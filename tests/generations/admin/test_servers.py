@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +13,6 @@ from tests.support.simulator import RunningSimulator
 
 LIST = "/admin/generations/comfyserver/"
 SECRET = "Bearer secret-of-the-proxy"
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator() as running:
-        yield running
 
 
 def change(admin: Client, server: ComfyServer, **fields: Any) -> Any:

@@ -21,8 +21,9 @@ from tests.support.factories import (
     make_template,
     txt2img_graph,
 )
+from tests.support.pictures import png
 from tests.support.simulator import usual_catalog
-from tests.support.workflows import OBJECT_INFO, editor_workflow, newest_object_info, png
+from tests.support.workflows import OBJECT_INFO, editor_workflow, newest_object_info
 
 BASE = "/admin/generations/workflowtemplate/"
 HTMX = {"HX-Request": "true"}

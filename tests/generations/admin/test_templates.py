@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
@@ -10,20 +9,14 @@ from django.contrib.auth.models import Group
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
-from PIL import Image
 
 from accounts.models import User
 from generations.models import WorkflowTemplate
 from tests.support import bombs
 from tests.support.factories import make_template, txt2img_graph
+from tests.support.pictures import picture
 
 LIST = "/admin/generations/workflowtemplate/"
-
-
-def picture(picture_format: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (20, 20), "gold").save(buffer, picture_format)
-    return buffer.getvalue()
 
 
 def change(admin: Client, template: WorkflowTemplate, **fields: Any) -> Any:

@@ -21,6 +21,7 @@ from generations.parameters.validate import InvalidInputs
 from generations.relay import submit
 from tests.support import bombs
 from tests.support.factories import make_asset, make_server, make_template, parameter, txt2img_graph, version_of
+from tests.support.pictures import picture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,12 +30,6 @@ FILES = Path(__file__).parents[2] / "comfy" / "media"
 
 def upload(user: Any, name: str, content: bytes) -> Asset:
     return assets.upload(user=user, file=SimpleUploadedFile(name, content))
-
-
-def picture(kind: str, mode: str = "RGB", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, (40, 30)).save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def video(*, is_silent: bool) -> bytes:

@@ -23,6 +23,7 @@ from generations.relay.submit import build_graph
 from generations.scheduling import fitness
 from generations.studio import drafts, importing, making, publishing
 from tests.support.factories import make_asset, make_server, parameter
+from tests.support.uploads import Uploads
 
 CASES = Path(__file__).parent / "vhs"
 KNOWN: dict[str, Any] = json.loads((CASES / "object_info.json").read_text())
@@ -84,17 +85,6 @@ def test_a_package_with_a_video_is_published_and_runs_with_any_video(
     client: Any = Uploads()
     assert build_graph(generation, client)["2"]["inputs"]["video"] == client.names[0]
     assert client.names[0].endswith(".mp4")
-
-
-class Uploads:
-    """A client that notes what is uploaded."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def upload_image(self, name: str, _file: Any, *, subfolder: str, **_options: Any) -> str:
-        self.names.append(f"{subfolder}/{name}")
-        return self.names[-1]
 
 
 @pytest.mark.parametrize("kind", ["video", "audio", "image"])

@@ -21,6 +21,7 @@ from generations.parameters.validate import InvalidInputs
 from generations.relay.submit import build_graph
 from tests.comfy.recorded import OBJECT_INFO
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, parameter
+from tests.support.uploads import Uploads
 
 Graph = dict[str, Any]
 MINE, THEIRS = "mine.png", "theirs.png"
@@ -248,15 +249,6 @@ def test_a_file_that_one_of_the_servers_does_not_offer_is_not_named(owner: User)
 
 
 # ------------------------------------------------------------------------------------------ up to the server
-class Uploads:
-    """A client that notes what is uploaded."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def upload_image(self, name: str, _file: Any, *, subfolder: str, **_options: Any) -> str:
-        self.names.append(f"{subfolder}/{name}")
-        return self.names[-1]
 
 
 def test_each_reader_gets_the_name_in_its_own_way(owner: User) -> None:

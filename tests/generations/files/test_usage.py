@@ -25,9 +25,8 @@ from generations.files.assets import FileDetails
 from generations.lifecycle import services, storing
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
-from tests.api.conftest import issue
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template
+from tests.support.factories import make_asset, make_generation, make_key, make_output, make_server, make_template
 from tests.support.waiting import patient
 
 MIB = 2**20
@@ -37,7 +36,7 @@ CONTENTS = [bytes([65 + number]) * (1000 * (number + 1)) for number in range(5)]
 @pytest.fixture
 def api(owner: User) -> Client:
     """The owner's program."""
-    return Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+    return Client(headers={"Authorization": f"Bearer {make_key(owner)}"})
 
 
 def upload(user: User, content: bytes, **placement: Any) -> Asset:

@@ -22,6 +22,15 @@ from generations.scheduling.queue import QueueFullError
 from generations.studio import drafts, editing, importing, making, publishing
 from tests.api.conftest import issue
 from tests.support.factories import make_template, make_user, parameter, txt2img_graph, txt2img_parameters, version_of
+from tests.support.factories import (
+    make_key,
+    make_template,
+    make_user,
+    parameter,
+    txt2img_graph,
+    txt2img_parameters,
+    version_of,
+)
 from tests.support.threads import AT_ONCE, at_once
 from tests.support.workflows import OBJECT_INFO
 
@@ -277,7 +286,7 @@ def test_a_submission_that_is_refused_counts_nothing(owner: User) -> None:
 
 def test_a_repeated_request_counts_once(owner: User) -> None:
     make_template(parameters=with_seed("increment", default=5))
-    client = Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+    client = Client(headers={"Authorization": f"Bearer {make_key(owner)}"})
     body = json.dumps({"inputs": {"prompt": "x"}})
     for _ in range(3):
         client.post(
@@ -320,7 +329,7 @@ def test_the_file_says_what_becomes_of_a_seed(staff: User) -> None:
 def test_api_and_page_show_what_ran_beside_what_was_typed(owner: User, staff: User, client_for: Any) -> None:
     version = studio_template(staff)
     found = submit(owner, version, prompt="{only} this")
-    program = Client(headers={"Authorization": f"Bearer {issue(owner)}"})
+    program = Client(headers={"Authorization": f"Bearer {make_key(owner)}"})
     job = program.get(f"/api/v2/jobs/{found.pk}").json()
     assert (job["inputs"]["prompt"], job["resolved_inputs"]) == ("{only} this", {"prompt": "only this"})
     page = client_for(owner).get(f"/generations/{found.pk}/").content.decode()
@@ -331,6 +340,6 @@ def test_api_and_page_show_what_ran_beside_what_was_typed(owner: User, staff: Us
 
 def test_the_workflow_of_a_job_is_the_one_that_ran(owner: User, staff: User, client_for: Any) -> None:
     found = submit(staff, studio_template(staff), prompt="{only} this")
-    program = Client(headers={"Authorization": f"Bearer {issue(staff)}"})
+    program = Client(headers={"Authorization": f"Bearer {make_key(staff)}"})
     workflow = program.get(f"/api/v2/jobs/{found.pk}/workflow").json()["workflow"]
     assert workflow["6"]["inputs"]["text"] == "only this"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,10 @@ from generations.studio import covers, importing, packages
 from tests.comfy.test_embedded import chunk
 from tests.comfy.test_stripping import MORE, PICTURES
 from tests.support.factories import make_asset, make_generation, make_server, make_template, txt2img_graph
+from tests.support.pictures import png
 from tests.support.simulator import RunningSimulator
-from tests.support.workflows import png
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator() as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from django.test import Client
 from accounts.models import User
 from generations.lifecycle import services
 from generations.models import Generation, Status, WorkflowTemplate
-from tests.api.conftest import issue
 from tests.api.envelope import error_of
-from tests.support.factories import make_generation, make_template, make_user, txt2img_graph, version_of
+from tests.support.factories import make_generation, make_key, make_template, make_user, txt2img_graph, version_of
 
 
 def withdraw(template: WorkflowTemplate) -> None:
@@ -37,7 +36,7 @@ def done(owner: User, template: WorkflowTemplate) -> Generation:
 
 
 def program(user: User) -> Client:
-    return Client(headers={"Authorization": f"Bearer {issue(user)}"})
+    return Client(headers={"Authorization": f"Bearer {make_key(user)}"})
 
 
 def post(client: Client, path: str, body: Any) -> Any:

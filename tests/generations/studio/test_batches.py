@@ -16,8 +16,9 @@ from generations.studio import batches, drafts, importing, intake, making
 from generations.studio.batches import Batch, Line, Options, Outcome, summary
 from tests.support.archives import zipped
 from tests.support.factories import make_server, txt2img_graph
+from tests.support.pictures import png
 from tests.support.threads import at_once
-from tests.support.workflows import OBJECT_INFO, editor_workflow, png, with_models
+from tests.support.workflows import OBJECT_INFO, editor_workflow, with_models
 
 pytestmark = pytest.mark.django_db
 

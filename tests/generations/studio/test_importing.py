@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from generations import origins
 from generations.comfy.graph import GraphError
@@ -21,7 +19,8 @@ from generations.studio import definitions, importing, making
 from tests.comfy import test_embedded
 from tests.support import drawn
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, txt2img_graph
-from tests.support.workflows import OBJECT_INFO, editor_workflow, png
+from tests.support.pictures import png, png_with
+from tests.support.workflows import OBJECT_INFO, editor_workflow
 
 pytestmark = pytest.mark.django_db
 KEYS = [
@@ -292,16 +291,6 @@ def test_broken_text_does_no_harm_beside_a_whole_one() -> None:
     assert read(png_with(whole)).graph["3"]["inputs"]["seed"] == 123456789
     whole = {"workflow": '{"nodes": [', "prompt": json.dumps(txt2img_graph())}
     assert read(png_with(whole)).graph == txt2img_graph()
-
-
-def png_with(texts: dict[str, str]) -> bytes:
-    """A picture with these texts as they are."""
-    info = PngInfo()
-    for key, text in texts.items():
-        info.add_text(key, text)
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
 
 
 def test_empty_prompt_alone_is_no_workflow() -> None:

@@ -18,14 +18,11 @@ from generations.parameters.propose import MAX_PARAMETERS, propose
 from generations.parameters.roles import likely_safety_node
 from generations.studio import drafts, importing, making
 from tests.support import drawn
+from tests.support.graphs import node
 from tests.support.workflows import OBJECT_INFO
 
 pytestmark = pytest.mark.django_db
 NODES, TRIES = 1000, 2
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
 
 
 def latents(count: int) -> Graph:

@@ -17,7 +17,7 @@ from tests.support.factories import (
     parameter,
     txt2img_parameters,
 )
-from tests.support.workflows import png
+from tests.support.pictures import png
 
 
 @pytest.fixture

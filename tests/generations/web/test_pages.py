@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +13,6 @@ from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
-from PIL import Image
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Plan
@@ -28,6 +26,7 @@ from tests.support.factories import (
     parameter,
     txt2img_graph,
 )
+from tests.support.pictures import png
 
 ClientFor = Callable[[Any], Client]
 HTMX = {"HX-Request": "true"}
@@ -160,12 +159,6 @@ def picture_template(*others: Any) -> None:
     make_template("picture", graph=graph, parameters=definitions)
 
 
-def png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.mark.usefixtures("known_server")
 def test_an_uploaded_picture_becomes_an_asset_of_its_owner(owner: Any, client_of_owner: Client) -> None:
     picture_template()
@@ -207,7 +200,7 @@ def test_a_strangers_asset_cannot_be_an_input(stranger: Any, client_of_owner: Cl
     theirs = make_asset(stranger)
     response = client_of_owner.post("/templates/picture/", {"image_asset": str(theirs.pk)})
     assert response.status_code == 422
-    assert "no such file of yours" in response.content.decode()
+    assert "You have no file with this id" in response.content.decode()
 
 
 # ------------------------------------------------------------------------------------------ history and generation
