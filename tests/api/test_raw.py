@@ -143,7 +143,7 @@ def test_files_in_it_are_uploaded_to_the_server_that_runs_it(raw: Client, owner:
     assert list(generation.input_assets.all()) == [asset]
     client: Any = Uploads()
     graph = build_graph(generation, client)
-    assert graph["1"]["inputs"]["image"] == f"comfysaas/{client.names[0]}"
+    assert graph["1"]["inputs"]["image"] == client.names[0]
     assert client.names[0].endswith(".png")
     error_of(raw.delete(f"/api/v2/assets/{asset.pk}"), 409, "asset_in_use")
     services.cancel(generation)

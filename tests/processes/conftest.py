@@ -12,6 +12,8 @@ from tests.support.processes import Standalone
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """A server with its simulator, admin@example.com and demo@example.com."""
-    running = Standalone(tmp_path_factory.mktemp("shared"), ADMIN_PASSWORD="an admin's one", DEMO_PASSWORD="a demo's one")
+    running = Standalone(
+        tmp_path_factory.mktemp("shared"), ADMIN_PASSWORD="an admin's one", DEMO_PASSWORD="a demo's one"
+    )
     yield running
     running.stop()

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ import pytest
 from tests.support.examples import examples
 from tests.support.processes import ROOT, Standalone
 from tests.support.waiting import patient
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
-    running = Standalone(tmp_path_factory.mktemp("docs"), ADMIN_PASSWORD="an admin's one", DEMO_PASSWORD="a demo's one")
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -40,14 +40,6 @@ GRAPH: dict[str, Any] = json.loads((ROOT / "generations" / "studio" / "starters"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
-    running = Standalone(tmp_path_factory.mktemp("sdk"), ADMIN_PASSWORD="an admin's one", DEMO_PASSWORD="a demo's one")
-    running.process.said("ready at")
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
 def keys(server: Standalone) -> dict[str, str]:
     return {name: server.manage("create_api_key", f"{name}@example.com") for name in ("admin", "demo")}
 

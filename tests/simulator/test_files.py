@@ -165,7 +165,7 @@ def test_too_large_an_upload_is_refused(driver: Driver) -> None:
 def test_mask_replaces_the_alpha_channel_and_keeps_texts(driver: Driver, simulator: RunningSimulator) -> None:
     upload(driver, "a.png", png_with({"prompt": "{}"}))
     reference = json.dumps({"filename": "a.png", "type": "input"})
-    mask = picture(mode="RGBA", color=(0, 0, 0, 77))
+    mask = picture(mode="RGBA", color=(0, 0, 0, 77), size=(16, 16))
     reply = upload(driver, "masked.png", mask, route="mask", original_ref=reference)
     assert reply.json() == {"name": "masked.png", "subfolder": "", "type": "input"}
     with Image.open(simulator.data_dir / "input" / "masked.png") as image:

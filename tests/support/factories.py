@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, User
 from generations.comfy.catalog import digest_of
 from generations.comfy.queued import inputs_to_resolve
+from generations.lifecycle import services
 from generations.models import (
     Asset,
     ComfyServer,
@@ -126,6 +128,15 @@ def make_generation(
     return generation
 
 
+def submit(template: WorkflowTemplate | None = None, user: User | None = None, **inputs: Any) -> Generation:
+    """A generation as users send it; each has a user of its own unless one is given."""
+    version = version_of(template or WorkflowTemplate.objects.first() or make_template())
+    if any(each["name"] == "prompt" for each in version.parameters):
+        inputs = {"prompt": "a cat", **inputs}
+    user = user or make_user(f"{uuid.uuid4()}@example.com")
+    return services.submit(user=user, version=version, inputs=inputs)
+
+
 def make_server(name: str = "one", url: str = "http://127.0.0.1:8188", **fields: Any) -> ComfyServer:
     """A ComfyUI server's row, with what simulators have; `object_info=None` for one that was never reached."""
     known = fields.setdefault("object_info", json.loads(usual_catalog()))
@@ -138,7 +149,6 @@ def make_asset(
     user: User, content: bytes = b"", *, key: str = "", content_type: str = "image/png", **fields: Any
 ) -> Asset:
     """A stored file; by default a small red picture."""
-    import uuid
     from contextlib import closing
 
     from generations.files import storage

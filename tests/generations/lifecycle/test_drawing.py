@@ -20,8 +20,6 @@ from generations.models import Generation, SeedCount, Status, TemplateVersion, W
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
 from generations.studio import drafts, editing, importing, making, publishing
-from tests.api.conftest import issue
-from tests.support.factories import make_template, make_user, parameter, txt2img_graph, txt2img_parameters, version_of
 from tests.support.factories import (
     make_key,
     make_template,

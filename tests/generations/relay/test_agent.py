@@ -29,6 +29,7 @@ from tests.support.factories import (
     make_template,
     make_user,
     parameter,
+    submit,
     txt2img_graph,
     version_of,
 )
@@ -37,11 +38,6 @@ from tests.support.waiting import eventually, patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Reaches = Callable[..., Generation]
-
-
-def submit(user: Any = None, *, template: Any = None, **inputs: Any) -> Generation:
-    template = template or make_template()
-    return services.submit(user=user or make_user(), version=version_of(template), inputs={"prompt": "a cat", **inputs})
 
 
 def stored(asset: Asset) -> bytes:
@@ -105,7 +101,7 @@ def test_watchers_hear_the_whole_story_in_order(relay: Supervisor, reaches: Reac
     ready = asyncio.Event()
     story = sender.run(listen(user.pk, ready))
     eventually(ready.is_set)
-    reaches(submit(user, template=template), Status.SUCCEEDED)
+    reaches(submit(template, user), Status.SUCCEEDED)
     heard = story.result(patient(20))
     kinds = [event["type"] for event in heard]
     assert kinds[0] == kinds[-1] == "snapshot"
@@ -288,8 +284,8 @@ def test_cancel_stops_the_running_one_and_nobody_elses(
     simulator.hold()
     template = make_template()
     first, second = make_user("a@example.com"), make_user("b@example.com")
-    running = reaches(submit(first, template=template, steps=50), Status.RUNNING)
-    waiting = submit(second, template=template, steps=2, seed=5)
+    running = reaches(submit(template, first, steps=50), Status.RUNNING)
+    waiting = submit(template, second, steps=2, seed=5)
     reaches(waiting, Status.SUBMITTED)
     services.cancel(running)
     assert reaches(running, Status.CANCELED).outputs.count() == 0
@@ -302,8 +298,8 @@ def test_cancel_takes_a_submitted_one_out_of_comfyuis_queue(
 ) -> None:
     simulator.hold()
     template, user = make_template(), make_user()
-    running = reaches(submit(user, template=template, steps=30), Status.RUNNING)
-    waiting = reaches(submit(user, template=template, seed=6), Status.SUBMITTED)
+    running = reaches(submit(template, user, steps=30), Status.RUNNING)
+    waiting = reaches(submit(template, user, seed=6), Status.SUBMITTED)
     services.cancel(waiting)
     reaches(waiting, Status.CANCELED)
     assert not simulator.simulator.queue.wire()["queue_pending"]
@@ -378,7 +374,7 @@ def test_two_servers_share_the_work(relay: Supervisor, simulator: RunningSimulat
         other.hold()
         make_server("two", other.url)
         eventually(lambda: ComfyServer.objects.filter(state="online").count() == 2)
-        generations = [submit(user, template=template, steps=4, seed=n) for n in range(8)]
+        generations = [submit(template, user, steps=4, seed=n) for n in range(8)]
         for each in (simulator, other):
             eventually(each.simulator.queue.remaining, what="work for both")
         simulator.go_on()

@@ -21,7 +21,7 @@ from generations.relay.claiming import Claimer
 from generations.relay.supervisor import Supervisor
 from generations.simulator.profiles import PROFILES
 from tests.generations.conftest import running_relay
-from tests.support.factories import make_server, make_template, make_user, version_of
+from tests.support.factories import make_server, make_template, submit
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually, patient
 
@@ -54,11 +54,6 @@ def second(relay: Supervisor) -> Iterator[RunningSimulator]:
         make_server("two", running.url, is_draining=True)
         eventually(lambda: ComfyServer.objects.filter(name="two", state="online").exists())
         yield running
-
-
-def submit(template: WorkflowTemplate, **inputs: Any) -> Generation:
-    user = make_user(f"user{Generation.objects.count()}@example.com")
-    return services.submit(user=user, version=version_of(template), inputs={"prompt": "a cat", **inputs})
 
 
 def pictures(simulator: RunningSimulator) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -31,6 +30,7 @@ from tests.support.factories import (
     make_template,
     make_user,
     parameter,
+    submit,
     txt2img_graph,
     version_of,
 )
@@ -72,11 +72,6 @@ def fleet(transactional_db: None) -> Iterator[dict[str, RunningSimulator]]:
         for name in simulators:
             eventually(lambda name=name: is_connected(name), what=f"knowing {name}")
         yield simulators
-
-
-def submit(template: WorkflowTemplate, user: User | None = None, **inputs: Any) -> Generation:
-    user = user or make_user(f"{uuid.uuid4()}@example.com")
-    return services.submit(user=user, version=version_of(template), inputs=inputs)
 
 
 def with_model_choice(slug: str = "models") -> WorkflowTemplate:

@@ -31,6 +31,7 @@ from tests.support.factories import (
     make_template,
     make_user,
     parameter,
+    submit,
     txt2img_graph,
     version_of,
 )
@@ -68,10 +69,6 @@ def person(name: str, **plan: Any) -> User:
     return make_user(f"{name}@example.com", plan=Plan.objects.create(name=name, **plan))
 
 
-def submit(user: User, template: WorkflowTemplate, **inputs: Any) -> Generation:
-    return services.submit(user=user, version=version_of(template), inputs={"prompt": "a cat", **inputs})
-
-
 def claim(server: ComfyServer, memory: Memory | None = None) -> Generation | None:
     return queue.claim(server, memory or Memory(), token=1)
 
@@ -101,11 +98,11 @@ def run_all(server: ComfyServer, number: int) -> list[str]:
 def test_a_flood_delays_anothers_first_generation_by_one(server: ComfyServer, template: WorkflowTemplate) -> None:
     flooder, other = person("flooder", max_queued=100), person("other")
     for _ in range(60):
-        submit(flooder, template)
+        submit(template, flooder)
     assert run_all(server, 3) == ["flooder"] * 3
     running = claim(server)
     assert running is not None
-    submit(other, template)
+    submit(template, other)
     finish(running)
     assert "other" in run_all(server, 2)
 
@@ -113,8 +110,8 @@ def test_a_flood_delays_anothers_first_generation_by_one(server: ComfyServer, te
 def test_the_servers_are_shared_by_weight(server: ComfyServer, template: WorkflowTemplate) -> None:
     light, heavy = person("light", weight=1.0), person("heavy", weight=3.0)
     for _ in range(40):
-        submit(light, template)
-        submit(heavy, template)
+        submit(template, light)
+        submit(template, heavy)
     shares = Counter(run_all(server, 40))
     assert 28 <= shares["heavy"] <= 32
 
@@ -127,8 +124,8 @@ def test_a_dear_template_counts_for_more(server: ComfyServer) -> None:
     dear.refresh_from_db()
     one, two = person("one"), person("two")
     for _ in range(40):
-        submit(one, cheap)
-        submit(two, dear)
+        submit(cheap, one)
+        submit(dear, two)
     shares = Counter(run_all(server, 40))
     assert 30 <= shares["one"] <= 34
 
@@ -136,10 +133,10 @@ def test_a_dear_template_counts_for_more(server: ComfyServer) -> None:
 def test_who_was_away_gets_no_credit_for_it(server: ComfyServer, template: WorkflowTemplate) -> None:
     steady, late = person("steady"), person("late")
     for _ in range(60):
-        submit(steady, template)
+        submit(template, steady)
     run_all(server, 30)
     for _ in range(30):
-        submit(late, template)
+        submit(template, late)
     shares = Counter(run_all(server, 20))
     assert 9 <= shares["late"] <= 12
 
@@ -147,16 +144,16 @@ def test_who_was_away_gets_no_credit_for_it(server: ComfyServer, template: Workf
 def test_a_higher_band_goes_first(server: ComfyServer, template: WorkflowTemplate) -> None:
     usual, urgent = person("usual"), person("urgent", priority=1)
     for _ in range(3):
-        submit(usual, template)
+        submit(template, usual)
     for _ in range(2):
-        submit(urgent, template)
+        submit(template, urgent)
     assert run_all(server, 5) == ["urgent", "urgent", "usual", "usual", "usual"]
 
 
 def test_no_more_run_at_a_time_than_the_plan_allows(server: ComfyServer, template: WorkflowTemplate) -> None:
     user = person("capped", max_concurrent=2)
     for _ in range(5):
-        submit(user, template)
+        submit(template, user)
     first, second = claim(server), claim(server)
     assert first is not None
     assert second is not None
@@ -168,7 +165,7 @@ def test_no_more_run_at_a_time_than_the_plan_allows(server: ComfyServer, templat
 
 def test_what_was_first_submitted_runs_first(server: ComfyServer, template: WorkflowTemplate) -> None:
     user = person("orderly", max_concurrent=2)
-    submitted = [submit(user, template).pk for _ in range(6)]
+    submitted = [submit(template, user).pk for _ in range(6)]
     ran = []
     for _ in range(6):
         generation = claim(server)
@@ -181,17 +178,17 @@ def test_what_was_first_submitted_runs_first(server: ComfyServer, template: Work
 def test_one_too_many_is_refused_and_said_why(template: WorkflowTemplate) -> None:
     user = person("greedy", max_queued=3)
     for _ in range(3):
-        submit(user, template)
+        submit(template, user)
     with pytest.raises(QueueFullError, match="already have 3 generations waiting") as refusal:
-        submit(user, template)
+        submit(template, user)
     assert refusal.value.retry_after > 0
     assert Generation.objects.filter(user=user).count() == 3
 
 
 def test_a_lost_one_keeps_its_place(server: ComfyServer, template: WorkflowTemplate) -> None:
     one, two = person("one"), person("two")
-    lost = submit(one, template)
-    submit(two, template)
+    lost = submit(template, one)
+    submit(template, two)
     claimed = claim(server)
     assert claimed is not None
     assert claimed.pk == lost.pk
@@ -214,7 +211,7 @@ def test_a_claim_looks_at_as_much_however_many_wait(server: ComfyServer, templat
         return len(captured)
 
     for _ in range(10):
-        submit(user, template)
+        submit(template, user)
     queries()  # the first one starts the clock
     few = queries()
     version = version_of(template)
@@ -233,8 +230,8 @@ def test_a_server_skips_what_it_cannot_run(server: ComfyServer, template: Workfl
     user = person("user", max_concurrent=100)
     tell(server, {**CATALOG, "SaveHologram": {}})
     for _ in range(CANDIDATES + 3):
-        submit(user, other)
-    runnable = submit(user, template)
+        submit(other, user)
+    runnable = submit(template, user)
     tell(server, CATALOG)
     memory = Memory()
     claimed = claim(server, memory)
@@ -267,15 +264,15 @@ def test_a_model_that_a_parameter_chooses_decides_the_server(server: ComfyServer
 def test_what_nothing_can_run_is_refused_with_the_reason(server: ComfyServer, template: WorkflowTemplate) -> None:
     tell(server, {**CATALOG, **loader("other.safetensors")})
     with pytest.raises(CannotRunError, match=CHECKPOINT):
-        submit(person("user"), template)
+        submit(template, person("user"))
     make_server("new", "http://127.0.0.1:2", object_info=None)  # what nobody knows yet is no promise
     with pytest.raises(CannotRunError, match="Not every server has been connected yet"):
-        submit(person("second"), template)
+        submit(template, person("second"))
     assert not Generation.objects.exists()
 
 
 def test_the_waiting_are_told_what_the_servers_lack(server: ComfyServer, template: WorkflowTemplate) -> None:
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     tell(server, {"SaveImage": {}})
     event = snapshot.status_event(generation)
     assert "lack the node type" in event["message"]
@@ -283,7 +280,7 @@ def test_the_waiting_are_told_what_the_servers_lack(server: ComfyServer, templat
 
 
 def test_the_server_that_lost_it_leaves_it_to_others(server: ComfyServer, template: WorkflowTemplate) -> None:
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     claimed = claim(server)
     assert claimed is not None
     Generation.objects.requeue(claimed.prompt_id, Retry.LOST)
@@ -302,7 +299,7 @@ def test_what_no_other_takes_goes_back_to_the_server_that_lost_it(
     seconds = [0.0]
     monkeypatch.setattr(queue, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     at_work("other", 2)
-    memory, generation = Memory(), submit(person("user"), template)
+    memory, generation = Memory(), submit(template, person("user"))
     assert claim(server, memory) == generation
     for start in (100.0, 200.0):  # once more each time that it is lost
         lost = Generation.objects.get(pk=generation.pk)
@@ -345,10 +342,10 @@ def test_the_first_keeps_its_turn(line: list[Candidate]) -> None:
 
 def test_being_passed_over_is_noted_once(server: ComfyServer, template: WorkflowTemplate) -> None:
     one, two = person("one"), person("two")
-    passed = submit(one, template)
+    passed = submit(template, one)
     Generation.objects.filter(pk=passed.pk).update(model_files=[["L", "n", "a.ckpt"]])
     for _ in range(2):
-        other = submit(two, template)
+        other = submit(template, two)
         Generation.objects.filter(pk=other.pk).update(model_files=[["L", "n", "b.ckpt"]])
     ComfyServer.objects.loaded(server.pk, ["b.ckpt"])
     claimed = claim(server)
@@ -383,7 +380,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_busy_server_leaves_work_to_an_idle_one(server: ComfyServer, template: WorkflowTemplate) -> None:
     user, other = person("user"), at_work("other", 2)
-    first, second = submit(user, template), submit(user, template)
+    first, second = submit(template, user), submit(template, user)
     memory = Memory()
     claimed = claim(server, memory)
     assert claimed == first
@@ -397,7 +394,7 @@ def test_nothing_is_left_lying_when_the_idle_server_does_not_take_it(
 ) -> None:
     at_work("other", 2)
     give(server, template)
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) == generation
 
 
@@ -418,14 +415,14 @@ def test_work_is_left_only_to_servers_that_can_take_it(
     other = at_work("other", 2)
     ComfyServer.objects.filter(pk=other.pk).update(**obstacle)
     give(server, template)
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) == generation
 
 
 def test_work_is_left_only_to_servers_that_have_what_it_needs(server: ComfyServer, template: WorkflowTemplate) -> None:
     at_work("other", 2, object_info={**CATALOG, **loader("other.safetensors")})
     give(server, template)
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) == generation
 
 
@@ -434,14 +431,14 @@ def test_one_idle_server_holds_back_one_generation(server: ComfyServer, template
     at_work("other", 2)
     give(server, template)
     user = person("user")
-    submit(user, template)
-    second = submit(user, template)
+    submit(template, user)
+    second = submit(template, user)
     assert claim(server) == second
 
 
 def test_the_server_with_the_models_loaded_goes_first(server: ComfyServer, template: WorkflowTemplate) -> None:
     other = at_work("other", 2, loaded_models=[CHECKPOINT])
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) is None
     assert claim(other) == generation
 
@@ -451,7 +448,7 @@ def test_a_server_with_nothing_loaded_goes_before_one_that_would_throw_models_ou
 ) -> None:
     ComfyServer.objects.loaded(server.pk, ["other.safetensors"])
     fresh = at_work("fresh", 2)
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) is None
     assert claim(fresh) == generation
     assert ComfyServer.objects.get(pk=fresh.pk).loaded_models == [CHECKPOINT]
@@ -460,14 +457,14 @@ def test_a_server_with_nothing_loaded_goes_before_one_that_would_throw_models_ou
 @pytest.mark.usefixtures("impatience")
 def test_models_elsewhere_do_not_keep_work_waiting(server: ComfyServer, template: WorkflowTemplate) -> None:
     at_work("other", 2, loaded_models=[CHECKPOINT])
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) == generation
 
 
 def test_an_idle_server_goes_before_a_busy_one_with_the_models(server: ComfyServer, template: WorkflowTemplate) -> None:
     other = at_work("other", 2, loaded_models=[CHECKPOINT])
     give(other, template)
-    generation = submit(person("user"), template)
+    generation = submit(template, person("user"))
     assert claim(server) == generation
 
 
@@ -477,7 +474,7 @@ def test_two_kinds_of_work_stay_where_their_models_are(server: ComfyServer, temp
     ran = []
     for number in range(8):
         file = (CHECKPOINT, "dreamshaper_8.safetensors")[number % 2]
-        naming(submit(user, template), file)
+        naming(submit(template, user), file)
         for each in (server, other) if number % 3 else (other, server):
             if (claimed := claim(each)) is not None:
                 ran.append((each.name, file))
@@ -489,7 +486,7 @@ def test_two_kinds_of_work_stay_where_their_models_are(server: ComfyServer, temp
 
 def test_verdicts_on_catalogues_of_the_past_are_forgotten(server: ComfyServer, template: WorkflowTemplate) -> None:
     memory = Memory()
-    submit(person("user"), template)
+    submit(template, person("user"))
     for number in range(5):  # as uploads do
         tell(server, {f"Other{number}": {}})
         assert claim(server, memory) is None
@@ -503,7 +500,7 @@ def test_a_catalogue_is_never_judged_under_the_digest_of_another(
     server: ComfyServer, template: WorkflowTemplate
 ) -> None:
     """The server told something else between two looks at its row."""
-    submit(person("user"), template)
+    submit(template, person("user"))
     told = ComfyServer.objects.get()
     before = told.catalog_digest
     tell(server, {"Other": {}})
@@ -517,7 +514,7 @@ def test_a_catalogue_is_never_judged_under_the_digest_of_another(
 
 def test_looking_at_other_servers_costs_no_query(server: ComfyServer, template: WorkflowTemplate) -> None:
     def queries() -> int:
-        generation = submit(person(f"user{Generation.objects.count()}"), template)
+        generation = submit(template, person(f"user{Generation.objects.count()}"))
         memory = Memory()
         memory.learn([candidate(0, version_id=version_of(template).pk)])
         with CaptureQueriesContext(connection) as captured:
@@ -535,7 +532,7 @@ def test_looking_at_other_servers_costs_no_query(server: ComfyServer, template: 
 # ---------------------------------------------------------------------------------------------- places
 def test_places_and_times(server: ComfyServer, template: WorkflowTemplate) -> None:
     user = person("user", max_concurrent=3)
-    rows = [submit(user, template) for _ in range(5)]
+    rows = [submit(template, user) for _ in range(5)]
     places = [queue.place(row) for row in rows]
     assert [place.position for place in places] == [1, 2, 3, 4, 5]
     seconds = [place.starts_in_seconds for place in places]
@@ -546,7 +543,7 @@ def test_places_and_times(server: ComfyServer, template: WorkflowTemplate) -> No
 
 
 def test_two_servers_halve_the_wait(server: ComfyServer, template: WorkflowTemplate) -> None:
-    rows = [submit(person("user"), template) for _ in range(1)] + [submit(person("other"), template)]
+    rows = [submit(template, person("user")) for _ in range(1)] + [submit(template, person("other"))]
     alone = queue.place(rows[1]).starts_in_seconds
     at_work("two", 2)
     assert alone
