@@ -37,7 +37,15 @@ SIMULATOR_NAME = "Simulator"
 SIMULATOR_STEP_SECONDS = 0.12
 SIMULATOR_START_SECONDS = 30
 FIRST_LOOK_SECONDS = 10.0
-WORKER_THREADS = 2
+WORKER_OPTIONS: dict[str, Any] = {
+    "hostname": "standalone",
+    "pool_cls": "threads",
+    "concurrency": 2,
+    "loglevel": "WARNING",
+    "without_heartbeat": True,
+    "without_mingle": True,
+    "without_gossip": True,
+}
 STOP_SECONDS = 10
 
 
@@ -93,25 +101,11 @@ def simulator() -> Iterator[str]:
     """A child process with the simulator, for as long as the context lasts. Yields its address.
 
     A process of its own, because its drawing would hold the interpreter lock of the web server. CannotStartError when
-    SIMULATOR_OBJECT_INFO names no such file.
+    SIMULATOR_OBJECT_INFO does not name a file with node classes, or the simulator does not start.
     """
-    recording: Path | None = settings.ENV.simulator_object_info
-    if recording is not None:
-        try:
-            Recording.read(recording)
-        except RecordingError as problem:
-            msg = f"SIMULATOR_OBJECT_INFO: {problem}"
-            raise CannotStartError(msg) from problem
-    data_dir = settings.DATA_DIR / "simulator"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable, "-m", "generations.simulator", "--port", "0", "--data-dir", str(data_dir),
-        "--step-seconds", str(SIMULATOR_STEP_SECONDS), "--exit-with-parent",
-        *(["--object-info", str(recording.resolve())] if recording is not None else []),
-    ]  # fmt: skip
-    # In a session of its own: Ctrl-C is for us, and we stop it after the last generation was let go of.
+    # In a session of its own: Ctrl-C is for us, and we stop the simulator after the relay has let go of its prompts.
     child = subprocess.Popen(  # noqa: S603  (our own module)
-        command, stdout=subprocess.PIPE, text=True, cwd=settings.BASE_DIR, start_new_session=True
+        _simulator_command(), stdout=subprocess.PIPE, text=True, cwd=settings.BASE_DIR, start_new_session=True
     )
     try:
         url = _read_address(child)
@@ -129,6 +123,24 @@ def simulator() -> Iterator[str]:
             child.kill()
 
 
+def _simulator_command() -> list[str]:
+    data_dir = settings.DATA_DIR / "simulator"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "generations.simulator", "--port", "0", "--data-dir", str(data_dir),
+        "--step-seconds", str(SIMULATOR_STEP_SECONDS), "--exit-with-parent",
+    ]  # fmt: skip
+    recording: Path | None = settings.ENV.simulator_object_info
+    if recording is None:
+        return command
+    try:
+        Recording.read(recording)
+    except RecordingError as problem:
+        msg = f"SIMULATOR_OBJECT_INFO: {problem}"
+        raise CannotStartError(msg) from problem
+    return [*command, "--object-info", str(recording.resolve())]
+
+
 def _read_address(child: subprocess.Popen[str]) -> str:
     found: list[str] = []
 
@@ -143,7 +155,7 @@ def _read_address(child: subprocess.Popen[str]) -> str:
     threading.Thread(target=read, name="simulator output", daemon=True).start()
     ready.wait(SIMULATOR_START_SECONDS)
     if not found:
-        msg = "The bundled simulator did not start. Set COMFYUI_URLS to use a ComfyUI of yours."
+        msg = "The bundled simulator did not start. Set COMFYUI_URLS to use your own ComfyUI."
         raise CannotStartError(msg)
     return found[0]
 
@@ -164,16 +176,7 @@ def relay() -> Iterator[None]:
 @contextmanager
 def worker() -> Iterator[None]:
     """A Celery worker on the in-memory broker, with the schedule, in threads."""
-    controller: Any = WorkController(
-        app=celery_app,
-        hostname="standalone",
-        pool_cls="threads",
-        concurrency=WORKER_THREADS,
-        loglevel="WARNING",
-        without_heartbeat=True,
-        without_mingle=True,
-        without_gossip=True,
-    )
+    controller: Any = WorkController(app=celery_app, **WORKER_OPTIONS)
     beat: Any = celery_app.Beat(loglevel="WARNING")
     scheduler = beat.Service(app=celery_app, scheduler_cls=celery_app.conf.beat_scheduler)
     threads = [
@@ -192,9 +195,9 @@ def worker() -> Iterator[None]:
 
 
 def first_look() -> None:
-    """Ask servers that have never told what they have, before the site opens: until then nothing can be run.
+    """Ask servers that have never said what they have, before the site opens: until then nothing can run.
 
-    For at most FIRST_LOOK_SECONDS; those that do not answer are asked again by the relay.
+    For at most FIRST_LOOK_SECONDS; the relay asks those that do not answer again.
     """
     unknown = list(ComfyServer.objects.enabled().filter(catalog_digest=""))
     threads = [threading.Thread(target=_look_at, args=(each,), name="first look", daemon=True) for each in unknown]
@@ -212,8 +215,11 @@ def _look_at(server: ComfyServer) -> None:
         connections.close_all()
 
 
-def serve(*, host: str, port: int, announce: Any) -> None:
-    """Run everything until SIGINT or SIGTERM. `announce(simulator_url | None)` is called when the site answers."""
+def serve(*, host: str, port: int, on_ready: Callable[[str | None], None]) -> None:
+    """Run everything until SIGINT or SIGTERM. `on_ready` gets the simulator's address, if there is one, when the site
+    answers. CannotStartError when the port is taken.
+    """
+    # Not at the top: daphne installs its reactor when it is imported, and the application wants the database ready.
     from daphne.server import Server
     from twisted.internet import reactor
 
@@ -228,14 +234,11 @@ def serve(*, host: str, port: int, announce: Any) -> None:
         else:
             simulator_url = stack.enter_context(simulator())
 
-        def ready() -> None:
-            announce(simulator_url)
-
         server = Server(
             application,
             endpoints=[f"tcp:port={port}:interface={host}"],
             signal_handlers=True,
-            ready_callable=ready,
+            ready_callable=lambda: on_ready(simulator_url),
             http_timeout=None,
             websocket_handshake_timeout=10,
             verbosity=0,

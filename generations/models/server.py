@@ -44,11 +44,11 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         return self.filter(is_enabled=True)
 
     def taking_work(self) -> Self:
-        """Those that can be given something new right now."""
+        """Those that can get something new right now."""
         return self.enabled().filter(is_draining=False, state=ServerState.ONLINE)
 
     def acquire(self, server_id: int, *, owner: str, seconds: float = LEASE_SECONDS) -> int | None:
-        """Take the lease of a server that nobody holds. Returns the fencing token, or None if somebody does."""
+        """Take the lease of a server if it is free. Returns the fencing token; None while another owner has it."""
         now = timezone.now()
         taken = self.filter(
             Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(lease_owner=owner), pk=server_id
@@ -62,7 +62,7 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         return self.filter(pk=server_id, lease_owner=owner).values_list("lease_token", flat=True).first()
 
     def renew(self, server_id: int, *, token: int, seconds: float = LEASE_SECONDS) -> int:
-        """Prolong the lease; 0 when it was lost to another owner, or the server was deleted."""
+        """Prolong the lease; 0 when another owner has it by now, or the server was deleted."""
         return self.filter(pk=server_id, lease_token=token).update(
             lease_expires_at=timezone.now() + timedelta(seconds=seconds)
         )
@@ -92,13 +92,13 @@ class ComfyServerQuerySet(models.QuerySet["ComfyServer"]):
         return self.filter(pk=server_id).update(state=ServerState.STUCK, state_message=message[:500])
 
     def saw_nodes(self, server_id: int, *, object_info: dict[str, object]) -> int:
-        """The server told its node classes (the answer of /object_info)."""
+        """The server said what its node classes are (the answer of /object_info)."""
         return self.filter(pk=server_id).update(
             object_info=object_info, object_info_at=timezone.now(), catalog_digest=digest_of(object_info)
         )
 
     def loaded(self, server_id: int, files: Iterable[str]) -> int:
-        """The server has been given work that needs these model files; none: its memory was emptied."""
+        """The server got work that needs these model files; none: its memory was emptied."""
         return self.filter(pk=server_id).update(loaded_models=sorted(files))
 
     def saw_unreachable(self, server_id: int, *, message: str) -> int:

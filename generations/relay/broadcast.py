@@ -45,7 +45,7 @@ class _Watch:
 
 
 class Broadcast:
-    """Follows the prompts of one server. `hear` is called by the thread that reads the socket: no I/O in it."""
+    """Follows the prompts of one server. The thread that reads the socket calls `hear`: no I/O in it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class Broadcast:
         self._progress: Coalescer[str, events.ProgressState] = Coalescer(
             sender, self._send_progress, interval_seconds=PROGRESS_INTERVAL_SECONDS
         )
-        # For those who come late; only the newest matters, and writing it is dear.
+        # For those who come late; only the newest matters, and writing it is expensive.
         self._kept: Coalescer[str, events.ProgressState] = Coalescer(
             sender, self._keep_progress, interval_seconds=KEEP_INTERVAL_SECONDS
         )
@@ -78,7 +78,7 @@ class Broadcast:
         self._previews.forget(prompt_id)
 
     def hear(self, message: Message) -> None:
-        """Take in one message of the socket; those of strangers' prompts are ignored."""
+        """Take in one message of the socket; it is ignored if it is about somebody else's prompt."""
         match message:
             case PreviewImageWithMetadata():
                 self._offer_preview(message.prompt_id, message.display_node_id, message.content_type, message.image)

@@ -107,7 +107,7 @@ class Claimer:
         """For others, if the catalogue, read again, shows that this server cannot run it. Otherwise it failed."""
         if error.type in MISSING_THINGS or any(each.type in MISSING_THINGS for each in error.node_errors):
             if not self._catalog_reader.read():
-                self._give_back(generation)  # without it, there is no telling whose fault it is
+                self._give_back(generation)  # whose fault it is shows only in the catalogue
                 return False
             catalog = catalogs.catalog_of(self.session.server)
             if catalog is not None and catalog.missing(generation.needs):

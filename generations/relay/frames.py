@@ -34,7 +34,7 @@ _SUFFIXES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp
 
 
 def wanted_of(generation: Generation) -> list[str]:
-    """Those of its version whose results count."""
+    """The ids of the nodes that send pictures and whose results count."""
     return [node_id for node_id in sending_nodes(generation.version.graph) if copying.is_kept(generation, node_id)]
 
 
@@ -51,16 +51,16 @@ class _Prompt:
 
 
 class Frames:
-    """Takes them in. `hear` is called by the thread that reads the socket, with every event: no I/O in it."""
+    """Keeps them by prompt. The thread that reads the socket calls `hear` with every event: no I/O in it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._prompts: dict[str, _Prompt] = {}
         self._running: tuple[str, str] = ("", "")  # prompt, node
-        self._unknown = ""  # the prompt that started last, while nobody follows it
+        self._unknown = ""  # the prompt that started last, while it is not followed
 
     def follow(self, prompt_id: str, graph: Graph) -> None:
-        """Before it is submitted; or, when a node queued it or the server drew its id, as soon as that is known."""
+        """To be called before the prompt is submitted, or, where its id comes from the server, once that is known."""
         with self._lock:
             prompt = self._prompts.setdefault(prompt_id, _Prompt(frozenset()))
             prompt.nodes = frozenset(sending_nodes(graph))
@@ -73,7 +73,7 @@ class Frames:
             self._prompts.pop(prompt_id, None)
 
     def hear(self, event: Event) -> bool:
-        """True for a result; everything else, previews among it, is others' business as well."""
+        """True for a result. Everything else, previews too, concerns other listeners as well."""
         with self._lock:
             match event:
                 case Disconnected():
@@ -94,7 +94,7 @@ class Frames:
         return False
 
     def _start(self, prompt_id: str) -> None:
-        """Only ours are heard here: one that nobody follows yet may be the rest of a batch of one that is followed."""
+        """Only ours are heard here: one that is not followed yet may be the rest of the batch of one that is."""
         if prompt_id not in self._prompts:
             self._prompts.pop(self._unknown, None)
             self._unknown = prompt_id
@@ -173,11 +173,11 @@ def suffix_of(image: bytes) -> str:
 
 
 def keep(generation: Generation, outputs: dict[str, object], pictures: dict[str, list[bytes]]) -> dict[str, object]:
-    """Put the pictures into the storage; `outputs` with them in the place of whatever their nodes reported.
+    """Put the pictures into the storage; returns `outputs` with them instead of whatever their nodes reported.
 
-    StorageUnavailableError: try again.
+    StorageUnavailableError: try again later.
     """
-    told = dict(outputs)
+    with_pictures = dict(outputs)
     number = _count(generation.earlier_outputs or {})
     for node_id, images in pictures.items():
         references: list[dict[str, Any]] = []
@@ -191,8 +191,8 @@ def keep(generation: Generation, outputs: dict[str, object], pictures: dict[str,
             references.append({"filename": name, "subfolder": str(number), "type": copying.OVER_SOCKET})
             number += 1
         if references:
-            told[node_id] = {"images": references}
-    return told
+            with_pictures[node_id] = {"images": references}
+    return with_pictures
 
 
 def _count(outputs: dict[str, Any]) -> int:

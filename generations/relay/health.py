@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-DEAF_SECONDS = 5.0  # a prompt that was accepted changes the queue, which every socket is told at once
+DEAF_SECONDS = 5.0  # a prompt that was accepted changes the queue, and every socket hears that at once
 STUCK_SECONDS = 90.0  # at the head of the queue without a word that it started
 UNSTOPPABLE_SECONDS = 60.0  # still running after it was asked to stop
 
@@ -25,7 +25,7 @@ class Health:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._heard_at = 0.0
-        self._told: set[str] = set()
+        self._heard_of: set[str] = set()
         self._expected_from: float | None = None
         self._head: _Head | None = None
         self._asked_to_stop: dict[str, float] = {}
@@ -35,12 +35,7 @@ class Health:
         self._heard_at = time.monotonic()
         if prompt_id is not None:
             with self._lock:
-                self._told.add(prompt_id)
-
-    def has_told(self, prompt_id: str) -> bool:
-        """True when the socket said something about this prompt."""
-        with self._lock:
-            return prompt_id in self._told
+                self._heard_of.add(prompt_id)
 
     def connected(self) -> None:
         """A new socket: nothing is expected of it yet, and the server may be a new one."""
@@ -51,7 +46,7 @@ class Health:
         """It ended, or was given up."""
         self._asked_to_stop.pop(prompt_id, None)
         with self._lock:
-            self._told.discard(prompt_id)
+            self._heard_of.discard(prompt_id)
         if self._head is not None and self._head.prompt_id == prompt_id:
             self._head = None
 
@@ -61,7 +56,7 @@ class Health:
         return time.monotonic()
 
     def submitted(self, since: float) -> None:
-        """From `since` on something must be heard."""
+        """The server took it: from `since` on the socket has something to say."""
         if self._expected_from is None:
             self._expected_from = since
 
@@ -87,12 +82,16 @@ class Health:
         self._asked_to_stop.setdefault(prompt_id, time.monotonic())
 
     def why_stuck(self) -> str:
-        """A sentence when nothing runs on this server any more, as far as can be told; "" otherwise."""
+        """A sentence when, as it seems, nothing runs on this server any more; "" otherwise."""
         now = time.monotonic()
         head = self._head
-        if head is not None and now - head.since > STUCK_SECONDS and not self.has_told(head.prompt_id):
+        if head is not None and now - head.since > STUCK_SECONDS and not self._has_heard_of(head.prompt_id):
             return f"It took prompt {head.prompt_id} from its queue and does not run it. Restart this ComfyUI."
         for prompt_id, since in self._asked_to_stop.items():
             if now - since > UNSTOPPABLE_SECONDS:
                 return f"Prompt {prompt_id} cannot be stopped. Restart this ComfyUI."
         return ""
+
+    def _has_heard_of(self, prompt_id: str) -> bool:
+        with self._lock:
+            return prompt_id in self._heard_of

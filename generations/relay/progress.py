@@ -7,7 +7,6 @@ from generations.comfy.messages import (
     Executing,
     ExecutionCached,
     Message,
-    NodeProgress,
     Progress,
     ProgressState,
 )
@@ -58,7 +57,7 @@ class ProgressTracker:
                 continue  # an inner node of an expansion: the outer one finishes by itself
             if node.state == "finished":
                 self._fractions[own] = 1.0
-            elif _is_running(node):
+            elif node.state == "running":
                 self._advance(own, node.value, node.max)
 
     def _advance(self, node_id: str, value: float, maximum: float) -> None:
@@ -92,7 +91,3 @@ class ProgressTracker:
             "step": self._step[0] if self._step else None,
             "steps": self._step[1] if self._step else None,
         }
-
-
-def _is_running(node: NodeProgress) -> bool:
-    return node.state == "running"

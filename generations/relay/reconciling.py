@@ -71,7 +71,7 @@ class Reconciler:
         return self.session.hears(prompt_id) and not is_sending
 
     def _apply(self, row: Generation, sighting: Sighting, state: QueueState) -> None:
-        """What became of one of ours while nobody looked."""
+        """What became of one of ours since the last look."""
         match sighting.where:
             case "ended" if sighting.entry is not None:
                 self._collector.collect(sighting.entry.prompt_id, sighting.entry)

@@ -1,4 +1,4 @@
-"""Taking prompts away from a server: those that nobody wants there any more, and all of them when it is gone."""
+"""Taking prompts away from a server: those that should not run there any more, and all of them when it is gone."""
 
 from __future__ import annotations
 

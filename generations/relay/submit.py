@@ -33,7 +33,7 @@ EXTENSIONS = {
 
 
 class StorageUnavailableError(Exception):
-    """The storage cannot give an input file, or take a result, at the moment; nothing was submitted, or is lost."""
+    """The storage cannot give an input file or take a result at the moment. Nothing was submitted, nothing is lost."""
 
 
 class InputMissingError(Exception):
@@ -45,14 +45,7 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
 
     InputMissingError, StorageUnavailableError; ComfyError of the upload passes through.
     """
-    parameters = generation.version.parsed_parameters
-    values: dict[str, Any] = generation.inputs  # validated when it was submitted
-    media = {
-        parameter.name: reference_to(uuid.UUID(str(values[parameter.name])))
-        for parameter in parameters
-        if parameter.is_media and values.get(parameter.name)
-    }
-    graph = generation.graph(media)
+    graph = generation.graph(_media(generation))
     if generation.is_cache_bypassed:
         _bypass_cache(graph, generation)
     for node_id in sending_nodes(graph):  # what it sent for another prompt is not in the cache
@@ -66,6 +59,16 @@ def build_graph(generation: Generation, client: ComfyClient) -> Graph:
         return input_value(known, uploads[key])
 
     return replace_references(graph, name_of)
+
+
+def _media(generation: Generation) -> dict[str, Any]:
+    """References to its input files, by parameter."""
+    values: dict[str, Any] = generation.inputs  # validated when it was submitted
+    return {
+        parameter.name: reference_to(uuid.UUID(str(values[parameter.name])))
+        for parameter in generation.version.parsed_parameters
+        if parameter.is_media and values.get(parameter.name)
+    }
 
 
 def _bypass_cache(graph: Graph, generation: Generation) -> None:
@@ -135,19 +138,16 @@ def submit_upstream(
 ) -> uuid.UUID:
     """POST /prompt with our prompt_id. Returns the id that the server uses. ComfyError passes through.
 
-    Rejected also when the server accepted only a part of the workflow (200 with node errors): a result that
-    silently lacks outputs is no result.
+    Rejected also when the server accepted only a part of the workflow (200 with node errors): users would not see
+    that their result lacks outputs.
     """
-    submission = client.submit(
-        graph,
-        client_id=client_id,
-        prompt_id=str(generation.prompt_id),
-        extra_data={
-            **Mark(str(generation.pk), generation.attempt).as_extra_data(),
-            "extra_pnginfo": _extra_pnginfo(generation, graph),
-            **({"api_key_comfy_org": generation.partner_key} if generation.partner_key else {}),
-        },
-    )
+    extra_data: dict[str, object] = {
+        **Mark(str(generation.pk), generation.attempt).as_extra_data(),
+        "extra_pnginfo": _extra_pnginfo(generation, graph),
+    }
+    if generation.partner_key:
+        extra_data["api_key_comfy_org"] = generation.partner_key
+    submission = client.submit(graph, client_id=client_id, prompt_id=str(generation.prompt_id), extra_data=extra_data)
     if submission.node_errors:
         upstream.stop(submission.prompt_id)
         msg = "Only a part of it can run"

@@ -34,8 +34,7 @@ class Upstream:
     def __init__(self, client: ComfyClient) -> None:
         self._client = client
         self.version, self.is_simulator = "", False
-        self._has_jobs = True  # until it says that it has not
-        self._has_cancel = True
+        self._has_jobs = self._has_cancel = True  # until it says that it has not
         self._is_interrupt_targeted = False
         self.honours_prompt_ids = True
 
@@ -53,8 +52,8 @@ class Upstream:
         """Where each of these is, and the queue as it was at first.
 
         A prompt leaves the queue in the same moment in which its history is written (execution.py, task_done): what
-        is neither in the queue nor afterwards in the history, the server does not have. One about which it answers
-        nonsense is left out.
+        is neither in the queue nor afterwards in the history, the server does not have. A prompt about which the
+        server answers nonsense is left out.
         """
         queue = self._client.queue()
         running = {item.prompt_id for item in queue.running}
@@ -81,45 +80,58 @@ class Upstream:
             else:
                 if job is None:
                     return Sighting("unknown")
-                if job.status in {"pending", "in_progress"}:
-                    return Sighting("running" if job.status == "in_progress" else "waiting")
+                if job.status == "in_progress":
+                    return Sighting("running")
+                if job.status == "pending":
+                    return Sighting("waiting")
         entry = self._client.history(prompt_id)
         return Sighting("ended", entry) if entry is not None else Sighting("unknown")
 
     def rest_of(self, entry: HistoryEntry, mark: Mark) -> tuple[list[HistoryEntry], str | None]:
-        """The parts of a batch that ended after `entry`, oldest first, and the prompt_id at which it goes on, which
-        comes after them: in the queue or, when the batch has ended, in the history. None: the rest is gone.
+        """The parts of a batch that ended after `entry`, oldest first, and the prompt_id of the part after those, in
+        the queue or, when the batch has ended, in the history. None: the rest is gone.
         """
-        queue = self._client.queue()  # first: what leaves it meanwhile is in the history by then
-        waiting = [item.prompt_id for item in (*queue.running, *queue.pending) if Mark.read(item.extra_data) == mark]
-        ended = [each for each in self._client.recent_history(RECENT) if Mark.read(each.extra_data) == mark]
+        queued = self._queued(mark, self._client.queue())  # first: what leaves it meanwhile is in the history by then
+        ended = self._ended(mark)
         known = [each.prompt_id for each in ended]
-        ended = ended[known.index(entry.prompt_id) + 1 :] if entry.prompt_id in known else ended
-        later = [each.prompt_id for each in ended]
-        following = [prompt_id for prompt_id in waiting if prompt_id not in {entry.prompt_id, *later}]
+        if entry.prompt_id in known:
+            ended = ended[known.index(entry.prompt_id) + 1 :]
+        passed = {entry.prompt_id, *(each.prompt_id for each in ended)}
+        following = [prompt_id for prompt_id in queued if prompt_id not in passed]
         if following:
             return ended, following[0]
-        return ended[:-1], later[-1] if later else None
+        if ended:
+            return ended[:-1], ended[-1].prompt_id
+        return [], None
 
     def find(self, mark: Mark, *, besides: str, queue: QueueState, has_ended: bool = True) -> str | None:
         """Another prompt_id than `besides` under which the server has our attempt, because it draws its own ids or a
         node queued the rest of a batch; None if it has not. Without `has_ended`, only the queue is looked at.
         """
-        for item in (*queue.running, *queue.pending):
-            if Mark.read(item.extra_data) == mark and item.prompt_id != besides:
-                return item.prompt_id
-        if not has_ended:
-            return None
-        # Oldest first: of a batch, the newest part says how it stands.
-        ended = [each for each in self._client.recent_history(RECENT) if Mark.read(each.extra_data) == mark]
-        return ended[-1].prompt_id if ended and ended[-1].prompt_id != besides else None
+        for prompt_id in self._queued(mark, queue):
+            if prompt_id != besides:
+                return prompt_id
+        ended = self._ended(mark) if has_ended else []
+        # Of a batch, the newest part says how it stands.
+        if ended and ended[-1].prompt_id != besides:
+            return ended[-1].prompt_id
+        return None
+
+    @staticmethod
+    def _queued(mark: Mark, queue: QueueState) -> list[str]:
+        """The prompt_ids with this mark in the queue, those that run first."""
+        return [item.prompt_id for item in (*queue.running, *queue.pending) if Mark.read(item.extra_data) == mark]
+
+    def _ended(self, mark: Mark) -> list[HistoryEntry]:
+        """The newest ones with this mark in the history, oldest first."""
+        return [each for each in self._client.recent_history(RECENT) if Mark.read(each.extra_data) == mark]
 
     # ------------------------------------------------------------------------------------ stopping
     def stop(self, prompt_id: str) -> bool:
         """Take it out of the queue, or interrupt it if it is the one that runs; never anybody else's.
 
-        True when it was found neither waiting nor running afterwards. False: it runs, and was asked to stop, which
-        takes a moment and can get lost between two nodes: ask again.
+        True when it is neither waiting nor running afterwards. False: it runs, and the server was asked to stop it,
+        which takes a moment and can get lost between two nodes: ask again.
         """
         if self._has_cancel:
             try:

@@ -17,14 +17,14 @@ from generations.scheduling.demands import Default
 NOT_SET_UP = "No ComfyUI server is set up yet."
 ALL_OFF = "Every ComfyUI server is switched off."
 NOT_CONNECTED = "No ComfyUI server is connected yet."
-NOT_TOLD = "ComfyUI has not said yet what it can run."
+NOT_READ = "ComfyUI has not said yet what it can run."
 _LATER = "Try again in a moment; if it stays like this, please tell the operator."
-_ADVICE = {NOT_CONNECTED: _LATER, NOT_TOLD: _LATER}
+_ADVICE = {NOT_CONNECTED: _LATER, NOT_READ: _LATER}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Whether one server can run something. `is_known` is False until it has told what it has.
+    """Whether one server can run something. `is_known` is False until it has said what it has.
 
     `missing_defaults` says what it lacks only as long as users choose nothing else.
     """
@@ -52,7 +52,7 @@ class Member:
 
     @property
     def takes_work(self) -> bool:
-        """True when it can be given something new right now."""
+        """True when it can get something new right now."""
         return self.is_enabled and not self.is_draining and self.state == ServerState.ONLINE
 
     def report(self, needs: Needs, usual: Sequence[Default] = ()) -> Report:
@@ -84,11 +84,11 @@ class Fleet:
         return [each.report(needs, usual) for each in self._enabled]
 
     def differences(self, graph: Graph) -> list[Difference]:
-        """Where the enabled servers that told what they have differ about the nodes of the graph."""
+        """Where the enabled servers that said what they have differ about the nodes of the graph."""
         return differences(graph, {each.name: each.catalog for each in self._enabled if each.catalog})
 
     def number_at_work(self, needs: Needs) -> int:
-        """How many servers could be given it right now."""
+        """How many servers could take it right now."""
         return sum(each.takes_work and each.report(needs).is_fit for each in self._members)
 
     def obstacle(self, needs: Needs) -> str:
@@ -121,10 +121,10 @@ class Fleet:
         if not self._enabled:
             return ALL_OFF if self._members else NOT_SET_UP
         is_online = any(each.state == ServerState.ONLINE for each in self._enabled)
-        return NOT_TOLD if is_online else NOT_CONNECTED
+        return NOT_READ if is_online else NOT_CONNECTED
 
     def why_not(self, needs: Needs) -> str:
-        """The same for users, with what they can do about it."""
+        """`obstacle` for users, with what they can do about it."""
         found = self.obstacle(needs)
         return f"{found} {_ADVICE.get(found, 'Please tell the operator.')}" if found else ""
 
@@ -133,7 +133,7 @@ class Fleet:
         return self.why_not(version.needs)
 
     def why_waiting(self, needs: Needs) -> str:
-        """Why it is not given to any server right now; "" when one can take it."""
+        """Why no server takes it right now; "" when one can."""
         fit = [each for each in self._members if each.report(needs).is_fit]
         if not fit:
             return self.obstacle(needs)

@@ -54,9 +54,9 @@ class QueueFullError(Exception):
 
 # ---------------------------------------------------------------------------------------------- getting in line
 class Line:
-    """One user's place in the queue: what they have there, and who may join. Only inside a transaction.
+    """What one user has in the queue, and what may join it. Only inside a transaction.
 
-    Until that ends, nobody else changes what this user has in line.
+    Until that ends, no other process changes what this user has in line.
     """
 
     def __init__(self, user: User) -> None:
@@ -84,7 +84,7 @@ class Line:
         return is_in_line
 
     def admit(self) -> int:
-        """Put as many held generations in line as the plan lets run; how many that were."""
+        """Put as many held generations in line as the plan lets run. Returns how many."""
         if self._free <= 0:
             return 0
         held = self._mine.held().order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
@@ -109,7 +109,7 @@ def _cost(mean_seconds: float) -> float:
 
 
 def admit(user: User) -> int:
-    """Put as many of the user's held generations in line as the plan lets run; how many that were."""
+    """Put as many of the user's held generations in line as the plan lets run. Returns how many."""
     if not Generation.objects.filter(user=user).held().exists():
         return 0
     with transaction.atomic():
@@ -151,8 +151,13 @@ class Worker:
         """The lower, the sooner it should have that one: an idle server before a busy one; then the one that has the
         models loaded, then one that has none to throw out for them.
         """
-        models = candidate.models
-        return self.load > 0, 0 if models <= self.loaded else 1 if not self.loaded else 2
+        if candidate.models <= self.loaded:
+            loading = 0
+        elif not self.loaded:
+            loading = 1
+        else:
+            loading = 2
+        return self.load > 0, loading
 
 
 @dataclass(slots=True)
@@ -199,26 +204,26 @@ class Memory:
         return sorted(version_id for version_id, fits in self._verdicts.get(worker.digest, {}).items() if not fits)
 
     def keep(self, digests: Set[str]) -> None:
-        """Only these catalogues are true now: each file that is uploaded to a server makes another one."""
+        """Forget the verdicts of other catalogues: each file that is uploaded to a server makes a new one."""
         for digest in self._verdicts.keys() - digests:
             del self._verdicts[digest]
 
     def leaves(self, candidate: Candidate, *, seconds: float) -> bool:
-        """True while another server may still take it; after so many seconds nobody waits for that any longer."""
+        """True while another server may still take it: for so many seconds from when this was asked first."""
         now = time.monotonic()
         if len(self._left) > LEFT_AT_MOST:
             self._left = {pk: since for pk, since in self._left.items() if now - since < 2 * AVOID_SECONDS}
         return now - self._left.setdefault(candidate.pk, now) < seconds
 
     def took(self, candidate: Candidate) -> None:
-        """It is this server's now. Should it come back, it is left to others anew."""
+        """It is this server's now. Should it come back, others get as much time for it as at first."""
         self._left.pop(candidate.pk, None)
 
 
 def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | None:
-    """SUBMITTED now, and this server's: the next one in line that it can run. None when there is none.
+    """Make the next one in line that this server can run SUBMITTED, and this server's. None when there is none.
 
-    Nothing either when the lease `token` is not the current one any more, or the server takes no work.
+    None also when the lease `token` is not the current one any more, or the server takes no work.
     """
     with transaction.atomic():
         workers = _at_work(server, token)
@@ -279,7 +284,7 @@ def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Cand
 
 
 def _is_avoided(candidate: Candidate, me: Worker, others: list[Worker], memory: Memory) -> bool:
-    """Whether this server lost it before, and another one may still take it: one that seems fit need not be."""
+    """Whether this server lost it before, and another one may still take it: the one that seems fit may not be."""
     is_for_others = candidate.avoided_server_id == me.pk and any(memory.fits(each, candidate) for each in others)
     return is_for_others and memory.leaves(candidate, seconds=AVOID_SECONDS)
 
@@ -329,7 +334,7 @@ def prefer(candidates: Sequence[Candidate], loaded: frozenset[str], *, now: date
 # ---------------------------------------------------------------------------------------------- for those who wait
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a waiting generation stands. `position` 1 is next; `starts_in_seconds` is None when nobody can tell."""
+    """Where a waiting generation stands: 1 is next. `starts_in_seconds` is None while no server could take it."""
 
     position: int
     starts_in_seconds: float | None
@@ -338,14 +343,14 @@ class Place:
 def place(generation: Generation, servers: int | None = None) -> Place:
     """Its place in the queue and roughly when it starts, from measured run times and the servers at work.
 
-    `servers`: how many can be given it right now, if that was counted already.
+    `servers`: how many can take it right now, if that was counted already.
     """
     line = Generation.objects.in_line()
     if generation.tag is None:
         ahead = line.aggregate(number=Count("pk"), cost=Sum("cost"), users=Count("user", distinct=True))
         mine = Generation.objects.held().filter(user_id=generation.user_id)
         before = Q(created_at__lt=generation.created_at) | Q(created_at=generation.created_at, pk__lt=generation.pk)
-        # Each round of the line lets every user have one: what is held of others comes in between.
+        # Each round of the line lets every user have one: what others have held back comes in between.
         behind = (mine.filter(before).count() + 1) * max(1, ahead["users"])
         number, seconds = ahead["number"] + behind - 1, (ahead["cost"] or 0.0) + behind * generation.cost
     else:

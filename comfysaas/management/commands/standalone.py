@@ -42,7 +42,7 @@ class Command(BaseCommand):
         self._announce_accounts(standalone.prepare())
         url = f"http://{host}:{port}"
         try:
-            standalone.serve(host=host, port=port, announce=lambda simulator: self._announce(url, simulator))
+            standalone.serve(host=host, port=port, on_ready=lambda simulator: self._announce(url, simulator))
         except standalone.CannotStartError as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Stopped. Generations that were under way go on at the next start.")

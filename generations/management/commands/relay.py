@@ -1,4 +1,4 @@
-"""`manage.py relay`: works for the ComfyUI servers until it is told to stop. Run two or more."""
+"""`manage.py relay`: works for the ComfyUI servers until SIGINT or SIGTERM. Run two or more."""
 
 from __future__ import annotations
 
