@@ -191,7 +191,7 @@ class ServerAgent:
             stopping.move_away(session)
             return
         if session.health.is_deaf():
-            session.reconnect(f"{self.server} is not heard on this connection any more.")
+            session.reconnect(f"{self.server} says nothing on this connection any more.")
         stopping.stop_unwanted(session)
         self._catalog_reader.read_when_due()
 

@@ -111,7 +111,7 @@ class Collector:
         silent_seconds = session.prompts.look_for_more(prompt_id, session.frames.size_bytes(prompt_id))
         if silent_seconds < frames.WAIT_SECONDS:
             return True
-        session.reconnect(f"{session.server} was not heard to send the last pictures of {prompt_id}.")
+        session.reconnect(f"The last pictures of prompt {prompt_id} did not arrive on this connection.")
         return False
 
     def _with_pictures(self, generation: Generation, entry: HistoryEntry, wanted: Iterable[str]) -> HistoryEntry | None:

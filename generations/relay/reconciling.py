@@ -58,8 +58,8 @@ class Reconciler:
         has_stopped = self._stop_given_up(state)
         self._judge(state)
         if missed and self.session.inbox.empty():
-            # Its end was not heard, and is not about to be: this socket may be open and deaf.
-            self.session.reconnect(f"{self.session.server} was not heard to end {missed[0]}.")
+            # And no message about that waits in the inbox: this socket may be open and deaf.
+            self.session.reconnect(f"The end of prompt {missed[0]} was not reported on this connection.")
         return has_stopped
 
     def _is_end_missed(self, row: Generation, sighting: Sighting) -> bool:
