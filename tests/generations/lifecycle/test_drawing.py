@@ -121,7 +121,7 @@ def test_a_typed_name_cannot_leave_the_folder_of_results(owner: User, staff: Use
     version = studio_template(staff, parameters=[*txt2img_parameters(), name])
     with pytest.raises(InvalidInputs) as refusal:
         submit(owner, version, name=typed + ("/y" if typed == "../x" else ""))
-    assert '".." among its folders' in refusal.value.errors["name"][0]
+    assert "“..” among its folders" in refusal.value.errors["name"][0]
     assert submit(owner, version).graph({})["9"]["inputs"]["filename_prefix"] == "../x"  # the operator's own
     assert submit(owner, version, name="a..b/%date:yyyy%/x..").resolved_inputs["name"].startswith("a..b/2")
 
@@ -131,11 +131,11 @@ def test_texts_that_would_take_long_to_resolve_are_refused_and_count_for_each_ru
     submit(owner, version, prompt="{" * 3000)
     with pytest.raises(InvalidInputs) as refusal:
         submit(owner, version, prompt="{" * 200_001)
-    assert "may have 200000 characters for each run" in refusal.value.errors["prompt"][0]
+    assert "may have 200,000 characters for each run" in refusal.value.errors["prompt"][0]
     with pytest.raises(InvalidInputs) as refusal:
         inputs = {"prompt": "{" * 50_001}
         services.submit_variations(user=owner, version=version, inputs=inputs, count=4)
-    assert "may have 50000 characters for each run" in refusal.value.errors["prompt"][0]
+    assert "may have 50,000 characters for each run" in refusal.value.errors["prompt"][0]
     assert Generation.objects.count() == 1
     submit(owner, version, prompt="a" * 200_001)  # nothing in it is resolved
 
