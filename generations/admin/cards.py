@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from generations.admin.settings import TYPES, SettingsForm, beside_fields
 from generations.comfy.differences import Difference
-from generations.comfy.graph import GraphProblem, InputKey, is_link, needed_nodes, node_title, output_nodes
+from generations.comfy.graph import Graph, GraphProblem, InputKey, is_link, needed_nodes, node_title, output_nodes
 from generations.comfy.model_sources import Source, folder_of
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.models import TemplateDraft
@@ -55,18 +55,18 @@ class NodeCard:
 
     @property
     def are_servers_different(self) -> bool:
-        """True when servers differ about it or one of its inputs."""
+        """True when servers differ about the node or one of its inputs."""
         return bool(self.differences) or any(row.differences for row in self.rows)
 
     @property
     def words(self) -> str:
-        """What a search looks at."""
+        """The text that a search looks through."""
         inputs = " ".join(f"{row.name} {row.value[:80]}" for row in self.rows)
         return f"{self.title} {self.class_type} #{self.node_id} {inputs}".lower()
 
     @property
     def is_open(self) -> bool:
-        """True when there is something to see in it."""
+        """True when the card shows something to look at: a problem, a risk, or an input that users set."""
         shown = [*self.differences, *(each for row in self.rows for each in row.differences)]
         has_risk = any(each.is_risk for each in shown)
         return bool(self.problems) or has_risk or any(row.is_exposed for row in self.rows)
@@ -100,51 +100,56 @@ def node_cards(
     draft: TemplateDraft, object_info: ObjectInfo | None, differences: Sequence[Difference] = ()
 ) -> Iterator[NodeCard]:
     """Every node of the draft, in the order of the graph. `differences`: see `fitness.Fleet`."""
-    different = _by_input(differences)
-    exposed = {
-        (binding["node_id"], binding["input_name"]): definition.get("label") or definition.get("name", "")
-        for definition in draft.parameters
-        for binding in definition["bindings"]
-    }
+    different, labels = _by_input(differences), _labels(draft)
     outputs = output_nodes(draft.graph, object_info or {})
     needed = needed_nodes(draft.graph, outputs) if outputs else frozenset(draft.graph)
     problems: dict[str, list[GraphProblem]] = {}
     for problem in checks.problems(draft, object_info):
         problems.setdefault(problem.node_id, []).append(problem)
     for node_id, node in draft.graph.items():
-        spec = node_spec(object_info, node["class_type"])
-        rows = []
-        for name, value in node["inputs"].items():
-            is_exposed, label = (node_id, name) in exposed, exposed.get((node_id, name), "")
-            wanted = spec.input(name) if spec else None
-            source = node_title(draft.graph, str(value[0])) if is_link(value) else ""
-            can_expose = isinstance(value, str | int | float)
-            tooltip = wanted.tooltip if wanted else ""
-            rows.append(
-                Row(
-                    name,
-                    _brief(value),
-                    source,
-                    can_expose,
-                    is_exposed,
-                    label,
-                    tooltip,
-                    different.get((node_id, name), []),
-                )
-            )
-        is_kept = (not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None
-        title, class_type = node_title(draft.graph, node_id), node["class_type"]
-        own = different.get((node_id, ""), [])
         yield NodeCard(
             node_id,
-            title,
-            class_type,
-            rows,
+            node_title(draft.graph, node_id),
+            node["class_type"],
+            list(_rows(draft.graph, node_id, object_info, labels, different)),
             problems.get(node_id, []),
-            is_kept,
-            node_id in needed,
-            own,
+            is_kept=(not draft.output_nodes or node_id in draft.output_nodes) if node_id in outputs else None,
+            is_needed=node_id in needed,
+            differences=different.get((node_id, ""), []),
             is_judge=node_id == draft.safety_node,
+        )
+
+
+def _labels(draft: TemplateDraft) -> dict[InputKey, str]:
+    """The labels of the parameters, by the inputs that they set."""
+    return {
+        (binding["node_id"], binding["input_name"]): definition.get("label") or definition.get("name", "")
+        for definition in draft.parameters
+        for binding in definition["bindings"]
+    }
+
+
+def _rows(
+    graph: Graph,
+    node_id: str,
+    object_info: ObjectInfo | None,
+    labels: Mapping[InputKey, str],
+    different: Mapping[InputKey, list[Difference]],
+) -> Iterator[Row]:
+    """The inputs of a node."""
+    node = graph[node_id]
+    spec = node_spec(object_info, node["class_type"])
+    for name, value in node["inputs"].items():
+        key, wanted = (node_id, name), spec.input(name) if spec else None
+        yield Row(
+            name,
+            _brief(value),
+            linked_from=node_title(graph, str(value[0])) if is_link(value) else "",
+            can_expose=isinstance(value, str | int | float),
+            is_exposed=key in labels,
+            label=labels.get(key, ""),
+            tooltip=wanted.tooltip if wanted else "",
+            differences=different.get(key, []),
         )
 
 
@@ -159,7 +164,7 @@ class MissingFile:
 
     @property
     def host(self) -> str:
-        """Whose the address is."""
+        """The host of the address."""
         return urlsplit(self.url).hostname or ""
 
 

@@ -22,8 +22,12 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.access import user_of
+from generations.admin.edits import EditPages
 from generations.admin.forms import TemplateForm
-from generations.admin.studio import StudioPages, is_number
+from generations.admin.imports import ImportPages
+from generations.admin.pages import is_number
+from generations.admin.studio import StudioPages
+from generations.admin.trying import TryPages
 from generations.files import delivery
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.scheduling import catalogs, fitness
@@ -86,7 +90,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """The pages for versions, beside the model's own."""
         view = self.admin_site.admin_view
         own = [
-            *StudioPages(self).urls(),
+            *(url for pages in (ImportPages, StudioPages, EditPages, TryPages) for url in pages(self).urls()),
             path("<int:pk>/publish/", view(require_POST(self.publish)), name="template_publish"),
             path("<int:pk>/duplicate/", view(require_POST(self.duplicate)), name="template_duplicate"),
             path("<int:pk>/export/", view(require_GET(self.export)), name="template_export"),

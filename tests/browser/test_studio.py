@@ -74,7 +74,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
     expect(form.locator(".panel .badge")).to_have_text("Done")
     page.get_by_role("button", name="Cover …").click()
     page.locator(".studio-covers button").first.click()
-    expect(page.get_by_text("This result is the cover now.")).to_be_visible()
+    expect(page.get_by_text("This result is now the cover.")).to_be_visible()
     page.get_by_role("button", name="Publish").click()
     expect(page.get_by_text("Version 1 is published.")).to_be_visible()
 
