@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where a request comes from, as `address_in` tells it."""
+    """Where a request comes from (see `address_in`)."""
     return address_in(request.headers.get("X-Forwarded-For", ""), request.META.get("REMOTE_ADDR") or "")
 
 
@@ -22,9 +22,9 @@ def address_of_scope(scope: Mapping[str, Any]) -> str:
 
 
 def address_in(forwarded_for: str, peer: str) -> str:
-    """The address that counts: what the proxy in front of us has seen, if there is one; of IPv6, the network.
+    """The address that counts: the one that our proxy saw, if there is a proxy; of IPv6, the network.
 
-    Whatever stands further left in X-Forwarded-For, the client wrote.
+    The client may have written everything further left in X-Forwarded-For.
     """
     hops = [hop.strip() for hop in forwarded_for.split(",")]
     proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT

@@ -1,4 +1,4 @@
-"""Users, groups and API keys in the admin, and the way in."""
+"""Users, groups, plans and API keys in the admin, and the admin's sign-in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POWERS = ("is_staff", "is_superuser", "groups")  # permissions come with groups
 
 @never_cache
 def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-    """The admin has no sign-in of its own: the site's one serves, with its limits on guessing."""
+    """Sends people to the site's own sign-in, which limits guessing."""
     target = request.GET.get(REDIRECT_FIELD_NAME, "")
     if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
         target = reverse("admin:index")
@@ -55,20 +55,20 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]  # unfold ships no ty
         fields = ("email",)
 
     def clean_email(self) -> str:
-        """As the sign-in looks for it."""
+        """The address in lower case, as the sign-in looks for it."""
         return _free_address(self)
 
 
 class ChangeUserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no types
-    """What staff change of a user."""
+    """What staff may change."""
 
     def clean_email(self) -> str:
-        """As the sign-in looks for it."""
+        """The address in lower case, as the sign-in looks for it."""
         return _free_address(self)
 
 
 def _free_address(form: forms.ModelForm[User]) -> str:
-    """The address; ValidationError when it is a further one of another account, which showed that it is theirs."""
+    """The address in lower case; ValidationError when another account has verified it."""
     email = str(form.cleaned_data["email"]).lower()
     if EmailAddress.objects.filter(email=email, verified=True).exclude(user=form.instance.pk).exists():
         msg = "Another account uses this address."
@@ -77,7 +77,7 @@ def _free_address(form: forms.ModelForm[User]) -> str:
 
 
 class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no types
-    """A user's keys; made on the command line, where the secret can be shown once."""
+    """A user's keys, to look at. New ones are made where their secret can be shown once."""
 
     model = ApiKey
     extra = 0
@@ -87,17 +87,17 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
     verbose_name_plural = "API keys"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never here."""
+        """Nobody adds keys here."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only revoked, on its own page."""
+        """Keys are revoked on their own page."""
         return False
 
 
 @admin.register(Plan)
 class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """Shares and limits. A change holds for what is admitted from now on."""
+    """Shares and limits. A change affects what is admitted from now on."""
 
     list_display = (
         "name",
@@ -148,17 +148,17 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         return super().formfield_for_manytomany(db_field, request, **{**kwargs, "widget": widget})
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm[User], change: bool) -> None:
-        """An address that was replaced opens the account no more."""
+        """A replaced address no longer opens the account."""
         super().save_model(request, obj, form, change)
         if not change or "email" in form.changed_data:
             obj.vouch()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Accounts that hold powers, with their passwords and addresses, are for superusers."""
+        """Only superusers change accounts that hold powers, with their passwords and addresses."""
         return bool(super().has_change_permission(request, obj)) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Results and files hang on an account: take away “active” instead."""
+        """Results and files belong to an account: staff deactivate it instead."""
         return False
 
 
@@ -169,11 +169,11 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold 
     filter_horizontal = ()  # its two lists are wider than the page
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Permissions are handed out by superusers."""
+        """Only superusers hand out permissions."""
         return _is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """See above; and templates are restricted to groups."""
+        """Only superusers: a template may be restricted to the group."""
         return _is_superuser(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -187,7 +187,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """All keys, to be looked at and revoked."""
+    """All keys, to look at and to revoke."""
 
     list_display = ("name", "user", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
@@ -208,7 +208,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     change_form_outer_before_template = "admin/buttons.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Users make their own, on their account's pages; for them it is `manage.py create_api_key`."""
+        """Users make their own on the page “API keys”; operators use `manage.py create_api_key`."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -220,14 +220,14 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return bool(super().has_change_permission(request))
 
     def get_urls(self) -> list[URLPattern]:
-        """One more: revoke this key."""
+        """Adds the address that revokes a key."""
         view = self.admin_site.admin_view(require_POST(self.revoke_one))
         return [path("<int:pk>/revoke/", view, name="api_key_revoke"), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """With a button that revokes it."""
+        """Adds the button that revokes the key."""
         key = self.get_object(request, object_id)
         buttons = []
         if key and key.revoked_at is None and self.has_revoke_permission(request) and _may_touch(request, key.user):
@@ -236,7 +236,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
 
     def revoke_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """It stops working at once."""
+        """Revoke one key, which stops working at once."""
         if not self.has_revoke_permission(request):
             raise PermissionDenied
         key = get_object_or_404(ApiKey.objects.select_related("user"), pk=pk)
@@ -247,11 +247,15 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     @admin.action(description="Revoke the selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        """They stop working at once."""
+        """Revoke the keys, which stop working at once. Only superusers revoke those of staff."""
         chosen = ApiKey.objects.filter(pk__in=queryset.values("pk"))
         if not _is_superuser(request):
             chosen = chosen.filter(user__is_staff=False, user__is_superuser=False)
-        self.message_user(request, f"Revoked: {chosen.revoke()}.")
+        self.message_user(request, _revoked(chosen.revoke()))
+
+
+def _revoked(number: int) -> str:
+    return f"Revoked {number} key{'s' * (number != 1)}."
 
 
 def _may_touch(request: HttpRequest, user: User | None) -> bool:

@@ -16,7 +16,7 @@ RETRY_AFTER_SECONDS = 2
 
 
 class TooBusyError(Exception):
-    """As much as may be is under way already; `str()` says whose. Trying again after `retry_after` seconds helps."""
+    """The most that may be under way is under way; `str()` says whose. Try again after `retry_after` seconds."""
 
     retry_after = RETRY_AFTER_SECONDS
 

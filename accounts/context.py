@@ -1,4 +1,4 @@
-"""What templates know of accounts."""
+"""What page templates know about accounts."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _SALT = "accounts.devices"
 
 
 def remember(response: HttpResponse, email: str) -> None:
-    """This browser signed in with that address just now."""
+    """Set the cookie of a browser that has just signed in with this address."""
     value = signing.dumps([email.lower(), secrets.token_hex(8)], salt=_SALT)
     response.set_cookie(
         _name(email), value, max_age=KNOWN_SECONDS, path=settings.SESSION_COOKIE_PATH, httponly=True, samesite="Lax",
@@ -23,7 +23,7 @@ def remember(response: HttpResponse, email: str) -> None:
 
 
 def known(request: HttpRequest, email: str) -> str | None:
-    """What tells this browser from others that signed in with that address; None if it never did."""
+    """The id of a browser that signed in with this address before; None for others."""
     try:
         owner, device = signing.loads(request.COOKIES.get(_name(email), ""), salt=_SALT, max_age=KNOWN_SECONDS)
     except (signing.BadSignature, ValueError):

@@ -19,24 +19,24 @@ LIFETIMES = [("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In
 class KeyForm(forms.Form):
     """A new API key."""
 
-    name = forms.CharField(max_length=100, help_text="What it is for, such as the program that will use it.")
+    name = forms.CharField(max_length=100, help_text="What the key is for, such as the program that uses it.")
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices,
         widget=forms.CheckboxSelectMultiple,
         initial=USUAL_SCOPES,
-        label="What it may do",
+        label="What the key may do",
         error_messages={"required": "Choose at least one."},
     )
     lifetime = forms.ChoiceField(choices=LIFETIMES, required=False, initial="90", label="Expires")
 
     def expires_at(self) -> datetime | None:
-        """When it stops working; None for never."""
+        """When the key stops working; None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None
 
 
 class SignupForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth ships no types
-    """Takes as long for an address that has an account as for a new one."""
+    """Takes as long for an address that has an account as for a new one, so that nobody learns who has one."""
 
     def try_save(self, request: HttpRequest) -> Any:
         """As allauth's, with the work that a new account makes."""
@@ -46,7 +46,7 @@ class SignupForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth shi
 
 
 class _RevokingForm(forms.Form):
-    """A new password, and whether what the old one opened is shut."""
+    """A new password, and whether keys and webhooks of the old one end."""
 
     revoke_access = forms.BooleanField(
         required=False,
@@ -56,7 +56,7 @@ class _RevokingForm(forms.Form):
     )
 
     def save(self) -> None:
-        """All of it or nothing: no key is made meanwhile."""
+        """Saves all of it or nothing; nobody can make a key meanwhile."""
         user: User = self.user  # type: ignore[attr-defined]  # of allauth's forms
         with transaction.atomic():
             user.lock()
@@ -66,8 +66,8 @@ class _RevokingForm(forms.Form):
 
 
 class ChangePasswordForm(_RevokingForm, allauth_forms.ChangePasswordForm):  # type: ignore[misc]  # see above
-    """For somebody who is signed in."""
+    """For users who are signed in."""
 
 
 class ResetPasswordForm(_RevokingForm, allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]  # see above
-    """For somebody who came by the link in a mail."""
+    """For users who followed the link in a mail."""

@@ -1,4 +1,4 @@
-"""Addresses that only take forms, for people who open them: after signing in, or from the browser's history."""
+"""Addresses that only take forms: people who open one after signing in, or from their history, land on a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ View = Callable[..., HttpResponse]
 
 
 def post_only(page: str, *kept: str) -> Callable[[View], View]:
-    """A view for POST; GET leads to the page of that name, with those arguments of the address; else 405."""
+    """A view for POST. GET redirects to the page of that name with the `kept` arguments; other methods get 405."""
 
     def decorate(view: View) -> View:
         @wraps(view)

@@ -19,9 +19,9 @@ from django.utils import timezone
 
 KEY_PREFIX = "csk_"
 MAX_KEYS = 50
-# Sent with `user_id` when somebody's keys changed: whatever is open on their behalf is to be looked at again.
+# Sent with `user_id` when a user's keys or password changed: open connections check whether they may go on.
 access_changed = Signal()
-# Sent with `user_id` when somebody else may have had access to an account: what it left behind is to be shut, too.
+# Sent with `user_id` when somebody else may have had access to the account: its webhooks are switched off, too.
 access_revoked = Signal()
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 
@@ -32,12 +32,12 @@ class UserManager(BaseUserManager["User"]):
     use_in_migrations = True
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """A new user, made by whoever runs the site, who vouches for the address. ValueError without one.
+        """A new user whose address whoever runs the site vouches for. ValueError without an address.
 
-        No password means that none fits.
+        Without a password nobody can sign in as this user.
         """
         if not email:
-            msg = "A user needs an e-mail address"
+            msg = "A user needs an e-mail address."
             raise ValueError(msg)
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
@@ -56,57 +56,57 @@ class UserManager(BaseUserManager["User"]):
 
 
 class Plan(models.Model):
-    """How much of the servers a user gets. Users without a plan get the defaults of these fields."""
+    """A share of the servers, and limits. Users without a plan get the defaults of these fields."""
 
     name = models.CharField(max_length=80, unique=True)
     weight = models.FloatField(
         default=1.0,
         validators=[MinValueValidator(0.01)],
-        help_text="Share of the servers while there is not enough for everybody: 2 gets twice as much as 1.",
+        help_text="Share of the servers when they are busy: a user with 2 gets twice as much as one with 1.",
     )
     priority = models.SmallIntegerField(
-        default=0, help_text="Bands: whoever is in a higher one always comes first. Use weights where you can."
+        default=0, help_text="Users with a higher number always come first. Prefer weights."
     )
     max_concurrent = models.PositiveIntegerField(
         default=8,
         validators=[MinValueValidator(1)],
-        help_text="Generations at a time on the servers or next in line; the rest of theirs waits behind.",
+        help_text="Generations of a user that may run or be next in the queue. Further ones are held.",
     )
     max_queued = models.PositiveIntegerField(
         default=200,
         validators=[MinValueValidator(1)],
-        help_text="Generations that may wait; one more is refused until some are done.",
+        help_text="Generations of a user that may wait. Further ones are refused until some are done.",
     )
 
     requests_per_minute = models.PositiveIntegerField(
-        default=1200, help_text="Requests to the API, over all keys of a user; 0: as many as they like."
+        default=1200, help_text="Requests to the API that a user may make, with all keys together. 0 means no limit."
     )
     max_streams = models.PositiveIntegerField(
-        default=20, validators=[MinValueValidator(1)], help_text="Event streams of the API that may be open at a time."
+        default=20, validators=[MinValueValidator(1)], help_text="Event streams of the API that a user may have open."
     )
     max_sockets = models.PositiveIntegerField(
         default=100,
         db_default=100,
         validators=[MinValueValidator(1)],
-        help_text="Websockets that may be open at a time: one for each running generation on a page.",
+        help_text="Websockets that a user may have open. A page needs one for each running generation.",
     )
 
     pages_per_minute = models.PositiveIntegerField(
         default=3000,
         db_default=3000,
-        help_text="Pages and pictures in them that a user may open; 0: as many as they like.",
+        help_text="Pages, and pictures in them, that a user may open. 0 means no limit.",
     )
     uploads_per_minute = models.PositiveIntegerField(
         default=300,
         db_default=300,
-        help_text="Files that a user may bring, whichever way; as many may be fetched. 0: as many as they like.",
+        help_text="Files that a user may upload, and addresses that a user may have fetched. 0 means no limit.",
     )
     max_storage_mb = models.PositiveIntegerField(
         "max storage in MB",
         default=51_200,
         db_default=51_200,
-        help_text="What a user's uploads and results may take. Beyond it new uploads and new jobs are refused; results "
-        "of accepted jobs are kept. 0: as much as there is.",
+        help_text="Size of a user's uploads and results. Above it, new uploads and new jobs are refused; results of "
+        "accepted jobs are kept. 0 means no limit.",
     )
 
     class Meta:
@@ -123,7 +123,7 @@ class Plan(models.Model):
 
     @property
     def max_storage_bytes(self) -> int:
-        """0: as much as there is."""
+        """0 means no limit."""
         return self.max_storage_mb * 2**20
 
 
@@ -138,7 +138,7 @@ class User(AbstractUser):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="users",
-        help_text="How much of the servers this user gets. Empty: the usual.",
+        help_text="This user's share of the servers, and limits. Empty means the usual ones.",
     )
 
     objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
@@ -153,38 +153,36 @@ class User(AbstractUser):
         return self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new password, or a user who was switched off, closes what is open on this user's behalf."""
+        """Has open connections check whether they may go on: the password or “active” may have changed."""
         is_new = self._state.adding
         super().save(*args, **kwargs)
         if not is_new and "last_login" not in (kwargs.get("update_fields") or ()):
             access_changed.send(sender=User, user_id=self.pk)
 
     def lock(self) -> User:
-        """This user's row as it is now. Until the transaction ends, nobody else counts or adds what the user may have
-        only so many of.
-        """
+        """This user's row as it is now. Lock it before you count something that a plan limits, and add to it."""
         # Without the key: rows that merely refer to this user go on being written.
         return User.objects.select_for_update(no_key=True).get(pk=self.pk)
 
     @property
     def is_verified(self) -> bool:
-        """True when the address was shown to be this person's, or whoever runs the site vouches for it."""
+        """True when this person confirmed the address, or whoever runs the site vouches for it."""
         return bool(EmailAddress.objects.filter(user=self.pk, email__iexact=self.email, verified=True).exists())
 
     def vouch(self) -> None:
-        """Whoever runs the site gave this address: it is verified, and earlier ones no longer open the account."""
+        """Verify this user's address without a mail. Earlier addresses no longer open the account."""
         EmailAddress.objects.filter(user=self.pk).exclude(email=self.email.lower()).delete()
         found = {"verified": True, "primary": True}
         EmailAddress.objects.update_or_create(user_id=self.pk, email=self.email.lower(), defaults=found)
 
     def revoke_access(self) -> None:
-        """For when somebody else may have had access: every key stops working, and webhooks are switched off."""
+        """Revoke every key and switch off every webhook, because somebody else may have had access."""
         self.api_keys.all().revoke()
         access_revoked.send(sender=User, user_id=self.pk)
 
     @property
     def limits(self) -> Plan:
-        """The plan, or the usual one."""
+        """The plan, or the usual limits."""
         return self.plan or Plan()
 
 
@@ -193,7 +191,7 @@ class Scope(models.TextChoices):
 
     READ = "read", "Read templates, jobs and files"
     RUN = "run", "Run templates; cancel and delete jobs and files"
-    RAW = "raw", "Submit whole workflows (needs the permission, too)"
+    RAW = "raw", "Run whole workflows, if you have that permission"
     MANAGE = "manage", "Manage keys and webhooks; for staff, templates and servers"
 
 
@@ -211,7 +209,7 @@ class TooManyKeysError(Exception):
 
 
 class KeyRefusedError(Exception):
-    """This user, or the key that was to make another one, must not make it; `str()` says why."""
+    """The user or the key may not make this key; `str()` says why."""
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -239,7 +237,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     ) -> tuple[ApiKey, str]:
         """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError, KeyRefusedError.
 
-        `by`: the key that asks for it, which the new one neither exceeds nor outlives.
+        `by`: the key that makes it. The new one has no further scopes and does not outlive it.
         """
         chosen = set(scopes)
         if by is not None:
@@ -273,7 +271,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             raise KeyRefusedError(msg)
 
     def revoke(self) -> int:
-        """They stop working at once, and what they hold open is closed. How many that were."""
+        """Revoke these keys at once and close their connections. The number of keys that were still valid."""
         users = set(self.filter(revoked_at=None).values_list("user", flat=True))
         changed = self.filter(revoked_at=None).update(revoked_at=timezone.now())
         for user_id in users:
@@ -284,7 +282,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """The usable key with this secret, or None. Notes the use, at most once a minute."""
         prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
         key = self.usable().select_related("user__plan").filter(prefix=prefix).first()
-        # Without a key, the same work: nothing is to be learnt from how long the answer takes.
+        # The same work without a key, so that the time of the answer does not show which prefixes exist.
         expected = key.secret_hash if key else _hash("")
         if not hmac.compare_digest(expected, _hash(secret)) or key is None:
             return None
@@ -301,9 +299,9 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12, unique=True, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
-    scopes = models.JSONField(default=all_scopes, help_text="What it may be used for.")
+    scopes = models.JSONField(default=all_scopes, help_text="What the key may do.")
     requests_per_minute = models.PositiveIntegerField(
-        default=0, help_text="Requests that this key may make; 0: as many as its user."
+        default=0, help_text="Requests that this key may make. 0 means that only the user's limit counts."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -321,22 +319,22 @@ class ApiKey(models.Model):
 
     @property
     def hint(self) -> str:
-        """What of it may be shown, to tell it from others."""
+        """The part that may be shown, to tell keys apart."""
         return f"{KEY_PREFIX}{self.prefix}_…"
 
     def check_heir(self, scopes: set[str]) -> None:
-        """KeyRefusedError when this key must not make one with these scopes."""
+        """KeyRefusedError when this key must not make a key with these scopes."""
         if self.requests_per_minute:
             # However small their limits, enough keys add up to more than this one has.
-            msg = "A key with a request limit of its own cannot make keys: use one without, or your account's page."
+            msg = "A key with its own request limit cannot make keys. Use the page “API keys” or another key."
             raise KeyRefusedError(msg)
         if beyond := scopes - set(self.scopes):
-            msg = f"A key cannot give what it lacks: {', '.join(sorted(beyond))}."
+            msg = f"This key lacks scopes that the new one would have: {', '.join(sorted(beyond))}."
             raise KeyRefusedError(msg)
 
     @property
     def is_expired(self) -> bool:
-        """True when its time is up."""
+        """True when `expires_at` has passed."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
 

@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 WRONG_KEYS_PER_MINUTE = 60
-_REQUESTS, _FILES, _PAGES = "make {} request{} a minute", "bring {} file{} a minute", "open {} page{} a minute"
+_REQUESTS, _FILES, _PAGES = "make {} request{} a minute", "upload {} file{} a minute", "open {} page{} a minute"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left. `reset_seconds`: when there is room again, or more of it."""
+    """How much of a limit is left; after `reset_seconds` there is more."""
 
     limit: int
     remaining: int
@@ -45,7 +45,7 @@ class Allowance:
 
 
 class RateLimitedError(Exception):
-    """Too many of something; `str()` says how many there may be, and how long to wait."""
+    """Too many in the last minute; `str()` says how many are allowed, and how long to wait."""
 
     def __init__(self, allowance: Allowance, what: str = _REQUESTS) -> None:
         wait = allowance.reset_seconds
@@ -55,7 +55,7 @@ class RateLimitedError(Exception):
 
 
 def count(user: User, key: ApiKey | None) -> Allowance | None:
-    """Count one request to the API of this user, and of this key; the tighter allowance, None without any limit.
+    """Count one request to the API of this user and key. The tighter allowance; None without any limit.
 
     RateLimitedError.
     """
@@ -66,23 +66,23 @@ def count(user: User, key: ApiKey | None) -> Allowance | None:
 
 
 def count_upload(user: User) -> None:
-    """Count one file that this user brings. RateLimitedError."""
+    """Count one upload of this user. RateLimitedError."""
     _count({f"upload.{user.pk}": user.limits.uploads_per_minute}, _FILES)
 
 
 def count_fetch(user: User) -> None:
-    """Count one address of this user's that is asked for a file. RateLimitedError."""
+    """Count one file that is fetched for this user. RateLimitedError."""
     _count({f"fetch.{user.pk}": user.limits.uploads_per_minute}, "have {} file{} fetched a minute")
 
 
 def ensure_upload(user: User) -> None:
-    """RateLimitedError when this user can bring no file now. Nothing is counted: for a look before the body is read."""
+    """RateLimitedError when this user cannot upload now. Nothing is counted: for a check before the body is read."""
     _refuse_if_exceeded(f"user.{user.pk}", user.limits.requests_per_minute, _REQUESTS)
     _refuse_if_exceeded(f"upload.{user.pk}", user.limits.uploads_per_minute, _FILES)
 
 
 def count_page(user: User | None, address: str) -> None:
-    """Count one page: of this user, or else of whoever is at this address. RateLimitedError."""
+    """Count one page of this user, or of this address for people who are not signed in. RateLimitedError."""
     if user is not None:
         _count({f"page.{user.pk}": user.limits.pages_per_minute}, _PAGES)
     else:

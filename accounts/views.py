@@ -20,7 +20,7 @@ from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError,
 @never_cache
 @require_http_methods(["GET", "POST"])
 def keys(request: HttpRequest) -> HttpResponse:
-    """One's keys, and a form for another one. A new secret is in the answer to the form and nowhere else."""
+    """The user's keys, and a form for another one. Only the answer to the form shows a new secret."""
     user = user_of(request)
     form = KeyForm(request.POST if request.method == "POST" else None)
     secret, status = "", 200
@@ -38,23 +38,24 @@ def _issue(user: User, form: KeyForm) -> str:
         return ""
     data = form.cleaned_data
     try:
-        return ApiKey.objects.issue(user=user, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at())[
-            1
-        ]
+        _key, secret = ApiKey.objects.issue(
+            user=user, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at()
+        )
     except TooManyKeysError:
-        form.add_error(None, f"You have {MAX_KEYS} keys, which is the most. Revoke one first.")
+        form.add_error(None, f"You already have {MAX_KEYS} keys, the most that is possible. Revoke one first.")
         return ""
     except KeyRefusedError as error:
         form.add_error(None, str(error))
         return ""
+    return secret
 
 
 @login_required
 @post_only("api-keys")
 def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
-    """It stops working at once."""
+    """Revoke the key, which stops working at once."""
     mine = ApiKey.objects.for_user(request.user)
     found = get_object_or_404(mine, prefix=prefix)
     mine.filter(pk=found.pk).revoke()
-    messages.info(request, f"The key “{found.name}” is revoked. What it held open was closed.")
+    messages.info(request, f"The key “{found.name}” is revoked, and its connections are closed.")
     return redirect("api-keys")

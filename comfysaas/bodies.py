@@ -1,4 +1,4 @@
-"""What a client may send, decided before it is read: size by path, then who is sending.
+"""Decides what a client may send before reading it: by the path, the size and the sender.
 
 This layer sits around Django (ASGI). A refused body never reaches a view: Django gets the request without it, and with
 the `Refusal` in the scope, which `comfysaas.middleware.Refusals` turns into the answer. Django's own handler spools
@@ -53,12 +53,12 @@ class Refusal:
 UNAUTHORIZED = Refusal(
     401, "unauthorized", "Sign in, or send a valid API key as “Authorization: Bearer csk_…”, before you send this much."
 )
-UNREADABLE = Refusal(400, "invalid_request", "The header Content-Type cannot be read.")
-CUT_OFF = Refusal(400, "invalid_request", "The form is cut off: its last boundary is missing. Send it again.")
+UNREADABLE = Refusal(400, "invalid_request", "The header Content-Type cannot be read. Correct it and try again.")
+CUT_OFF = Refusal(400, "invalid_request", "The form was cut off: its last boundary is missing. Send it again.")
 
 
 def too_large(limit: int, *, is_multipart: bool) -> Refusal:
-    """For a body of more than so many bytes."""
+    """The refusal of a body of more than `limit` bytes."""
     hint = "" if is_multipart else " Send files as a form (multipart/form-data), or upload them first."
     return Refusal(
         413, "too_large", f"The request is larger than the {limit // 2**20} MB that this address takes.{hint}"
@@ -66,7 +66,7 @@ def too_large(limit: int, *, is_multipart: bool) -> Refusal:
 
 
 def limit_of(path: str, *, is_multipart: bool) -> int:
-    """The largest body that this address takes, in bytes, from somebody we know."""
+    """The largest body in bytes that this path takes from a known sender."""
     if is_multipart and _ONE_FILE.fullmatch(path):
         return int(settings.MAX_UPLOAD_BYTES) + FORM_OVERHEAD_BYTES
     if is_multipart and _SEVERAL_FILES.fullmatch(path):
@@ -77,7 +77,7 @@ def limit_of(path: str, *, is_multipart: bool) -> int:
 
 
 class BoundedBodies:
-    """ASGI: Django, and bodies that are counted as they arrive; responses wait for clients that read slowly."""
+    """ASGI: counts bodies as they arrive for Django, and has responses wait for clients that read slowly."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -107,7 +107,7 @@ class BoundedBodies:
 
 
 async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Refusal | None:
-    """What the head alone shows to be too much. Sets how much of the body may be read, and what is said beyond that."""
+    """The refusal that the head justifies. Else sets how much of the body is read, and the refusal beyond that."""
     announced = headers.get(b"content-length", b"")
     length = int(announced[:19]) if announced.isdigit() else None  # 19 digits are too many already
     if b"transfer-encoding" not in headers and not length:
@@ -133,7 +133,7 @@ async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Re
 
 
 def _judge_sender(headers: dict[bytes, bytes], address: str, length: int | None, is_kept: bool) -> Refusal | None:
-    """Whether they may send so much, and keep files of that size (None: not known yet)."""
+    """The refusal for this sender; `length`: bytes to send, None when the head does not say."""
     try:
         user = sender_of(headers, address)
         if user is None:

@@ -1,4 +1,4 @@
-"""Management commands whose expected problems end in a sentence instead of a traceback."""
+"""Runs management commands; expected problems end in a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _explain(error: Exception) -> str:
-    """What the reader can do about it; empty for what nobody expects."""
+    """What the reader can do about it; empty for an unexpected error."""
     match error:
         case DatabaseError():
             return _database_problem(error)
         case EOFError():
-            return "This command asks questions: run it in a terminal."
+            return "This command asks questions. Run it in a terminal."
         case RedisError():
             return f"Redis does not answer ({error}). Start it, or check REDIS_URL."
         case _:
@@ -49,8 +49,8 @@ def _database_problem(error: DatabaseError) -> str:
     if connection.vendor == "sqlite":
         if not settings.ENV.database_file.exists():
             return (
-                f"There is no database yet in {settings.DATA_DIR}. Start the server once with `make run`, "
-                "or set DATA_DIR to the folder in which yours is."
+                f"{settings.DATA_DIR} has no database yet. Start the server once with `make run`, "
+                "or set DATA_DIR to the folder of your database."
             )
     elif problem := _connection_problem(settings.ENV.database_url):
         return f"PostgreSQL does not answer ({problem}). Start it, or check DATABASE_URL."
@@ -61,7 +61,10 @@ def _database_problem(error: DatabaseError) -> str:
 
 
 def _connection_problem(url: SecretStr | None) -> str:
-    """Why there is no connection, without the password; the pool only knows that it waited. Empty: there is one."""
+    """Why PostgreSQL refuses the connection, without the password; empty when it does not.
+
+    The pool's own error only says that it waited.
+    """
     try:
         psycopg.connect(url.get_secret_value() if url else "", connect_timeout=CONNECT_SECONDS).close()
     except psycopg.OperationalError as error:
@@ -73,4 +76,4 @@ def _migration_problem() -> str:
     executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return ""
-    return "The database lacks what this version needs: run `manage.py migrate` (or `make run`, which does) first."
+    return "The database is older than this version. Run `manage.py migrate` first; `make run` does that, too."

@@ -20,24 +20,24 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
 class Env(BaseSettings):
-    """The environment, checked once at start-up. A wrong or missing value stops the process with its name."""
+    """The environment, checked once at start-up. A wrong or missing value stops the process and is named."""
 
     model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", env_ignore_empty=True)
 
     # -- where it lives
     public_url: str = Field(
         "",
-        description="The address people type, such as https://studio.example.com or https://example.com/studio. Sets "
-        "the allowed host, secure cookies (https), the path that everything lies below, and every link in mails, API "
-        "and webhooks. Default: http://127.0.0.1:PORT.",
+        description="The site's address in browsers, such as https://studio.example.com or https://example.com/studio. "
+        "Sets the allowed host, secure cookies (https), the path of the site, and all links in mails, API answers and "
+        "webhooks. Default: http://127.0.0.1:PORT.",
     )
     host: str = Field("127.0.0.1", description="Address that `manage.py standalone` listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port of `manage.py standalone`.")
     data_dir: Path = Field(
-        Path("var"), description="Files of a standalone server: SQLite database, media, generated secret key."
+        Path("var"), description="Folder for the files of a standalone server: SQLite database, media, secret key."
     )
     allowed_hosts: CommaList = Field(
-        (), description="Further host names to answer to, separated by commas (PUBLIC_URL's is always one)."
+        (), description="Host names of the site besides PUBLIC_URL's, separated by commas."
     )
     trust_proxy_headers: bool = Field(
         False,
@@ -45,26 +45,28 @@ class Env(BaseSettings):
     )
     time_zone: str = Field(
         "UTC",
-        description="The time zone of pages, and of %date:…% in the names of files, such as Europe/Berlin.",
+        description="Time zone of pages, and of %date:…% in file names, such as Europe/Berlin.",
     )
-    debug: bool = Field(False, description="Django's debug mode. Never in production.")
-    log_level: str = Field("INFO", description="Level of the log on stderr.")
+    debug: bool = Field(
+        False, description="Django's debug mode, which shows internals to everybody. Never use it in production."
+    )
+    log_level: str = Field("INFO", description="Level of the log on stderr: DEBUG, INFO, WARNING or ERROR.")
 
     # -- secrets
     secret_key: SecretStr | None = Field(
         None,
         description="Signs sessions and encrypts stored secrets. Required with DATABASE_URL or REDIS_URL; "
-        "otherwise generated in DATA_DIR.",
+        "without them, generated and kept in DATA_DIR.",
     )
     secret_key_fallbacks: CommaList = Field(
-        (), description="Former values of SECRET_KEY, still accepted while you rotate it."
+        (), description="Former values of SECRET_KEY, separated by commas, which still work while you rotate it."
     )
 
     # -- cluster
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host:5432/name`. Default: SQLite in DATA_DIR."
     )
-    database_pool_size: int = Field(10, ge=1, description="PostgreSQL connections per process, at most.")
+    database_pool_size: int = Field(10, ge=1, description="Most PostgreSQL connections of one process.")
     redis_url: SecretStr | None = Field(
         None,
         description="`redis://host:6379/0`: channel layer, cache and Celery broker. Default: in memory. `rediss://` is "
@@ -75,37 +77,37 @@ class Env(BaseSettings):
     s3_endpoint_url: str | None = Field(None, description="Address of an S3-compatible server. Default: AWS.")
     s3_public_endpoint_url: str | None = Field(
         None,
-        description="Address under which browsers reach that server, when it differs (signed URLs use it).",
+        description="Address of that server for browsers, if it differs. Links to results use it.",
     )
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_access_key_id: SecretStr | None = Field(
-        None, description="S3 credentials. Default: boto3's own search (instance role, files)."
+        None, description="S3 credentials. Default: boto3 searches for them (instance role, files)."
     )
     s3_secret_access_key: SecretStr | None = Field(None, description="See S3_ACCESS_KEY_ID.")
     s3_checksums: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Whether uploads to S3 carry checksums. `auto`: until the server refuses them. Without them, "
-        "each upload is read back and compared.",
+        description="Whether uploads to S3 carry checksums; `auto` stops when the server refuses them. Without "
+        "checksums, each upload is read back and compared.",
     )
     signed_url_seconds: int = Field(900, ge=30, description="How long a link to a result works, in seconds.")
 
     # -- ComfyUI
     comfyui_urls: CommaList = Field(
         (),
-        description="ComfyUI servers of `manage.py standalone`, separated by commas. Empty: the bundled simulator. "
-        "In a cluster, servers are managed in the admin.",
+        description="ComfyUI servers of `manage.py standalone`, separated by commas. Default: the bundled simulator. "
+        "In a cluster, add servers in the admin.",
     )
     simulator_object_info: Path | None = Field(
         None,
-        description="A real ComfyUI's node types for the bundled simulator, saved with `curl -o object_info.json "
-        "http://HOST:8188/object_info`: workflows are imported and checked as that server would; what the simulator "
-        "can draw is drawn, and the first node that it cannot run is named. Only without COMFYUI_URLS.",
+        description="File with the node types of a real ComfyUI, saved with `curl -o object_info.json "
+        "http://HOST:8188/object_info`. The bundled simulator then imports and checks workflows like that server. A "
+        "generation fails at the first node that the simulator cannot run. Only without COMFYUI_URLS.",
     )
     max_attempts: int = Field(
-        2, ge=1, description="How often a generation is submitted when servers lose it before it fails."
+        2, ge=1, description="How often a generation is submitted before it fails, when servers lose it."
     )
     retention_days: int = Field(
-        0, ge=0, description="Finished generations and their files are deleted after so many days. 0: never."
+        0, ge=0, description="Days after which finished generations and their files are deleted. 0 keeps them."
     )
     max_upload_mb: int = Field(50, ge=1, description="Largest file that a user may upload, in MB.")
 
@@ -113,32 +115,32 @@ class Env(BaseSettings):
     cors_allowed_origins: CommaList = Field(
         (),
         description="Web sites whose pages may call the API with a key, such as https://app.example.com, separated by "
-        "commas. Default: none.",
+        "commas.",
     )
     outbound_allowed_networks: CommaList = Field(
         (),
         description="Private networks that webhooks and inputs by address may reach, such as 10.1.0.0/16, separated "
-        "by commas; there, http:// will do. Default: none, and https:// only.",
+        "by commas. Addresses there may begin with http://; all others need https://.",
     )
 
     # -- accounts
     anonymous_pages_per_minute: int = Field(
         600,
         ge=0,
-        description="Pages that may be opened from one address without being signed in. 0: as many as they like.",
+        description="Pages that people who are not signed in may open from one IP address. 0 means no limit.",
     )
     signup_open: bool = Field(
         False,
-        description="Let anybody create an account; they confirm their address by mail first, so set EMAIL_HOST. "
-        "Otherwise staff make accounts.",
+        description="Lets anybody create an account. They must confirm their address by mail, so set EMAIL_HOST. "
+        "Otherwise only staff create accounts.",
     )
     email_host: str = Field(
-        "", description="SMTP server for confirmations and password resets. Empty: mails are printed to the log."
+        "", description="SMTP server for confirmations and password resets. Default: mails are printed on stdout."
     )
-    email_port: int = Field(587, ge=1, le=65535, description="Its port; STARTTLS is used.")
-    email_host_user: str = Field("", description="Its user.")
-    email_host_password: SecretStr | None = Field(None, description="Its password.")
-    email_from: str = Field("comfysaas@localhost", description="Sender of mails.")
+    email_port: int = Field(587, ge=1, le=65535, description="Port of the SMTP server, which must offer STARTTLS.")
+    email_host_user: str = Field("", description="User name for the SMTP server.")
+    email_host_password: SecretStr | None = Field(None, description="Password for the SMTP server.")
+    email_from: str = Field("comfysaas@localhost", description="Sender address of mails.")
     admin_password: SecretStr | None = Field(
         None, description="Password of admin@example.com on the first standalone start. Default: generated."
     )
@@ -164,7 +166,7 @@ class Env(BaseSettings):
     @classmethod
     def _is_time_zone(cls, value: str) -> str:
         if value not in available_timezones():
-            msg = f"there is no time zone {value}; write a name such as Europe/Berlin"
+            msg = f"“{value}” is not a time zone; use a name such as Europe/Berlin"
             raise ValueError(msg)
         return value
 
@@ -233,7 +235,7 @@ class Env(BaseSettings):
             msg = "SECRET_KEY is too short: use 50 random characters or more"
             raise ValueError(msg)
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
-            msg = "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together"
+            msg = "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY need each other: set both or neither"
             raise ValueError(msg)
         return self
 

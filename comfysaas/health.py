@@ -1,4 +1,4 @@
-"""For load balancers and orchestrators: does this process live, and can it serve?"""
+"""Health checks for load balancers and orchestrators."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when the database and the cache answer, else 503 with the name of what does not."""
+    """200 when the database and the cache answer, else 503 with the names of those that do not."""
     checks = {"database": _database_answers, "cache": _cache_answers}
     failed = [name for name, check in checks.items() if not _passes(name, check)]
     status = 503 if failed else 200

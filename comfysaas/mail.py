@@ -1,4 +1,4 @@
-"""How mails leave."""
+"""Sends mails."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ class ReleasingBackend(EmailBackend):
     """SMTP that keeps no database connection while it talks to the mail server."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """The number of messages that the server took."""
+        """The number of messages that the server accepted."""
         database.release()
         return super().send_messages(email_messages)

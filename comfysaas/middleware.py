@@ -1,4 +1,4 @@
-"""What a part of the site needs beyond Django's own middleware."""
+"""Middleware: refusals, rates of pages, sign-in for htmx, and the admin's content security policy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Refusals(MiddlewareMixin):
 
 
 class PageLimits(MiddlewareMixin):
-    """How many pages somebody may open; the API counts for itself. Static files are served before they come here."""
+    """Limits how many pages somebody opens. The API counts for itself; static files never come here."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         """429; None for a request that goes on."""
@@ -74,7 +74,7 @@ class PageLimits(MiddlewareMixin):
 
 
 class SignInAgain(MiddlewareMixin):
-    """Sends the whole page to sign in when a part of it needs that: htmx would show the sign-in page in the part."""
+    """Sends the whole page to the sign-in when htmx asks for a part; otherwise htmx shows the sign-in page in it."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """401 and where to go, for requests of pages' scripts; other answers as they are."""
@@ -92,10 +92,10 @@ class SignInAgain(MiddlewareMixin):
 
 
 class MethodPage(MiddlewareMixin):
-    """Views answer a method that they do not know with nothing at all: people get a page."""
+    """Django's answer to an unknown method is an empty page: this gives it words."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """405 with words and the same `Allow`; other answers as they are."""
+        """A page for 405 with the same `Allow`; other answers as they are."""
         if response.status_code != 405 or response.streaming or getattr(response, "content", None):
             return response
         page = refuse(request, Refusal(405, "method_not_allowed", METHOD))

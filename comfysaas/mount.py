@@ -1,4 +1,4 @@
-"""The path below which the site lies, when PUBLIC_URL has one."""
+"""The path of the site, when PUBLIC_URL has one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Scope = MutableMapping[str, Any]
 
 
 def below_root(path: str) -> str:
-    """The path as the site without a path of its own would have it, such as "/api/v2/jobs"."""
+    """The path without the site's own, such as "/api/v2/jobs"."""
     return "/" + path.removeprefix(settings.ROOT_PATH).lstrip("/")
 
 
 class Mounted:
-    """ASGI: addresses are complete inside, whether or not the proxy in front took the path off.
+    """ASGI: completes paths, for proxies that remove the site's path and for those that do not.
 
-    Health checks, which come past the proxy, need not know the path either.
+    Health checks, which do not come through the proxy, need not know the site's path.
     """
 
     def __init__(self, application: Any, root: str) -> None:
-        """`root`: "/", or such as "/studio/"."""
+        """`root`: "/", or a path such as "/studio/"."""
         self._application = application
         self._root = root
 

@@ -1,4 +1,4 @@
-"""One answer for everything that is refused before a view runs: as the API, as a part of a page, or as a page."""
+"""Answers everything that is refused before a view runs: as the API, as part of a page, or as a page."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from comfysaas.mount import below_root
 from generations.api.envelope import envelope
 
 _HEADINGS = {
-    400: "The form did not arrive whole",
+    400: "The form did not arrive completely",
     401: "Sign in first",
-    403: "That is not allowed",
-    405: "Nothing to open here",
-    413: "That is too large",
+    403: "You may not do this",
+    405: "This page cannot be opened",
+    413: "The request is too large",
     429: "Too many requests",
 }
 _HEADINGS_OF_CODES = {"csrf_failed": "Reload the page", "storage_full": "Your storage is full"}
 SIGNED_OUT = "You are signed out."
-CSRF = "This page was open too long, or your browser refuses cookies. Reload it and try again."
-METHOD = "This address only takes what a form of the site sends. Start from the page that has the form."
+CSRF = "The page was open too long, or your browser blocks cookies. Reload the page and try again."
+METHOD = "This address only accepts a form. Open the page with that form and send it from there."
 
 
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """The answer, with the status of the refusal. Part of a page: a notice for htmx, which site.js lets through."""
+    """The answer with the refusal's status. For htmx a notice, which site.js lets through."""
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
     if below_root(request.path_info).startswith("/api/"):
         if refusal.status == 401:
@@ -58,13 +58,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def sign_in_address(request: HttpRequest) -> str:
-    """The page to sign in, which leads back to the page whose script sent the request, if that is ours."""
+    """The sign-in page, which leads back to the page whose script sent the request."""
     query = urlencode({REDIRECT_FIELD_NAME: _page_of(request) or settings.ROOT_PATH})
     return f"{resolve_url(settings.LOGIN_URL)}?{query}"
 
 
 def _page_of(request: HttpRequest) -> str:
-    """Path and query of the page of ours; "" for anything else that the header names."""
+    """Path and query of the page, if it is one of this site; else ""."""
     try:
         page = urlsplit(request.headers.get("HX-Current-URL", ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Texts for tiles."""
+"""Filters for the texts of tiles."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ register = template.Library()
 
 @register.filter
 def plain(text: str) -> str:
-    """Markdown without its marks."""
+    """Markdown as plain text on one line."""
     return markdown.plain(text)

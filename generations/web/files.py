@@ -15,21 +15,21 @@ from generations.models import Asset, WorkflowTemplate
 @login_required
 @require_safe
 async def asset(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """A file of one's own; `?download=1` to save it."""
+    """One of the user's files; `?download=1` saves it instead of showing it."""
     return await delivery.serve(request, await _mine(request, pk), is_download="download" in request.GET)
 
 
 @login_required
 @require_safe
 async def thumbnail(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """Its small picture."""
+    """The thumbnail of one of the user's files."""
     return await delivery.serve_thumbnail(await _mine(request, pk))
 
 
 @login_required
 @require_safe
 async def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """The picture of a template that one may see."""
+    """The cover of a template that the user may run."""
     user = await request.auser()
     template = await WorkflowTemplate.objects.visible_to(user).filter(slug=slug).exclude(cover="").afirst()
     if template is None:

@@ -31,9 +31,7 @@ from generations.scheduling.queue import QueueFullError
 from generations.web import markdown, runs
 
 PAGE_SIZE = 24
-NO_RESULT = (
-    "This file does not lead back to one of your results. Choose a picture, video or sound that you downloaded here."
-)
+NO_RESULT = "This file is not one of your results. Choose a picture, video or sound that you downloaded here."
 
 
 @login_required
@@ -60,7 +58,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
 @login_required
 @post_only("gallery")
 def open_result(request: HttpRequest) -> HttpResponse:
-    """A result of one's own, as a file, leads back to the form that made it, filled in as it was."""
+    """From one of the user's results, as a file, to the form that made it, filled in as it was."""
     file = request.FILES.get("file")
     origin = origins.origin_of(cast("BinaryIO", file.file)) if file else None
     if origin is None or origin.user_id != request.user.pk:
@@ -75,7 +73,7 @@ def open_result(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def template(request: HttpRequest, slug: str) -> HttpResponse:
-    """The form of a template, and its live panels. `?from=<id>` starts from an earlier generation of one's own."""
+    """The form of a template, and its live panels. `?from=<id>` fills in the inputs of an earlier generation."""
     visible = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
     found = get_object_or_404(visible, slug=slug)
     if request.method == "POST":
@@ -113,7 +111,7 @@ def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
 @login_required
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """One's own generations, newest first, in pages cut by `?before=<created_at>,<id>`."""
+    """The user's generations, newest first, in pages; `?before=` is the cursor of the page before."""
     rows = Generation.objects.for_user(request.user).newest_first()
     if (cursor := request.GET.get("before")) is not None:
         rows = rows.older_than(*_position(cursor))
@@ -182,7 +180,7 @@ def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
 @login_required
 @post_only("generation", "pk")
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Ask it to stop."""
+    """Ask the generation to stop."""
     found = services.cancel(_mine(request, pk))
     if runs.is_htmx(request):
         return render(request, "generations/_panel.html", runs.panel_context(found))
@@ -192,13 +190,13 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @post_only("generation", "pk")
 def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The same again; with `new_seed`, with fresh seeds."""
+    """Run the same inputs again; `new_seed` draws new seeds."""
     found = _mine(request, pk)
     try:
         new = rerunning.rerun(found, is_new_seed="new_seed" in request.POST)
     except InvalidInputs as invalid:
         sentences = " ".join(sentence for each in invalid.errors.values() for sentence in each)
-        messages.error(request, f"It cannot be run again as it was. {sentences}")
+        messages.error(request, f"This generation cannot run again as it was. {sentences}")
         return redirect("generation", pk=pk)
     except (
         services.CannotRunError,
@@ -217,11 +215,11 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @post_only("generation", "pk")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Remove it for good, with its files."""
+    """Delete the generation and its files for good."""
     try:
         services.delete(_mine(request, pk))
     except services.NotFinishedError:
-        messages.error(request, "It is still under way. Cancel it first.")
+        messages.error(request, "This generation is still under way. Cancel it first.")
         return redirect("generation", pk=pk)
-    messages.info(request, "The generation and its files are deleted.")
+    messages.info(request, "The generation and its files were deleted.")
     return redirect("history")

@@ -1,4 +1,4 @@
-"""Running a version with what came through its form, for a template's page and for trying a draft."""
+"""Runs a version with the inputs of its form: for a template's page, and to try a draft."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
     *,
     action: str,
 ) -> HttpResponse:
-    """Its live panel, or the form with what is wrong. Without a version, the form says why there is none."""
+    """The new generation's live panel, or the form with its errors. Without a version, the form says why."""
     _keep_files(request, form)
     generation = _submitted(request, version, form) if version is not None and form.is_valid() else None
     if generation is not None:
@@ -58,7 +58,7 @@ def _keep_files(request: HttpRequest, form: ParametersForm) -> None:
 
 
 def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
-    """The new generation; None when something was wrong after all, which the form then says."""
+    """The new generation; None with the reason in the form's errors."""
     inputs, user = dict(form.cleaned_data), user_of(request)
     try:
         return services.submit(user=user, version=version, inputs=inputs)
@@ -72,7 +72,7 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """True when the page's script asks for a part of a page (django_htmx's middleware tells)."""
+    """True when htmx asks for a part of a page (`request.htmx` comes from django_htmx's middleware)."""
     return bool(getattr(request, "htmx", False))
 
 

@@ -1,4 +1,4 @@
-"""The account's page about storage: how much is taken, and the uploads, which can be deleted here."""
+"""The account's storage page: how much is used, and uploads to delete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = 100
 @login_required
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """The largest uploads first."""
+    """How much is stored, and the largest uploads."""
     user = user_of(request)
     uploads = list(_uploads(request).order_by("-size_bytes", "-created_at")[:SHOWN])
     in_use = set(Asset.objects.filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
@@ -41,22 +41,22 @@ def index(request: HttpRequest) -> HttpResponse:
 @login_required
 @post_only("storage")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """One upload."""
+    """Delete one upload."""
     try:
         assets.delete(get_object_or_404(_uploads(request), pk=pk))
     except assets.AssetInUseError:
         messages.error(request, "An unfinished generation needs this file. Cancel it, or wait until it is done.")
     else:
-        messages.info(request, "The file is deleted.")
+        messages.info(request, "The file was deleted.")
     return redirect("storage")
 
 
 @login_required
 @post_only("storage")
 def delete_all(request: HttpRequest) -> HttpResponse:
-    """Every upload that no unfinished generation needs, as many as one request should delete."""
+    """Delete the uploads that no unfinished generation needs, as many as one request should delete."""
     number = assets.delete_uploads(user_of(request))
-    messages.info(request, f"{number} file{'s' * (number != 1)} deleted.")
+    messages.info(request, f"Deleted {number} file{'s' * (number != 1)}.")
     return redirect("storage")
 
 

@@ -1,4 +1,4 @@
-"""The account's pages about webhooks: addresses, and the log of what was delivered."""
+"""The account's webhook pages: addresses, and the log of what was sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHOICES = [(event.value, event.label) for event in WebhookEvent if event is not 
 
 
 class WebhookForm(forms.Form):
-    """An address, and what is sent there."""
+    """An address, and which events it gets."""
 
     url = forms.CharField(
         max_length=2000, label="Address", widget=forms.URLInput(attrs={"placeholder": "https://example.com/hook"})
@@ -32,18 +32,18 @@ class WebhookForm(forms.Form):
         choices=CHOICES,
         widget=forms.CheckboxSelectMultiple,
         initial=[event.value for event in ENDS],
-        label="Tell it when",
+        label="Send a message when",
         error_messages={"required": "Choose at least one."},
     )
     is_for_every_job = forms.BooleanField(
-        required=False, initial=True, label="For every job", help_text="Otherwise only for jobs that name it."
+        required=False, initial=True, label="For every job", help_text="Otherwise only for jobs that name this webhook."
     )
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """One's webhooks, and a form for another one."""
+    """The user's webhooks, and a form for another one."""
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if request.method == "POST":
         hook = Webhook(user=user_of(request))
@@ -56,12 +56,12 @@ def index(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """One of them: its secret, its settings, and the log."""
+    """One webhook: its secret, its settings, and its log."""
     hook = _mine(request, pk)
     given = {"url": hook.url, "events": hook.events, "is_for_every_job": hook.is_for_every_job}
     form = WebhookForm(request.POST if request.method == "POST" else None, initial=given)
     if request.method == "POST" and _save(hook, form):
-        messages.success(request, "Saved.")
+        messages.success(request, "The webhook was saved.")
         return redirect("webhook", pk=pk)
     context = {"webhook": _mine(request, pk), "form": form, "deliveries": hook.deliveries.all()[:PAGE_SIZE]}
     return render(request, "account/webhook.html", context, status=422 if form.errors else 200)
@@ -70,7 +70,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @post_only("webhook", "pk")
 def switch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Off, or on again with a fresh start."""
+    """Switch the webhook off, or on again, which forgets its failures."""
     hook = _mine(request, pk)
     hook.is_enabled = not hook.is_enabled
     try:
@@ -83,34 +83,34 @@ def switch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @post_only("webhook", "pk")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """With its log."""
+    """Delete the webhook and its log."""
     _mine(request, pk).delete()
-    messages.info(request, "The webhook is deleted.")
+    messages.info(request, "The webhook was deleted.")
     return redirect("webhooks")
 
 
 @login_required
 @post_only("webhook", "pk")
 def send_test(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """A message that says nothing."""
+    """Send a `webhook.test` message."""
     outbox.test(_mine(request, pk))
-    messages.info(request, "A test is on its way; look at the log in a moment.")
+    messages.info(request, "A test is on its way. The log shows its result in a moment.")
     return redirect("webhook", pk=pk)
 
 
 @login_required
 @post_only("webhook", "pk")
 def redeliver(request: HttpRequest, pk: uuid.UUID, delivery: uuid.UUID) -> HttpResponse:
-    """The same message again."""
+    """Send the same message again."""
     outbox.redeliver(get_object_or_404(_mine(request, pk).deliveries, pk=delivery))
-    messages.info(request, "It is sent again.")
+    messages.info(request, "The message is sent again.")
     return redirect("webhook", pk=pk)
 
 
 @login_required
 @require_GET
 def log(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The log alone, as the page fetches it while something is on its way."""
+    """The log alone, which the page fetches while a message waits."""
     hook = _mine(request, pk)
     return render(
         request, "account/_deliveries.html", {"webhook": hook, "deliveries": hook.deliveries.all()[:PAGE_SIZE]}
@@ -118,7 +118,7 @@ def log(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _save(hook: Webhook, form: WebhookForm) -> bool:
-    """True when it was written; else the form says what is wrong."""
+    """True when the webhook was saved; else the form has the errors."""
     if not form.is_valid():
         return False
     for name, value in form.cleaned_data.items():
@@ -129,7 +129,7 @@ def _save(hook: Webhook, form: WebhookForm) -> bool:
         form.add_error("url", str(error))
         return False
     except outbox.TooManyWebhooksError:
-        form.add_error(None, f"You have {outbox.MAX_WEBHOOKS} webhooks, which is the most. Delete one first.")
+        form.add_error(None, f"You already have {outbox.MAX_WEBHOOKS} webhooks, the most that is possible. Delete one.")
         return False
     return True
 

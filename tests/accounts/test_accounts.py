@@ -92,5 +92,5 @@ def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: 
     assert found is not None
     assert found.user == owner
     assert secret not in str(ApiKey.objects.values())
-    with pytest.raises(CommandError, match="no active user"):
+    with pytest.raises(CommandError, match="No active user"):
         call_command("create_api_key", "nobody@example.com")

@@ -27,12 +27,12 @@ def test_the_key_works_whatever_the_case_of_the_address(owner: User) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nobody@example.com"], "no active user with the address nobody@example.com"),
+        (["nobody@example.com"], "No active user has the address nobody@example.com"),
         (["owner@example.com", "--days", "0"], "from 1 to 36500"),
         (["owner@example.com", "--days", "-5"], "from 1 to 36500"),
         (["owner@example.com", "--days", "9" * 30], "from 1 to 36500"),
         (["owner@example.com", "--name", "x" * 101], "1 to 100 characters"),
-        (["owner@example.com", "--scopes", ""], "no scope “”. Choose from read, run, raw, manage"),
+        (["owner@example.com", "--scopes", ""], "Unknown scopes: “”. Choose from read, run, raw, manage"),
     ],
 )
 def test_odd_arguments_are_refused_with_what_is_right(arguments: list[str], says: str, owner: User) -> None:

@@ -35,7 +35,7 @@ def test_the_sign_in_offers_to_sign_up_when_that_is_open(settings: Any, is_open:
     ("path", "words", "way"),
     [
         ("/accounts/confirm-email/", "Signing in sends another one", LOGIN),
-        ("/accounts/confirm-email/nonsense/", "This link does not work any more", LOGIN),
+        ("/accounts/confirm-email/nonsense/", "This link no longer works", LOGIN),
         ("/accounts/password/reset/", "Send the link", LOGIN),
         ("/accounts/password/reset/done/", "ask for another link", RESET),
         ("/accounts/password/reset/key/1-nonsense/", "Ask for another link", RESET),

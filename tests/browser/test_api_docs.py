@@ -23,7 +23,7 @@ def test_a_key_is_made_on_a_page_opens_the_documentation_and_is_revoked(page: Pa
     sign_in(page)
     page.goto("/account/keys/")
     page.get_by_label("Name").fill("From a test")
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     secret = page.get_by_label("The key").input_value()
 
     stranger = browser.new_context(base_url=page.url.partition("/account")[0]).new_page()

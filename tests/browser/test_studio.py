@@ -91,7 +91,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
         user.get_by_role("link", name="Download").click()
     download.value.save_as(tmp_path / "result.png")
     user.goto("/")
-    user.get_by_label("Go on from a result of yours").set_input_files(tmp_path / "result.png")
+    user.get_by_label("Continue from one of your results").set_input_files(tmp_path / "result.png")
     expect(user.get_by_label("Prompt", exact=True)).to_have_value("a green fox")
     context.close()
 

@@ -77,7 +77,7 @@ def answer(refusal: Refusal, path: str = "/", **headers: str) -> Any:
     ("refusal", "heading"),
     [
         (UNAUTHORIZED, "Sign in first"),
-        (CUT_OFF, "The form did not arrive whole"),
+        (CUT_OFF, "The form did not arrive completely"),
         (too_large(2**20, is_multipart=True), "That is too large"),
         (Refusal(429, "rate_limited", "You may open 2 pages a minute."), "Too many requests"),
     ],
@@ -148,4 +148,4 @@ def test_a_method_that_an_address_does_not_know_gets_a_page(owner: User, client_
     response = client_for(owner).post(f"/generations/{generation.pk}/panel/")
     assert response.status_code == 405
     assert response["Allow"] == "GET"
-    assert "<h1>Nothing to open here</h1>" in response.content.decode()
+    assert "<h1>This page cannot be opened</h1>" in response.content.decode()

@@ -54,7 +54,7 @@ def test_without_a_database_a_command_says_where_it_looked_and_leaves_nothing(
     command: list[str], tmp_path: Path
 ) -> None:
     said = refusal(*command, folder=tmp_path)
-    assert f"There is no database yet in {tmp_path / 'var'}" in said
+    assert f"{tmp_path / 'var'} has no database yet" in said
     assert "make run" in said
     assert "DATA_DIR" in said
     assert list(tmp_path.iterdir()) == []
@@ -111,7 +111,7 @@ def test_an_s3_that_does_not_answer_is_named(tmp_path: Path) -> None:
         "S3_SECRET_ACCESS_KEY": "topsecret",
     }
     said = refusal("create_bucket", folder=tmp_path, **s3)
-    assert "The bucket results could not be made" in said
+    assert "The bucket “results” cannot be read or created" in said
     assert s3["S3_ENDPOINT_URL"] in said
 
 

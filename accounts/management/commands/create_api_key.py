@@ -1,4 +1,4 @@
-"""`manage.py create_api_key EMAIL`: prints a new API key of that user, once."""
+"""`manage.py create_api_key EMAIL`: makes an API key for that user and prints its secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.models import ALL_SCOPES, ApiKey, KeyRefusedError, TooManyKeysError, User
+from accounts.models import ALL_SCOPES, MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
 
 MAX_DAYS = 36_500
 
@@ -30,33 +30,33 @@ def _name(text: str) -> str:
 
 
 class Command(BaseCommand):
-    help = "Make an API key for a user and print it. It cannot be shown again."
+    help = "Make an API key for a user and print its secret, which is not shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("email")
+        parser.add_argument("email", help="E-mail address of the user.")
         parser.add_argument("--name", type=_name, default="command line", help="What the key is for.")
         parser.add_argument(
-            "--scopes", default=",".join(ALL_SCOPES), help="Of read, run, raw and manage. Default: all."
+            "--scopes", default=",".join(ALL_SCOPES), help="Scopes, separated by commas. Default: read,run,raw,manage."
         )
-        parser.add_argument("--days", type=_days, help="Days until it expires. Default: never.")
+        parser.add_argument("--days", type=_days, help="Days until the key expires. Default: never.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(email__iexact=options["email"], is_active=True).first()
         if user is None:
-            msg = f"There is no active user with the address {options['email']}."
+            msg = f"No active user has the address {options['email']}."
             raise CommandError(msg)
         days = options["days"]
         expires_at = timezone.now() + timedelta(days=days) if days is not None else None
         scopes = {scope.strip() for scope in options["scopes"].split(",")}
         if unknown := scopes - set(ALL_SCOPES):
-            msg = f"There is no scope “{', '.join(sorted(unknown))}”. Choose from {', '.join(ALL_SCOPES)}."
+            msg = f"Unknown scopes: “{', '.join(sorted(unknown))}”. Choose from {', '.join(ALL_SCOPES)}."
             raise CommandError(msg)
         try:
             _, secret = ApiKey.objects.issue(user=user, name=options["name"], scopes=scopes, expires_at=expires_at)
         except TooManyKeysError as error:
-            msg = f"{user} has too many keys already; revoke some."
+            msg = f"{user} already has {MAX_KEYS} keys, the most that is possible. Revoke one first."
             raise CommandError(msg) from error
         except KeyRefusedError as error:
-            msg = f"{user} has not confirmed the address yet."
+            msg = f"{user} has not confirmed this address yet. Open the link in the mail first."
             raise CommandError(msg) from error
         self.stdout.write(secret)

@@ -14,7 +14,7 @@ from comfysaas.env import Env
 HEAD = """# Configuration
 
 Every setting comes from the environment. This page is generated from `comfysaas/env.py` by `make docs`.
-A wrong or missing value stops the process at the start, with the variable's name.
+A process that finds a wrong or missing value does not start, and names the variable.
 
 | variable | default | what it does |
 | --- | --- | --- |
@@ -32,10 +32,10 @@ def page() -> str:
 
 
 class Command(BaseCommand):
-    help = "Write docs/configuration.md."
+    help = "Write docs/configuration.md from comfysaas/env.py."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="Only say whether it is up to date.")
+        parser.add_argument("--check", action="store_true", help="Write nothing; fail if the page is out of date.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = settings.BASE_DIR / "docs" / "configuration.md"

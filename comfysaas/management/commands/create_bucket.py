@@ -1,4 +1,4 @@
-"""`manage.py create_bucket`: makes the S3 bucket, private, unless it is there."""
+"""`manage.py create_bucket`: creates the S3 bucket, private, unless it exists."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from django.core.management.base import BaseCommand, CommandError
 
 
 class Command(BaseCommand):
-    help = "Make the S3 bucket that S3_BUCKET names, unless it exists."
+    help = "Create the private S3 bucket that S3_BUCKET names, unless it exists."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.S3_BUCKET:
-            msg = "S3_BUCKET is not set: results are kept on disk and need no bucket."
+            msg = "S3_BUCKET is not set. Results are stored on disk and need no bucket."
             raise CommandError(msg)
         try:
             self._make()
         except (BotoCoreError, ClientError) as error:
-            msg = f"The bucket {settings.S3_BUCKET} could not be made or looked at: {error} Check the S3_… settings."
+            msg = f"The bucket “{settings.S3_BUCKET}” cannot be read or created: {error} Check the S3_… settings."
             raise CommandError(msg) from error
 
     def _make(self) -> None:
@@ -31,6 +31,6 @@ class Command(BaseCommand):
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
                 raise
             client.create_bucket(Bucket=settings.S3_BUCKET)
-            self.stdout.write(f"Made the bucket {settings.S3_BUCKET}.")
+            self.stdout.write(f"Created the bucket “{settings.S3_BUCKET}”.")
         else:
-            self.stdout.write(f"The bucket {settings.S3_BUCKET} is there.")
+            self.stdout.write(f"The bucket “{settings.S3_BUCKET}” exists already.")

@@ -1,4 +1,4 @@
-"""`manage.py migrate`: Django's, which makes the data folder first."""
+"""`manage.py migrate`: Django's, after making the data folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django.core.management.commands import migrate
 
 class Command(migrate.Command):
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Before `handle`, because the system checks ask the database, too."""
+        """Prepares the folder before `handle`: Django's system checks read the database."""
         if not (options["plan"] or options["check_unapplied"]):
             try:
                 settings.ENV.prepare_data_dir(settings.SECRET_KEY)
             except OSError as error:
-                msg = f"Cannot write to DATA_DIR={settings.DATA_DIR}: {error.strerror}."
+                msg = f"DATA_DIR={settings.DATA_DIR} cannot be written: {error.strerror}. Choose another folder."
                 raise CommandError(msg) from error
         return super().execute(*args, **options)

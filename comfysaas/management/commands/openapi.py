@@ -1,4 +1,4 @@
-"""`manage.py openapi`: writes docs/openapi.json, the part that is the same everywhere, or checks it."""
+"""`manage.py openapi`: writes docs/openapi.json, the part that every installation shares, or checks it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from generations.api.openapi import static_document
 
 
 class Command(BaseCommand):
-    help = "Write docs/openapi.json."
+    help = "Write docs/openapi.json, the API's document without templates."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="Only say whether it is up to date.")
+        parser.add_argument("--check", action="store_true", help="Write nothing; fail if the document is out of date.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = settings.BASE_DIR / "docs" / "openapi.json"

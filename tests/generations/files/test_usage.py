@@ -241,7 +241,7 @@ def test_only_so_many_files_a_minute_are_taken(owner: User, api: Client, client_
     for number in range(3):
         response = api.post("/api/v2/assets", {"file": SimpleUploadedFile("a.txt", bytes([65 + number]))})
     error = error_of(response, 429, "rate_limited")
-    assert "bring 2 files a minute" in error["message"]
+    assert "upload 2 files a minute" in error["message"]
     assert int(response["Retry-After"]) > 0
     assert Asset.objects.count() == 2
 

@@ -97,10 +97,10 @@ def test_the_gallery_shows_what_one_may_run_and_nothing_else(owner: Any, staff: 
 
 
 def test_the_gallery_can_be_searched_and_says_when_it_is_empty(client_of_owner: Client) -> None:
-    assert "no template yet" in client_of_owner.get("/").content.decode()
+    assert "No templates yet" in client_of_owner.get("/").content.decode()
     make_template(title="Portraits")
     assert "Portraits" in client_of_owner.get("/?q=portr").content.decode()
-    assert "Nothing fits" in client_of_owner.get("/?q=zebra").content.decode()
+    assert "No templates match “zebra”" in client_of_owner.get("/?q=zebra").content.decode()
 
 
 @pytest.mark.usefixtures("known_server")
@@ -236,7 +236,7 @@ def test_a_broken_place_in_the_history_is_a_400(client_of_owner: Client, cursor:
 
 def test_a_strangers_generations_are_not_in_ones_history(stranger: Any, client_of_owner: Client) -> None:
     make_generation(stranger)
-    assert "Nothing here yet" in client_of_owner.get("/generations/").content.decode()
+    assert "No generations yet" in client_of_owner.get("/generations/").content.decode()
 
 
 def test_the_generation_page_shows_results_inputs_and_times(owner: Any, client_of_owner: Client) -> None:
