@@ -34,7 +34,7 @@ def test_the_sign_in_offers_to_sign_up_when_that_is_open(settings: Any, is_open:
 @pytest.mark.parametrize(
     ("path", "words", "way"),
     [
-        ("/accounts/confirm-email/", "Signing in sends another one", LOGIN),
+        ("/accounts/confirm-email/", "sign in to get another one", LOGIN),
         ("/accounts/confirm-email/nonsense/", "This link no longer works", LOGIN),
         ("/accounts/password/reset/", "Send the link", LOGIN),
         ("/accounts/password/reset/done/", "ask for another link", RESET),
@@ -58,7 +58,7 @@ def test_whoever_lost_the_mail_gets_another_by_signing_in(settings: Any, mailout
     link = re.search(r"/accounts/confirm-email/\S+/", mailoutbox[-1].body)
     assert link is not None
     html = page(link[0])
-    assert "Is n@example.com your address?" in html
+    assert "If n@example.com is your address, confirm it" in html
     assert re.search(r'<button class="primary"[^>]*>Confirm', html)
 
 

@@ -78,7 +78,7 @@ def answer(refusal: Refusal, path: str = "/", **headers: str) -> Any:
     [
         (UNAUTHORIZED, "Sign in first"),
         (CUT_OFF, "The form did not arrive completely"),
-        (too_large(2**20, is_multipart=True), "That is too large"),
+        (too_large(2**20, is_multipart=True), "The request is too large"),
         (Refusal(429, "rate_limited", "You may open 2 pages a minute."), "Too many requests"),
     ],
 )
