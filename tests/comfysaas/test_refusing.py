@@ -115,7 +115,7 @@ def test_a_lost_csrf_token_is_explained_on_a_page_of_ours(owner: User, client_fo
     page, part = strict.post(path), strict.post(path, headers=HTMX)
     for response in (page, part):
         assert response.status_code == 403
-        assert "This page was open too long, or your browser refuses cookies." in response.content.decode()
+        assert "The page was open too long, or your browser blocks cookies." in response.content.decode()
     assert 'class="brand"' in page.content.decode()
     assert part["HX-Retarget"] == "#notices"
 
