@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tools that only read the code must not need the servers that the caller's environment names.
 ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
+BIOME := build/biome/node_modules/.bin/biome
+BIOME_COMMAND := check --error-on-warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-sdk-py test-sdk-js lint types check bench chaos fuzz format lock docs clean
+.PHONY: help install run test test-sdk-py test-sdk-js lint biome types check bench chaos fuzz format lock docs clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +35,26 @@ test-sdk-py: $(VENV)/.dev ## The end-to-end test of the official Python SDK, aga
 test-sdk-js: $(VENV)/.dev ## The official TypeScript SDK, and the documentation's TypeScript, against a server of its own
 	$(BIN)/python -m tests.sdk_js
 
-lint: $(VENV)/.dev ## Style, imports, templates
+lint: $(VENV)/.dev biome ## Style, imports, templates, scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint comfysaas/templates
+
+# Scripts and style sheets. A machine without npm skips them; CI fails without it.
+biome:
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) -s $(BIOME) && $(BIOME) $(BIOME_COMMAND) static package.json biome.jsonc; \
+	elif [ -n "$$CI" ]; then \
+	  echo "Checking scripts and style sheets needs npm: install Node 20 or newer." >&2; exit 1; \
+	else \
+	  echo "Scripts and style sheets were not checked: install Node 20 or newer with npm to do so."; \
+	fi
+
+$(BIOME): package.json
+	@mkdir -p build/biome && cp package.json build/biome/
+	@cd build/biome && npm install --no-package-lock --no-audit --no-fund --loglevel error
+	@touch $@
 
 types: $(VENV)/.dev ## mypy, strict
 	$(ALONE) $(BIN)/mypy
@@ -60,6 +77,7 @@ fuzz: $(VENV)/.dev ## Change good files and requests until a parser fails (OPTIO
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@$(MAKE) --no-print-directory biome BIOME_COMMAND="check --write"
 
 docs: $(VENV)/.dev ## Regenerate docs/configuration.md and docs/openapi.json
 	$(ALONE) $(BIN)/python manage.py configuration
