@@ -119,7 +119,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     )
     def shown_status(self, generation: Generation) -> str:
         """In words."""
-        return "Stopping" if generation.is_canceling else generation.get_status_display()
+        return generation.status_label
 
     @admin.display(description="Inputs")
     def shown_inputs(self, generation: Generation) -> str:

@@ -93,7 +93,8 @@ class Standing(Waiting):
     """Where a generation stands."""
 
     status: str
-    status_label: str
+    status_label: str  # one word for people
+    now: str  # what happens at the moment, in a few words for people; may be empty
     is_canceling: bool
     is_terminal: bool
     error: ErrorItem | None

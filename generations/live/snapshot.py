@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 def state(generation: Generation) -> events.State:
     """Everything about it. Needs `version.template` and `outputs.asset` loaded to be cheap."""
-    graph = generation.version.graph
+    graph, reached = generation.version.graph, progress(generation)
     return {
-        **_standing(generation),
+        **_standing(generation, reached),
         "id": str(generation.pk),
-        "progress": progress(generation),
+        "progress": reached,
         "outputs": [output_item(output, graph) for output in shown_outputs(generation)],
         "warnings": warning_items(generation),
         "template": generation.version.slug,
@@ -49,16 +49,18 @@ def snapshot_event(generation: Generation) -> events.SnapshotEvent:
 
 def status_event(generation: Generation) -> events.StatusEvent:
     """It moved."""
-    return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation)}
+    return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation, progress(generation))}
 
 
-def _standing(generation: Generation) -> events.Standing:
+def _standing(generation: Generation, reached: events.Progress | None) -> events.Standing:
+    waits = waiting(generation)
     return {
         "status": generation.status,
-        "status_label": generation.get_status_display(),
+        "status_label": generation.status_label,
+        "now": _now(generation, waits["queue_position"], reached),
         "is_canceling": generation.is_canceling,
         "is_terminal": generation.is_terminal,
-        **waiting(generation),
+        **waits,
         "error": error_item(generation),
     }
 
@@ -134,6 +136,14 @@ def progress(generation: Generation) -> events.ProgressState | None:
         logger.warning("The progress of %s is not known: the cache does not answer", generation.pk, exc_info=True)
         return None
     return found
+
+
+def _now(generation: Generation, place: int | None, reached: events.Progress | None) -> str:
+    if place is not None:
+        return f"Place {place} in the queue"
+    if generation.status == Status.RUNNING:
+        return (reached and reached["node_title"]) or "Starting …"
+    return "Saving your results …" if generation.status == Status.STORING else ""
 
 
 def _message(generation: Generation, waiting: _Waiting | None) -> str:

@@ -427,6 +427,11 @@ class Generation(models.Model):
         return self.cancel_requested_at is not None and not self.is_terminal
 
     @property
+    def status_label(self) -> str:
+        """Its status in a word, for people."""
+        return "Stopping" if self.is_canceling else self.get_status_display()
+
+    @property
     def queue_seconds(self) -> float | None:
         """Time from its creation to its start, in seconds."""
         return (self.started_at - self.created_at).total_seconds() if self.started_at else None

@@ -1,0 +1,46 @@
+"""The words in which pages say how a generation stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from generations.live import events, snapshot
+from generations.models import Status
+from tests.support.factories import make_generation, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("status", "label", "now"),
+    [
+        (Status.QUEUED, "Queued", "Place 1 in the queue"),
+        (Status.SUBMITTED, "Submitted", ""),
+        (Status.RUNNING, "Running", "Starting …"),
+        (Status.STORING, "Saving results", "Saving your results …"),
+        (Status.SUCCEEDED, "Done", ""),
+    ],
+)
+def test_each_status_says_what_happens_now(status: Status, label: str, now: str) -> None:
+    event = snapshot.status_event(make_generation(make_user(), status=status))
+    assert (event["status_label"], event["now"]) == (label, now)
+
+
+def test_a_running_generation_names_the_node_that_it_has_reached() -> None:
+    generation = make_generation(make_user(), status=Status.RUNNING)
+    reached: dict[str, Any] = {"value": 0.5, "node_title": "KSampler"}
+    cache.set(events.progress_cache_key(generation.pk), reached)
+    assert snapshot.state(generation)["now"] == snapshot.status_event(generation)["now"] == "KSampler"
+
+
+def test_a_generation_that_is_being_canceled_is_stopping_everywhere(client: Any) -> None:
+    user = make_user()
+    generation = make_generation(user, status=Status.RUNNING, cancel_requested_at=timezone.now())
+    assert snapshot.status_event(generation)["status_label"] == "Stopping"
+    client.force_login(user)
+    for path in ("/generations/", f"/generations/{generation.pk}/"):
+        assert "Stopping</span>" in client.get(path).content.decode(), path
