@@ -1,18 +1,14 @@
 // The history's cards: progress of what is under way, and the finished card as soon as there is one.
+import { fetchPart, oneAtATime } from "./parts.js";
 import { root } from "./root.js";
 import { connect } from "./socket.js";
 
 const cardOf = (id) => document.querySelector(`[data-card="${CSS.escape(id)}"]`);
 
-async function refresh(id) {
-  const card = cardOf(id);
-  if (!card) return;
-  const response = await fetch(card.dataset.cardUrl, { headers: { "HX-Request": "true" } });
-  if (!response.ok) return;
-  const holder = document.createElement("template");
-  holder.innerHTML = await response.text();
-  card.replaceWith(holder.content.firstElementChild);
-}
+const refresh = oneAtATime(async (id) => {
+  const { part } = await fetchPart(cardOf(id).dataset.cardUrl);
+  if (part) cardOf(id)?.replaceWith(part);
+});
 
 connect(`${root}ws/generations/`, (event) => {
   const card = cardOf(event.prompt_id);

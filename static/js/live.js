@@ -1,9 +1,11 @@
 // Keeps each live panel on the page up to date. Progress and previews go straight into the DOM; whenever more than
 // that changes, the server renders the panel again, so that there is one description of each state.
+import { fetchPart, oneAtATime } from "./parts.js";
 import { root } from "./root.js";
 import { connect } from "./socket.js";
 
 const POLL_MS = 4000;
+const BAR_AT = { queued: 0, storing: 1 };
 const followed = new Map();
 
 function follow(panel) {
@@ -53,19 +55,12 @@ function apply(id, event) {
 function show(panel, state) {
   const badge = panel.querySelector("[data-status]");
   badge.className = `badge ${state.status}`;
-  badge.textContent = state.is_canceling ? "Stopping" : state.status_label;
+  badge.textContent = state.status_label;
   text(panel, "[data-message]", state.message);
+  text(panel, "[data-now]", state.now);
+  if (state.status !== "running") text(panel, "[data-step]", "");
   const bar = panel.querySelector("[data-bar]");
-  if (state.status === "queued") {
-    text(panel, "[data-now]", state.queue_position ? `Place ${state.queue_position} in the queue` : "");
-    if (bar) bar.value = 0;
-  } else if (state.status === "storing") {
-    text(panel, "[data-now]", "Saving your results …");
-    text(panel, "[data-step]", "");
-    if (bar) bar.value = 1;
-  } else if (state.status === "submitted") {
-    text(panel, "[data-now]", "");
-  }
+  if (bar && state.status in BAR_AT) bar.value = BAR_AT[state.status];
 }
 
 function progress(panel, snapshot) {
@@ -83,47 +78,34 @@ function preview(panel, event) {
 }
 
 function text(panel, selector, value) {
-  const element = panel.querySelector(selector);
-  if (element && element.textContent !== value) element.textContent = value;
+  const place = panel.querySelector(selector);
+  if (place && place.textContent !== value) place.textContent = value;
 }
 
-const running = new Map();
+const refresh = oneAtATime(async (id) => {
+  const address = panelOf(id)?.dataset.panelUrl;
+  if (!address) return forget(id);
+  const { status, part } = await fetchPart(address);
+  if (status === 401) return location.reload();
+  if (status === 404) return forget(id);
+  if (part) replace(id, part);
+});
 
-async function refresh(id) {
-  // One request at a time for each panel; what comes meanwhile asks for one more.
-  if (running.has(id)) {
-    running.set(id, true);
-    return;
-  }
-  running.set(id, false);
-  try {
-    const panel = panelOf(id);
-    if (!panel) return forget(id);
-    const response = await fetch(panel.dataset.panelUrl, { headers: { "HX-Request": "true" } });
-    if (response.status === 401) return location.reload();
-    if (response.status === 404) return forget(id);
-    if (!response.ok) return;
-    const holder = document.createElement("template");
-    holder.innerHTML = await response.text();
-    const fresh = holder.content.firstElementChild;
-    const shown = panel.querySelector("[data-preview]:not([hidden])");
-    const stage = fresh.querySelector("[data-stage]");
-    if (shown && stage) stage.replaceChildren(shown);
-    panel.replaceWith(fresh);
-    window.htmx?.process(fresh);
-    if (fresh.dataset.terminal === "true") forget(id);
-  } catch {
-    // Offline: the poller or the next event tries again.
-  } finally {
-    const again = running.get(id);
-    running.delete(id);
-    if (again) refresh(id);
-  }
+// The old panel is looked up only now: the answer to “Cancel” may have replaced it while this one was on its way.
+function replace(id, fresh) {
+  const old = panelOf(id);
+  if (!old) return forget(id);
+  const shown = old.querySelector("[data-preview]:not([hidden])");
+  const stage = fresh.querySelector("[data-stage]");
+  if (shown && stage) stage.replaceChildren(shown);
+  old.replaceWith(fresh);
+  window.htmx?.process(fresh);
+  if (fresh.dataset.terminal === "true") forget(id);
 }
 
-function scan(root) {
-  if (root.matches?.("[data-prompt-id]")) follow(root);
-  root.querySelectorAll?.("[data-prompt-id]").forEach(follow);
+function scan(part) {
+  if (part.matches?.("[data-prompt-id]")) follow(part);
+  for (const panel of part.querySelectorAll?.("[data-prompt-id]") ?? []) follow(panel);
 }
 
 scan(document);

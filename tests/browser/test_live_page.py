@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.browser.steps import sign_in
+from tests.support.waiting import eventually
 
 
 def test_the_whole_path_in_a_browser(page: Page) -> None:
@@ -48,4 +49,30 @@ def test_a_running_generation_is_right_after_a_reload_and_can_be_canceled(page: 
     page.reload()
     expect(page.locator("[data-step]")).to_have_text(re.compile(r"\d+ / 60"))
     page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".badge")).to_have_text("Canceled")
+
+
+def test_an_answer_to_cancel_that_comes_late_does_not_hide_the_end(page: Page) -> None:
+    sign_in(page)
+    page.goto("/templates/text-to-image/")
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Steps").last.fill("60")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".panel [data-step]")).to_have_text(re.compile(r"\d+ / 60"))
+    answers: list[tuple[Route, APIResponse]] = []
+    refreshes: list[Route] = []
+
+    def hold(route: Route) -> None:
+        refreshes.append(route)
+
+    page.route("**/cancel/", lambda route: answers.append((route, route.fetch())))
+    page.route("**/panel/", hold)
+    with page.expect_request("**/panel/"):
+        page.get_by_role("button", name="Cancel").click()
+    eventually(lambda: page.title() and answers, what="the answer")  # page.title() lets Playwright work
+    route, answer = answers.pop()
+    route.fulfill(response=answer)
+    expect(page.locator(".badge")).to_have_text("Stopping")
+    for refresh in refreshes:
+        refresh.continue_()
     expect(page.locator(".badge")).to_have_text("Canceled")
