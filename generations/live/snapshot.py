@@ -52,7 +52,7 @@ def status_event(generation: Generation) -> events.StatusEvent:
     return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation, progress(generation))}
 
 
-def _standing(generation: Generation, reached: events.Progress | None) -> events.Standing:
+def _standing(generation: Generation, reached: events.ProgressState | None) -> events.Standing:
     waits = waiting(generation)
     return {
         "status": generation.status,
@@ -138,7 +138,7 @@ def progress(generation: Generation) -> events.ProgressState | None:
     return found
 
 
-def _now(generation: Generation, place: int | None, reached: events.Progress | None) -> str:
+def _now(generation: Generation, place: int | None, reached: events.ProgressState | None) -> str:
     if place is not None:
         return f"Place {place} in the queue"
     if generation.status == Status.RUNNING:
