@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from generations.comfy import editor, everywhere, queued, wiring
+from generations.comfy import editor, editor_notes, everywhere, wiring
 from generations.comfy.editor import BYPASSED, MUTED, EditorNode
 from generations.comfy.errors import ProtocolError
 from generations.comfy.fitting import Fit, fit
@@ -155,7 +155,7 @@ class _Converter:
         self._check(scope, node, spec, {name: value for name, value in inputs.items() if name not in linked})
         title = node.title or spec.display_name
         described = {"class_type": spec.class_type, "inputs": {**inputs, **linked}, "_meta": {"title": title}}
-        queued.note(described, literal=list(held), control=queued.control_words(node, spec))
+        editor_notes.note(described, literal=list(held), control=editor_notes.control_words(node, spec))
         return scope.id_of(node), described
 
     def _constants(self, scope: Scope, node: EditorNode, spec: NodeSpec) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
-from generations.comfy import queued
+from generations.comfy import editor_notes, queued
 from generations.comfy.catalog import Needs, Value, as_values
 from generations.comfy.graph import Graph
 from generations.models.asset import Asset
@@ -389,7 +389,7 @@ class Generation(models.Model):
         """
         graph = bind(self.version.graph, self.version.parsed_parameters, self.inputs, media=media)
         queued.put(graph, (queued.Resolved(*each) for each in self.resolved))
-        return queued.without_notes(graph)
+        return editor_notes.without_notes(graph)
 
     @property
     def resolved_inputs(self) -> dict[str, str]:

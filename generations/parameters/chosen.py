@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from generations.comfy.app_mode import ChosenInput
+from generations.comfy.editor_notes import seed_mode_of
 from generations.comfy.graph import Graph, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
-from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title, readable
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.propose import propose

@@ -1,7 +1,7 @@
-"""Suggests a parameter for a constant input: its type, name, label and limits."""
+"""Suggests a parameter for a constant input: its type, name, label and bounds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from generations.comfy.graph import is_model_file
 from generations.comfy.object_info import InputSpec
 from generations.comfy.titles import readable
 from generations.parameters.roles import suggest_role
-from generations.parameters.schema import Choice, Parameter, ParameterType
+from generations.parameters.schema import MEDIA_TYPES, Choice, Parameter, ParameterType
 
 _LABELS = {
     "cfg": "CFG",
@@ -75,17 +75,13 @@ def suggest_parameter(
 ) -> Parameter:
     """A parameter for a constant input.
 
-    `title` is the node's, used where the input's name alone is taken already; `role` is "positive" or
+    `title` is the node's, used where the input's name says nothing or is taken already; `role` is "positive" or
     "negative" for a text that ends there; `taken` holds the names in use. ValueError: the value is a link,
     list, object or null.
     """
     kind = _kind(input_name, value, spec)
     role = role if kind in {"string", "text"} else None
-    name, label = _ROLES[role] if role else (_name(input_name), _label(input_name, spec))
-    if input_name in _FILES and kind in _UPLOADS.values():
-        name, label = kind, kind.capitalize()
-    if title and not role and (input_name in _GENERIC or kind in _UPLOADS.values()):
-        name, label = _slug(title), title
+    name, label = _called(input_name, kind, spec, title=title, role=role)
     if name in taken:
         name, label = _distinct(name, label, node_id, title, set(taken))
     fields: dict[str, Any] = {
@@ -93,15 +89,30 @@ def suggest_parameter(
         "label": label[:200],
         "type": kind,
         "help": (spec.tooltip if spec else "")[:2000],
-        "required": kind in _UPLOADS.values() or kind == "mask" or role == "positive",
+        "required": kind in MEDIA_TYPES or role == "positive",
         "role": suggest_role(name, kind, [input_name]),
         "is_advanced": input_name in _ADVANCED or bool(spec and spec.is_advanced),
         "bindings": [{"node_id": node_id, "input_name": input_name}],
-        **_limits(kind, value, spec),
+        **_bounds(kind, value, spec),
         **({"seed_mode": seed_mode} if seed_mode and kind == "seed" else {}),
     }
-    if kind in {"seed", "image", "mask", "video", "audio"}:
-        return Parameter.model_validate(fields)
+    return Parameter.model_validate(fields) if kind == "seed" or kind in MEDIA_TYPES else _with_default(fields, value)
+
+
+def _called(
+    input_name: str, kind: ParameterType, spec: InputSpec | None, *, title: str, role: str | None
+) -> tuple[str, str]:
+    """Name and label: the role's, else the title of the node where that says more than the input's name."""
+    if role:
+        return _ROLES[role]
+    if title and (input_name in _GENERIC or kind in _UPLOADS.values()):
+        return _slug(title), title
+    if input_name in _FILES and kind in _UPLOADS.values():
+        return kind, kind.capitalize()
+    return _name(input_name), _label(input_name, spec)
+
+
+def _with_default(fields: Mapping[str, Any], value: object) -> Parameter:
     try:
         return Parameter.model_validate({**fields, "default": value})
     except ValidationError:
@@ -146,7 +157,7 @@ def _is_long(value: object) -> bool:
     return isinstance(value, str) and ("\n" in value or len(value) > _LONG_TEXT)
 
 
-def _limits(kind: ParameterType, value: object, spec: InputSpec | None) -> dict[str, Any]:
+def _bounds(kind: ParameterType, value: object, spec: InputSpec | None) -> dict[str, Any]:
     if spec is None:
         return {}
     if kind in {"integer", "number"}:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
+from generations.comfy.editor_notes import seed_mode_of
 from generations.comfy.graph import (
     ClassInput,
     Graph,
@@ -23,7 +24,6 @@ from generations.comfy.graph import (
     with_own_options,
 )
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
-from generations.comfy.queued import seed_mode_of
 from generations.comfy.titles import author_title
 from generations.parameters.detect import suggest_parameter
 from generations.parameters.primitives import titled_values

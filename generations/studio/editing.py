@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from generations.comfy import queued
+from generations.comfy import editor_notes
 from generations.comfy.graph import Graph, InputKey, with_own_options
 from generations.comfy.object_info import ObjectInfo, input_spec, node_spec
 from generations.comfy.titles import author_title
@@ -44,7 +44,7 @@ def _parameter_of(draft: TemplateDraft, key: InputKey, object_info: ObjectInfo |
         with_own_options(draft.graph, node_id, input_spec(object_info, node["class_type"], input_name)),
         title=author_title(draft.graph, node_id, spec),
         taken={str(definition.get("name")) for definition in draft.parameters},
-        seed_mode=queued.seed_mode_of(draft.graph, node_id, input_name),
+        seed_mode=editor_notes.seed_mode_of(draft.graph, node_id, input_name),
     )
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from generations.comfy import app_mode, input_nodes, queued
+from generations.comfy import app_mode, editor_notes, input_nodes
 from generations.comfy.asset_references import replace_references
 from generations.comfy.convert import convert_flagged
 from generations.comfy.editor import is_editor_format
@@ -192,7 +192,7 @@ def _read_pair(prompt: object, workflow: object, object_info: ObjectInfo | None)
 
 def _as_exported(graph: Graph, editor: dict[str, Any] | None = None) -> Imported:
     """A graph that the editor made: its texts were resolved then."""
-    queued.keep_literal(graph)
+    editor_notes.keep_literal(graph)
     return Imported(graph, editor=editor)
 
 
@@ -217,7 +217,7 @@ def _convert(value: Any, object_info: ObjectInfo | None) -> Imported:
         left_out = f"Left out, because no result needs it: {len(left)} of {len(graph)} nodes."
         notes.append(Note(left_out, is_flag=False))
         graph = {node_id: node for node_id, node in graph.items() if node_id in needed}
-    queued.note_widgets(graph, value, object_info)
+    editor_notes.note_widgets(graph, value, object_info)
     imported = Imported(graph, notes=notes, editor=kept_of(value, graph))
     return _with_choice(imported, value, object_info)
 

@@ -10,20 +10,9 @@ from typing import Any
 import pytest
 
 from generations.comfy.convert import convert
+from generations.comfy.editor_notes import keep_literal, note, note_widgets, notes_of, seed_mode_of, without_notes
 from generations.comfy.graph import Graph
-from generations.comfy.queued import (
-    Resolved,
-    UnfitTextError,
-    inputs_to_resolve,
-    keep_literal,
-    note,
-    note_widgets,
-    notes_of,
-    put,
-    resolve,
-    seed_mode_of,
-    without_notes,
-)
+from generations.comfy.queued import Resolved, UnfitTextError, inputs_to_resolve, put, resolve
 from tests.support.workflows import CASES, OBJECT_INFO
 
 MOMENT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)

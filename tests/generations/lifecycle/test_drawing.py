@@ -12,8 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
+from generations.comfy.editor_notes import note
 from generations.comfy.embedded import read_embedded
-from generations.comfy.queued import note
 from generations.files import storage
 from generations.lifecycle import rerunning, services
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
