@@ -13,6 +13,7 @@ from tests.support.processes import ROOT
 FOLDERS = ("accounts", "comfysaas", "docs", "generations", "requirements", "static", "tests")
 PATH = re.compile(r"`([\w./-]+(?:\.(?:py|html|js|css|md|toml|json)|/))`")
 NOT_THERE = {"utils.py"}  # CONTRIBUTING says so
+VIEWS = re.compile(r"`([\w/]+\.py)` ((?:`\w+`(?:, )?)+)")
 PLACEHOLDER = re.compile(r"(^|/)[A-Z]+(/|$)")  # such as tests/generations/ROOM
 
 
@@ -47,3 +48,12 @@ def test_the_table_of_rooms_has_the_floors_of_the_import_contract() -> None:
         floor = int(number or floor)
         table |= {Path(name).stem: floor for name in re.findall(r"`([\w.]+)/?`", names)}
     assert table == contract
+
+
+def test_the_table_of_pages_names_views_that_there_are() -> None:
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("## Pages")[2]
+    missing = []
+    for file, names in VIEWS.findall(table):
+        path = next(each for each in (ROOT / "generations" / file, ROOT / file) if each.exists())
+        missing += [f"{file}: {name}" for name in re.findall(r"\w+", names) if f"def {name}(" not in path.read_text()]
+    assert missing == []
