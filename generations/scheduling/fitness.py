@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from generations.comfy.catalog import Catalog, Needs
 from generations.comfy.differences import Difference, differences
@@ -18,8 +19,15 @@ NOT_SET_UP = "No ComfyUI server is set up yet."
 ALL_OFF = "Every ComfyUI server is switched off."
 NOT_CONNECTED = "No ComfyUI server is connected yet."
 NOT_READ = "ComfyUI has not said yet what it can run."
-_LATER = "Try again in a moment; if it stays like this, please tell the operator."
-_ADVICE = {NOT_CONNECTED: _LATER, NOT_READ: _LATER}
+TELL = "Please tell the operator."
+TRY_LATER = "Try again in a moment; if it stays like this, please tell the operator."
+
+
+class _Obstacle(NamedTuple):
+    """Why nothing can run it, and what users can do about it."""
+
+    sentence: str
+    advice: str = TELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +104,22 @@ class Fleet:
 
         Of several servers, the one that lacks least is the one to complete.
         """
+        found = self._obstacle(needs)
+        return found.sentence if found else ""
+
+    def _obstacle(self, needs: Needs) -> _Obstacle | None:
         reports = self.report(needs)
         if any(each.is_fit for each in reports):
-            return ""
+            return None
         if any(each.report(needs).is_fit for each in self._members):
-            return "The only server that can run this is switched off."
+            return _Obstacle("The only server that can run this is switched off.")
         known = [each for each in reports if each.is_known]
         if not known:
             return self._why_unknown()
         missing = min((each.missing for each in known), key=len)
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         rest = " Not every server has been connected yet." if len(known) < len(reports) else ""
-        return f"The servers lack {', '.join(missing[:3])}{more}.{rest}"
+        return _Obstacle(f"The servers lack {', '.join(missing[:3])}{more}.{rest}")
 
     def obstacle_as_it_is(self, needs: Needs, usual: Sequence[Default]) -> str:
         """Why no enabled server can run it when users choose nothing; "" when one can."""
@@ -117,16 +129,16 @@ class Fleet:
         more = f", and {len(missing) - 3} more" if len(missing) > 3 else ""
         return f"No server can run it with {', nor with '.join(missing[:3])}{more}." if missing else ""
 
-    def _why_unknown(self) -> str:
+    def _why_unknown(self) -> _Obstacle:
         if not self._enabled:
-            return ALL_OFF if self._members else NOT_SET_UP
+            return _Obstacle(ALL_OFF if self._members else NOT_SET_UP)
         is_online = any(each.state == ServerState.ONLINE for each in self._enabled)
-        return NOT_READ if is_online else NOT_CONNECTED
+        return _Obstacle(NOT_READ if is_online else NOT_CONNECTED, TRY_LATER)
 
     def why_not(self, needs: Needs) -> str:
         """`obstacle` for users, with what they can do about it."""
-        found = self.obstacle(needs)
-        return f"{found} {_ADVICE.get(found, 'Please tell the operator.')}" if found else ""
+        found = self._obstacle(needs)
+        return f"{found.sentence} {found.advice}" if found else ""
 
     def why_unavailable(self, version: TemplateVersion) -> str:
         """`why_not` for a version, before users choose anything."""

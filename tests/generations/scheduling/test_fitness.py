@@ -1,8 +1,7 @@
-"""Which servers can run what, and what users choose from."""
+"""Which servers can run what, and why something waits."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -13,30 +12,18 @@ from generations.comfy.catalog import Needs
 from generations.lifecycle import services
 from generations.live import snapshot
 from generations.models import ComfyServer
-from generations.parameters.json_schema import json_schema
-from generations.parameters.validate import InvalidInputs
-from generations.scheduling import catalogs, demands, fitness
+from generations.scheduling import demands, fitness
 from tests.support.factories import (
     CHECKPOINT,
     make_server,
     make_template,
-    parameter,
     txt2img_graph,
-    usual_catalog,
     version_of,
 )
+from tests.support.servers import changed, live_template, server_with, with_choice
 from tests.support.workflows import with_models
 
 pytestmark = pytest.mark.django_db
-
-
-def server_with(*models: str, name: str = "one", url: str = "http://127.0.0.1:1") -> ComfyServer:
-    return make_server(name, url, object_info=with_models(*models), object_info_at=timezone.now())
-
-
-def live_template() -> Any:
-    models = parameter("model", "choice", "4", "ckpt_name", choices=[CHECKPOINT], default=CHECKPOINT, is_live=True)
-    return make_template(parameters=[models])
 
 
 def test_each_server_says_what_it_lacks() -> None:
@@ -77,58 +64,7 @@ def test_available_again_as_soon_as_a_server_has_it() -> None:
     assert fitness.why_unavailable(version) == ""
 
 
-def test_choices_follow_the_servers(owner: Any) -> None:
-    template = live_template()
-    assert fitness.current_parameters(version_of(template))[0].choices == (CHECKPOINT,)
-    server = server_with("b.safetensors", CHECKPOINT)
-    server_with("a.safetensors", name="two", url="http://127.0.0.1:2")
-    current = fitness.current_parameters(version_of(template))
-    assert current[0].choices == ("a.safetensors", "b.safetensors", CHECKPOINT)
-    assert json_schema(current)["properties"]["model"]["enum"] == list(current[0].choices)
-    generation = services.submit(user=owner, version=version_of(template), inputs={"model": "a.safetensors"})
-    assert generation.inputs == {"model": "a.safetensors"}
-    server.delete()
-    with pytest.raises(InvalidInputs):
-        services.submit(user=owner, version=version_of(template), inputs={"model": "b.safetensors"})
-
-
-def test_default_that_is_gone_is_none() -> None:
-    server_with("new.safetensors")
-    current = fitness.current_parameters(version_of(live_template()))[0]
-    assert (current.default, current.choices) == (None, ("new.safetensors",))
-
-
 # ---------------------------------------------------------------------------------------------- defaults
-def with_choice(**fields: Any) -> Any:
-    """Users choose the checkpoint; `fields` of that parameter."""
-    usual = {"choices": [CHECKPOINT, "b.safetensors"], "default": CHECKPOINT, "label": "Checkpoint"}
-    return version_of(make_template(parameters=[parameter("model", "choice", "4", "ckpt_name", **(usual | fields))]))
-
-
-@pytest.mark.parametrize("fields", [{"is_live": True}, {}, {"default": None}, {"default": None, "is_live": True}])
-def test_users_have_to_choose_when_no_server_has_the_default(owner: Any, client_for: Any, fields: Any) -> None:
-    """Also where the default is what the workflow says."""
-    server_with("b.safetensors")
-    version = with_choice(help="Its style.", is_advanced=True, **fields)
-    current = fitness.current_parameters(version)[0]
-    words = f"The usual choice, “{CHECKPOINT}”, is not available at the moment."
-    assert (current.default, current.required, current.help) == (None, True, f"Its style. {words}")
-    assert not current.is_advanced  # nobody would find it folded
-    assert json_schema([current])["required"] == ["model"]
-    page = client_for(owner).get(reverse("template", args=[version.template.slug])).content.decode()
-    assert words in page and "Choose …" in page
-    with pytest.raises(InvalidInputs, match="model: This field is required"):
-        services.submit(user=owner, version=version, inputs={})
-    assert services.submit(user=owner, version=version, inputs={"model": "b.safetensors"}).pk
-
-
-@pytest.mark.parametrize("is_live", [True, False])
-def test_default_that_is_there_stays_one(is_live: bool) -> None:
-    server_with(CHECKPOINT)
-    current = fitness.current_parameters(with_choice(is_live=is_live))[0]
-    assert (current.default, current.required, current.help) == (CHECKPOINT, False, "")
-
-
 def test_each_server_says_which_defaults_it_lacks() -> None:
     server_with(CHECKPOINT)
     server_with("b.safetensors", name="two", url="http://127.0.0.1:2")
@@ -145,11 +81,6 @@ def test_each_server_says_which_defaults_it_lacks() -> None:
     ComfyServer.objects.filter(name="one").delete()
     assert fitness.Fleet().obstacle(version.needs) == ""
     assert fitness.Fleet().obstacle_as_it_is(version.needs, usual) == f"No server can run it with {words}."
-
-
-def test_what_users_have_to_give_has_no_default() -> None:
-    version = with_choice(default=None, required=True)
-    assert demands.defaults(version.graph, version.parsed_parameters) == []
 
 
 def test_defaults_of_one_run_have_to_be_on_one_server() -> None:
@@ -240,13 +171,6 @@ def test_the_owner_is_told_what_became_of_the_only_server_that_fits(
 
 
 # ---------------------------------------------------------------------------------------------- different servers
-def changed(node: str, **inputs: Any) -> dict[str, Any]:
-    """The usual node classes, with these required inputs of one of them."""
-    nodes: dict[str, Any] = json.loads(usual_catalog())
-    nodes[node]["input"]["required"].update(inputs)
-    return nodes
-
-
 def test_a_newly_required_input_makes_a_server_unfit() -> None:
     make_server(object_info=changed("KSampler", guidance=["FLOAT", {"default": 1.0}]))
     reason = fitness.why_unavailable(version_of(make_template()))
@@ -280,23 +204,3 @@ def test_what_no_result_needs_does_not_count() -> None:
     graph = txt2img_graph()
     graph["99"] = {"class_type": "KSampler", "inputs": {"steps": 0}}
     assert fitness.why_unavailable(version_of(make_template(graph=graph, parameters=[]))) == ""
-
-
-def test_choices_come_from_the_servers_that_can_run_the_rest() -> None:
-    nodes = changed("CheckpointLoaderSimple", ckpt_name=[["a.safetensors", CHECKPOINT]])
-    make_server(object_info=nodes)
-    without = changed("CheckpointLoaderSimple", ckpt_name=[["b.safetensors"]])
-    del without["KSampler"]
-    make_server("two", "http://127.0.0.1:2", object_info=without)
-    assert fitness.current_parameters(version_of(live_template()))[0].choices == ("a.safetensors", CHECKPOINT)
-
-
-def test_every_process_sees_a_new_catalogue_at_its_next_look(django_assert_num_queries: Any) -> None:
-    server = make_server()
-    known = catalogs.catalog_of(server)
-    assert known is not None and "KSampler" in known.classes
-    with django_assert_num_queries(1):
-        assert catalogs.catalog_of(server) is known
-    ComfyServer.objects.saw_nodes(server.pk, object_info={"SaveImage": {}})
-    found = catalogs.catalog_of(server)
-    assert found is not None and found.classes == {"SaveImage"}
