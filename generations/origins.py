@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from generations.comfy.stripping import find_marks
-from generations.files import storage
+from generations.files import spooling
 from generations.models import Generation
 
 # Our entry in a prompt's extra_data, which /queue and /history show, and in the metadata of the files it makes.
@@ -44,4 +44,4 @@ def origin_of(file: BinaryIO) -> Generation | None:
     marks = find_marks(file)
     found = rows.in_bulk(marks)
     named = next((found[pk] for pk in marks if pk in found), None)
-    return named or rows.filter(outputs__asset__hash=storage.hash_of(file)).first()
+    return named or rows.filter(outputs__asset__hash=spooling.hash_of(file)).first()

@@ -16,7 +16,7 @@ from unfold.widgets import (
 )
 
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
-from generations.files import storage
+from generations.files import spooling
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
 from generations.studio.packages import COVER_FORMATS
@@ -50,7 +50,7 @@ class CoverField(forms.ImageField):
     def to_python(self, data: Any) -> Any:
         """ValidationError for anything but the few formats that a cover may have."""
         if data:
-            found = storage.sniff(data)
+            found = spooling.sniff(data)
             data.seek(0)
             if found not in {f"image/{each}" for each in COVER_FORMATS.values()}:
                 raise forms.ValidationError(f"Use a PNG, JPEG, WebP or GIF picture; this is {found}.")

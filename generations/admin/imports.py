@@ -19,7 +19,7 @@ from generations.admin import several
 from generations.admin.pages import TemplatePages, to_studio
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
-from generations.files import storage
+from generations.files import spooling
 from generations.models import ComfyServer, WorkflowTemplate
 from generations.scheduling import catalogs
 from generations.studio import importing, making
@@ -51,7 +51,7 @@ class ImportForm(forms.Form):
         try:
             content = file.read(importing.MAX_BYTES + 1) if file else data.get("workflow", "").encode()
             self.imported = importing.read(content, self.object_info)
-            self.content_hash = storage.hash_of(io.BytesIO(content))
+            self.content_hash = spooling.hash_of(io.BytesIO(content))
         except GraphError as error:
             self.add_error(None, forms.ValidationError(str(error).splitlines()))
         return data

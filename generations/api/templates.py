@@ -35,7 +35,7 @@ from generations.api.schemas.templates import (
 )
 from generations.comfy.notes import Note
 from generations.contract import Job, job_of
-from generations.files import storage
+from generations.files import spooling
 from generations.files.inputs import gather
 from generations.lifecycle import services
 from generations.models import IdempotencyKey as UsedKey
@@ -146,7 +146,7 @@ def import_template(
             object_info=object_info,
             title=title,
             source=(file.name or "").replace("\x00", ""),
-            content_hash=storage.hash_of(io.BytesIO(content)),
+            content_hash=spooling.hash_of(io.BytesIO(content)),
         )
         draft = drafts.draft_of(template)
         if publish:

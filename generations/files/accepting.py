@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generations.comfy import decoders, pictures
-from generations.files import storage
+from generations.files import spooling, storage
 
 if TYPE_CHECKING:
-    from generations.files.storage import Spooled
+    from generations.files.spooling import Spooled
     from generations.models import Asset
 
 # Browsers do not show these, and the page paints masks on pictures: they become PNGs.
@@ -72,7 +72,7 @@ def _choose(kind: str) -> str:
 def as_png(spooled: Spooled) -> Spooled:
     """The picture as a PNG. InvalidUploadError when it cannot be one; decoders.BusyError."""
     try:
-        return storage.as_png(spooled)
+        return spooling.as_png(spooled)
     except decoders.UnusableError as error:
         raise InvalidUploadError(str(error)) from error
     except decoders.UndecodableError as error:

@@ -21,7 +21,7 @@ from accounts import rates
 from accounts.concurrency import AtOnce
 from generations.broker import ask
 from generations.comfy import decoders
-from generations.files import accepting, storage
+from generations.files import accepting, spooling, storage
 from generations.files.accepting import InvalidUploadError
 from generations.models import (
     Asset,
@@ -105,7 +105,7 @@ def add(
         raise InvalidUploadError(msg)
     with ExitStack() as stack:
         stack.enter_context(uploads.one_more(user.pk))
-        spooled, name = stack.enter_context(closing(storage.spool(file.chunks()))), file.name or "upload"
+        spooled, name = stack.enter_context(closing(spooling.spool(file.chunks()))), file.name or "upload"
         accepting.check(spooled, is_medium=is_medium, kind=kind)
         if is_medium and spooled.content_type in accepting.CONVERTED:
             spooled = stack.enter_context(closing(accepting.as_png(spooled)))
@@ -122,7 +122,7 @@ def add(
         return _stored(user, spooled, name, details, idempotency_key), True
 
 
-def _stored(user: User, spooled: storage.Spooled, name: str, details: FileDetails, idempotency_key: str) -> Asset:
+def _stored(user: User, spooled: spooling.Spooled, name: str, details: FileDetails, idempotency_key: str) -> Asset:
     asset_id = uuid.uuid4()
     key = storage.upload_key(asset_id)
     try:

@@ -16,7 +16,7 @@ from django.http import (
 from django.utils.cache import patch_cache_control
 from django.utils.http import content_disposition_header
 
-from generations.files import storage
+from generations.files import spooling, storage
 from generations.models import Asset
 
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
@@ -31,7 +31,7 @@ async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False
     Anything a browser would run or that we cannot name is a download. 302 to S3; else 200, 206 or 416.
     """
     is_inline = not is_download and asset.content_type in storage.INLINE_TYPES
-    content_type = asset.content_type if asset.content_type in storage.INLINE_TYPES else storage.DEFAULT_CONTENT_TYPE
+    content_type = asset.content_type if asset.content_type in storage.INLINE_TYPES else spooling.DEFAULT_CONTENT_TYPE
     if storage.is_remote():
         url = storage.signed_url(asset.key, content_type=content_type, download_name=None if is_inline else asset.name)
         return _private(HttpResponseRedirect(url), seconds=0)
@@ -58,7 +58,7 @@ async def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase
         body = b"".join([chunk async for chunk in storage.read_range(key, start=0, length=PICTURE_LIMIT)])
     except FileNotFoundError:
         raise Http404 from None
-    sniffed = content_type or storage.sniff(io.BytesIO(body))
+    sniffed = content_type or spooling.sniff(io.BytesIO(body))
     if sniffed not in storage.INLINE_TYPES:
         raise Http404
     return _private(HttpResponse(body, content_type=sniffed))

@@ -9,12 +9,10 @@ import io
 import logging
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
-import filetype
 from asgiref.sync import sync_to_async
 from blake3 import blake3
 from django.conf import settings
@@ -25,18 +23,14 @@ from django.utils.http import content_disposition_header
 
 from generations import database
 from generations.comfy import containers, decoders, pictures
-from generations.comfy.stripping import without_workflow
+from generations.files.spooling import DEFAULT_CONTENT_TYPE, Look, Spooled, hash_of
 from generations.models import Asset
 from generations.models.asset import file_name
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1024 * 1024
 SENT_BYTES = 256 * 1024  # of a download that are in memory at a time, for as long as its reader takes
-SNIFF_BYTES = 8192
-SPOOL_BYTES = 8 * 1024 * 1024
 THUMBNAIL_SUFFIX = ".thumb"
-DEFAULT_CONTENT_TYPE = "application/octet-stream"
 # Types that a browser may show in a page of ours. Everything else (SVG, HTML, PDF, unknown) is a download.
 INLINE_TYPES = frozenset(
     {
@@ -46,40 +40,10 @@ INLINE_TYPES = frozenset(
         "audio/webm", "audio/x-matroska",
     }
 )  # fmt: skip
-_ALIASES = {"image/apng": "image/png", "audio/x-flac": "audio/flac", "audio/x-wav": "audio/wav"}
-
-
-class IncompleteCopyError(Exception):
-    """Fewer or more bytes arrived than were announced."""
 
 
 class DamagedCopyError(Exception):
     """The storage holds other bytes than it was given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is in a file, besides bytes: None where that was not looked for, or does not apply."""
-
-    is_readable: bool | None = None
-    width: int | None = None
-    height: int | None = None
-    has_audio: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """Bytes that arrived whole, on local disk, measured and sniffed; close it when done."""
-
-    file: IO[bytes]
-    size_bytes: int
-    hash: str
-    content_type: str
-    look: Look
-
-    def close(self) -> None:
-        """Give the disk space back."""
-        self.file.close()
 
 
 def output_key(generation_id: uuid.UUID, attempt: int, position: int) -> str:
@@ -100,81 +64,6 @@ def upload_key(asset_id: uuid.UUID) -> str:
 def thumbnail_key(key: str) -> str:
     """Where the small picture of the file under `key` lies, if it has one."""
     return f"{key}{THUMBNAIL_SUFFIX}"
-
-
-def spool(
-    chunks: Iterable[bytes], *, expected_bytes: int | None = None, mark: Mapping[str, object] | None = None
-) -> Spooled:
-    """Read a stream to disk in constant memory, hashing and counting on the way.
-
-    With a `mark`, the workflow that the file carries gives way to it. WorkflowLeftError when that is not possible;
-    IncompleteCopyError when `expected_bytes` is known and not met; decoders.BusyError.
-    """
-    database.release()
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
-    try:
-        hasher, size = blake3(), 0
-        for chunk in chunks:
-            hasher.update(chunk)
-            size += file.write(chunk)
-        if expected_bytes is not None and size != expected_bytes:
-            msg = f"{size} bytes arrived where {expected_bytes} were announced"
-            raise IncompleteCopyError(msg)
-        digest = f"blake3:{hasher.hexdigest()}"
-        if mark is not None and (bare := without_workflow(cast("BinaryIO", file), mark)) is not file:
-            file.close()
-            file, size, digest = bare, bare.seek(0, 2), hash_of(bare)
-        content_type, look = _look_into(file, sniff(file))
-    except BaseException:
-        file.close()
-        raise
-    return Spooled(file, size, digest, content_type, look)
-
-
-def sniff(file: IO[bytes]) -> str:
-    """The content type that the first bytes show; application/octet-stream when they show none."""
-    file.seek(0)
-    head = file.read(SNIFF_BYTES)
-    found = _still_type(head) or filetype.guess_mime(head)
-    return _ALIASES.get(found, found) if found else DEFAULT_CONTENT_TYPE
-
-
-def _still_type(head: bytes) -> str | None:
-    """HEIC and AVIF begin like a video; their brands tell (ISO/IEC 23008-12, 10.2; AVIF specification, 6)."""
-    if head[4:8] != b"ftyp":
-        return None
-    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
-    if brands & {b"avif", b"avis"}:
-        return "image/avif"
-    return "image/heic" if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"} else None
-
-
-def _look_into(file: IO[bytes], content_type: str) -> tuple[str, Look]:
-    """The content type, corrected by what is in a container of videos, and the rest that a decoder process finds.
-
-    What it cannot read keeps its type, with nothing known of it. decoders.BusyError.
-    """
-    try:
-        if (kind := pictures.FORMATS.get(content_type)) is not None:
-            width, height = decoders.ask("measure", kind, file)
-            return content_type, Look(is_readable=True, width=width, height=height)
-        if content_type in containers.VIDEO_TYPES:
-            demuxer, type_of_sound = containers.VIDEO_TYPES[content_type]
-            kinds = decoders.ask("streams", demuxer, file)
-            found = Look(is_readable=True, has_audio="audio" in kinds)
-            return (type_of_sound if kinds == ["audio"] else content_type), found
-    except decoders.UndecodableError as error:
-        logger.info("A file that begins like %s cannot be read: %s", content_type, error)
-        return content_type, Look(is_readable=False)
-    return content_type, Look()
-
-
-def as_png(spooled: Spooled) -> Spooled:
-    """The same picture as a PNG. decoders.UnusableError says why that cannot be; UndecodableError, BusyError."""
-    database.release()
-    with tempfile.TemporaryFile() as file:
-        decoders.ask("as_png", pictures.FORMATS[spooled.content_type], spooled.file, file)
-        return spool(iter(lambda: file.read(CHUNK_BYTES), b""))
 
 
 def write(key: str, spooled: Spooled) -> None:
@@ -222,15 +111,6 @@ def _verify(key: str, spooled: Spooled) -> None:
 def _stored_hash(key: str) -> str:
     with open_key(key) as file:
         return hash_of(file)
-
-
-def hash_of(file: IO[bytes] | File[Any]) -> str:
-    """blake3:<hex> of the whole file, as assets have it; in constant memory."""
-    hasher = blake3()
-    file.seek(0)
-    while chunk := file.read(CHUNK_BYTES):
-        hasher.update(chunk)
-    return f"blake3:{hasher.hexdigest()}"
 
 
 def write_thumbnail(key: str, spooled: Spooled, *, is_strict: bool = False) -> str:

@@ -12,7 +12,7 @@ from generations.comfy.client import ComfyClient
 from generations.comfy.errors import NotFound
 from generations.comfy.graph import node_title
 from generations.comfy.outputs import FileRef, OutputItem, collect
-from generations.files import storage
+from generations.files import spooling, storage
 from generations.models import Generation
 from generations.models.asset import file_name
 from generations.models.generation import WarningItem
@@ -90,12 +90,12 @@ def opened(generation: Generation, item: OutputItem, client: ComfyClient | None)
         except FileNotFoundError as error:
             raise NotFound(f"{key} is not in the storage") from error
         with kept:
-            yield Source(kept.chunks(storage.CHUNK_BYTES), kept.size)
+            yield Source(kept.chunks(spooling.CHUNK_BYTES), kept.size)
     elif client is None:
         raise NotFound("its ComfyUI server was deleted")
     else:
         with client.view(file) as stream:
-            yield Source(stream.iter_bytes(storage.CHUNK_BYTES), stream.content_length)
+            yield Source(stream.iter_bytes(spooling.CHUNK_BYTES), stream.content_length)
 
 
 def is_grave(items: Sequence[OutputItem], missing: Sequence[OutputItem]) -> bool:

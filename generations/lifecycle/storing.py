@@ -21,7 +21,7 @@ from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
 from generations.comfy.outputs import FileRef, OutputItem
 from generations.comfy.stripping import WorkflowLeftError
-from generations.files import storage
+from generations.files import spooling, storage
 from generations.files.assets import discard_files
 from generations.lifecycle import copying
 from generations.lifecycle.transitions import transition
@@ -134,7 +134,7 @@ def _store_each(generation: Generation, items: Iterable[OutputItem]) -> tuple[li
 def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient | None) -> Asset:
     with copying.opened(generation, item, client) as source:
         is_bare = generation.version.is_workflow_removed and item.value is None
-        spooled = storage.spool(
+        spooled = spooling.spool(
             _keeping_lease(generation, source.chunks),
             expected_bytes=source.length,
             mark=generation.mark if is_bare else None,

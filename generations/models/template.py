@@ -61,7 +61,7 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
         )
 
     def made_from(self, content_hash: str) -> WorkflowTemplate | None:
-        """The first one that was made from the file with these bytes (`storage.hash_of`)."""
+        """The first one that was made from the file with these bytes (`spooling.hash_of`)."""
         return self.filter(imported_hash=content_hash).order_by("pk").first() if content_hash else None
 
     def lock_making(self) -> None:

@@ -15,7 +15,7 @@ from generations.comfy.errors import Rejected
 from generations.comfy.file_inputs import FileInput, input_value, upload_folder
 from generations.comfy.graph import Graph, links, sending_nodes
 from generations.comfy.sketch import editor_workflow
-from generations.files import storage
+from generations.files import spooling, storage
 from generations.models import Asset, Generation
 from generations.origins import Mark
 from generations.relay.upstream import Upstream
@@ -106,7 +106,7 @@ def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None
 
 def extension_of(asset: Asset) -> str:
     """By the bytes' type; where they show none, what its owner called it, if that is a plain word."""
-    if asset.content_type == storage.DEFAULT_CONTENT_TYPE:
+    if asset.content_type == spooling.DEFAULT_CONTENT_TYPE:
         own = asset.name.rpartition(".")[2].lower()
         return own if re.fullmatch("[a-z0-9]{1,12}", own) else "bin"
     return EXTENSIONS.get(asset.content_type) or asset.content_type.partition("/")[2].removeprefix("x-")

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from generations.comfy.graph import GraphError
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.titles import presentable
-from generations.files import storage
+from generations.files import spooling
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import fitness
 from generations.studio import archives, checks, drafts, importing, making, publishing
@@ -119,7 +119,7 @@ class Batch:
             yield entry.position, len(archive), line
 
     def _import(self, name: str, content: bytes) -> Line:
-        content_hash = storage.hash_of(io.BytesIO(content))
+        content_hash = spooling.hash_of(io.BytesIO(content))
         if (line := self._known(name, content_hash)) is not None:
             return line
         imported = importing.read(content, self._object_info)

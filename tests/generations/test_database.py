@@ -18,7 +18,7 @@ from comfysaas import mail
 from generations import database, outbound
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
-from generations.files import storage
+from generations.files import spooling, storage
 from generations.scheduling import server_check
 from generations.studio import covers, making
 from tests.support import bombs
@@ -64,13 +64,13 @@ def _fetch(settings: Any) -> None:
 
 
 def _keep(_settings: Any) -> None:
-    with closing(storage.spool([bombs.png(8, 8)])) as spooled:
+    with closing(spooling.spool([bombs.png(8, 8)])) as spooled:
         use_a_connection()
         storage.keep(spooled, key=f"uploads/{uuid.uuid4()}", user_id=1, name="a.png")
 
 
 def _thumbnail(_settings: Any) -> None:
-    with closing(storage.spool([bombs.png(8, 8)])) as spooled:
+    with closing(spooling.spool([bombs.png(8, 8)])) as spooled:
         use_a_connection()
         storage.write_thumbnail("uploads/x", spooled)
 

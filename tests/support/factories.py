@@ -151,12 +151,12 @@ def make_asset(
     """A stored file; by default a small red picture."""
     from contextlib import closing
 
-    from generations.files import storage
+    from generations.files import spooling, storage
 
     content = content or png(size=(32, 24))
     asset_id = uuid.uuid4()
     key = key or storage.upload_key(asset_id)
-    with closing(storage.spool([content])) as spooled:
+    with closing(spooling.spool([content])) as spooled:
         storage.write(key, spooled)
         asset = Asset.objects.create(
             id=asset_id,

@@ -18,7 +18,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from PIL import Image
 
-from generations.files import storage
+from generations.files import spooling, storage
 from tests.support.pictures import png
 from tests.support.s3 import BUCKET, Answer, ChoosyS3, choosy_s3, client, running_s3, storage_settings
 
@@ -42,14 +42,14 @@ def backend(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
 def test_a_repeated_copy_overwrites_itself(backend: str) -> None:
     key = storage.output_key(uuid.uuid4(), 1, 0)
     for color in ("red", "blue"):
-        with closing(storage.spool([png(color)])) as spooled:
+        with closing(spooling.spool([png(color)])) as spooled:
             storage.write(key, spooled)
     assert stored(key) == png("blue")
 
 
 def test_what_was_written_is_read_back_with_its_hash_and_size(backend: str) -> None:
     content = png()
-    with closing(storage.spool([content[:10], content[10:]], expected_bytes=len(content))) as spooled:
+    with closing(spooling.spool([content[:10], content[10:]], expected_bytes=len(content))) as spooled:
         storage.write("uploads/a", spooled)
         assert (spooled.size_bytes, spooled.content_type) == (len(content), "image/png")
         assert (spooled.look.width, spooled.look.height) == (16, 16)
@@ -62,12 +62,12 @@ def test_deleting_what_is_gone_is_fine(backend: str) -> None:
 
 
 def test_a_copy_that_was_cut_off_is_refused() -> None:
-    with pytest.raises(storage.IncompleteCopyError, match="5 bytes arrived where 9 were announced"):
-        storage.spool([b"12345"], expected_bytes=9)
+    with pytest.raises(spooling.IncompleteCopyError, match="5 bytes arrived where 9 were announced"):
+        spooling.spool([b"12345"], expected_bytes=9)
 
 
 def test_a_thumbnail_is_small_and_webp(backend: str) -> None:
-    with closing(storage.spool([png(size=(2000, 1000))])) as spooled:
+    with closing(spooling.spool([png(size=(2000, 1000))])) as spooled:
         key = storage.write_thumbnail("uploads/b", spooled)
     with Image.open(io.BytesIO(stored(key))) as image:
         assert (image.format, image.size) == ("WEBP", (512, 256))
@@ -75,13 +75,13 @@ def test_a_thumbnail_is_small_and_webp(backend: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"just text", b"\x89PNG\r\n\x1a\nbroken", b"<svg onload='alert(1)'/>"])
 def test_no_thumbnail_is_no_failure(content: bytes) -> None:
-    with closing(storage.spool([content])) as spooled:
+    with closing(spooling.spool([content])) as spooled:
         assert storage.write_thumbnail("uploads/c", spooled) == ""
 
 
 @pytest.mark.parametrize("content", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html><script>", b"hello"])
 def test_active_content_is_never_shown_inline(content: bytes) -> None:
-    with closing(storage.spool([content])) as spooled:
+    with closing(spooling.spool([content])) as spooled:
         assert spooled.content_type not in storage.INLINE_TYPES
 
 
@@ -89,7 +89,7 @@ def test_a_picture_that_would_explode_is_not_decoded() -> None:
     # 30,000 x 30,000 pixels in a few hundred kB.
     buffer = io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
-    with closing(storage.spool([buffer.getvalue()])) as spooled:
+    with closing(spooling.spool([buffer.getvalue()])) as spooled:
         assert storage.write_thumbnail("uploads/d", spooled) == ""
 
 
@@ -99,7 +99,7 @@ def test_only_a_signed_link_opens_an_object_and_it_fixes_type_and_name(settings:
         settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
         settings.S3_BUCKET = BUCKET
         content = png()
-        with closing(storage.spool([content])) as spooled:
+        with closing(spooling.spool([content])) as spooled:
             storage.write("outputs/x/0", spooled)
         link = storage.signed_url("outputs/x/0", content_type="image/png", download_name="größe.png")
         assert "X-Amz-Signature=" in link
@@ -127,7 +127,7 @@ def test_what_s3_holds_is_verified_and_left_overs_are_removed(settings: Any) -> 
     with running_s3() as url:
         settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
         settings.S3_BUCKET = BUCKET
-        with closing(storage.spool([b"x" * 20_000_000])) as spooled:  # in several parts
+        with closing(spooling.spool([b"x" * 20_000_000])) as spooled:  # in several parts
             storage.write("outputs/a/1.0", spooled)
             assert dict(storage.walk("outputs/a/")).keys() == {"outputs/a/1.0"}
         with closing(client(url)) as s3:
@@ -161,7 +161,7 @@ def choosy(settings: Any) -> Callable[..., AbstractContextManager[ChoosyS3]]:
 
 
 def write(key: str, content: bytes) -> None:
-    with closing(storage.spool([content])) as spooled:
+    with closing(spooling.spool([content])) as spooled:
         storage.write(key, spooled)
 
 
@@ -174,7 +174,7 @@ def test_a_server_that_takes_no_checksums_is_found_out_once(choosy: Any, refusal
         server.seen.clear()
         write("outputs/a/1.1", b"x" * 20_000_000)  # in several parts
         assert len(stored("outputs/a/1.1")) == 20_000_000
-        with closing(storage.spool([png()])) as spooled:
+        with closing(spooling.spool([png()])) as spooled:
             assert storage.write_thumbnail("outputs/a/1.0", spooled)
         storage.delete(["outputs/a/1.0", "outputs/a/1.1"])
         assert not [key for key, _ in storage.walk("outputs/a/") if not key.endswith(".thumb")]
@@ -218,7 +218,7 @@ def test_a_refusal_for_another_reason_leaves_checksums_on(choosy: Any, refusal: 
 
 
 def test_other_bytes_than_were_written_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(storage.spool([b"original"])) as spooled:
+    with closing(spooling.spool([b"original"])) as spooled:
         monkeypatch.setattr(storage, "_stored_hash", lambda key: "blake3:other")
         with pytest.raises(storage.DamagedCopyError, match="other bytes"):
             storage.write("outputs/x/1.0", spooled)
@@ -232,7 +232,7 @@ def test_a_file_on_disk_is_there_whole_or_not_at_all(media_root: Path, monkeypat
         msg = "killed"
         raise OSError(msg)
 
-    with closing(storage.spool([b"new"])) as spooled:
+    with closing(spooling.spool([b"new"])) as spooled:
         monkeypatch.setattr("generations.files.backends.os.replace", failing)
         with pytest.raises(OSError, match="killed"):
             storage.write("outputs/x/1.0", spooled)

@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.models import Plan, User
 from generations import tasks
 from generations.comfy.outputs import FileRef, OutputItem
-from generations.files import assets, storage
+from generations.files import assets, spooling, storage
 from generations.files.assets import FileDetails
 from generations.lifecycle import services, storing
 from generations.models import Asset, Generation, Status, StorageUsage
@@ -57,7 +57,7 @@ def is_right(user: User) -> bool:
 def record_a_result(user: User, content: bytes) -> Generation:
     """As the worker does it."""
     generation = make_generation(user, status=Status.STORING)
-    with closing(storage.spool([content])) as spooled:
+    with closing(spooling.spool([content])) as spooled:
         key = storage.output_key(generation.pk, 1, 0)
         asset = storage.keep(spooled, key=key, user_id=user.pk, name="a.txt")
     file = FileRef(filename="a.txt", subfolder="", type="output")

@@ -16,7 +16,7 @@ from generations import origins
 from generations.comfy import stripping
 from generations.comfy.embedded import read_embedded
 from generations.comfy.stripping import WorkflowLeftError, carries_workflow
-from generations.files import storage
+from generations.files import spooling, storage
 from generations.lifecycle import storing
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.studio import covers, importing, packages
@@ -58,7 +58,7 @@ def bytes_of(generation: Generation) -> list[bytes]:
         assert output.asset is not None
         with storage.open_key(output.asset.key) as file:
             found.append(file.read())
-        assert storage.hash_of(io.BytesIO(found[-1])) == output.asset.hash
+        assert spooling.hash_of(io.BytesIO(found[-1])) == output.asset.hash
         assert output.asset.size_bytes == len(found[-1])
     return found
 
@@ -107,7 +107,7 @@ def test_generation_of_withheld_files_alone_says_so(stored: Callable[..., Genera
 @pytest.mark.parametrize("name", sorted(PICTURES))
 def test_covers_have_no_workflow(name: str, owner: Any) -> None:
     content = MORE[name]()
-    kind = storage.sniff(io.BytesIO(content))
+    kind = spooling.sniff(io.BytesIO(content))
     template = make_template()
     covers.set_cover_from(template, make_asset(owner, content, content_type=kind))
     with template.cover.open("rb") as file:
