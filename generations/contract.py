@@ -249,7 +249,7 @@ def warnings_of(generation: Generation) -> list[JobWarning]:
 
 
 def inline(output: Output) -> tuple[bytes, str]:
-    """(bytes, content type) of a text or value that is no file."""
+    """(bytes, content type) of an output that has no file: a text or some other value."""
     if output.kind == "text" and isinstance(output.value, str):
         return output.value.encode(), "text/plain; charset=utf-8"
     return json.dumps(output.value).encode(), "application/json"

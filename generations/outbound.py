@@ -17,7 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -68,13 +68,13 @@ def check_url(url: str) -> None:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError as error:
-        raise RefusedAddressError("This is no address of the web.") from error
+        raise RefusedAddressError("This is not a web address.") from error
     if parts.scheme not in {"http", "https"} or not host:
-        raise RefusedAddressError("This is no address of the web: it must begin with https://.")
+        raise RefusedAddressError("This is not a web address: it must begin with https://.")
     if parts.username is not None or parts.password is not None:
         raise RefusedAddressError("An address with a user name or password in it is not accepted.")
     if any(character <= " " or character == "\x7f" for character in url):
-        raise RefusedAddressError("An address has no spaces or control characters.")
+        raise RefusedAddressError("Remove spaces and control characters from the address.")
     literal = _literal(host)
     if literal is not None and not _may_reach(literal):
         raise RefusedAddressError("An address in a private network cannot be used.")
@@ -140,39 +140,60 @@ async def _exchange(
     redirects: int,
     is_sent: asyncio.Event,
 ) -> Answer:
-    """`is_sent` tells whether the request has reached a server."""
+    """Follows so many redirects. `is_sent` tells whether the request has reached a server."""
     url = _ascii(url)
     check_url(url)
     is_sent.clear()
     sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
     if body:
         sent["Content-Length"] = str(len(body))
+    answer = await _ask(method, url, sent, body, max_bytes=max_bytes, is_followed=redirects > 0, is_sent=is_sent)
+    if not (redirects and _is_redirect(answer)):
+        return answer
+    target = urljoin(url, answer.headers["location"])
+    try:
+        check_url(_ascii(target))
+    except RefusedAddressError as error:
+        raise RequestFailedError("The answer was a redirect to an address that cannot be used.") from error
+    return await _exchange(method, target, headers, body, max_bytes=max_bytes, redirects=redirects - 1, is_sent=is_sent)
+
+
+async def _ask(
+    method: str,
+    url: str,
+    sent: Mapping[str, str],
+    body: bytes,
+    *,
+    max_bytes: int,
+    is_followed: bool,
+    is_sent: asyncio.Event,
+) -> Answer:
+    """What this address answers; of a redirect that is followed, the body is not read."""
 
     async def trace(event: str, _info: Mapping[str, Any]) -> None:
         if event.endswith(".send_request_headers.complete"):
             is_sent.set()
 
+    headers = _with_host(url, sent)
     async with (
         _GuardedBackend(urlsplit(url).scheme) as backend,
         httpcore.AsyncConnectionPool(ssl_context=_ssl_context(), network_backend=backend) as pool,
     ):
         try:
             async with pool.stream(
-                method, url, headers=_with_host(url, sent), content=body or None, extensions={"trace": trace}
+                method, url, headers=headers, content=body or None, extensions={"trace": trace}
             ) as response:
                 got = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-                target = got.get("location")
-                if response.status in {301, 302, 303, 307, 308} and target and redirects:
-                    target = urljoin(url, target)
-                else:
-                    return Answer(response.status, got, await _read(response, max_bytes))
+                answer = Answer(response.status, got, b"")
+                if is_followed and _is_redirect(answer):
+                    return answer
+                return replace(answer, body=await _read(response, max_bytes))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, ssl.SSLError) as error:
             raise _UnreachableError(f"{_shown(url)}: {error!r}") from error
-    try:
-        check_url(_ascii(target))
-    except RefusedAddressError as error:
-        raise RequestFailedError("The answer was a redirect to an address that cannot be used.") from error
-    return await _exchange(method, target, headers, body, max_bytes=max_bytes, redirects=redirects - 1, is_sent=is_sent)
+
+
+def _is_redirect(answer: Answer) -> bool:
+    return answer.status in {301, 302, 303, 307, 308} and bool(answer.headers.get("location"))
 
 
 @cache
@@ -189,7 +210,7 @@ def _ascii(url: str) -> str:
         host = (parts.hostname or "").encode("idna").decode()
         port = f":{parts.port}" if parts.port else ""
     except ValueError as error:
-        raise RefusedAddressError("This is no address of the web.") from error
+        raise RefusedAddressError("This is not a web address.") from error
     return iri_to_uri(parts._replace(netloc=host + port).geturl())
 
 
@@ -255,7 +276,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.AsyncNetworkStream:
         """Never."""
-        raise RefusedAddressError("This is no address of the web.")
+        raise RefusedAddressError("This is not a web address.")
 
     async def sleep(self, seconds: float) -> None:
         """As the library wants it."""

@@ -46,7 +46,7 @@ ORPHANS_AT_ONCE = 500
 
 @shared_task(ignore_result=True, expires=settings.SWEEP_SECONDS)
 def sweep() -> None:
-    """Nothing stays unfinished without somebody whose business it is."""
+    """Find all work that was left, and have it done."""
     due = Generation.objects.due_for_storing().order_by("store_after").values_list("pk", flat=True)[:500]
     for pk in due:
         ask(store_outputs, str(pk))
@@ -68,7 +68,7 @@ def sweep() -> None:
 
 @shared_task(ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
 def expire() -> int:
-    """Delete what nobody is to keep: whatever is older than RETENTION_DAYS, and what has a time of its own.
+    """Delete whatever is older than RETENTION_DAYS, and files whose own time is up.
 
     Files that something unfinished needs stay until it is finished.
     """

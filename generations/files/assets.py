@@ -99,17 +99,10 @@ def add(
     """
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
     rates.count_upload(user)
-    StorageUsage.objects.ensure_room(user, size_bytes=file.size or 0)
-    if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
-        msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
-        raise InvalidUploadError(msg)
+    _ensure_size(user, file.size)
     with ExitStack() as stack:
         stack.enter_context(uploads.one_more(user.pk))
-        spooled, name = stack.enter_context(closing(spooling.spool(file.chunks()))), file.name or "upload"
-        accepting.check(spooled, is_medium=is_medium, kind=kind)
-        if is_medium and spooled.content_type in accepting.CONVERTED:
-            spooled = stack.enter_context(closing(accepting.as_png(spooled)))
-            name = f"{name.rpartition('.')[0] or name}.png"
+        spooled, name = _received(file, stack, is_medium=is_medium, kind=kind)
         if expected_hash and expected_hash.lower() != spooled.hash:
             raise HashMismatchError
         with transaction.atomic():
@@ -120,6 +113,24 @@ def add(
                 again.save()
                 return again, False
         return _stored(user, spooled, name, details, idempotency_key), True
+
+
+def _received(file: UploadedFile[Any], stack: ExitStack, *, is_medium: bool, kind: str) -> tuple[spooling.Spooled, str]:
+    """(the bytes, in a format that browsers show, and the name that goes with it); `stack` closes what was read."""
+    spooled, name = stack.enter_context(closing(spooling.spool(file.chunks()))), file.name or "upload"
+    accepting.check(spooled, is_medium=is_medium, kind=kind)
+    if is_medium and spooled.content_type in accepting.CONVERTED:
+        spooled = stack.enter_context(closing(accepting.as_png(spooled)))
+        name = f"{name.rpartition('.')[0] or name}.png"
+    return spooled, name
+
+
+def _ensure_size(user: User, size_bytes: int | None) -> None:
+    """StorageFullError, InvalidUploadError for what is too large; None while nobody knows its size."""
+    StorageUsage.objects.ensure_room(user, size_bytes=size_bytes or 0)
+    if size_bytes is not None and size_bytes > settings.MAX_UPLOAD_BYTES:
+        msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
+        raise InvalidUploadError(msg)
 
 
 def _stored(user: User, spooled: spooling.Spooled, name: str, details: FileDetails, idempotency_key: str) -> Asset:

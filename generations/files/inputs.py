@@ -43,7 +43,7 @@ def gather(
     """
     media = {parameter.name: parameter.type for parameter in parameters if parameter.is_media}
     gathered: dict[str, Any] = dict(inputs)
-    errors = {name: ["This is no file of the template."] for name in files if name not in media}
+    errors = {name: ["The template has no file of this name."] for name in files if name not in media}
     for name in sorted(media):
         try:
             if name in files:
@@ -58,7 +58,7 @@ def gather(
 
 
 def _resolve(user: User, value: Any, kind: str) -> Any:
-    """The id of an asset; anything that is no file stays as it is, for the validation to judge."""
+    """The id of an asset; any other value stays as it is, and validation judges it."""
     if isinstance(value, dict) and is_reference(value):
         found = asset_id_of(value)
         return str(found) if found else value

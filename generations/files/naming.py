@@ -37,9 +37,9 @@ class MissingAssetError(Exception):
         node_id, name = self.input_keys[0]
         if self.is_computed:
             return (
-                f'Node {node_id}: another node makes the name of the file for "{name}". Name one of your files there.'
+                f"Node {node_id}: another node makes the name of the file for “{name}”. Name one of your files there."
             )
-        return f'Node {node_id}: you have no file of that name for the input "{name}". Upload it, then send this again.'
+        return f"Node {node_id}: you have no file of the name that “{name}” asks for. Upload it, then send this again."
 
 
 def resolve(user: User, graph: Graph, object_info: ObjectInfo | None) -> tuple[Graph, set[uuid.UUID]]:

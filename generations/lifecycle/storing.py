@@ -62,16 +62,21 @@ def store_outputs(generation_id: str) -> None:
     except _TurnLostError:
         return
     except Exception as error:
-        delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(generation.store_attempts - 1, 10))
-        logger.warning(
-            "Generation %s: saving its outputs failed (try %d, again in %.0f s): %s",
-            pk, generation.store_attempts, delay, error, exc_info=not isinstance(error, Unavailable),
-        )  # fmt: skip
-        Generation.objects.postpone_storing(pk, turn=generation.store_attempts, seconds=delay)
-        publisher.publish(generation, snapshot.status_event(generation))
+        _try_later(generation, error)
     else:
         if not (copying.is_grave(items, missing) and _run_anew(generation, missing)):
             _conclude(generation, copying.warnings(generation, missing, withheld, dropped))
+
+
+def _try_later(generation: Generation, error: Exception) -> None:
+    turn = generation.store_attempts
+    delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(turn - 1, 10))
+    logger.warning(
+        "Generation %s: saving its outputs failed (try %d, again in %.0f s): %s",
+        generation.pk, turn, delay, error, exc_info=not isinstance(error, Unavailable),
+    )  # fmt: skip
+    Generation.objects.postpone_storing(generation.pk, turn=turn, seconds=delay)
+    publisher.publish(generation, snapshot.status_event(generation))
 
 
 class _TurnLostError(Exception):

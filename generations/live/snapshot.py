@@ -48,7 +48,7 @@ def snapshot_event(generation: Generation) -> events.SnapshotEvent:
 
 
 def status_event(generation: Generation) -> events.StatusEvent:
-    """It moved."""
+    """Its status, or its place in the queue, is another one now."""
     return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation, progress(generation))}
 
 
@@ -165,7 +165,7 @@ def _queue_message(generation: Generation, waiting: _Waiting) -> str:
     if generation.attempt:
         return "It has to be run once more, and is first in line for that."
     if generation.tag is None:
-        return "It gets in line as soon as one of yours is done."
+        return "Starts when one of your current runs finishes."
     seconds = waiting.place.starts_in_seconds
     return f"Starts in about {_rough_time(seconds)}." if seconds is not None and seconds > 5 else ""
 

@@ -4,7 +4,7 @@
                                              \\-> FAILED, CANCELED (from any of them)
 
 Every transition is one conditional UPDATE on the old status, fenced by `prompt_id` where an upstream attempt is
-concerned, and returns the number of rows it changed. 0 means that somebody else was faster; it is no error.
+concerned, and returns the number of rows it changed. 0 means that somebody else was faster, which is fine.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         return rows
 
     def due_for_storing(self) -> Self:
-        """STORING ones whose copying nobody is at, or failed and may be tried again."""
+        """STORING ones that no worker copies at the moment: new ones, and those whose next try is due."""
         return self.filter(status=Status.STORING, store_after__lte=timezone.now())
 
     # ------------------------------------------------------------------------------------- transitions
