@@ -63,11 +63,11 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Once nothing works on it any more."""
+        """Only when it is finished."""
         return bool(super().has_delete_permission(request, obj)) and (obj is None or obj.is_terminal)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """To stop it is to change it."""
+        """Whoever may change generations may stop them."""
         return bool(super().has_change_permission(request))
 
     def delete_model(self, request: HttpRequest, obj: Generation) -> None:
@@ -101,7 +101,8 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         if not self.has_cancel_permission(request):
             raise PermissionDenied
         generation = services.cancel(get_object_or_404(Generation, pk=pk))
-        message = "Asked to stop." if generation.is_canceling else f"It is {generation.get_status_display().lower()}."
+        status = generation.get_status_display().lower()
+        message = "Asked to stop." if generation.is_canceling else f"This generation is {status}."
         self.message_user(request, message, messages.INFO)
         return HttpResponseRedirect(reverse("admin:generations_generation_change", args=[pk]))
 
@@ -138,12 +139,12 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
 
     @admin.display(description="What ComfyUI reported")
     def shown_upstream(self, generation: Generation) -> str:
-        """The outputs to be copied."""
+        """The outputs as ComfyUI listed them."""
         return _json(generation.upstream_outputs)
 
     @admin.display(description="Missing from its result")
     def shown_warnings(self, generation: Generation) -> str:
-        """What its owner is told."""
+        """What its owner reads about missing results."""
         return _json(generation.warnings)
 
 

@@ -89,7 +89,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             self.message_user(request, "The header went with the old URL. Enter it again if the new one needs it.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Not while it has work: what it runs would never be heard of again. Disable it and wait."""
+        """Not while it has work, which would be lost: disable the server and wait."""
         is_busy = obj is not None and Generation.objects.upstream_on(obj.pk).exists()
         return bool(super().has_delete_permission(request, obj)) and not is_busy
 

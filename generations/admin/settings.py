@@ -40,7 +40,7 @@ ROLE_CHOICES = [("", "Nothing in particular"), *((role, meaning.label) for role,
 
 
 class RoleSelect(forms.Select):
-    """Each option tells which types it fits; the page's script hides the others."""
+    """Each option has the types that it fits; the page's script hides options that do not fit."""
 
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Django's, with those types."""
@@ -51,15 +51,15 @@ class RoleSelect(forms.Select):
 
 
 def _field(types: str, field: forms.Field) -> forms.Field:
-    """A setting that only these types have; the page's script hides it for the others."""
+    """The field of a setting that only these types have; the page's script hides it for the others."""
     field.widget.attrs["data-types"] = types
     return field
 
 
 class SettingsForm(forms.Form):
-    """One parameter's settings. When valid, `definition` has them as they are stored, but for the bindings.
+    """One parameter's settings. When valid, `definition` has them as drafts store them, without the bindings.
 
-    What makes no sense, such as a minimum above the maximum, is stored all the same: it is a draft.
+    A draft may have settings that make no sense, such as a minimum above the maximum.
     """
 
     definition: Definition
@@ -90,7 +90,7 @@ class SettingsForm(forms.Form):
     def __init__(self, definition: Definition, data: Any = None, *, position: int = 0) -> None:
         self.before = definition
         super().__init__(data, initial=_shown_all(definition), auto_id=f"p{position}-%s")
-        self.fields["choices"].help_text = "One a line."
+        self.fields["choices"].help_text = "One option per line."
 
     def clean(self) -> dict[str, Any]:
         """Make the definition."""
@@ -153,11 +153,11 @@ class SettingsForm(forms.Form):
                 return read(text) if text else None
             except ValueError:
                 continue
-        self.add_error(field, f"“{text}” is no number.")
+        self.add_error(field, f"“{text}” is not a number.")
         return None
 
     def _choice(self, text: str) -> Choice:
-        """The option with this text: where the node chooses among numbers, only a number will do."""
+        """The option with this text: nodes that choose among numbers take only numbers."""
         known = {str(option): option for option in self.before.get("choices", ())}
         found: Choice = known.get(text, text)
         return found

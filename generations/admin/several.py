@@ -1,7 +1,7 @@
 """Several workflow files at once: dropped, chosen, or in a ZIP. Each becomes a template, and a line in the report.
 
 The page's script sends one file a request, so that the report grows as they are read; without it, all come in one form.
-A ZIP that takes longer than a request should is gone on with where it was left, in the next request.
+When a ZIP takes longer than a request should, the next request continues where this one stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from generations.studio import archives, importing
 from generations.studio.batches import Batch, Line, Outcome, summary
 
 SERVER_GONE = "The server whose node types you chose is not in use any more. Reload the page and choose again."
-NO_START = f"Where to go on in a ZIP (“start”) is a number from 0 to {archives.MAX_ENTRIES:,}. Send the file again."
+NO_START = (
+    f"“start”, the position in a ZIP to continue from, must be a number from 0 to {archives.MAX_ENTRIES:,}. "
+    "Send the file again."
+)
 MAX_FILES = 50  # of one form
 MAX_FILES_IN_ALL = 500  # that the page's script sends one after the other
 SECONDS = 15.0
@@ -31,7 +34,7 @@ Upload = UploadedFile  # generic in its stubs alone
 
 
 class SeveralForm(forms.Form):
-    """Whose node types the files are read with, and where in a ZIP to go on."""
+    """The server whose node types the files are read with, and the position in a ZIP to continue from."""
 
     server = forms.ModelChoiceField(ComfyServer.objects.enabled(), required=False)
     start = forms.IntegerField(required=False, min_value=0, max_value=archives.MAX_ENTRIES)
@@ -39,8 +42,8 @@ class SeveralForm(forms.Form):
 
 @dataclass(slots=True)
 class Report:
-    """What became of the files. `read` of `total` files of the last ZIP: the script, which sends one at a time, goes
-    on from there. `left`: the names of ZIPs that took too long, and how many files of each nobody looked at yet.
+    """What became of the files. `read` of `total` files of the last ZIP are done: the script, which sends one file at a
+    time, continues there. `left`: the names of ZIPs that took too long, and how many files of each are unread.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -61,7 +64,7 @@ def are_several(request: HttpRequest) -> bool:
 
 
 def read(request: HttpRequest) -> Report:
-    """Make templates of all files of the request. A fault in the form itself is a line, too."""
+    """Make templates of all files of the request. Faults of the form itself are lines of the report, too."""
     form, files, report = SeveralForm(request.POST), _files(request), Report()
     if not form.is_valid():
         reason = SERVER_GONE if "server" in form.errors else NO_START
@@ -69,7 +72,7 @@ def read(request: HttpRequest) -> Report:
         return report
     if len(files) > MAX_FILES:
         reason = (
-            f"These are {len(files)} files, and {MAX_FILES} are read at a time: nothing was read. Make a ZIP of them."
+            f"You sent {len(files)} files, and at most {MAX_FILES} can be read at a time. Nothing was read: send a ZIP."
         )
         report.lines.append(Line("", Outcome.REFUSED, reason=reason))
         return report

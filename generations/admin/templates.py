@@ -48,7 +48,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     change_form_outer_after_template = "admin/generations/versions.html"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """The way out for a template that lost its groups is there for those alone."""
+        """Only templates that lost their groups have the field that opens them to everyone again."""
         is_offered = obj is not None and self.has_change_permission(request, obj) and obj.is_orphaned
         return [name for name in self.fields if name != "is_opened" or is_offered]
 
@@ -72,7 +72,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return ("yes", f"Version {version.number}") if version else ("no", "Not published")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Results point at versions: take it out of the gallery instead."""
+        """Only templates without versions, because results point at versions: withdraw others instead."""
         is_unused = obj is None or not obj.versions.exists()
         return bool(super().has_delete_permission(request, obj)) and is_unused
 
@@ -170,7 +170,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return _download(packages.write(template, version), f"{template.slug}.template.json")
 
     def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What changed from the version in `from` to the one in `to`; "draft" is the draft."""
+        """What changed from the version in `from` to the one in `to`; “draft” stands for the draft."""
         template = self.look_up(request, pk, "view")
         versions = list(template.versions.all())
         names = [str(version.number) for version in versions]
@@ -201,7 +201,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return template
 
     def render_page(self, request: HttpRequest, name: str, title: str, context: dict[str, Any]) -> TemplateResponse:
-        """A page of ours in the admin's frame."""
+        """A page in the admin's frame."""
         frame = {**self.admin_site.each_context(request), "opts": self.model._meta, "title": title}
         return TemplateResponse(request, f"admin/generations/{name}.html", {**frame, **context})
 

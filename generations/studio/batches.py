@@ -67,7 +67,7 @@ class Line:
 
     @property
     def label(self) -> str:
-        """The outcome, for people."""
+        """The outcome in words."""
         return str(self.outcome.label)
 
 

@@ -36,8 +36,9 @@ MOST_NAMED = 3
 _OBJECT = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*("|$)')  # how a workflow begins, however it goes on
 _PARTS = frozenset({"prompt", "output", "workflow", "extra_data", "nodes"})
 NO_SERVER = (
-    "This workflow is in the format of ComfyUI's editor. To read it, the node types of a ComfyUI server are needed, "
-    "and none has told its own yet. Add a server and use “Check now”, or export the workflow in the API format."
+    "This workflow is in the format of ComfyUI's editor, which can only be read with the node types of a ComfyUI "
+    "server, and no server has reported any yet. Add a server and use “Check now”, or export the workflow in the API "
+    "format."
 )
 NOTHING_RUNS = "Nothing in this workflow would run: it is empty, or every node is muted or bypassed."
 ZIP = (

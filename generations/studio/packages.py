@@ -35,7 +35,7 @@ MAX_TAGS, LONGEST_TAG = 50, 60
 
 @dataclass(slots=True)
 class Package:
-    """A package that was checked: parameters that fit its graph, details of the right types."""
+    """A package whose parameters fit its graph and whose details have the right types."""
 
     graph: Graph
     parameters: list[Definition]
@@ -45,7 +45,7 @@ class Package:
 
 
 def is_package(value: object) -> TypeGuard[dict[str, Any]]:
-    """True for parsed JSON that says that it is one."""
+    """True for parsed JSON that says it is a package."""
     return isinstance(value, dict) and value.get("format") == FORMAT
 
 
@@ -78,9 +78,9 @@ def read(value: dict[str, Any]) -> Package:
     """GraphError says what is wrong with it."""
     revision = value.get("revision")
     if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
-        raise GraphError("This template package is damaged: its “revision” is no number from 1 on.")
+        raise GraphError("This template package is damaged: its “revision” must be a number from 1 on.")
     if revision > REVISION:
-        raise GraphError("This template package was made by a newer comfysaas. Update this one first.")
+        raise GraphError("A newer version of comfysaas made this template package. Update this installation first.")
     graph = load_api_graph(value.get("graph"))
     try:
         check_bindings(parse_parameters(value.get("parameters", [])), graph)
@@ -88,10 +88,10 @@ def read(value: dict[str, Any]) -> Package:
         raise GraphError(f"The parameters of this template package are damaged. {error}") from error
     kept = value.get("output_nodes", [])
     if not isinstance(kept, list) or not all(isinstance(node_id, str) and node_id in graph for node_id in kept):
-        raise GraphError("This template package keeps results of nodes that it does not have.")
+        raise GraphError("This template package keeps results of nodes that are not in its workflow.")
     safety_node = value.get("safety_node", "")
     if not isinstance(safety_node, str) or (safety_node and safety_node not in graph):
-        raise GraphError("This template package judges its results by a node that it does not have.")
+        raise GraphError("The safety node of this template package is not in its workflow.")
     details = {name: value[name] for name, kind in DETAILS.items() if _is_fine(value.get(name), kind)}
     _check_lengths(details)
     details |= _read_cover(value.get("cover"))
@@ -99,14 +99,14 @@ def read(value: dict[str, Any]) -> Package:
 
 
 def _check_lengths(details: dict[str, Any]) -> None:
-    """GraphError names what is longer than any template has it."""
+    """GraphError: something is longer than a template may have it."""
     for name, longest in LONGEST.items():
         if len(details.get(name, "")) > longest:
             raise GraphError(f"The {name} of this template package is longer than {longest:,} characters.")
     tags = details.get("tags", [])
     if len(tags) > MAX_TAGS or any(len(word) > LONGEST_TAG for word in tags):
         raise GraphError(
-            f"This template package has too many or too long tags: {MAX_TAGS} of {LONGEST_TAG} characters at the most."
+            f"This template package has too many or too long tags: use at most {MAX_TAGS} of {LONGEST_TAG} characters."
         )
 
 
@@ -119,7 +119,7 @@ def _is_fine(value: object, kind: type) -> bool:
 
 
 def _read_cover(text: object) -> dict[str, Any]:
-    """The picture under the name "cover"; nothing when there is none that a browser could show."""
+    """The picture under the name “cover”; nothing unless browsers can show it."""
     if not isinstance(text, str) or not text or len(text) > MAX_COVER_BYTES * 4 / 3 + 4:
         return {}
     try:

@@ -35,7 +35,7 @@ def test_pages_are_for_staff(admin: Client, owner: User, client_for: Any, page: 
     assert Client().get(f"/admin/{page}").status_code == 302
     response = client_for(owner).get(f"/admin/{page}", follow=True)
     assert response.status_code == 403
-    assert "no staff account" in response.content.decode()
+    assert "not a staff account" in response.content.decode()
 
 
 def test_sign_in_is_the_sites_own_and_leads_back(db: None) -> None:

@@ -83,7 +83,7 @@ def test_archive_that_cannot_be_read_is_refused(admin: Client, content: bytes, w
 def test_too_many_files_are_refused_before_one_is_read(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(several, "MAX_FILES", 1)
     html = send(admin, ("cats.json", graph("1")), ("dogs.json", graph("2"))).content.decode()
-    assert "These are 2 files, and 1 are read at a time: nothing was read." in html
+    assert "You sent 2 files, and at most 1 can be read at a time. Nothing was read" in html
     assert titles() == []
 
 
@@ -149,7 +149,7 @@ def test_empty_archive_behind_another_has_a_line(admin: Client) -> None:
 def test_more_files_than_anybody_meant_to_take_are_refused_with_the_same_sentence(admin: Client) -> None:
     response = send(admin, *((f"{n}.json", b"{}") for n in range(101)))
     assert response.status_code == 200
-    assert "These are 101 files, and 50 are read at a time: nothing was read." in response.content.decode()
+    assert "You sent 101 files, and at most 50 can be read at a time. Nothing was read" in response.content.decode()
 
 
 @pytest.mark.parametrize("start", ["x", "-1", "2001"])

@@ -387,10 +387,10 @@ def test_package_carries_a_template_to_another_installation(
     [
         ({"revision": 99}, "newer"),
         ({"graph": None}, "no workflow"),
-        ({"safety_node": "404"}, "judges its results by a node that it does not have"),
-        ({"safety_node": 9}, "judges its results by a node that it does not have"),
+        ({"safety_node": "404"}, "safety node of this template package is not in its workflow"),
+        ({"safety_node": 9}, "safety node of this template package is not in its workflow"),
         ({"parameters": [{"name": "x"}]}, "damaged"),
-        ({"output_nodes": ["404"]}, "does not have"),
+        ({"output_nodes": ["404"]}, "are not in its workflow"),
     ],
 )
 def test_damaged_package_is_refused(changes: Any, words: str) -> None:

@@ -153,7 +153,7 @@ def test_other_files_carry_workflows_too(kind: str) -> None:
         (b'{"nodes": [], "links": []}', "Nothing in this workflow would run"),
         (b"hello", "carries no workflow"),
         (png(), "a PNG without a workflow"),
-        (json.dumps({"format": "comfysaas-template", "revision": 99}).encode(), "newer comfysaas"),
+        (json.dumps({"format": "comfysaas-template", "revision": 99}).encode(), "newer version of comfysaas"),
     ],
 )
 def test_refusal_says_what_to_do(content: bytes, words: str) -> None:
@@ -366,12 +366,12 @@ def package(**changes: Any) -> dict[str, Any]:
         ({"description": "x" * 20_001}, "description of this template package is longer than 20,000"),
         ({"title": "x" * 121}, "title of this template package is longer than 120"),
         ({"category": "x" * 61}, "category of this template package is longer than 60"),
-        ({"tags": ["x"] * 51}, "too many or too long tags: 50 of 60"),
-        ({"tags": ["x" * 61]}, "too many or too long tags: 50 of 60"),
-        ({"revision": True}, "“revision” is no number from 1 on"),
-        ({"revision": 0}, "“revision” is no number from 1 on"),
-        ({"revision": "2"}, "“revision” is no number from 1 on"),
-        ({"revision": 3}, "newer comfysaas"),
+        ({"tags": ["x"] * 51}, "too many or too long tags: use at most 50 of 60"),
+        ({"tags": ["x" * 61]}, "too many or too long tags: use at most 50 of 60"),
+        ({"revision": True}, "“revision” must be a number from 1 on"),
+        ({"revision": 0}, "“revision” must be a number from 1 on"),
+        ({"revision": "2"}, "“revision” must be a number from 1 on"),
+        ({"revision": 3}, "newer version of comfysaas"),
     ],
 )
 def test_packages_are_bounded(changes: dict[str, Any], words: str) -> None:
