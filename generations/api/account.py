@@ -22,6 +22,7 @@ from generations.api.schemas.account import DayUsage, KeyList, KeyOut, KeyReques
 from generations.contract import STATUS
 from generations.lifecycle import raw
 from generations.models import Asset, Generation, Status, StorageUsage
+from generations.models.generation import GenerationQuerySet
 
 router = Router()
 
@@ -69,22 +70,7 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
     counted: dict[str, int] = dict.fromkeys(STATUS.values(), 0)
     for status, number in rows.values_list("status").annotate(number=Count("pk")):
         counted[STATUS[status]] += number
-    by_day = [
-        DayUsage(
-            date=row["day"].isoformat(),
-            jobs=row["number"],
-            succeeded=row["succeeded"],
-            execution_seconds=row["seconds"].total_seconds() if row["seconds"] else 0.0,
-        )
-        for row in rows.annotate(day=TruncDate("created_at", tzinfo=UTC))
-        .values("day")
-        .annotate(
-            number=Count("pk"),
-            succeeded=Count("pk", filter=Q(status=Status.SUCCEEDED)),
-            seconds=Sum(F("executed_at") - F("started_at"), filter=Q(executed_at__isnull=False)),
-        )
-        .order_by("day")
-    ]
+    by_day = _by_day(rows)
     return Usage(
         since=since,
         jobs=counted,
@@ -93,6 +79,24 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
         storage_bytes=StorageUsage.objects.stored_by(user),
         files=Asset.objects.for_user(user).count(),
     )
+
+
+def _by_day(rows: GenerationQuerySet) -> list[DayUsage]:
+    days = rows.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day")
+    counted = days.annotate(
+        number=Count("pk"),
+        succeeded=Count("pk", filter=Q(status=Status.SUCCEEDED)),
+        seconds=Sum(F("executed_at") - F("started_at"), filter=Q(executed_at__isnull=False)),
+    )
+    return [
+        DayUsage(
+            date=row["day"].isoformat(),
+            jobs=row["number"],
+            succeeded=row["succeeded"],
+            execution_seconds=row["seconds"].total_seconds() if row["seconds"] else 0.0,
+        )
+        for row in counted.order_by("day")
+    ]
 
 
 @operation(

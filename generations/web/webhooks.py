@@ -32,7 +32,7 @@ class WebhookForm(forms.Form):
         choices=CHOICES,
         widget=forms.CheckboxSelectMultiple,
         initial=[event.value for event in ENDS],
-        label="Send a message when",
+        label="Events to send",
         error_messages={"required": "Choose at least one."},
     )
     is_for_every_job = forms.BooleanField(

@@ -70,7 +70,7 @@ def test_it_is_in_the_history_pages_too(raw: Client, owner: User, client_for: An
     browser = client_for(owner)
     assert "Own workflow" in browser.get("/generations/").content.decode()
     page = browser.get(f"/generations/{job['id']}/")
-    assert "A whole workflow" in page.content.decode()
+    assert "A program sent this as a whole workflow" in page.content.decode()
     assert browser.get("/admin/generations/generation/").status_code == 302
 
 
