@@ -168,24 +168,12 @@ class _Reader:
         parts = ref.split(":")
         if len(parts) == 3 and is_uuid(parts[0]):
             name = unquote(parts[2])
-        found: dict[tuple[str, str], ChosenInput] = {}
-        for site in self._sites(ref):
-            self.steps += 1
-            if self.steps > MAX_STEPS:
-                return (
-                    f"The author wanted users to set “{name}” of node {ref}; the workflow has too many sub-graphs to "
-                    "look for that node."
-                )
-            top, label = self._outermost(_Site(site.scope, site.node, name))
-            keys = [key for key in dict.fromkeys(self._keys(top, set())) if self._is_settable(key)]
-            title = top.node.title.strip() if top.node.type == PRIMITIVE else ""
-            if keys:
-                found[top.node_id, top.name] = ChosenInput(tuple(keys), label=label, title=title)
-            if keys and not site.scope.path:
-                break  # a node of that id inside of a sub-graph is another one
-        # The editor offers what is shown on the outside; a node that is used in several places shows there if at all.
-        shown = [one for (node_id, _name), one in found.items() if node_id in self.scopes[""].definition.nodes]
-        chosen = shown if len(shown) == 1 else list(found.values())
+        chosen = self._settings(ref, name)
+        if chosen is None:
+            return (
+                f"The author wanted users to set “{name}” of node {ref}; the workflow has too many sub-graphs to look "
+                "for that node."
+            )
         if not chosen:
             return f"The author wanted users to set “{name}” of {self._named(ref, name)}; they cannot set it."
         if len(chosen) > 1:
@@ -195,6 +183,24 @@ class _Reader:
             )
         keys = [key for key in chosen[0].input_keys if key not in taken]
         return replace(chosen[0], input_keys=tuple(keys)) if keys else None
+
+    def _settings(self, ref: str, name: str) -> list[ChosenInput] | None:
+        """What the entry may mean: several where nodes of several sub-graphs have that number. None: too many steps."""
+        found: dict[tuple[str, str], ChosenInput] = {}
+        for site in self._sites(ref):
+            self.steps += 1
+            if self.steps > MAX_STEPS:
+                return None
+            top, label = self._outermost(_Site(site.scope, site.node, name))
+            keys = [key for key in dict.fromkeys(self._keys(top, set())) if self._is_settable(key)]
+            title = top.node.title.strip() if top.node.type == PRIMITIVE else ""
+            if keys:
+                found[top.node_id, top.name] = ChosenInput(tuple(keys), label=label, title=title)
+            if keys and not site.scope.path:
+                break  # a node of that id inside a sub-graph is another one
+        # The editor offers what is shown on the outside; a node that is used more than once shows there if at all.
+        shown = [one for (node_id, _name), one in found.items() if node_id in self.scopes[""].definition.nodes]
+        return shown if len(shown) == 1 else list(found.values())
 
     def _node_of(self, ref: object) -> str:
         """The one node of the graph that an entry means; "" when there is none, or more than one."""

@@ -200,7 +200,7 @@ class ComfyClient:
         self._post("history", {"delete": [prompt_id]})
 
     def delete_queued(self, prompt_id: str) -> None:
-        """Takes a pending prompt out of the queue; without effect on a running one. Nobody is told."""
+        """Takes a pending prompt out of the queue, without an event; a running one stays."""
         self._post("queue", {"delete": [prompt_id]})
 
     def interrupt(self, prompt_id: str) -> None:

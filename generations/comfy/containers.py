@@ -77,7 +77,7 @@ def opened(file: BinaryIO, demuxer: str) -> Iterator[InputContainer]:
 
 
 def stream_kinds(file: BinaryIO, demuxer: str) -> list[str]:
-    """Which of "video" and "audio" are in it. A cover picture of a sound is no video. av.FFmpegError."""
+    """Which of "video" and "audio" are in it. A cover picture of a sound does not count as video. av.FFmpegError."""
     import av
 
     with opened(file, demuxer) as container:

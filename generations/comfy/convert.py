@@ -198,7 +198,7 @@ class _Converter:
 
     # ------------------------------------------------------------------------------------------ nodes without a class
     def _look_at_editor_only(self, scope: Scope, node: EditorNode) -> None:
-        """What changes the workflow at the moment of queueing, in a way that no file tells."""
+        """What changes the workflow at the moment of queueing, which the file does not fix."""
         if node.type == wiring.RANDOM_UNMUTER and (origins := wiring.chosen_at_random(scope.definition, node)):
             names = ", ".join(f"“{origin.title or origin.type}” (node {origin.id})" for origin in origins)
             self.troubles.refuse(

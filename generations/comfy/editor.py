@@ -7,7 +7,7 @@ ComfyUI_frontend.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -250,6 +250,13 @@ def read_group(group: Mapping[str, Any], instance: EditorNode) -> Definition:
     nodes = [_read_node({**entry, "id": index}) for index, entry in enumerate(_dicts(group.get("nodes")))]
     links = _group_links(group, nodes)
     fed = {(link.target_id, link.target_slot) for link in links.values()}
+    outputs = _group_outputs(group, nodes, links)
+    inputs = _group_inputs(nodes, links, fed, [slot for slot in instance.inputs if not slot.widget])
+    return Definition("", {node.id: node for node in nodes}, links, inputs, outputs, is_group=True)
+
+
+def _group_outputs(group: Mapping[str, Any], nodes: list[EditorNode], links: dict[str, Link]) -> list[Slot]:
+    """What leaves the group: outputs that nothing in it takes, and those that it lists. Adds their links."""
     used = {(link.origin_id, link.origin_slot) for link in links.values()}
     external = {
         (str(row[0]), _slot_number(row[1]))
@@ -263,8 +270,14 @@ def read_group(group: Mapping[str, Any], instance: EditorNode) -> Definition:
                 link_id = f"out{len(outputs)}"
                 links[link_id] = Link(node.id, number, OUTPUT_NODE, len(outputs))
                 outputs.append(replace(slot, links=(link_id,)))
+    return outputs
+
+
+def _group_inputs(
+    nodes: list[EditorNode], links: dict[str, Link], fed: Container[tuple[NodeId, int]], free: list[Slot]
+) -> list[Slot]:
+    """Inputs that nothing in the group feeds, under the names of the instance's `free` ones. Adds their links."""
     inputs: list[Slot] = []
-    free = [slot for slot in instance.inputs if not slot.widget]
     for node in nodes:
         for number, slot in enumerate(node.inputs):
             if (node.id, number) in fed or slot.widget or len(inputs) >= len(free):
@@ -273,7 +286,7 @@ def read_group(group: Mapping[str, Any], instance: EditorNode) -> Definition:
             links[link_id] = Link(INPUT_NODE, len(inputs), node.id, number)
             inputs.append(Slot(free[len(inputs)].name, slot.type))
             node.inputs[number] = Slot(slot.name, slot.type, link_id, slot.widget)
-    return Definition("", {node.id: node for node in nodes}, links, inputs, outputs, is_group=True)
+    return inputs
 
 
 def _group_links(group: Mapping[str, Any], nodes: list[EditorNode]) -> dict[str, Link]:

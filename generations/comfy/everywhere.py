@@ -178,7 +178,7 @@ class _Graph:
             yield Target(node, number, slot, title, names, wanted is None or wanted.required)
 
     def _add_missing(self, node: EditorNode) -> None:
-        """Sockets that the class has by now, and the file has not: the editor shows them, so they are open, too."""
+        """Sockets that the class has and the file lacks: the editor shows them, so they are open, too."""
         spec = editor.class_of(node, self.object_info)
         known = {slot.name for slot in node.inputs}
         for each in spec.inputs if spec else ():

@@ -1,7 +1,7 @@
 """Which inputs name a file on the server, and what must stand there for a file that we uploaded.
 
 A name in such an input reads whatever lies there: `x.png [output]` is anybody's result (folder_paths.py,
-annotated_filepath), and a folder is every file in it. So these inputs are told by all that is known of them: the flags
+annotated_filepath), and a folder is every file in it. So all that is known of an input decides: the flags
 of /object_info, what their combo lists, what their name says, and the facts about well-known classes.
 """
 
@@ -50,7 +50,7 @@ _PLACE = re.compile(r"^(\.{0,2}/|~|[A-Za-z]:)|(^|/)\.\.(/|$)|^(input|output|temp
 
 @dataclass(frozen=True, slots=True)
 class FileInput:
-    """An input that names a file. `kind` is what users upload there, "" where nobody knows.
+    """An input that names a file. `kind` is what users upload there, "" where that is unknown.
 
     `is_path`: relative to the folder that ComfyUI was started in, not to its input folder. `is_folder`: all in it.
     """
@@ -142,7 +142,7 @@ def is_upload(name: str) -> bool:
 
 
 def means_no_file(text: str) -> bool:
-    """True for the words by which loaders are told to load nothing."""
+    """True for the words that make a loader load nothing."""
     return text in _NO_FILE
 
 
@@ -154,11 +154,11 @@ def looks_like_file(input_name: str, text: str) -> bool:
 
 
 def leads_somewhere(text: str) -> bool:
-    """True for what names a place on the server, rather than a word: `x [output]`, `/data/x`, `../x`, `input/x`."""
+    """True for what leads somewhere on the server, rather than a word: `x [output]`, `/data/x`, `../x`, `input/x`."""
     plain = _plain(text)
     if _ANNOTATION.match(plain) or is_upload(plain):
         return True
-    # Words such as “output”, and prompts that begin with a slash, are no places.
+    # Words such as “output”, and prompts that begin with a slash, lead nowhere.
     return bool(_PLACE.search(plain)) and " " not in plain and plain.rstrip("/").count("/") > plain.startswith("/")
 
 

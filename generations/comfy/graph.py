@@ -333,7 +333,7 @@ def _wrong_values(graph: Graph, object_info: ObjectInfo) -> Iterator[GraphProble
 
 
 def _value_fault(wanted: InputSpec, value: object) -> tuple[str, str] | None:
-    """(sentence, reason) for a value that is no link."""
+    """(sentence, reason) for a value that is not a link."""
     if isinstance(value, list):
         return (
             f'The input “{wanted.name}” holds a list that is not a link; write {{"__value__": […]}}.',

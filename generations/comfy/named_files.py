@@ -22,7 +22,7 @@ _TEXT_TYPES = frozenset({"STRING", "COMBO", "*"})
 class NamedFile:
     """A text that names a file. `input_key` is the input that reads it; `path` leads to the text or to its link.
 
-    `text` is None when another node makes the name, so that nobody knows it before that runs.
+    `text` is None when another node makes the name, so that it is unknown until that node runs.
     """
 
     input_key: InputKey
@@ -51,7 +51,7 @@ def _named_in(graph: Graph, key: InputKey, value: object, spec: InputSpec | None
 
 
 def _is_innocent(key: InputKey, value: object, spec: InputSpec | None) -> bool:
-    """True for prompts, for choices that are no files, and for defaults that lead nowhere in particular."""
+    """True for prompts, for choices that are not files, and for defaults that lead nowhere in particular."""
     if spec is None:
         return key[1] in _PROMPTS
     if spec.file is None and spec.type == "STRING" and spec.multiline:

@@ -24,7 +24,7 @@ _ONLY_ON, _REQUIRED_BY = "comfysaas_only_on", "comfysaas_required_by"
 class InputSpec:
     """One input of a node class. `type` is INT, FLOAT, STRING, BOOLEAN, COMBO, or the name of a link type.
 
-    `choices` is None when the input is no combo, or one whose options the server does not tell. `file` says that the
+    `choices` is None when the input is not a combo, or one whose options the server does not list. `file` says that the
     value names a file on the server. Where servers were merged that differ, `only_on` names those that have this input,
     and `required_by` those that require it.
     """

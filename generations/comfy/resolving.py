@@ -1,4 +1,4 @@
-"""What ComfyUI's editor puts in the place of patterns when it queues a workflow: ComfyUI itself knows none of them.
+"""What ComfyUI's editor puts instead of patterns when it queues a workflow: ComfyUI itself knows none of them.
 
     {red|green|{dark |}blue} boat // a comment     in texts with dynamic prompts
     %date:yyyy-MM-dd%/%KSampler.seed%              in the names of saved files
@@ -155,8 +155,8 @@ class _Resolver:
 
 # --------------------------------------------------------------------------------------------- names of files
 def resolve_name(text: str, now: datetime, value_of: Callable[[str, str], object], *, most: int) -> str:
-    """The text with dates and widgets' values in the place of their patterns; whatever is none stays, as %width%, which
-    ComfyUI itself knows. `value_of`(name of a node, widget) raises KeyError for what there is not.
+    """The text with dates and widgets' values instead of their patterns; anything else stays, as %width%, which
+    ComfyUI itself knows. `value_of`(name of a node, widget) raises KeyError for unknown ones.
 
     Characters that names of files cannot have become "_", and so do the dots of "." and ".." where values make up the
     whole name of a folder: nobody wrote that path. OverflowError: it would have more than `most` characters.

@@ -11,7 +11,7 @@ from typing import Any
 
 from generations.comfy.editor import EditorNode
 
-# Nodes that keep in the file what they showed last; it is no input.
+# Nodes that keep in the file what they showed last, which is not an input.
 _DISPLAYS = frozenset(
     {
         "Image Comparer (rgthree)", "Display Any (rgthree)", "Display Int (rgthree)", "ShowText|pysssss",

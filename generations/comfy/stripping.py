@@ -67,7 +67,7 @@ def without_workflow(file: BinaryIO, mark: Mapping[str, object] | None = None) -
     """The file, or a copy of it on local disk whose metadata gave way to the mark; see `edits_of`.
 
     WorkflowLeftError when our own reader, or a search through all bytes, finds a workflow in the outcome all the same.
-    A workflow that is packed in a format that nobody here knows stays unnoticed.
+    A workflow packed in an unknown format stays unnoticed.
     """
     try:
         edits = edits_of(file, mark)

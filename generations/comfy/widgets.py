@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,23 +204,29 @@ def _from_positions(
         return candidates[0]
     if candidates:
         reading.refusals.append(_ambiguity(candidates, linked))
-    elif layout.misplaced:
-        reading.refusals.append(
-            f"its values are not at the positions of its inputs: {shown(layout.misplaced[0])} stands where the editor "
-            f"keeps the control word of a seed."
-        )
-    elif culprit is not None and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus)):
-        reading.refusals.append(misfit(culprit, layout.found[culprit.name]))
+    elif layout.misplaced or (culprit and (fitting is Fit.NO or (fitting is Fit.CONVERTED and surplus))):
+        reading.refusals.append(_displaced(layout, culprit))
     else:
-        reading.notes += [
-            f"the file has {shown(each)}, which none of its inputs takes; it is left out." for each in surplus
-        ]
-        reading.notes += [
-            f"its input “{each.name}” holds {shown(layout.found[each.name])}."
-            for each in layout.specs
-            if each.name not in linked and fit(layout.found[each.name], each) is Fit.OPAQUE
-        ]
+        reading.notes += _doubts(layout, surplus, linked)
     return layout
+
+
+def _displaced(layout: Layout, culprit: InputSpec | None) -> str:
+    if layout.misplaced or culprit is None:
+        return (
+            f"its values are not at the positions of its inputs: {shown(layout.misplaced[0])} stands where the editor "
+            "keeps the control word of a seed."
+        )
+    return misfit(culprit, layout.found[culprit.name])
+
+
+def _doubts(layout: Layout, surplus: Iterable[Any], linked: frozenset[str]) -> Iterator[str]:
+    """Values that no input takes, and those that could be anything."""
+    for value in surplus:
+        yield f"the file has {shown(value)}, which none of its inputs takes; it is left out."
+    for each in layout.specs:
+        if each.name not in linked and fit(layout.found[each.name], each) is Fit.OPAQUE:
+            yield f"its input “{each.name}” holds {shown(layout.found[each.name])}."
 
 
 def _ambiguity(candidates: Sequence[Layout], linked: frozenset[str]) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from generations.comfy.app_mode import ChosenInput
 from generations.comfy.editor_notes import seed_mode_of
-from generations.comfy.graph import Graph, with_own_options
+from generations.comfy.graph import Graph, InputKey, with_own_options
 from generations.comfy.object_info import InputSpec, ObjectInfo, input_spec, node_spec
 from generations.comfy.titles import author_title, readable
 from generations.parameters.detect import suggest_parameter
@@ -33,9 +33,7 @@ def chosen_parameters(
     if not inputs:
         return []
     proposed = {
-        (binding.node_id, binding.input_name): parameter
-        for parameter in propose(graph, object_info)
-        for binding in parameter.bindings
+        binding.input_key: parameter for parameter in propose(graph, object_info) for binding in parameter.bindings
     }
     titles = _Titles(graph, inputs, object_info)
     made: list[Parameter] = []
@@ -44,19 +42,15 @@ def chosen_parameters(
         taken = {parameter.name for parameter in made}
         base = proposed.get(chosen.input_keys[0]) or _suggested(graph, chosen, object_info)
         label = titles.label(chosen, _without_number(base).label)
-        specs = [
-            spec
-            for node_id, name in chosen.input_keys
-            if (spec := _spec(graph, node_id, name, object_info)) is not None
-        ]
+        specs = [spec for key in chosen.input_keys if (spec := _spec(graph, key, object_info))]
         parameter = _as_chosen(_without_number(base), chosen, label, specs, taken)
         renamed.setdefault(base.name, parameter.name)
         made.append(parameter)
     return assign_roles([_drawn(parameter, renamed) for parameter in made], graph)
 
 
-def _spec(graph: Graph, node_id: str, name: str, object_info: ObjectInfo | None) -> InputSpec | None:
-    return with_own_options(graph, node_id, input_spec(object_info, graph[node_id]["class_type"], name))
+def _spec(graph: Graph, key: InputKey, object_info: ObjectInfo | None) -> InputSpec | None:
+    return with_own_options(graph, key[0], input_spec(object_info, graph[key[0]]["class_type"], key[1]))
 
 
 def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None) -> Parameter:
@@ -66,7 +60,7 @@ def _suggested(graph: Graph, chosen: ChosenInput, object_info: ObjectInfo | None
         node_id,
         name,
         node["inputs"][name],
-        _spec(graph, node_id, name, object_info),
+        _spec(graph, (node_id, name), object_info),
         title=author_title(graph, node_id, node_spec(object_info, node["class_type"])),
         seed_mode=seed_mode_of(graph, node_id, name),
     )

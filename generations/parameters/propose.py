@@ -314,23 +314,11 @@ class _Proposer:
         keys = [key for key in keys if key not in self.used]
         if not keys or not isinstance(self._value(keys[0]), str | int | float):
             return
-        node_id, input_name = self.feeds.get(keys[0], keys[0])
-        parameter = suggest_parameter(
-            node_id,
-            input_name,
-            self._value(keys[0]),
-            self._spec(node_id, input_name),
-            title=title or self.title(node_id),
-            role=side,
-            taken=self.taken,
-            seed_mode=seed_mode_of(self.graph, *keys[0]),
-        )
+        parameter = self._suggested(keys[0], side, title)
         bindings = tuple(Binding(node_id=each, input_name=name) for each, name in keys)
         changes: dict[str, object] = {"bindings": bindings}
         if parameter.type == "image" and self.graph[keys[0][0]]["class_type"] == _MASK_LOADER:
-            number = next(number for number in range(1, 99) if _numbered("mask", number) not in self.taken)
-            name = _numbered("mask", number)
-            changes |= {"type": "mask", "name": name, "label": name.replace("_", " ").capitalize()}
+            changes |= self._as_mask()
         if is_advanced is not None:
             changes["is_advanced"] = is_advanced
         parameter = parameter.model_copy(update=changes)
@@ -338,6 +326,25 @@ class _Proposer:
         self.used.update(keys)
         self.made += 1
         yield self._within_all(parameter, keys)
+
+    def _suggested(self, key: InputKey, side: Side | None, title: str) -> Parameter:
+        """For that constant; a primitive node's is called after the input that it feeds."""
+        node_id, input_name = self.feeds.get(key, key)
+        return suggest_parameter(
+            node_id,
+            input_name,
+            self._value(key),
+            self._spec(node_id, input_name),
+            title=title or self.title(node_id),
+            role=side,
+            taken=self.taken,
+            seed_mode=seed_mode_of(self.graph, *key),
+        )
+
+    def _as_mask(self) -> dict[str, object]:
+        number = next(number for number in range(1, 99) if _numbered("mask", number) not in self.taken)
+        name = _numbered("mask", number)
+        return {"type": "mask", "name": name, "label": name.replace("_", " ").capitalize()}
 
     def _within_all(self, parameter: Parameter, keys: list[InputKey]) -> Parameter:
         """With the narrowest bounds of all inputs that it sets, and the choices that all of them have."""

@@ -87,7 +87,7 @@ def _seed(parameter: Parameter, raw: object) -> int | str:
 
 
 def seed_mode(raw: object) -> str:
-    """The mode that somebody wrote in the place of a seed; "" for anything else."""
+    """The mode that a user wrote instead of a seed; "" for anything else."""
     word = raw.strip().lower() if isinstance(raw, str) else ""
     word = "randomize" if word == "random" else word
     return word if word in SEED_MODES else ""

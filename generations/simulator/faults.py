@@ -25,7 +25,7 @@ class Faults:
     stuck_node: bool = False  # the next node starts, never ends and cannot be interrupted; only a restart helps
     ignore_interrupt: bool = False  # a node that blocks in native code
     nan_progress: bool = False
-    unknown_messages: bool = False  # types of text and binary frames that nobody knows
+    unknown_messages: bool = False  # types of text and binary frames that do not exist
     foreign_noise: bool = False  # progress of a prompt without client_id
     output_null: bool = False  # `executed` with output null
     big_frame: bool = False  # a text of 5 MB in `executed`

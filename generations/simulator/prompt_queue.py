@@ -144,7 +144,7 @@ class PromptQueue:
             self._changed()
 
     def delete(self, prompt_id: str) -> None:
-        """Drop one that waits. Nobody is told but by a status; by two if it was the only one."""
+        """Drop one that waits. Clients get a status, or two if it was the only one."""
         with self._condition:
             found = next((item for item in self._heap if item.prompt_id == prompt_id), None)
             if found is None:

@@ -26,7 +26,7 @@ Entry = Mapping[str, Any]
 
 
 class RecordingError(ValueError):
-    """A file that is no answer to GET /object_info; `str()` is a sentence that says why."""
+    """A file that is not an answer to GET /object_info; `str()` is a sentence that says why."""
 
 
 class CannotRunError(Exception):
@@ -55,7 +55,7 @@ class Recording:
             msg = f"{path} is not JSON ({problem}). {HOW}"
             raise RecordingError(msg) from problem
         if problem_with := _problem(value):
-            msg = f"{path} is no answer to GET /object_info: {problem_with}. {HOW}"
+            msg = f"{path} is not an answer to GET /object_info: {problem_with}. {HOW}"
             raise RecordingError(msg)
         return cls(value)
 
@@ -66,10 +66,10 @@ class Recording:
 
 def _problem(value: object) -> str:
     if not isinstance(value, dict) or not value:
-        return "it is no object of node types"
+        return "it is not an object of node types"
     for name, entry in value.items():
         if not isinstance(entry, dict):
-            return f"its entry {name} is no object"
+            return f"its entry {name} is not an object"
         if not isinstance(entry.get("input"), dict) or not isinstance(entry.get("output"), list):
             return f"its entry {name} does not say what the node takes and gives"
     return ""

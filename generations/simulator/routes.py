@@ -111,7 +111,7 @@ class _Handlers:
             request.transport.abort()
             return web.Response()
         body = await request.json()
-        # Bodies that are no objects take the same way as in ComfyUI: to a 400 or, by an exception, to a 500.
+        # Bodies that are not objects take the same way as in ComfyUI: to a 400 or, by an exception, to a 500.
         number = float(body["number"]) if "number" in body else self._state.queue.next_number(front=_is_front(body))
         if "prompt" not in body:
             return _refuse(error("no_prompt", "No prompt provided", "No prompt provided"), {})

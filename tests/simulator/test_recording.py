@@ -228,9 +228,9 @@ def test_inputs_that_depend_on_others(
         ("{", "is not JSON"),
         ("\x80", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "is no answer to GET /object_info: it is no object of node types."),
-        ("{}", "it is no object of node types."),
-        ('{"KSampler": 3}', "its entry KSampler is no object."),
+        ("[]", "is not an answer to GET /object_info: it is not an object of node types."),
+        ("{}", "it is not an object of node types."),
+        ('{"KSampler": 3}', "its entry KSampler is not an object."),
         ('{"3": {"class_type": "KSampler", "inputs": {}}}', "its entry 3 does not say what the node takes and gives."),
     ],
 )

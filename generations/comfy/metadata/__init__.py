@@ -1,1 +1,1 @@
-"""Where the formats of pictures, videos, sounds and models keep what is no pixel, frame or sample."""
+"""Where the formats of pictures, videos, sounds and models keep what is neither pixel, frame nor sample."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 COPY_BYTES = 1024 * 1024
-MAX_PARTS = 200_000  # chunks, boxes, pages: more are no picture or video, but an attack on whoever walks through them
+MAX_PARTS = 200_000  # chunks, boxes, pages: more make an attack, not a picture or video
 MAX_PART_BYTES = 32 * 1024 * 1024
 
 

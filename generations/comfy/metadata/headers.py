@@ -64,7 +64,7 @@ def _object(text: bytes) -> dict[str, Any]:
     except (UnicodeDecodeError, ProtocolError) as error:
         raise DamagedFileError("Its header is not JSON") from error
     if not isinstance(value, dict):
-        raise DamagedFileError("Its header is no object")
+        raise DamagedFileError("Its header is not an object")
     return value
 
 

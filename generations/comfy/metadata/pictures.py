@@ -1,6 +1,6 @@
 """PNG, JPEG, WebP and GIF: everything goes that does not change how the picture looks.
 
-What stays is on a list; what nobody knows goes, and so does whatever follows the end of the picture. Sources: PNG
+What stays is on a list; what is unknown goes, and so does whatever follows the end of the picture. Sources: PNG
 (third edition) 5.6 and 11, JFIF 1.02, RFC 9649 (WebP) 2.7, GIF89a.
 """
 
