@@ -110,7 +110,7 @@ def _check_directory(file: BinaryIO) -> None:
 
 
 def _too_many() -> str:
-    return f"This ZIP archive holds more than {MAX_ENTRIES:,} files. Make several archives of it."
+    return f"This ZIP archive holds too much: {MAX_ENTRIES:,} files at the most. Make several archives of it."
 
 
 def _too_large() -> str:

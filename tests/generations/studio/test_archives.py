@@ -80,7 +80,7 @@ def test_archive_that_unpacks_to_too_much_is_refused_before_anything_is_unpacked
 
 def test_thousands_of_files_are_refused_before_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     many = zipped({f"{number}.json": b"{}" for number in range(archives.MAX_ENTRIES + 1)}, zipfile.ZIP_STORED)
-    with pytest.raises(ArchiveError, match=r"more than 2,000 files"):
+    with pytest.raises(ArchiveError, match=r"2,000 files at the most"):
         Archive(io.BytesIO(many))
     huge = bytearray(zipped({"a": b""}))
     monkeypatch.setattr(zipfile, "ZipFile", None)  # is not asked
