@@ -7,8 +7,13 @@ ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 BIOME := build/biome/node_modules/.bin/biome
 BIOME_COMMAND := check --error-on-warnings
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Where the database matters, unless ARGS names a file or folder.
+ON_POSTGRES = $(if $(findstring tests/,$(ARGS)),,tests/accounts tests/api tests/generations)
+FAST = $(if $(findstring tests/,$(ARGS)),,tests/accounts tests/api tests/comfy tests/generations tests/simulator)
+
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-sdk-py test-sdk-js lint biome types check bench chaos fuzz format lock docs clean
+.PHONY: help install run test test-fast test-sdk-py test-sdk-js lint biome types check bench chaos fuzz format lock docs clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,13 +24,17 @@ run: install ## Start everything in one process on http://127.0.0.1:8000 (PORT, 
 	@$(BIN)/python manage.py standalone
 
 # DATABASE_URL (PostgreSQL), REDIS_URL and a Chromium let the tests that need them run; CI requires them.
-test: install $(VENV)/.dev ## Run the whole suite (or a part: ARGS="-k webhook")
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+# A part may have no test that PostgreSQL matters for: pytest's exit code is 5 then.
+test: install $(VENV)/.dev ## Run the whole suite (or a part: ARGS="-k webhook", ARGS=tests/api)
+	$(PYTEST) --durations=20 --durations-min=2 $(ARGS)
 	@if [ -n "$$DATABASE_URL" ]; then \
 	  echo "Once more, on PostgreSQL:"; \
-	  TEST_BACKEND=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/accounts tests/api tests/generations $(ARGS) \
-	    || { status=$$?; [ -n "$(ARGS)" ] && [ $$status = 5 ]; }; \
+	  TEST_BACKEND=postgres $(PYTEST) --durations=20 --durations-min=2 $(ON_POSTGRES) $(ARGS) \
+	    || { status=$$?; $(if $(ARGS),[ $$status = 5 ],exit $$status); }; \
 	fi
+
+test-fast: install $(VENV)/.dev ## Run the tests that need no database and no other server, in under a minute
+	$(PYTEST) -m fast $(FAST) $(ARGS)
 
 # Downloads the SDK's source distribution, which alone has that test.
 test-sdk-py: $(VENV)/.dev ## The end-to-end test of the official Python SDK, against a server of its own

@@ -15,8 +15,16 @@ from tests.environment import IS_CI, POSTGRES_URL, REDIS_SERVER_URL
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}
 
 
+SERVERS = {"postgres", "redis", "s3", "browser", "cluster"}  # marks of tests that need one
+FAST_FOLDERS = {Path(__file__).parent / name for name in ("accounts", "api", "comfy", "generations", "simulator")}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What no database is needed for says nothing new on another one."""
+    """Marks what `make test-fast` runs. On PostgreSQL, tests without a database are left out: they say nothing new."""
+    for item in items:
+        if _is_fast(item):
+            item.add_marker(pytest.mark.fast)
     if os.environ.get("TEST_BACKEND") != "postgres":
         return
     unrelated = [item for item in items if not _uses_database(item)]
@@ -28,6 +36,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _uses_database(item: pytest.Item) -> bool:
     names = {"db", "transactional_db"}
     return item.get_closest_marker("django_db") is not None or not names.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    needs_server = any(mark.name in SERVERS for mark in item.iter_markers())
+    return not needs_server and not _uses_database(item) and not FAST_FOLDERS.isdisjoint(item.path.parents)
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +128,12 @@ def media_root(settings: Any, tmp_path: Path) -> Path:
 def quick_passwords(settings: Any) -> None:
     """Hashing is slow on purpose; tests sign in often."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the disk is slow, and no test cuts the power."""
+    monkeypatch.setattr("generations.files.backends._sync", lambda path: None)
 
 
 @pytest.fixture(autouse=True)
