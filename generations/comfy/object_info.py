@@ -344,7 +344,7 @@ def _merge_class(infos: Mapping[str, object]) -> object:
     described = {server: _mapping(_mapping(info).get("input")) for server, info in infos.items()}
     groups: dict[str, dict[str, object]] = {"required": {}, "optional": {}}
     for group, name in _places(described.values()):
-        found = {server: inputs for server, inputs in described.items() if _described(inputs, name)}
+        found = {server: inputs for server, inputs in described.items() if _describes(inputs, name)}
         needing = [server for server, inputs in found.items() if name in _mapping(inputs.get("required"))]
         pairs = [_as_pair(_described(inputs, name)) for inputs in found.values()]
         kind, options = _merge_input(pairs)
@@ -366,6 +366,10 @@ def _places(described: Iterable[Mapping[str, object]]) -> Iterator[tuple[str, st
     for name in dict.fromkeys([*_mapping(first.get("optional")), *more]):
         if name not in required:
             yield "optional", name
+
+
+def _describes(inputs: Mapping[str, object], name: str) -> bool:
+    return any(name in _mapping(inputs.get(group)) for group in ("required", "optional"))
 
 
 def _described(inputs: Mapping[str, object], name: str) -> object:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from generations.comfy.object_info import InputSpec, merge, node_spec, read_node_spec
@@ -164,6 +164,7 @@ def test_what_only_some_servers_require_is_not_required_and_named() -> None:
     assert (found["new"].only_on, found["new"].required_by, found["new"].default) == (("b",), ("b",), 3)
 
 
+@example({"a": {"X": {"input": {"required": {"x": None}, "optional": {"y": []}}}}})
 @given(st.dictionaries(st.sampled_from("ab"), st.dictionaries(st.sampled_from("XY"), st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3)

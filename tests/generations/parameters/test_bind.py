@@ -70,7 +70,7 @@ def test_one_value_goes_to_every_binding() -> None:
 
 def test_a_file_that_was_not_uploaded_is_told() -> None:
     parameter = one("image")
-    with pytest.raises(ValueError, match="x was not uploaded"):
+    with pytest.raises(ValueError, match="“x” was not uploaded"):
         bind(graph_for((parameter,)), [parameter], {"x": "4ff8565b-2fd8-40e1-9488-c7698e196ef2"})
 
 
