@@ -110,6 +110,26 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         connection.close_pool()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def static_files_listed_once() -> Iterator[None]:
+    """Each test client builds the middleware anew, which would look through all static files again."""
+    from servestatic.middleware import ServeStaticMiddleware
+
+    listed: dict[str, tuple[Any, Any]] = {}
+    look = ServeStaticMiddleware.add_files_from_finders
+
+    def once(self: Any) -> None:
+        if self.static_prefix not in listed:
+            look(self)
+            listed[self.static_prefix] = dict(self.files), list(self.directories)
+        files, directories = listed[self.static_prefix]
+        self.files, self.directories = dict(files), list(directories)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServeStaticMiddleware, "add_files_from_finders", once)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def media_root(settings: Any, tmp_path: Path) -> Path:
     """Files of a test lie in its own directory."""
