@@ -21,6 +21,7 @@ from generations.models import Generation, IdempotencyKey, Status, TemplateVersi
 from generations.models.idempotency import KEPT, KeyReuseError
 from generations.relay.submit import build_graph
 from tests.api.envelope import error_of
+from tests.support import graphs
 from tests.support.factories import CHECKPOINT, make_asset, make_key, make_server, make_template, txt2img_graph
 from tests.support.uploads import Uploads
 from tests.support.waiting import patient
@@ -43,12 +44,7 @@ def post(client: Client, workflow: Any, *, headers: dict[str, str] | None = None
 
 
 def inverted(asset_id: object) -> dict[str, Any]:
-    reference = {"__type": TYPE, "info": {"id": str(asset_id), "file_path": "ignored.png"}}
-    return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": reference}},
-        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
-    }
+    return graphs.inverted({"__type": TYPE, "info": {"id": str(asset_id), "file_path": "ignored.png"}})
 
 
 def test_a_workflow_is_queued_as_it_is(raw: Client, owner: User) -> None:

@@ -69,6 +69,13 @@ def simple(*inputs: Any, outputs: Any = (), **fields: Any) -> Choice:
     return choice(workflow(draw(**fields), save(2, 9), inputs=inputs, outputs=outputs))
 
 
+def drawing() -> dict[str, Any]:
+    """Definitions with one sub-graph: node 5 in it draws what it gives."""
+    link = {"id": 2, "origin_id": 5, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "IMAGE"}
+    outputs = [{"name": "IMAGE", "type": "IMAGE", "linkIds": [2]}]
+    return {"subgraphs": [{"id": SUB, "nodes": [draw(5)], "outputs": outputs, "links": [link]}]}
+
+
 def nested(*inputs: Any, outputs: Any = (), label: str = "", outside: Any = None, more: Any = ()) -> Choice:
     """Node 5 in a sub-graph, of which there is one instance: node 10. Its prompt is shown on the outside."""
     outer = slot("prompt", outside)
@@ -127,18 +134,7 @@ def test_input_shown_by_the_list_of_older_instances() -> None:
         save(2, 9),
         links=[(9, 10, 0, 2, 0, "IMAGE")],
         inputs=[["10", "size"]],
-        definitions={
-            "subgraphs": [
-                {
-                    "id": SUB,
-                    "nodes": [draw(5)],
-                    "outputs": [{"name": "IMAGE", "type": "IMAGE", "linkIds": [2]}],
-                    "links": [
-                        {"id": 2, "origin_id": 5, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "IMAGE"}
-                    ],
-                }
-            ]
-        },
+        definitions=drawing(),
     )
     assert [one.input_keys for one in choice(value).inputs] == [(("10:5", "size"),)]
 
@@ -252,18 +248,7 @@ def test_node_outside_goes_before_one_of_the_same_number_inside() -> None:
         save(3, 8),
         links=[(9, 5, 0, 2, 0, "IMAGE"), (8, 10, 0, 3, 0, "IMAGE")],
         inputs=[["5", "size"]],
-        definitions={
-            "subgraphs": [
-                {
-                    "id": SUB,
-                    "nodes": [draw(5)],
-                    "outputs": [{"name": "IMAGE", "type": "IMAGE", "linkIds": [2]}],
-                    "links": [
-                        {"id": 2, "origin_id": 5, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "IMAGE"}
-                    ],
-                }
-            ]
-        },
+        definitions=drawing(),
     )
     assert [one.input_keys for one in choice(value).inputs] == [(("5", "size"),)]
 

@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from generations.comfy.embedded import NoWorkflowError, read_embedded
+from tests.support.bombs import chunk
 
 GRAPH = {"3": {"class_type": "KSampler", "inputs": {"seed": 2**64 - 1, "text": "Häuser am Meer 海"}}}
 WORKFLOW = {"nodes": [{"id": 3, "type": "KSampler"}], "links": []}
@@ -43,10 +44,6 @@ def png_international() -> bytes:
     buffer = io.BytesIO()
     picture().save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def animated_png() -> bytes:

@@ -21,7 +21,8 @@ from generations.comfy import stripping
 from generations.comfy.embedded import NoWorkflowError, read_embedded
 from generations.comfy.metadata.edits import COPY_BYTES
 from generations.comfy.stripping import DamagedFileError
-from tests.comfy.test_embedded import FILES, TEXTS, chunk, picture, png, video
+from tests.comfy.test_embedded import FILES, TEXTS, picture, png, video
+from tests.support.bombs import chunk
 
 PK = uuid.UUID("0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")
 MARK = {"generation": str(PK), "template": "text-to-image", "version": 3}

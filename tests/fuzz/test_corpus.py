@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfy.test_embedded import chunk
 from tests.fuzz import replaying
 from tests.fuzz.targets import TARGETS
+from tests.support.bombs import chunk
 
 PNG = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13))
 SMALL, GROWTH, TRIES = 40_000, 4, 3

@@ -29,6 +29,7 @@ from comfy_sdk import (
 )
 from PIL import Image
 
+from tests.support.graphs import inverted
 from tests.support.pictures import png
 from tests.support.processes import ROOT, Standalone
 from tests.support.waiting import eventually, patient
@@ -65,14 +66,6 @@ def graph(seed: int, *, steps: int = 2) -> dict[str, Any]:
     made["3"]["inputs"] |= {"seed": seed, "steps": steps}
     made["5"]["inputs"] |= {"width": 64, "height": 64}
     return made
-
-
-def inverted() -> dict[str, Any]:
-    return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": "to be set"}},
-        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
-    }
 
 
 def test_run_and_download(client: Comfy, tmp_path: Path) -> None:

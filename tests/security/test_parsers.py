@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.security.conftest import Api
+from tests.support.bombs import chunk
 from tests.support.observing import unharmed
 from tests.support.pictures import png as picture
 from tests.support.processes import PASSWORD, Standalone
@@ -44,10 +45,6 @@ def visitor(running_server: Standalone) -> Iterator[httpx.Client]:
         assert client.post("/accounts/login/", data=data).url.path == "/"
         client.event_hooks["request"].append(sign)
         yield client
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(*chunks: bytes) -> bytes:

@@ -39,6 +39,15 @@ def text_to_image(
     }  # fmt: skip
 
 
+def inverted(image: Any = "to be set", *, prefix: str = "x") -> dict[str, Any]:
+    """The picture of that name, or at that reference, with its colours turned over."""
+    return {
+        "1": node("LoadImage", image=image),
+        "2": node("ImageInvert", image=["1", 0]),
+        "3": node("SaveImage", images=["2", 0], filename_prefix=prefix),
+    }
+
+
 def words(text: str = "hello") -> dict[str, Any]:
     """One node that shows a text."""
     return {"1": node("PreviewAny", source=text)}

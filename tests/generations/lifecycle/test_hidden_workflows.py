@@ -20,8 +20,8 @@ from generations.files import spooling, storage
 from generations.lifecycle import storing
 from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.studio import covers, importing, packages
-from tests.comfy.test_embedded import chunk
 from tests.comfy.test_stripping import MORE, PICTURES
+from tests.support.bombs import chunk
 from tests.support.factories import make_asset, make_generation, make_server, make_template, txt2img_graph
 from tests.support.pictures import png
 from tests.support.simulator import RunningSimulator

@@ -15,11 +15,8 @@ from generations.parameters.bounds import check_bounds
 from generations.parameters.propose import propose
 from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
 from generations.parameters.validate import validate
+from tests.support.graphs import node
 from tests.support.workflows import OBJECT_INFO, newest_object_info
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": kind, "inputs": inputs}
 
 
 def sampled(**changes: Any) -> Graph:

@@ -14,7 +14,8 @@ from generations.parameters.bounds import check_bounds
 from generations.parameters.chosen import chosen_parameters
 from generations.parameters.schema import Parameter
 from tests.comfy.official_templates import templates
-from tests.generations.parameters.test_propose import found, keys, node, sampled
+from tests.generations.parameters.test_propose import found, keys, sampled
+from tests.support.graphs import node
 from tests.support.workflows import newest_object_info
 
 
