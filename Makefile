@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 BIOME := build/biome/node_modules/.bin/biome
 BIOME_COMMAND := check --error-on-warnings
-
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # Where the database matters, unless ARGS names a file or folder.
 ON_POSTGRES = $(if $(findstring tests/,$(ARGS)),,tests/accounts tests/api tests/generations)

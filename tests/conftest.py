@@ -158,13 +158,13 @@ def quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses that cannot be reached take no longer than others of their kind."""
+    """An address that cannot be reached is refused at once; in earnest, all refusals take equally long."""
     monkeypatch.setattr("generations.outbound.UNREACHABLE_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def clean_cache() -> Iterator[None]:
-    """Nothing of one test's cache is seen by the next."""
+    """Each test begins and ends with an empty cache."""
     from django.core.cache import cache
 
     cache.clear()
@@ -194,7 +194,7 @@ def eager_tasks() -> Iterator[None]:
 
 @pytest.fixture
 def owner(db: None) -> Any:
-    """The user whose things they are."""
+    """The user who owns what a test makes."""
     from tests.support.factories import make_user
 
     return make_user("owner@example.com")
@@ -202,7 +202,7 @@ def owner(db: None) -> Any:
 
 @pytest.fixture
 def stranger(db: None) -> Any:
-    """Another user, who must not see them."""
+    """Another user, who must not see what the owner has."""
     from tests.support.factories import make_user
 
     return make_user("stranger@example.com")
@@ -224,7 +224,7 @@ def admin(staff: Any, client_for: Callable[[Any], Any]) -> Any:
 
 @pytest.fixture
 def known_server(db: None) -> Any:
-    """A ComfyUI server, out of reach, that has told what it has: so jobs are accepted, and wait."""
+    """A ComfyUI server out of reach whose nodes are known: jobs are accepted, and wait."""
     from tests.support.factories import make_server
 
     return make_server("known", "http://127.0.0.1:1")

@@ -63,7 +63,7 @@ class Console:
 
 
 def main() -> None:
-    """Until the input ends."""
+    """Answer commands until the input ends."""
     from django.core.management import execute_from_command_line
     from django.db import connections
 

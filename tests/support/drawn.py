@@ -1,4 +1,4 @@
-"""Small workflows in the format of the editor, piece by piece."""
+"""Small workflows in the editor's format, put together piece by piece."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def make_template(
     publish: bool = True,
     **fields: Any,
 ) -> WorkflowTemplate:
-    """A template with one version, published unless told otherwise."""
+    """A template with one version; `publish=False` leaves it a draft."""
     template = WorkflowTemplate.objects.create(slug=slug, title=fields.pop("title", "Text to image"), **fields)
     graph = graph if graph is not None else txt2img_graph()
     template.add_version(
@@ -103,7 +103,7 @@ def version_of(template: WorkflowTemplate) -> TemplateVersion:
 def make_generation(
     user: User, *, template: WorkflowTemplate | None = None, status: str = Status.QUEUED, **fields: Any
 ) -> Generation:
-    """A generation in any state, with what the database demands of that state."""
+    """A generation with this status, and with the fields that the database requires for it."""
     template = template or WorkflowTemplate.objects.first() or make_template()
     now = timezone.now()
     assets = fields.pop("input_assets", [])
@@ -138,7 +138,7 @@ def submit(template: WorkflowTemplate | None = None, user: User | None = None, *
 
 
 def make_server(name: str = "one", url: str = "http://127.0.0.1:8188", **fields: Any) -> ComfyServer:
-    """A ComfyUI server's row, with what simulators have; `object_info=None` for one that was never reached."""
+    """A ComfyUI server with the nodes and models of a simulator; `object_info=None`: nobody has reached it yet."""
     known = fields.setdefault("object_info", json.loads(usual_catalog()))
     if known is not None:
         fields = {"object_info_at": timezone.now(), "catalog_digest": digest_of(known), **fields}

@@ -61,7 +61,7 @@ async def _flood(connection: Any, receive: Any, send: Any, first: dict[str, Any]
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Whatever the path names."""
+    """Does what the path names."""
     connection = scope["extensions"][http_server.EXTENSION]
     if scope["path"] == "/quiet":
         await send({"type": "websocket.accept"})

@@ -40,12 +40,12 @@ def free_port() -> int:
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    """These variables, and of ours only what every program needs."""
+    """These variables, and those of the current environment that every program needs."""
     return {**{key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}, **env}
 
 
 class Process:
-    """A child whose output is kept for failure messages."""
+    """A child process. Its output is kept, to be looked at and shown when a test fails."""
 
     def __init__(self, *command: str, env: dict[str, str], is_python: bool = True, log: Path | None = None) -> None:
         self.lines: list[str] = []
@@ -71,7 +71,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        """Everything it said so far."""
+        """What it has printed so far."""
         return "".join(self.lines)
 
     @property
@@ -80,7 +80,7 @@ class Process:
         return self._process.poll()
 
     def said(self, pattern: str) -> re.Match[str]:
-        """Waits for a line with this pattern."""
+        """Wait until the output has this pattern. AssertionError when it ends without."""
 
         def look() -> re.Match[str] | None:
             assert self._process.poll() is None or re.search(pattern, self.output), self.output
@@ -118,7 +118,7 @@ class Process:
             self.wait()
 
     def stop(self) -> None:
-        """Politely, then not."""
+        """Ask it to end; kill it when it does not."""
         if self._process.poll() is None:
             try:
                 self.signal(signal.SIGTERM)
@@ -193,7 +193,7 @@ class Standalone:
         return self._console.run(*command)
 
     def stop(self) -> None:
-        """It, and what it needed."""
+        """End the server and its console."""
         self._console.close()
         self.process.stop()
 
@@ -234,7 +234,7 @@ class Cluster:
         return self.processes[name]
 
     def stop(self) -> None:
-        """All of them."""
+        """End all processes and the console."""
         self._console.close()
         for process in self.processes.values():
             process.stop()

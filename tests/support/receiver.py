@@ -1,4 +1,4 @@
-"""A web server of somebody else: notes what it is sent, and answers as it is told."""
+"""Somebody else's web server: it notes every request, and a test sets what it answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _open() -> threading.Event:
 
 @dataclass(slots=True)
 class Receiver:
-    """`statuses` are answered one after the other, the last one for ever."""
+    """What it answers, and what it received. It answers each of `statuses` in turn, then the last one every time."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [200])
@@ -35,7 +35,7 @@ class Receiver:
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
-    """On a port of its own of this machine."""
+    """Runs one on a free port of this machine until the block ends."""
     state = Receiver()
 
     class Handler(BaseHTTPRequestHandler):

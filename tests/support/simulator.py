@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def usual_catalog() -> str:
-    """What a simulator answers to GET /object_info, as JSON."""
+    """A simulator's answer to GET /object_info, as JSON text."""
     with tempfile.TemporaryDirectory() as folder:
         simulator = Simulator(data_dir=Path(folder))
         nodes = {name: describe(name, node, simulator.environment) for name, node in simulator.registry.items()}

@@ -1,4 +1,4 @@
-"""The same thing several times at the same moment."""
+"""Calls a function in several threads at the same moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JOIN_SECONDS = patient(60)
 
 
 def at_once(action: Callable[[], object], *, times: int = AT_ONCE) -> list[object]:
-    """What each call returned, or the exception that it raised; in no order."""
+    """Calls `action` in `times` threads. Returns what each returned, or the exception that it raised, in no order."""
     start, outcomes = threading.Barrier(times), []
 
     def run() -> None:

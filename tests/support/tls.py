@@ -45,7 +45,7 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def running_tls_redis(folder: Path) -> Iterator[tuple[int, Path]]:
-    """(its port, its certificate)."""
+    """Runs one until the block ends. Yields its port and its certificate."""
     certificate, private = write_certificate(folder)
     port = free_port()
     process = Process(

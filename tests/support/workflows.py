@@ -14,13 +14,13 @@ OBJECT_INFO: dict[str, Any] = json.loads((CASES / "object_info.json").read_text(
 
 @cache
 def newest_object_info() -> dict[str, Any]:
-    """What a ComfyUI 0.29.0 told of its 819 node types. All callers share it: copy it before changing anything."""
+    """/object_info of a ComfyUI 0.29.0 with 819 node types. All callers share it: copy it before you change it."""
     schemas: dict[str, Any] = json.loads(lzma.decompress((CASES / "object_info_0.29.json.xz").read_bytes()))
     return schemas
 
 
 def with_models(*names: str) -> dict[str, Any]:
-    """What a real server told, and that it has these checkpoints."""
+    """/object_info of a real server, with these checkpoints instead of its own."""
     info: dict[str, Any] = json.loads(json.dumps(OBJECT_INFO))
     info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] = list(names)
     return info
