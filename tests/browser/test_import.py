@@ -52,7 +52,7 @@ def test_several_files_are_chosen_with_the_keyboard_and_reading_them_is_stopped(
 
     page.route("**/import/", hold)
     page.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
-    page.get_by_role("button", name="Make a template").press("Enter")
+    page.get_by_role("button", name="Make a template", exact=True).press("Enter")
     stop = page.get_by_role("button", name="Stop")
     expect(stop).to_be_focused()
     expect(page.locator("[data-report-title]")).to_have_text("Reading 1 of 3: birds 0.json …")
