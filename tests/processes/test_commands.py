@@ -78,7 +78,7 @@ def test_migrate_makes_the_database_and_a_secret_key_that_stays(migrated: Path) 
 def test_a_database_without_this_versions_tables_wants_migrate(tmp_path: Path) -> None:
     (tmp_path / "comfysaas.sqlite3").touch()
     said = refusal("create_api_key", "demo@example.com", folder=tmp_path, DATA_DIR=str(tmp_path))
-    assert "run `manage.py migrate`" in said
+    assert "Run `manage.py migrate`" in said
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_question_without_a_terminal_says_so(migrated: Path) -> None:
     make = "from accounts.models import User; User.objects.create_user('asked@example.com', None)"
     run(MANAGE, "shell", "--verbosity", "0", "-c", make, folder=migrated, DATA_DIR=str(migrated))
     said = refusal("changepassword", "asked@example.com", folder=migrated, DATA_DIR=str(migrated))
-    assert "run it in a terminal" in said
+    assert "Run it in a terminal" in said
 
 
 def test_a_port_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
