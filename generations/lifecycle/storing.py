@@ -75,7 +75,7 @@ def _try_later(generation: Generation, error: Exception) -> None:
         "Generation %s: saving its outputs failed (try %d, again in %.0f s): %s",
         generation.pk, turn, delay, error, exc_info=not isinstance(error, Unavailable),
     )  # fmt: skip
-    Generation.objects.postpone_storing(generation.pk, turn=turn, seconds=delay)
+    Generation.objects.put_off_next_storing(generation.pk, turn=turn, seconds=delay)
     publisher.publish(generation, snapshot.status_event(generation))
 
 
@@ -151,9 +151,9 @@ def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef
 
 
 def _prolong(generation: Generation) -> bool:
-    """Nobody else starts on it for a while; False when somebody has."""
+    """Keep the turn for another lease; False when it is over."""
     turn = generation.store_attempts
-    return bool(Generation.objects.postpone_storing(generation.pk, turn=turn, seconds=STORING_LEASE_SECONDS))
+    return bool(Generation.objects.put_off_next_storing(generation.pk, turn=turn, seconds=STORING_LEASE_SECONDS))
 
 
 def _keeping_lease(generation: Generation, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -170,7 +170,7 @@ def _keeping_lease(generation: Generation, chunks: Iterable[bytes]) -> Iterator[
 def _record(generation: Generation, position: int, item: OutputItem, *, asset: Asset | None) -> None:
     """Write the rows and publish the output. A repeat finds them there and changes nothing."""
     with transaction.atomic():
-        mine = Generation.objects.stored_by(generation.pk, turn=generation.store_attempts)
+        mine = Generation.objects.storing_in_turn(generation.pk, turn=generation.store_attempts)
         is_mine = mine.select_for_update().exists()
         if is_mine and not Output.objects.filter(generation=generation, position=position).exists():
             _write_output(generation, position, item, asset)
@@ -210,7 +210,7 @@ def _conclude(generation: Generation, warnings: list[WarningItem]) -> None:
         change = partial(Generation.objects.fail, generation.pk, failure, prompt_id=generation.prompt_id)
     else:
         change = partial(Generation.objects.succeed, generation.pk, turn=turn, warnings=warnings)
-    if Generation.objects.stored_by(generation.pk, turn=turn).exists() and transition(change, pk=generation.pk):
+    if Generation.objects.storing_in_turn(generation.pk, turn=turn).exists() and transition(change, pk=generation.pk):
         _forget_upstream(generation)
         if frames := copying.frame_keys(generation):
             discard_files(frames)
@@ -221,7 +221,7 @@ def _run_anew(generation: Generation, missing: Sequence[OutputItem]) -> bool:
 
     What was stored of the first run stays until the second has ended, in case that one fails. False: not once more.
     """
-    mine = Generation.objects.stored_by(generation.pk, turn=generation.store_attempts)
+    mine = Generation.objects.storing_in_turn(generation.pk, turn=generation.store_attempts)
     if generation.is_cache_bypassed or generation.server is None or not mine.exists():
         return False
     logger.warning("Generation %s lacks %d files; it is run past ComfyUI's cache", generation.pk, len(missing))

@@ -212,17 +212,20 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
             )
         )
 
-    def stored_by(self, pk: uuid.UUID, *, turn: int) -> Self:
+    def storing_in_turn(self, pk: uuid.UUID, *, turn: int) -> Self:
         """The STORING generation, if this turn at copying is the current one (`store_attempts` counts them)."""
         return self.filter(pk=pk, status=Status.STORING, store_attempts=turn)
 
-    def postpone_storing(self, pk: uuid.UUID, *, turn: int, seconds: float) -> int:
-        """Copying goes on (or is tried again) for as long; nobody else starts before. 0: somebody else has."""
-        return self.stored_by(pk, turn=turn).update(store_after=timezone.now() + timedelta(seconds=seconds))
+    def put_off_next_storing(self, pk: uuid.UUID, *, turn: int, seconds: float) -> int:
+        """No worker takes the next turn at copying for `seconds`: this one goes on, or it failed and waits.
+
+        0 when another worker has taken the next turn already, or the generation was canceled or deleted.
+        """
+        return self.storing_in_turn(pk, turn=turn).update(store_after=timezone.now() + timedelta(seconds=seconds))
 
     def succeed(self, pk: uuid.UUID, *, turn: int, warnings: Sequence[WarningItem] = ()) -> int:
         """STORING -> SUCCEEDED: every output is in the storage but for those that `warnings` name."""
-        return self.stored_by(pk, turn=turn).update(
+        return self.storing_in_turn(pk, turn=turn).update(
             status=Status.SUCCEEDED,
             finished_at=timezone.now(),
             store_after=None,

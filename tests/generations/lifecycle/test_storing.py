@@ -251,7 +251,7 @@ def test_canceling_while_storing_leaves_no_result_behind(
 
 
 def test_the_sweep_finds_what_nobody_is_at(generation: Generation, eager_tasks: None) -> None:
-    Generation.objects.postpone_storing(generation.pk, turn=0, seconds=60)
+    Generation.objects.put_off_next_storing(generation.pk, turn=0, seconds=60)
     tasks.sweep()
     generation.refresh_from_db()
     assert generation.status == Status.STORING

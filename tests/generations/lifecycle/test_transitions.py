@@ -176,9 +176,9 @@ def test_storing_is_done_by_one_worker_at_a_time() -> None:
     generation = make(Status.STORING)
     assert G.claim_storing(generation.pk, seconds=60) == 1
     assert G.claim_storing(generation.pk, seconds=60) == 0
-    assert G.postpone_storing(generation.pk, turn=1, seconds=-1) == 1
+    assert G.put_off_next_storing(generation.pk, turn=1, seconds=-1) == 1
     assert G.claim_storing(generation.pk, seconds=60) == 1
-    assert G.postpone_storing(generation.pk, turn=1, seconds=60) == 0
+    assert G.put_off_next_storing(generation.pk, turn=1, seconds=60) == 0
     assert G.succeed(generation.pk, turn=1) == 0
 
 
