@@ -110,10 +110,10 @@ clients = _Clients()
 
 
 def _store_each(generation: Generation, items: Iterable[OutputItem]) -> tuple[list[OutputItem], list[OutputItem]]:
-    """Store what is not stored yet.
+    """Store what is not stored yet. A file that cannot be had does not stop the others.
 
-    Returns the files that are gone for good, which keep nothing else from its place, and those that are withheld
-    because the hidden workflow cannot be taken out of them.
+    Returns the items whose files ComfyUI no longer has, and those that are withheld because the hidden workflow cannot
+    be taken out of them. _TurnLostError.
     """
     done = set(generation.outputs.values_list("position", flat=True))
     client = clients.of(generation.server) if generation.server else None
