@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from generations.comfy.graph import Graph
 from generations.comfy.object_info import ObjectInfo, node_spec
 from generations.comfy.sketch import editor_workflow
-from generations.lifecycle import drawing, raw, services
+from generations.lifecycle import raw, run_values, services
 from generations.lifecycle.services import NOTHING, Extras
 from generations.models import Generation
 from generations.parameters.schema import MAX_SEED
@@ -30,14 +30,14 @@ def rerun(
     version, changes = generation.version, changes or {}
     if version.template_id is None:
         return _rerun_raw(generation, changes, extras, is_new_seed=is_new_seed)
-    inputs = drawing.unseeded(version.parsed_parameters, generation.inputs) if is_new_seed else generation.inputs
+    inputs = run_values.unseeded(version.parsed_parameters, generation.inputs) if is_new_seed else generation.inputs
     return services.submit_variations(
         user=generation.user,
         version=version,
         inputs={**inputs, **changes},
         count=1,
         extras=extras,
-        kept=None if is_new_seed else drawing.kept_texts(generation, changes),
+        kept=None if is_new_seed else run_values.kept_texts(generation, changes),
     )[0]
 
 

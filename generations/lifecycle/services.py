@@ -15,7 +15,7 @@ from django.db import transaction
 from generations.comfy.catalog import Value
 from generations.comfy.graph import InputKey
 from generations.files import accepting, naming
-from generations.lifecycle import drawing, removal, transitions
+from generations.lifecycle import removal, run_values, transitions
 from generations.live import publisher, snapshot
 from generations.models import (
     Asset,
@@ -134,9 +134,9 @@ class Prepared:
     text: str
 
     def rows(self, count: int, kept: Mapping[InputKey, str] | None, extras: Extras) -> list[Generation]:
-        """One for each run, not saved yet, with the seeds and texts that are drawn for it. See `Drawing.runs`."""
+        """One for each run, not saved yet, with the seeds and texts that are drawn for it. See `RunValues.for_runs`."""
         names = {name: asset.name for name, asset in self.files.items()}
-        own = drawing.Drawing(self.user, self.version, self.parameters, self.values, names, kept)
+        own = run_values.RunValues(self.user, self.version, self.parameters, self.values, names, kept)
         return [
             Generation(
                 user=self.user,
@@ -147,7 +147,7 @@ class Prepared:
                 text=self.text,
                 **extras.columns(),
             )
-            for values, resolved in own.runs(count)
+            for values, resolved in own.for_runs(count)
         ]
 
 
@@ -159,7 +159,7 @@ def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object],
     parameters = fitness.current_parameters(version)
     values = validate(parameters, inputs)
     naming.refuse_names(version.graph, version.parsed_parameters, values, catalogs.known_nodes())
-    if count > 1 and drawing.draws_alike(version, parameters, values):
+    if count > 1 and run_values.draws_alike(version, parameters, values):
         raise InvalidInputs(
             {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
         )

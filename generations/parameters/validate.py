@@ -23,8 +23,8 @@ def validate(parameters: Sequence[Parameter], raw: Mapping[str, object]) -> dict
     """A value for every parameter, from JSON values or form strings.
 
     Absent values become the default, which may be None: then the graph keeps its own. An absent or blank seed becomes
-    None, and a mode for one stays that word: drawing.py makes numbers of them. Media values are asset ids, of which
-    the form alone is checked. Raises InvalidInputs.
+    None, and a mode for one stays that word: lifecycle/run_values.py makes numbers of them. Of media values, which are
+    asset ids, only the form is checked. Raises InvalidInputs.
     """
     known = {parameter.name for parameter in parameters}
     errors = {str(name): ["There is no such parameter."] for name in raw if name not in known}

@@ -1,4 +1,4 @@
-"""What is drawn and looked up for each run when it is submitted: its seeds, and what its texts become.
+"""The values of each run, settled when it is submitted: its seeds are drawn, and texts with patterns resolved.
 
 Both are recorded with the run, so that it can be repeated exactly; nothing is drawn again later.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """One or several runs of a version with the same validated `values`.
+class RunValues:
+    """What one or several runs of a version with the same validated `values` are given.
 
     `files`: names of the files among them, by parameter. `kept`: texts of the run that is repeated, None unless one is.
     """
@@ -39,7 +39,7 @@ class Drawing:
     files: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[InputKey, str] | None = None
 
-    def runs(self, count: int) -> list[tuple[dict[str, Any], list[list[str]]]]:
+    def for_runs(self, count: int) -> list[tuple[dict[str, Any], list[list[str]]]]:
         """For each run, all values with its seeds, and `Generation.resolved`. InvalidInputs.
 
         Inside a transaction in which nobody else submits for this user (queue.Line): seeds may be counted.
