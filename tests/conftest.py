@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,15 @@ def redis_url() -> str:
     if not REDIS_SERVER_URL:
         _missing("REDIS_URL")
     return REDIS_SERVER_URL
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> str:
+    """The program redis-server, for tests that start a Redis of their own; required in CI."""
+    found = shutil.which("redis-server")
+    if found is None:
+        _missing("redis-server on the path")
+    return found or ""
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.chaos.__main__ import run
@@ -14,11 +12,9 @@ pytestmark = pytest.mark.xdist_group("cluster")
 
 @pytest.mark.cluster
 @pytest.mark.postgres
-@pytest.mark.redis
 @pytest.mark.s3
 @pytest.mark.timeout(240)
-def test_nothing_is_lost_whatever_breaks(postgres_url: str) -> None:
-    assert shutil.which("redis-server"), "redis-server must be on the path"
+def test_nothing_is_lost_whatever_breaks(postgres_url: str, redis_server: str) -> None:
     quick = [fault.name for fault in FAULTS if not fault.is_slow]
     verdict = run(postgres_url=postgres_url, seed=3, generations=60, users=5, seconds=25, only=quick, simulators=2)
     assert verdict.problems == []

@@ -57,8 +57,8 @@ print(json.dumps(results))
 
 
 @pytest.fixture(scope="module")
-def tls_redis(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    with running_tls_redis(tmp_path_factory.mktemp("redis")) as running:
+def tls_redis(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    with running_tls_redis(redis_server, tmp_path_factory.mktemp("redis")) as running:
         yield running
 
 
@@ -140,6 +140,7 @@ def run_with_redis(code: str, url: str, folder: Path, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.redis
 def test_nothing_that_lies_in_redis_is_unpickled(redis_url: str, tmp_path: Path) -> None:
     trap = tmp_path / "executed"
     found = run_with_redis(PROBE, redis_url, tmp_path, str(trap))
@@ -169,6 +170,7 @@ def redis_cache(redis_url: str, settings: Any) -> Iterator[Any]:
     client.close()
 
 
+@pytest.mark.redis
 @pytest.mark.parametrize("value", [0, -1, 2**63 - 1, True, None, 1.5, "text", "12", "ünï", [1.0, 2.0], {"a": [None]}])
 def test_values_come_back_as_they_were(redis_cache: Any, value: Any) -> None:
     redis_cache.set("value", value, 30)
@@ -176,6 +178,7 @@ def test_values_come_back_as_they_were(redis_cache: Any, value: Any) -> None:
     assert (type(found), found) == (type(value), value)
 
 
+@pytest.mark.redis
 def test_redis_counts_with_what_was_stored(redis_cache: Any) -> None:
     assert redis_cache.add("number", 1, 30)
     assert not redis_cache.add("number", 1, 30)
@@ -187,6 +190,7 @@ def test_what_json_cannot_express_is_refused() -> None:
         JsonSerializer().dumps({1, 2})
 
 
+@pytest.mark.redis
 def test_pages_that_use_the_cache_work_with_it(redis_cache: Any, staff: User, client_for: Any) -> None:
     wrong = {"login": staff.email, "password": "wrong"}
     pages = [Client().post("/accounts/login/", wrong).content.decode() for _ in range(7)]

@@ -44,12 +44,12 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def running_tls_redis(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Runs one until the block ends. Yields its port and its certificate."""
+def running_tls_redis(program: str, folder: Path) -> Iterator[tuple[int, Path]]:
+    """Runs `program`, a redis-server, until the block ends. Yields its port and its certificate."""
     certificate, private = write_certificate(folder)
     port = free_port()
     process = Process(
-        "redis-server", "--bind", "127.0.0.1", "--port", "0", "--tls-port", str(port), "--save", "",
+        program, "--bind", "127.0.0.1", "--port", "0", "--tls-port", str(port), "--save", "",
         "--dir", str(folder), "--tls-cert-file", str(certificate), "--tls-key-file", str(private),
         "--tls-auth-clients", "no", env={}, is_python=False,
     )  # fmt: skip
