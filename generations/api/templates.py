@@ -207,7 +207,7 @@ def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     "/templates/{slug:slug}",
     scope=Scope.MANAGE,
     name="changeTemplate",
-    summary="Change what is said of a template, publish or withdraw it (staff)",
+    summary="Change what users see of a template; publish or withdraw it (staff)",
     returns={200: TemplateDetail},
     errors=(404, 409, 422),
 )
