@@ -21,7 +21,9 @@ from tests.support.factories import make_asset, make_generation, make_output, ma
 JOB_KEYS = {
     "id", "status", "created_at", "started_at", "completed_at", "expires_at", "queue_position", "progress", "outputs",
     "error", "urls",
-} | {"message", "warnings", "metrics", "template", "template_version", "inputs", "resolved_inputs", "metadata"}  # fmt: skip
+} | {
+    "message", "warnings", "metrics", "template", "template_version", "inputs", "resolved_inputs", "metadata",
+}  # fmt: skip
 OUTPUT_KEYS = {
     "node_id", "name", "type", "content_type", "size_bytes", "id", "hash", "url", "url_expires_at",
 } | {"job_id", "width", "height"}  # fmt: skip
