@@ -128,7 +128,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if number and not is_number(number):
             raise Http404
         if not number:
-            template.publish(None)
+            template.set_published(None)
             return self._done(request, template, "The template is not published any more.")
         version = get_object_or_404(template.versions, number=number)
         try:

@@ -232,7 +232,7 @@ def change_template(request: HttpRequest, slug: str, payload: TemplateChange) ->
         if is_published is True:
             publishing.publish_again(found, user=user, object_info=catalogs.known_nodes(), **accepted)
         elif is_published is False:
-            found.publish(None)
+            found.set_published(None)
     return _detail(found)
 
 

@@ -183,9 +183,8 @@ class WorkflowTemplate(models.Model):
         resolved_inputs: Sequence[Sequence[str]] = (),
         created_by: User | None = None,
         note: str = "",
-        publish: bool = False,
     ) -> TemplateVersion:
-        """The next version of this template; with `publish`, the one that users run from now on.
+        """The next version of this template, not published.
 
         `output_nodes`: ids of the nodes whose results are kept; empty for all. `safety_node`: the one whose result
         tells whether the others are safe, if there is one. `resolved_inputs`: see
@@ -195,7 +194,7 @@ class WorkflowTemplate(models.Model):
         with transaction.atomic():
             locked = WorkflowTemplate.objects.select_for_update().get(pk=self.pk)
             last = locked.versions.aggregate(last=models.Max("number"))["last"] or 0
-            version = TemplateVersion.objects.create(
+            return TemplateVersion.objects.create(
                 template=locked,
                 number=last + 1,
                 graph=graph,
@@ -208,14 +207,12 @@ class WorkflowTemplate(models.Model):
                 created_by=created_by,
                 note=note,
             )
-            if publish:
-                self.publish(version)
-        return version
 
-    def publish(self, version: TemplateVersion | None) -> None:
-        """Make `version` the one that users run; None takes the template out of the gallery.
+    def set_published(self, version: TemplateVersion | None) -> None:
+        """Record that users run `version`; None takes the template out of the gallery.
 
-        This asks nothing: whatever lets people publish goes through `studio.publishing`.
+        It checks and asks nothing: to publish, call `studio.publishing.publish`. ValueError for a version of another
+        template.
         """
         if version is not None and version.template_id != self.pk:
             msg = f"Version {version.pk} belongs to another template"

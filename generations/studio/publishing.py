@@ -126,7 +126,7 @@ def publish(
             _ensure_checked(template, version)
         if note and version.note != note:
             TemplateVersion.objects.filter(pk=version.pk).update(note=note)
-        template.publish(version)
+        template.set_published(version)
         if is_draft:
             TemplateDraft.objects.filter(template=template).delete()
     return version

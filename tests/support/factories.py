@@ -85,14 +85,22 @@ def make_template(
     """A template with one version; `publish=False` leaves it a draft."""
     template = WorkflowTemplate.objects.create(slug=slug, title=fields.pop("title", "Text to image"), **fields)
     graph = graph if graph is not None else txt2img_graph()
-    template.add_version(
+    add_version = add_published_version if publish else WorkflowTemplate.add_version
+    add_version(
+        template,
         graph=graph,
         resolved_inputs=inputs_to_resolve(graph, None),
         parameters=parameters if parameters is not None else txt2img_parameters(),
-        publish=publish,
     )
     template.refresh_from_db()
     return template
+
+
+def add_published_version(template: WorkflowTemplate, **fields: Any) -> TemplateVersion:
+    """The next version, which users run from now on, whether or not it is sound."""
+    version = template.add_version(**fields)
+    template.set_published(version)
+    return version
 
 
 def version_of(template: WorkflowTemplate) -> TemplateVersion:

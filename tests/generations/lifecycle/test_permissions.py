@@ -13,11 +13,19 @@ from accounts.models import User
 from generations.lifecycle import services
 from generations.models import Generation, Status, WorkflowTemplate
 from tests.api.envelope import error_of
-from tests.support.factories import make_generation, make_key, make_template, make_user, txt2img_graph, version_of
+from tests.support.factories import (
+    add_published_version,
+    make_generation,
+    make_key,
+    make_template,
+    make_user,
+    txt2img_graph,
+    version_of,
+)
 
 
 def withdraw(template: WorkflowTemplate) -> None:
-    template.publish(None)
+    template.set_published(None)
 
 
 def restrict(template: WorkflowTemplate) -> None:
@@ -83,7 +91,7 @@ def test_members_of_its_groups_rerun_a_restricted_template(owner: User, done: Ge
 
 @pytest.mark.usefixtures("known_server")
 def test_an_older_version_of_a_published_template_is_rerun(owner: User, done: Generation) -> None:
-    done.version.template.add_version(graph=txt2img_graph(), parameters=[], publish=True)
+    add_published_version(done.version.template, graph=txt2img_graph(), parameters=[])
     job = post(program(owner), f"jobs/{done.pk}/rerun", {}).json()
     assert Generation.objects.get(pk=job["id"]).version == done.version
 

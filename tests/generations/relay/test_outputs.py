@@ -20,7 +20,7 @@ from generations.relay.collecting import Collector
 from generations.relay.supervisor import Supervisor
 from generations.simulator.nodes.base import REGISTRY, Context, Node, Result
 from tests.generations.conftest import running_relay
-from tests.support.factories import make_template, make_user, parameter, version_of
+from tests.support.factories import add_published_version, make_template, make_user, parameter, version_of
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually
 
@@ -94,8 +94,8 @@ def test_a_node_finds_what_the_editor_kept_of_it(
 ) -> None:
     user = make_user()
     template = make_template(graph=AREA, parameters=[], publish=False)
-    version = template.add_version(
-        graph=AREA, parameters=[], editor={"2": {"properties": {"values": [[0, 0, 64, 64, 1.0]]}}}, publish=True
+    version = add_published_version(
+        template, graph=AREA, parameters=[], editor={"2": {"properties": {"values": [[0, 0, 64, 64, 1.0]]}}}
     )
     reaches(services.submit(user=user, version=version, inputs={}), Status.SUCCEEDED)
     assert Area.seen[0]["properties"]["values"] == [[0, 0, 64, 64, 1.0]]

@@ -18,6 +18,7 @@ from generations.studio import checks, covers, drafts, editing, importing, intak
 from generations.studio.importing import Imported
 from tests.support.factories import (
     CHECKPOINT,
+    add_published_version,
     make_asset,
     make_generation,
     make_output,
@@ -331,7 +332,7 @@ def test_graph_of_the_draft_is_never_changed() -> None:
 def test_old_version_becomes_the_draft(staff: Any) -> None:
     template = make_template()
     first = template.versions.get(number=1)
-    template.add_version(graph={"1": {"class_type": "X", "inputs": {}}}, parameters=[], publish=True)
+    add_published_version(template, graph={"1": {"class_type": "X", "inputs": {}}}, parameters=[])
     drafts.restore(template, staff, first)
     draft = drafts.draft_of(template)
     assert draft.is_like(first)
@@ -411,7 +412,7 @@ def test_package_with_a_damaged_cover_is_read_without_it(cover: Any) -> None:
 def test_results_that_are_not_kept_are_not_stored(staff: Any, owner: Any) -> None:
 
     template = make_template(publish=False)
-    version = template.add_version(graph=txt2img_graph(), parameters=[], output_nodes=["9"], publish=True)
+    version = add_published_version(template, graph=txt2img_graph(), parameters=[], output_nodes=["9"])
     generation = make_generation(
         owner, template=template, status=Status.STORING,
         upstream_outputs={"9": {"text": ["kept"]}, "12": {"text": ["left"]}, "9.0.1": {"text": ["also"]}},

@@ -21,7 +21,14 @@ from generations.scheduling import catalogs
 from generations.studio import drafts, editing, importing, making, packages, publishing, starters
 from generations.studio.batches import Batch, Options
 from tests.api.envelope import error_of
-from tests.support.factories import CHECKPOINT, make_server, make_template, txt2img_graph, version_of
+from tests.support.factories import (
+    CHECKPOINT,
+    add_published_version,
+    make_server,
+    make_template,
+    txt2img_graph,
+    version_of,
+)
 from tests.support.workflows import editor_workflow, with_models
 
 pytestmark = pytest.mark.django_db
@@ -96,8 +103,8 @@ def in_the_list_of_versions(somebody: Staff, content: Any, **accepted: str) -> N
 
 def again_by_the_api(somebody: Staff, content: Any, **accepted: str) -> None:
     template = made(somebody, content)
-    template.publish(tried(somebody, template))
-    template.publish(None)
+    template.set_published(tried(somebody, template))
+    template.set_published(None)
     api_names = {"confirmed": "accept_missing", "flags_accepted": "accept_flags"}
     body = {"is_published": True, **{api_names[name]: True for name in accepted}}
     somebody.browser.patch(f"{API}/mine", body, content_type="application/json")
@@ -191,8 +198,8 @@ def test_version_that_was_only_tried_is_not_published_by_the_api(somebody: Staff
 def test_api_publishes_again_what_users_ran_last(somebody: Staff) -> None:
     template = make_template()
     first = version_of(template)
-    template.publish(template.add_version(graph=txt2img_graph(), parameters=[]))
-    template.publish(first)  # the second one was not good
+    template.set_published(template.add_version(graph=txt2img_graph(), parameters=[]))
+    template.set_published(first)  # the second one was not good
     template.add_version(graph=txt2img_graph(), parameters=[])  # and the third is being tried
     assert patch(somebody, template, is_published=False).json()["version"] is None
     assert patch(somebody, template, is_published=True).json()["version"] == 1
@@ -208,7 +215,7 @@ def test_nothing_is_asked_about_what_is_published_already(somebody: Staff) -> No
 
 def test_refused_change_changes_nothing_else(somebody: Staff) -> None:
     template = make_template(graph=unfit())
-    template.publish(None)
+    template.set_published(None)
     error = error_of(patch(somebody, template, is_published=True, title="Renamed"), 409, "not_publishable")
     assert error["message"].startswith("The servers lack the node type Strange.")
     assert "accept_missing" in error["message"]
@@ -241,7 +248,7 @@ def test_migration_knows_that_a_version_was_rolled_back() -> None:
     migration = import_module("generations.migrations.0020_latest_published")
     template = make_template()
     first = version_of(template)
-    second = template.add_version(graph=txt2img_graph(), parameters=[], publish=True)
+    second = add_published_version(template, graph=txt2img_graph(), parameters=[])
     WorkflowTemplate.objects.update(published_version=first)  # as the release before did
     other = make_template("other")
     before = version_of(other).published_at

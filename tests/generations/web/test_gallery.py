@@ -128,7 +128,7 @@ def test_own_result_leads_to_its_form_filled_in(client: Client, owner: Any) -> N
 def test_result_of_a_template_that_is_gone_leads_to_its_own_page(client: Client, owner: Any) -> None:
     template = make_template()
     content = result_of(owner, template)
-    template.publish(None)
+    template.set_published(None)
     assert open_result(client, content)["Location"].startswith("/generations/")
 
 
