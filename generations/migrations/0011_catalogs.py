@@ -1,4 +1,4 @@
-"""Which catalogue each server has now, what it has loaded, and which inputs a version's nodes are given."""
+"""Which catalog each server has now, what it has loaded, and which inputs a version's nodes are given."""
 
 from django.db import migrations, models
 

@@ -52,7 +52,7 @@ class CatalogReader:
             # Somebody may have entered another address meanwhile: then another agent reads what is there.
             ComfyServer.objects.filter(url=server.url).saw_nodes(server.pk, object_info=object_info)
             self._session.wake()
-        except Exception as error:  # also an unforeseen one: without a catalogue, the server gets no work
+        except Exception as error:  # also an unforeseen one: without a catalog, the server gets no work
             is_expected = isinstance(error, ComfyError | DatabaseError)
             logger.warning("The node classes of %s could not be read: %s", server, error, exc_info=not is_expected)
             self._session.timers.catalog = time.monotonic() + timing.CATALOG_RETRY_SECONDS

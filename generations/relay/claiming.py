@@ -104,10 +104,10 @@ class Claimer:
             self._give_back(generation)
 
     def _on_rejected(self, generation: Generation, error: Rejected) -> bool:
-        """For others, if the catalogue, read again, shows that this server cannot run it. Otherwise it failed."""
+        """For others, if the catalog, read again, shows that this server cannot run it. Otherwise it failed."""
         if error.type in MISSING_THINGS or any(each.type in MISSING_THINGS for each in error.node_errors):
             if not self._catalog_reader.read():
-                self._give_back(generation)  # whose fault it is shows only in the catalogue
+                self._give_back(generation)  # whose fault it is shows only in the catalog
                 return False
             catalog = catalogs.catalog_of(self.session.server)
             if catalog is not None and catalog.missing(generation.needs):

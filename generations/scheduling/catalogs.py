@@ -1,6 +1,6 @@
-"""What each server said it has: read once for each catalogue, and all servers together where that is asked.
+"""What each server said it has: read once for each catalog, and all servers together where that is asked.
 
-A server row's `catalog_digest` says which catalogue is the current one. Whatever a process keeps of catalogues it keeps
+A server row's `catalog_digest` says which catalog is the current one. Whatever a process keeps of catalogs it keeps
 under that digest, so no process has to be notified of new nodes or models: the next look at the row sees them.
 """
 
@@ -19,14 +19,14 @@ MERGED_AT_ONCE = 3
 
 
 class Catalogs:
-    """Catalogues by their digest. Megabytes of JSON are behind each, so they are kept in memory."""
+    """Catalogs by their digest. Megabytes of JSON are behind each, so they are kept in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, Catalog] = {}
 
     def get(self, server_id: int, digest: str) -> Catalog | None:
-        """The catalogue with that digest, or a newer one that came in this moment; None before the first one came."""
+        """The catalog with that digest, or a newer one that came in this moment; None before the first one came."""
         found = self._known.get(digest)
         if found is not None or not digest:
             return found

@@ -12,7 +12,7 @@ from generations.scheduling.demands import usual_value
 
 
 def with_current(parameters: Iterable[Parameter], graph: Graph, catalogs: Sequence[Catalog]) -> tuple[Parameter, ...]:
-    """The parameters; those that follow the servers offer what these catalogues have.
+    """The parameters; those that follow the servers offer what these catalogs have.
 
     A default that none of them has is dropped: users have to choose then, see the setting at once, and its `help` says
     why.

@@ -204,7 +204,7 @@ class Memory:
         return sorted(version_id for version_id, fits in self._verdicts.get(worker.digest, {}).items() if not fits)
 
     def keep(self, digests: Set[str]) -> None:
-        """Forget the verdicts of other catalogues: each file that is uploaded to a server makes a new one."""
+        """Forget the verdicts of other catalogs: each file that is uploaded to a server makes a new one."""
         for digest in self._verdicts.keys() - digests:
             del self._verdicts[digest]
 

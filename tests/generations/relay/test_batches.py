@@ -113,7 +113,7 @@ def test_a_new_relay_finds_the_part_that_is_under_way(
     ComfyServer.objects.create(name="one", url=simulator.url)
     simulator.faults.set(unfinished_batches=3)
     with running_relay():
-        eventually(lambda: ComfyServer.objects.exclude(catalog_digest="").exists(), what="a catalogue")
+        eventually(lambda: ComfyServer.objects.exclude(catalog_digest="").exists(), what="a catalog")
         generation = submit()
         reaches(generation, Status.RUNNING)
     with ComfyClient(simulator.url) as client:  # meanwhile it has gone on

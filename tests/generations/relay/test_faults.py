@@ -307,7 +307,7 @@ def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
 
     def counting(self: Claimer, generation: Generation, error: Rejected) -> bool:
         is_dealt_with = on_rejected(self, generation, error)
-        refused.append(error.type)  # only now: the catalogue that it reads meanwhile has to fail as well
+        refused.append(error.type)  # only now: the catalog that it reads meanwhile has to fail as well
         return is_dealt_with
 
     monkeypatch.setattr(Claimer, "_on_rejected", counting)
@@ -321,7 +321,7 @@ def test_a_refusal_is_no_failure_while_nobody_can_tell_what_the_server_lacks(
     assert reaches(generation, Status.SUCCEEDED).losses == 0
 
 
-def test_a_catalogue_that_cannot_be_read_for_any_reason_is_read_again_soon(
+def test_a_catalog_that_cannot_be_read_for_any_reason_is_read_again_soon(
     relay: Supervisor, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "CATALOG_RETRY_SECONDS", 0.1)
@@ -337,11 +337,11 @@ def test_a_catalogue_that_cannot_be_read_for_any_reason_is_read_again_soon(
 
     monkeypatch.setattr(ComfyClient, "object_info", failing)
     simulator.faults.set(drop_sockets=True)  # it is read after each connect
-    eventually(lambda: "New" in (ComfyServer.objects.get().object_info or {}), what="the new catalogue")
+    eventually(lambda: "New" in (ComfyServer.objects.get().object_info or {}), what="the new catalog")
     assert len(reads) == 3
 
 
-def test_what_another_address_told_is_not_the_catalogue(
+def test_what_another_address_told_is_not_the_catalog(
     relay: Supervisor, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody moves the server while the agent of the old address reads."""

@@ -312,7 +312,7 @@ def test_a_new_relay_that_missed_the_pictures_has_them_made_again(
     with RunningSimulator(job_seconds=0.5) as slow:
         ComfyServer.objects.create(name="one", url=slow.url)
         with running_relay():
-            eventually(lambda: ComfyServer.objects.exclude(catalog_digest="").exists(), what="a catalogue")
+            eventually(lambda: ComfyServer.objects.exclude(catalog_digest="").exists(), what="a catalog")
             generation = submit(SEND)
             reaches(generation, Status.RUNNING)
         assert Generation.objects.get(pk=generation.pk).status == Status.RUNNING  # the relay ended before it did

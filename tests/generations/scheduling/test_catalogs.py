@@ -1,4 +1,4 @@
-"""What each server said it has, read once for each catalogue."""
+"""What each server said it has, read once for each catalog."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.factories import make_server
 pytestmark = pytest.mark.django_db
 
 
-def test_every_process_sees_a_new_catalogue_at_its_next_look(django_assert_num_queries: Any) -> None:
+def test_every_process_sees_a_new_catalog_at_its_next_look(django_assert_num_queries: Any) -> None:
     server = make_server()
     known = catalogs.catalog_of(server)
     assert known is not None and "KSampler" in known.classes
@@ -24,15 +24,15 @@ def test_every_process_sees_a_new_catalogue_at_its_next_look(django_assert_num_q
     assert found is not None and found.classes == {"SaveImage"}
 
 
-def test_a_server_that_said_nothing_yet_has_no_catalogue() -> None:
+def test_a_server_that_said_nothing_yet_has_no_catalog() -> None:
     assert catalogs.catalog_of(make_server(object_info=None)) is None
 
 
-def test_verdicts_are_only_kept_for_the_catalogue_that_they_are_about() -> None:
+def test_verdicts_are_only_kept_for_the_catalog_that_they_are_about() -> None:
     server = make_server()
     digest = ComfyServer.objects.get(pk=server.pk).catalog_digest
     assert catalogs.kept.exact(server.pk, digest) is not None
-    assert catalogs.kept.exact(server.pk, "of another catalogue") is None
+    assert catalogs.kept.exact(server.pk, "of another catalog") is None
 
 
 def test_servers_that_said_the_same_are_read_once(django_assert_num_queries: Any) -> None:

@@ -52,7 +52,7 @@ OLDER = Installation(models={"checkpoints": [CHECKPOINT, "small.safetensors"]})
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that is looked at is looked at often; catalogues are not read again just because time passes."""
+    """Everything that is looked at is looked at often; catalogs are not read again just because time passes."""
     monkeypatch.setattr(timing, "TICK_SECONDS", 0.1)
     monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
     monkeypatch.setattr(supervisor_module, "RENEW_SECONDS", FAST_SECONDS)
@@ -93,7 +93,7 @@ def server_of(generation: Generation) -> str:
     return ComfyServer.objects.get(pk=generation.server_id).name
 
 
-# ---------------------------------------------------------------------------------------------- new catalogues
+# ---------------------------------------------------------------------------------------------- new catalogs
 @pytest.mark.parametrize("way", ["check", "restart"])
 def test_a_new_model_is_used_at_once(fleet: dict[str, RunningSimulator], reaches: Reaches, way: str) -> None:
     """Somebody asks the server in the admin, or it restarts: the job that waits for the model runs."""

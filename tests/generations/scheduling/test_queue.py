@@ -484,7 +484,7 @@ def test_two_kinds_of_work_stay_where_their_models_are(server: ComfyServer, temp
     assert len(set(ran)) == 2
 
 
-def test_verdicts_on_catalogues_of_the_past_are_forgotten(server: ComfyServer, template: WorkflowTemplate) -> None:
+def test_verdicts_on_catalogs_of_the_past_are_forgotten(server: ComfyServer, template: WorkflowTemplate) -> None:
     memory = Memory()
     submit(template, person("user"))
     for number in range(5):  # as uploads do
@@ -496,9 +496,7 @@ def test_verdicts_on_catalogues_of_the_past_are_forgotten(server: ComfyServer, t
     assert claim(server, memory) is not None
 
 
-def test_a_catalogue_is_never_judged_under_the_digest_of_another(
-    server: ComfyServer, template: WorkflowTemplate
-) -> None:
+def test_a_catalog_is_never_judged_under_the_digest_of_another(server: ComfyServer, template: WorkflowTemplate) -> None:
     """The server told something else between two looks at its row."""
     submit(template, person("user"))
     told = ComfyServer.objects.get()
