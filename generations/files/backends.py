@@ -31,8 +31,9 @@ MIB = 1024 * 1024
 PART_SUFFIX = ".part"
 TRANSFER_THREADS = 2
 TRANSFER_CHUNK_BYTES = 8 * MIB  # S3 takes at most 10,000 parts: 80 GB, and no ComfyUI output is that large
-# How servers refuse an upload because of its checksum differs: Backblaze B2 says InvalidArgument, Cloudflare R2
-# NotImplemented, Google SignatureDoesNotMatch, others InvalidRequest or MissingContentLength.
+# Some servers refuse uploads that carry a checksum. They word this refusal differently: Backblaze B2 says
+# InvalidArgument, Cloudflare R2 NotImplemented, Google SignatureDoesNotMatch, others InvalidRequest or
+# MissingContentLength.
 REFUSAL_STATUSES = frozenset({400, 411, 501})
 OTHER_REFUSALS = frozenset(
     {

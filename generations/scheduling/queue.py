@@ -284,7 +284,10 @@ def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Cand
 
 
 def _is_avoided(candidate: Candidate, me: Worker, others: list[Worker], memory: Memory) -> bool:
-    """Whether this server lost it before, and another one may still take it: the one that seems fit may not be."""
+    """True for AVOID_SECONDS, if this server lost it before and another one that seems fit may take it.
+
+    Not for longer: the other one may refuse it all the same.
+    """
     is_for_others = candidate.avoided_server_id == me.pk and any(memory.fits(each, candidate) for each in others)
     return is_for_others and memory.leaves(candidate, seconds=AVOID_SECONDS)
 

@@ -44,12 +44,12 @@ def notify(generation: Generation) -> None:
     if not wanted:
         return
     job = contract.job_of(generation, settings.PUBLIC_ORIGIN, has_progress=False)
-    _send(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
+    _write(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
 
 
 def test(webhook: Webhook) -> WebhookDelivery:
     """Send a message that says nothing, to see whether it arrives."""
-    return _send([webhook], WebhookEvent.TEST, {"message": "It works."})[0]
+    return _write([webhook], WebhookEvent.TEST, {"message": "It works."})[0]
 
 
 def redeliver(delivery: WebhookDelivery) -> None:
@@ -74,18 +74,19 @@ def save(webhook: Webhook) -> None:
         webhook.save()
 
 
-def _send(
+def _write(
     hooks: Iterable[Webhook], event: WebhookEvent, data: dict[str, Any], *, job_id: uuid.UUID | None = None
 ) -> list[WebhookDelivery]:
+    """The rows of one message, due now. A worker sends them once the transaction is committed."""
     now = timezone.now()
     payload = {"type": event.value, "timestamp": now.isoformat(), "data": data}
     rows = [
         WebhookDelivery(webhook=hook, event=event, job_id=job_id, payload=payload, next_attempt_at=now)
         for hook in hooks
     ]
-    sent = WebhookDelivery.objects.bulk_create(rows)
+    written = WebhookDelivery.objects.bulk_create(rows)
     _wake_worker()
-    return sent
+    return written
 
 
 def _wake_worker() -> None:
