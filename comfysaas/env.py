@@ -104,7 +104,7 @@ class Env(BaseSettings):
         "generation fails at the first node that the simulator cannot run. Only without COMFYUI_URLS.",
     )
     max_attempts: int = Field(
-        2, ge=1, description="How often a generation is submitted before it fails, when servers lose it."
+        2, ge=1, description="A generation that servers have lost this many times fails. Before, it is queued again."
     )
     retention_days: int = Field(
         0, ge=0, description="Days after which finished generations and their files are deleted. 0 keeps them."
