@@ -90,6 +90,9 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             "is_workflow_removed",
         )
         field_classes = {"cover": CoverField}
+        help_texts = {
+            "groups": "Staff and members of the ticked groups see it. Tick none to show it to all who are signed in.",
+        }
         widgets = {
             "cover": CoverWidget(attrs={"accept": "image/*"}),
             "groups": UnfoldAdminCheckboxSelectMultipleWidget(),

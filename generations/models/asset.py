@@ -55,7 +55,7 @@ class Asset(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="assets")
     name = models.CharField(max_length=255, help_text="File name to offer on download.")
-    key = models.CharField(max_length=255, db_index=True, help_text="Where it lies in the storage.")
+    key = models.CharField(max_length=255, db_index=True, help_text="Its key in the storage.")
     thumbnail_key = models.CharField(max_length=255, blank=True)
     content_type = models.CharField(max_length=100, help_text="Sniffed from the bytes, never taken on trust.")
     size_bytes = models.BigIntegerField()
@@ -63,11 +63,11 @@ class Asset(models.Model):
     width = models.PositiveIntegerField(null=True, blank=True)
     height = models.PositiveIntegerField(null=True, blank=True)
     has_audio = models.BooleanField(
-        null=True, blank=True, help_text="Whether a video has sound. Empty: no video, or nobody looked."
+        null=True, blank=True, help_text="Whether a video has sound. Empty: not a video, or not known."
     )
     tags = models.JSONField(default=list, blank=True, help_text="Words that its owner gave it.")
     expires_at = models.DateTimeField(
-        null=True, blank=True, db_index=True, help_text="Deleted then. Empty: kept as long as everything else."
+        null=True, blank=True, db_index=True, help_text="When it is deleted. Empty: kept as long as everything else."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -102,11 +102,13 @@ class Output(models.Model):
     index = models.PositiveIntegerField(help_text="Position in that list.")
     position = models.PositiveIntegerField(help_text="Order among the generation's outputs.")
     kind = models.CharField(max_length=8, choices=OutputKind)
-    is_temporary = models.BooleanField(default=False, help_text="ComfyUI's type temp: a preview, no saved result.")
+    is_temporary = models.BooleanField(
+        default=False, help_text="A preview (ComfyUI's type “temp”), not a saved result."
+    )
     asset = models.OneToOneField(Asset, null=True, blank=True, on_delete=models.CASCADE, related_name="output")
-    value = models.JSONField(null=True, blank=True, help_text="The text or value, when it is no file.")
+    value = models.JSONField(null=True, blank=True, help_text="The text or value, when it is not a file.")
     public_id = models.UUIDField(
-        default=uuid.uuid4, db_index=True, editable=False, help_text="What the API calls a text or value."
+        default=uuid.uuid4, db_index=True, editable=False, help_text="Id of a text or value in the API."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

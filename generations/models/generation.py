@@ -283,33 +283,40 @@ class Generation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
     version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
-    inputs = models.JSONField(default=dict, help_text="Validated inputs; seeds as strings, and always the one used.")
+    inputs = models.JSONField(default=dict, help_text="Validated inputs. Seeds are strings: the ones that were used.")
     resolved = models.JSONField(
         default=list,
         db_default=models.Value([], models.JSONField()),
         blank=True,
         help_text="What texts with patterns became in this run: [node id, input, text].",
     )
-    input_assets = models.ManyToManyField(Asset, blank=True, related_name="used_by", help_text="Files among them.")
-    text = models.TextField(blank=True, editable=False, help_text="The texts among them in small letters, to search.")
+    input_assets = models.ManyToManyField(
+        Asset, blank=True, related_name="used_by", help_text="Files among the inputs."
+    )
+    text = models.TextField(blank=True, editable=False, help_text="Texts among the inputs, in lower case, to search.")
     metadata = models.JSONField(default=dict, blank=True, help_text="Labels that a program gave it.")
     partner_key = EncryptedTextField(
-        null=True, blank=True, editable=False, help_text="For nodes that call paid services; forgotten when it ends."
+        null=True, blank=True, editable=False, help_text="For nodes that call paid services. Deleted when it ends."
     )
     webhook = models.ForeignKey(
-        Webhook, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Told of this one."
+        Webhook, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Gets its events, too."
     )
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
 
     priority = models.SmallIntegerField(default=0, help_text="Higher bands run first.")
-    tag = models.FloatField(null=True, blank=True, help_text="Place in line, in virtual seconds. Empty: held back.")
-    cost = models.FloatField(default=10.0, help_text="Seconds that it is expected to run.")
+    tag = models.FloatField(null=True, blank=True, help_text="Place in line, in virtual seconds. Empty: held.")
+    cost = models.FloatField(default=10.0, help_text="How long it is expected to run, in seconds.")
     model_files = models.JSONField(
-        default=list, blank=True, help_text="Model files it names: [node class, input, file], to find a server."
+        default=list, blank=True, help_text="Model files that it needs: [node class, input, file]."
     )
     overtaken_at = models.DateTimeField(null=True, blank=True, help_text="When another one was first preferred to it.")
     avoided_server = models.ForeignKey(
-        ComfyServer, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Lost it before."
+        ComfyServer,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Where it ran last, and should not run next.",
     )
 
     server = models.ForeignKey(

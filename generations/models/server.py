@@ -131,10 +131,10 @@ class ComfyServer(models.Model):
         help_text="Generations given to it at a time: one runs, the others wait inside ComfyUI.",
     )
     is_enabled = models.BooleanField(
-        default=True, help_text="Use it. Switched off, what it has is taken back and given to others at once."
+        default=True, help_text="Give it work. When you switch it off, its work goes to other servers at once."
     )
     is_draining = models.BooleanField(
-        default=False, help_text="Give it nothing new, but let it finish what it has: before maintenance."
+        default=False, help_text="Give it no new work, but let it finish what it has: before maintenance."
     )
     is_history_kept = models.BooleanField(
         "keep history",
@@ -164,10 +164,10 @@ class ComfyServer(models.Model):
         editable=False,
         db_default="",
         default="",
-        help_text="Of object_info: whoever keeps something made of that looks here whether it is still true.",
+        help_text="Digest of object_info. It changes with it, so copies elsewhere are known to be old.",
     )
     loaded_models = models.JSONField(
-        null=True, blank=True, editable=False, help_text="Model files of the last work that named some."
+        null=True, blank=True, editable=False, help_text="Model files of the last generation that named any."
     )
     lease_owner = models.CharField(max_length=120, blank=True, editable=False)
     lease_token = models.BigIntegerField(default=0, editable=False)

@@ -107,7 +107,7 @@ class WorkflowTemplate(models.Model):
         Group,
         blank=True,
         verbose_name="who sees it",
-        help_text="Only members of the ticked groups see it. Tick none, and everyone who is signed in does.",
+        help_text="Their members see it, if its visibility says “groups”. Otherwise groups do not matter.",
     )
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
     credits_cost = models.PositiveIntegerField(default=1, help_text="Credits that one run costs.")
@@ -142,7 +142,7 @@ class WorkflowTemplate(models.Model):
         db_default="",
         db_index=True,
         editable=False,
-        help_text="Of the file that it was made from: the same file is known when it comes again.",
+        help_text="Hash of the file that it was made from, by which the same file is recognized.",
     )
     model_sources = models.JSONField(
         default=dict,

@@ -76,7 +76,9 @@ class Webhook(models.Model):
     url = models.CharField("URL", max_length=2000)
     secret = EncryptedTextField(default=new_secret, editable=False)
     events = models.JSONField(default=default_events)
-    is_for_every_job = models.BooleanField(default=True, help_text="Otherwise only for jobs that name it.")
+    is_for_every_job = models.BooleanField(
+        default=True, help_text="Send events of every job. Off: only of jobs that name it."
+    )
     is_enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=300, blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
@@ -124,7 +126,7 @@ class WebhookDelivery(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True, help_text="Empty: delivered, or given up.")
     delivered_at = models.DateTimeField(null=True, blank=True)
-    status_code = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Of the last answer.")
+    status_code = models.PositiveSmallIntegerField(null=True, blank=True, help_text="HTTP status of the last answer.")
     error = models.CharField(max_length=300, blank=True, help_text="Why the last attempt failed.")
 
     objects = DeliveryQuerySet.as_manager()

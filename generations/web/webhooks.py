@@ -36,7 +36,10 @@ class WebhookForm(forms.Form):
         error_messages={"required": "Choose at least one."},
     )
     is_for_every_job = forms.BooleanField(
-        required=False, initial=True, label="For every job", help_text="Otherwise only for jobs that name this webhook."
+        required=False,
+        initial=True,
+        label="For every job",
+        help_text="Send events of every job. Off: only of jobs that name this webhook.",
     )
 
 
