@@ -16,7 +16,7 @@ from generations.comfy.state import HistoryEntry
 from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure
 from generations.origins import Mark
-from generations.relay import apply, frames
+from generations.relay import apply, frames, timing
 from generations.relay.session import Session
 from generations.relay.submit import StorageUnavailableError
 from generations.relay.upstream import is_uuid
@@ -109,7 +109,7 @@ class Collector:
         if session.frames.is_complete(prompt_id) or not is_heard or not session.connection.is_answering:
             return False
         silent_seconds = session.prompts.look_for_more(prompt_id, session.frames.size_bytes(prompt_id))
-        if silent_seconds < frames.WAIT_SECONDS:
+        if silent_seconds < timing.FRAME_SECONDS:
             return True
         session.reconnect(f"The last pictures of prompt {prompt_id} did not arrive on this connection.")
         return False

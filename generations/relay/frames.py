@@ -29,7 +29,6 @@ from generations.models import Generation
 from generations.relay.submit import StorageUnavailableError
 
 MAX_BYTES = 256 * 1024 * 1024  # of one prompt
-WAIT_SECONDS = 30.0  # for the next frame, once the history has the prompt
 _SUFFIXES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 
 

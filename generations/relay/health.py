@@ -6,9 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-DEAF_SECONDS = 5.0  # a prompt that was accepted changes the queue, and every socket hears that at once
-STUCK_SECONDS = 90.0  # at the head of the queue without a word that it started
-UNSTOPPABLE_SECONDS = 60.0  # still running after it was asked to stop
+from generations.relay import timing
 
 
 @dataclass(slots=True)
@@ -67,7 +65,7 @@ class Health:
         if self._heard_at >= self._expected_from:
             self._expected_from = None
             return False
-        return time.monotonic() - self._expected_from > DEAF_SECONDS
+        return time.monotonic() - self._expected_from > timing.DEAF_SECONDS
 
     # ------------------------------------------------------------------------------------ stuck
     def saw_head(self, prompt_id: str | None) -> None:
@@ -85,10 +83,10 @@ class Health:
         """A sentence when, as it seems, nothing runs on this server any more; "" otherwise."""
         now = time.monotonic()
         head = self._head
-        if head is not None and now - head.since > STUCK_SECONDS and not self._has_heard_of(head.prompt_id):
+        if head is not None and now - head.since > timing.STUCK_SECONDS and not self._has_heard_of(head.prompt_id):
             return f"It took prompt {head.prompt_id} from its queue and does not run it. Restart this ComfyUI."
         for prompt_id, since in self._asked_to_stop.items():
-            if now - since > UNSTOPPABLE_SECONDS:
+            if now - since > timing.UNSTOPPABLE_SECONDS:
                 return f"Prompt {prompt_id} cannot be stopped. Restart this ComfyUI."
         return ""
 

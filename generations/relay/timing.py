@@ -16,6 +16,10 @@ CATALOG_SECONDS = 600.0
 CATALOG_RETRY_SECONDS = 5.0
 UNREACHABLE_SECONDS = 30.0  # until others get what the server has
 WITHDRAW_SECONDS = 5.0  # the same for a server that was switched off
+DEAF_SECONDS = 5.0  # a prompt that was accepted changes the queue, and every socket hears that at once
+STUCK_SECONDS = 90.0  # at the head of the queue without a word that it started
+UNSTOPPABLE_SECONDS = 60.0  # still running after it was asked to stop
+FRAME_SECONDS = 30.0  # for the next picture over the socket, once the history has the prompt
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from generations.comfy.client import ComfyClient, HistoryEntry, SystemStats
 from generations.comfy.errors import ProtocolError, Rejected, Unavailable
 from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
-from generations.relay import health as health_module
 from generations.relay import timing
 from generations.relay.claiming import Claimer
 from generations.relay.supervisor import Supervisor
@@ -112,7 +111,7 @@ def test_a_socket_that_hears_nothing_is_replaced(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "DEAF_SECONDS", patient(0.3))
+    monkeypatch.setattr(timing, "DEAF_SECONDS", patient(0.3))
     monkeypatch.setattr(timing, "RECONCILE_SECONDS", 60.0)
     (agent,) = relay._agents.values()
     before = agent._session.connection.client_id
@@ -204,7 +203,7 @@ def test_a_stuck_server_is_found_out_and_left(  # noqa: PLR0917
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "STUCK_SECONDS", patient(0.5))
+    monkeypatch.setattr(timing, "STUCK_SECONDS", patient(0.5))
     simulator.faults.set(zombie=True)
     generation = reaches(submit(template), Status.SUBMITTED)
     let_in("two")
@@ -228,7 +227,7 @@ def test_another_socket_does_not_unstick_a_server(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "STUCK_SECONDS", patient(0.3))
+    monkeypatch.setattr(timing, "STUCK_SECONDS", patient(0.3))
     simulator.faults.set(zombie=True)
     reaches(submit(template), Status.SUBMITTED)
     eventually(lambda: ComfyServer.objects.get().state == "wedged")
@@ -470,7 +469,7 @@ def test_a_node_that_cannot_be_stopped_means_a_stuck_server(
     reaches: Reaches,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "UNSTOPPABLE_SECONDS", patient(0.5))
+    monkeypatch.setattr(timing, "UNSTOPPABLE_SECONDS", patient(0.5))
     WorkflowTemplate.objects.update(time_limit_seconds=1)
     simulator.faults.set(stuck_node=True)
     generation = submit(template)

@@ -197,7 +197,7 @@ def test_a_socket_that_stalls_between_two_pictures_costs_none_of_them(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing comes any more, and nothing says that the connection broke."""
-    monkeypatch.setattr(frames, "WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(timing, "FRAME_SECONDS", 1.0)
     receive = Listener._receive
     stalled: list[Any] = []
 
@@ -220,7 +220,7 @@ def test_pictures_that_come_slowly_are_waited_for(
     relay: Supervisor, simulator: RunningSimulator, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each one comes in time, all of them together do not."""
-    monkeypatch.setattr(frames, "WAIT_SECONDS", 20 * timing.HISTORY_RETRY_SECONDS)
+    monkeypatch.setattr(timing, "FRAME_SECONDS", 20 * timing.HISTORY_RETRY_SECONDS)
     receive, may_hear_more = Listener._receive, Collector._may_hear_more
     waits: list[str] = []
 
