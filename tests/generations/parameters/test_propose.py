@@ -396,8 +396,8 @@ def test_whatever_the_graph_proposals_are_sound(data: st.DataObject) -> None:
     info = data.draw(st.sampled_from([OBJECT_INFO, None]))
     proposed = parse_parameters([each.model_dump(mode="json") for each in propose(graph, info)])
     check_bindings(proposed, graph)
-    given_values = {each.name: "x" for each in proposed if each.required and not each.is_media and each.default is None}
-    constants = [each for each in proposed if not each.is_media and each.name not in given_values]
+    given = {each.name for each in proposed if each.required and each.default in (None, "")}
+    constants = [each for each in proposed if not each.is_media and each.name not in given]
     bound = bind(graph, constants, validate(constants, {}))
     assert bound == graph or json.loads(json.dumps(bound)) == json.loads(json.dumps(graph))
 
