@@ -1,56 +1,28 @@
-"""Which texts of a graph are resolved for each run, and what the editor's file says about them."""
+"""Which texts of a graph are resolved for each run, and what becomes of them."""
 
 from __future__ import annotations
 
-import copy
 import json
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from generations.comfy.convert import convert
-from generations.comfy.editor_notes import keep_literal, note, note_widgets, notes_of, seed_mode_of, without_notes
 from generations.comfy.graph import Graph
-from generations.comfy.queued import Resolved, UnfitTextError, inputs_to_resolve, put, resolve
+from generations.comfy.queued import Resolved, UnfitTextError, inputs_to_resolve, resolve
+from tests.comfy.noted import MOMENT, SAMPLER, imported, node, run, workflow
 from tests.support.workflows import CASES, OBJECT_INFO
-
-MOMENT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def converted(name: str) -> Graph:
     return imported(json.loads((CASES / "judgement" / f"{name}.ui.json").read_text()))
 
 
-def imported(workflow: dict[str, Any]) -> Graph:
-    graph = convert(workflow, OBJECT_INFO)
-    note_widgets(graph, workflow, OBJECT_INFO)
-    return graph
-
-
-def run(graph: Graph, **options: Any) -> Graph:
-    """What ComfyUI gets."""
-    bound = copy.deepcopy(graph)
-    given: dict[str, Any] = {"now": MOMENT, "draw": lambda _count: 0, "kept": {}, "exposed": {}, **options}
-    put(bound, resolve(bound, inputs_to_resolve(bound, OBJECT_INFO), **given))
-    return without_notes(bound)
-
-
 @pytest.mark.parametrize("name", ["date", "dynamic_prompt"])
 def test_a_run_gets_the_texts_that_the_editor_queues(name: str) -> None:
     expected = json.loads((CASES / "judgement" / f"{name}.api.json").read_text())
     resolved = run(converted(name))
-    for node_id, node in expected.items():
-        texts = {key: value for key, value in node["inputs"].items() if isinstance(value, str) and key != "preview"}
+    for node_id, queued in expected.items():
+        texts = {key: value for key, value in queued["inputs"].items() if isinstance(value, str) and key != "preview"}
         assert {key: resolved[node_id]["inputs"][key] for key in texts} == texts
-
-
-def node(number: int, kind: str, values: list[Any], **fields: Any) -> dict[str, Any]:
-    return {"id": number, "type": kind, "inputs": [], "outputs": [], "widgets_values": values, **fields}
-
-
-def workflow(*nodes: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"nodes": list(nodes), "links": [], "version": 0.4, **fields}
 
 
 def test_only_inputs_with_dynamic_prompts_and_names_of_savers_are_resolved() -> None:
@@ -105,81 +77,6 @@ def test_texts_that_a_sub_graph_shows_on_its_outside_stay_as_they_are() -> None:
     resolved = run(graph)
     assert resolved["1:5"]["inputs"]["text"] == '{"json": "prompt"}'
     assert resolved["1:6"]["inputs"]["text"] == "c"
-
-
-def test_texts_of_a_graph_that_was_exported_mean_what_they_say() -> None:
-    graph: Graph = {
-        "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "{json}"}, "_meta": {"title": "T"}},
-        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "plain"}},
-        "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "%date:yyyy%"}},
-    }
-    keep_literal(graph)
-    assert graph["1"]["_meta"] == {"title": "T", "comfysaas": {"literal": ["text"]}}
-    assert inputs_to_resolve(graph, OBJECT_INFO) == [("2", "text", "prompt"), ("3", "filename_prefix", "name")]
-    assert without_notes(graph)["1"]["_meta"] == {"title": "T"}
-
-
-SAMPLER = [7, "increment", 20, 8, "euler", "normal", 1]
-
-
-def test_of_nodes_with_one_name_the_first_of_the_file_counts() -> None:
-    graph = imported(
-        workflow(
-            node(9, "KSampler", [9, *SAMPLER[1:]]),
-            node(2, "KSampler", SAMPLER),
-            node(3, "SaveImage", ["%KSampler.seed%_%Second.seed%_%Other.steps%"]),
-            node(4, "KSampler", SAMPLER, title="Second", properties={"Node name for S&R": "Other"}),
-        )
-    )
-    graph["9"]["inputs"]["seed"] = 10  # set by a user
-    graph["4"]["inputs"]["seed"] = 2**64 - 1
-    assert run(graph)["3"]["inputs"]["filename_prefix"] == "10_18446744073709551615_20"
-
-
-def test_a_widget_that_a_link_replaces_keeps_its_own_value_in_names() -> None:
-    inner = {
-        "id": "11111111-2222-3333-4444-555555555555",
-        "name": "Sub",
-        "inputs": [{"id": "a", "name": "text", "type": "STRING", "linkIds": [1]}],
-        "nodes": [node(5, "CLIPTextEncode", ["own"], title="Inner", inputs=[
-            {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": 1},
-        ])],
-        "links": [{"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 5, "target_slot": 0, "type": "STRING"}],
-    }  # fmt: skip
-    outer = node(1, str(inner["id"]), ["shown"], title="Sub", inputs=[
-        {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": None},
-    ])  # fmt: skip
-    names = ["%Sub.text%_%Inner.text%_%KSampler.control_after_generate%"]
-    graph = imported(
-        workflow(outer, node(2, "SaveImage", names), node(3, "KSampler", SAMPLER), definitions={"subgraphs": [inner]})
-    )
-    graph["1:5"]["inputs"]["text"] = "set by a user"
-    assert run(graph)["2"]["inputs"]["filename_prefix"] == "set by a user_own_increment"
-
-
-def test_widgets_of_nodes_that_do_not_run_keep_the_value_of_the_file() -> None:
-    graph = imported(
-        workflow(
-            node(1, "KSampler", SAMPLER, mode=2),
-            node(3, "SaveImage", ["%KSampler.seed%_%KSampler.nope%_%Nobody.x%"]),
-        )
-    )
-    assert list(graph) == ["3"]
-    assert run(graph)["3"]["inputs"]["filename_prefix"] == "7_%KSampler.nope%_%Nobody.x%"
-
-
-def test_a_primitive_node_stands_for_what_it_sets() -> None:
-    primitive = node(1, "PrimitiveNode", [5, "fixed"], title="My seed", outputs=[
-        {"name": "INT", "type": "INT", "links": [1], "widget": {"name": "seed"}},
-    ])  # fmt: skip
-    sampler = node(2, "KSampler", SAMPLER, inputs=[
-        {"name": "seed", "type": "INT", "widget": {"name": "seed"}, "link": 1},
-    ])  # fmt: skip
-    graph = imported(
-        workflow(primitive, sampler, node(3, "SaveImage", ["%My seed.value%"]), links=[[1, 1, 0, 2, 0, "INT"]])
-    )
-    graph["2"]["inputs"]["seed"] = 11
-    assert run(graph)["3"]["inputs"]["filename_prefix"] == "11"
 
 
 def test_a_graph_without_the_editors_file_finds_nodes_by_class_and_title() -> None:
@@ -259,18 +156,3 @@ def test_how_much_is_resolved_for_one_run_is_limited_and_plain_texts_do_not_coun
     assert refusal.value.input_key == ("3", "text")
     kept = {("1", "text"): "a"}
     assert run(graph, most=500, kept=kept)["1"]["inputs"]["text"] == "a"
-
-
-def test_what_the_editor_does_with_a_seed_after_each_run_is_noted() -> None:
-    graph = imported(workflow(node(1, "KSampler", SAMPLER), node(2, "KSampler", [7, None, *SAMPLER[2:]])))
-    assert seed_mode_of(graph, "1", "seed") == "increment"
-    assert [seed_mode_of(graph, *key) for key in (("2", "seed"), ("1", "steps"), ("9", "seed"))] == ["", "", ""]
-
-
-@pytest.mark.parametrize("meta", [None, [], {"comfysaas": 3}, {"comfysaas": {"literal": 3, "control": []}}])
-def test_notes_that_are_none_are_as_good_as_missing(meta: object) -> None:
-    graph: Graph = {"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "%A.b%"}, "_meta": meta}}
-    assert run(graph)["3"]["inputs"]["filename_prefix"] == "%A.b%"
-    assert seed_mode_of(graph, "3", "seed") == ""
-    note(graph["3"], literal=["filename_prefix"])
-    assert notes_of(graph["3"])["literal"] == ["filename_prefix"]

@@ -21,7 +21,15 @@ from generations.lifecycle import copying, storing
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.models.generation import Failure
 from generations.relay import apply
-from tests.support.factories import make_asset, make_generation, make_server, make_user
+from tests.support.factories import (
+    add_published_version,
+    make_asset,
+    make_generation,
+    make_server,
+    make_template,
+    make_user,
+    txt2img_graph,
+)
 from tests.support.simulator import RunningSimulator
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -346,3 +354,17 @@ def test_finished_jobs_stay_in_comfyuis_history_where_its_admin_wants_them(
     ComfyServer.objects.update(is_history_kept=is_kept)
     assert run(generation).status == Status.SUCCEEDED
     assert deleted == ([] if is_kept else [str(generation.prompt_id)])
+
+
+def test_results_that_are_not_kept_are_not_stored(owner: Any) -> None:
+    template = make_template(publish=False)
+    version = add_published_version(template, graph=txt2img_graph(), parameters=[], output_nodes=["9"])
+    generation = make_generation(
+        owner, template=template, status=Status.STORING,
+        upstream_outputs={"9": {"text": ["kept"]}, "12": {"text": ["left"]}, "9.0.1": {"text": ["also"]}},
+    )  # fmt: skip
+    assert generation.version == version
+    storing.store_outputs(str(generation.pk))
+    generation.refresh_from_db()
+    assert generation.status == Status.SUCCEEDED
+    assert [each.value for each in generation.outputs.order_by("position")] == ["kept", "also"]

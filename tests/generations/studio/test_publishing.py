@@ -16,11 +16,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from generations.models import TemplateVersion, WorkflowTemplate
+from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.scheduling import catalogs
-from generations.studio import drafts, editing, importing, making, packages, publishing, starters
+from generations.studio import drafts, editing, importing, intake, making, packages, publishing, starters
 from generations.studio.batches import Batch, Options
+from generations.studio.importing import Imported
 from tests.api.envelope import error_of
+from tests.support.drafts import new_template
 from tests.support.factories import (
     CHECKPOINT,
     add_published_version,
@@ -29,7 +31,7 @@ from tests.support.factories import (
     txt2img_graph,
     version_of,
 )
-from tests.support.workflows import editor_workflow, with_models
+from tests.support.workflows import OBJECT_INFO, editor_workflow, with_models
 
 pytestmark = pytest.mark.django_db
 ADMIN = "/admin/generations/workflowtemplate/"
@@ -255,3 +257,60 @@ def test_migration_knows_that_a_version_was_rolled_back() -> None:
     migration.note_rolled_back(apps, connection.schema_editor())
     assert template.versions.all().latest_published() == first != second
     assert version_of(other).published_at == before
+
+
+# ------------------------------------------------------------------------------------------ drafts and versions
+@pytest.mark.usefixtures("known_server")
+def test_publishing_makes_a_version_and_ends_the_draft(staff: Any) -> None:
+    template = new_template(staff)
+    version = publishing.publish(template, None, user=staff, object_info=OBJECT_INFO, note="First")
+    template.refresh_from_db()
+    assert template.published_version == version
+    assert (version.number, version.note, version.created_by) == (1, "First", staff)
+    assert version.published_at is not None
+    assert not TemplateDraft.objects.exists()
+    assert drafts.draft_of(template).is_like(version)
+
+
+@pytest.mark.usefixtures("known_server")
+def test_trying_makes_a_version_that_is_not_published_and_the_same_one_is_not_made_twice(staff: Any) -> None:
+    template = make_template()
+    drafts.change(template, staff, lambda draft: editing.remove(draft, 0))
+    tried = publishing.freeze(template, staff, object_info=None)
+    assert (tried.number, tried.published_at) == (2, None)
+    assert publishing.freeze(template, staff, object_info=None) == tried
+    template.refresh_from_db()
+    assert template.published_version is not None and template.published_version.number == 1
+    assert publishing.publish(template, None, user=staff, object_info=None, note="Fine") == tried
+    tried.refresh_from_db()
+    assert (tried.note, tried.published_at is not None) == ("Fine", True)
+
+
+def test_draft_that_changed_meanwhile_is_not_published(staff: Any) -> None:
+    template = new_template(staff)
+    seen = drafts.draft_of(template).revision
+    drafts.change(template, staff, lambda draft: editing.remove(draft, 0))
+    with pytest.raises(publishing.StaleDraftError):
+        publishing.publish(template, None, user=staff, object_info=None, revision=seen)
+    assert not template.versions.exists()
+
+
+def test_what_the_editor_kept_goes_into_the_version_and_its_copies(staff: Any) -> None:
+    imported = Imported(txt2img_graph(), editor={"3": {"properties": {"mine": 1}}})
+    template, _notes = making.create(staff, imported, object_info=OBJECT_INFO)
+    version = publishing.publish(template, None, user=staff, object_info=OBJECT_INFO, is_confirmed=True)
+    assert version.editor == imported.editor
+    assert drafts.draft_of(making.duplicate(template, staff)).editor == imported.editor
+    intake.put(template, staff, Imported(txt2img_graph()), object_info=OBJECT_INFO)
+    assert drafts.draft_of(template).editor is None
+    assert drafts.restore(template, staff, version).editor == imported.editor
+
+
+def test_what_no_server_can_run_needs_a_confirmation(staff: Any) -> None:
+    make_server(object_info=with_models("other.safetensors"), object_info_at=timezone.now())
+    template = new_template(staff)
+    drafts.change(template, staff, lambda draft: editing.hide(draft, ("4", "ckpt_name")))
+    with pytest.raises(publishing.UnfitError, match=CHECKPOINT):
+        publishing.publish(template, None, user=staff, object_info=OBJECT_INFO)
+    assert not template.versions.exists()
+    assert publishing.publish(template, None, user=staff, object_info=OBJECT_INFO, is_confirmed=True).number == 1
