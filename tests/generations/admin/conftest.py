@@ -6,17 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
+from tests.support.factories import make_server, make_user
+from tests.support.workflows import OBJECT_INFO
 
 
 @pytest.fixture
 def helper(client_for: Callable[[User], Client], db: None) -> Callable[..., Client]:
     """The browser of a member of staff who has only the given permissions."""
-    from django.contrib.auth.models import Permission
-
-    from tests.support.factories import make_user
 
     def make(*permissions: str) -> Client:
         user: Any = make_user("helper@example.com", is_staff=True)
@@ -24,3 +25,9 @@ def helper(client_for: Callable[[User], Client], db: None) -> Callable[..., Clie
         return client_for(user)
 
     return make
+
+
+@pytest.fixture
+def server(db: None) -> Any:
+    """One that has told what it has."""
+    return make_server(object_info=OBJECT_INFO, object_info_at=timezone.now())

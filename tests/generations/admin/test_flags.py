@@ -12,11 +12,9 @@ from django.utils import timezone
 
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.studio import drafts, publishing
+from tests.generations.admin.pages import BASE, HTMX, address
 from tests.support.factories import make_server, make_template
 from tests.support.workflows import editor_workflow, with_models
-
-BASE = "/admin/generations/workflowtemplate/"
-HTMX = {"HX-Request": "true"}
 
 
 def workflow(*gone: str) -> str:
@@ -35,10 +33,6 @@ def template(admin: Client) -> WorkflowTemplate:
     make_server(object_info=with_models("tiny-random-sd15.safetensors"), object_info_at=timezone.now())
     admin.post(f"{BASE}import/", {"workflow": workflow("gone", "<b>lost</b>")})
     return WorkflowTemplate.objects.get()
-
-
-def address(template: WorkflowTemplate, path: str = "") -> str:
-    return f"{BASE}{template.pk}/studio/{path}"
 
 
 def page(admin: Client, template: WorkflowTemplate) -> str:
