@@ -16,7 +16,7 @@ from tests.environment import IS_CI, POSTGRES_URL, REDIS_SERVER_URL
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", ""}
 
 
-SERVERS = {"postgres", "redis", "s3", "browser", "cluster"}  # marks of tests that need one
+NOT_FAST = {"postgres", "redis", "s3", "browser", "cluster", "slow"}  # marks of tests that need a server, or seconds
 FAST_FOLDERS = {Path(__file__).parent / name for name in ("accounts", "api", "comfy", "generations", "simulator")}
 
 
@@ -40,8 +40,8 @@ def _uses_database(item: pytest.Item) -> bool:
 
 
 def _is_fast(item: pytest.Item) -> bool:
-    needs_server = any(mark.name in SERVERS for mark in item.iter_markers())
-    return not needs_server and not _uses_database(item) and not FAST_FOLDERS.isdisjoint(item.path.parents)
+    takes_longer = any(mark.name in NOT_FAST for mark in item.iter_markers())
+    return not takes_longer and not _uses_database(item) and not FAST_FOLDERS.isdisjoint(item.path.parents)
 
 
 @pytest.fixture(autouse=True)

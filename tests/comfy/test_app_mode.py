@@ -392,6 +392,7 @@ def test_all_results_are_shown_where_none_of_the_chosen_ones_is_there() -> None:
     )
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none()

@@ -46,6 +46,7 @@ def test_no_other_demuxer_is_used_even_by_name(demuxer: str) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [(64, 64), (9000, 9000)])
 def test_a_frame_that_is_too_large_is_not_decoded_whatever_the_header_says(said: tuple[int, int]) -> None:
     movie = bombs.movie(bombs.png(9000, 9000), *said)  # 243 MB of pixels

@@ -137,6 +137,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.fixed_dictionaries({"nodes": st.lists(anything, max_size=5), "links": anything, "definitions": anything}))
 def test_malformed_workflows_are_refused_and_nothing_worse(value: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ def test_case_becomes_what_the_editor_makes_of_it(name: str) -> None:
     assert plain(convert(workflow, schemas)) == plain(expected)
 
 
+@pytest.mark.slow
 def test_official_templates_become_what_the_editor_makes_of_them() -> None:
     assert len(NEWEST["templates"]) == 213
     different = {

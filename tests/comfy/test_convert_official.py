@@ -41,6 +41,7 @@ def test_official_template_becomes_what_the_editor_makes_of_it(name: str) -> Non
     assert hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest() == DIGESTS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", OFFICIAL)
 def test_official_templates_are_converted_or_refused_by_node(release: str) -> None:
     """What is refused needs node types that the server of the recordings does not have, and says which."""
@@ -81,6 +82,7 @@ def is_about_a_file(error: dict[str, Any]) -> bool:
     return error["type"] == "value_not_in_list" and "." in str(error["extra_info"]["received_value"])
 
 
+@pytest.mark.slow
 def test_core_templates_pass_the_simulators_validation_but_for_files(tmp_path: Path) -> None:
     classes, environment = registry(), Environment(tmp_path, {}, 0.0)
     faults: dict[str, Any] = {}

@@ -29,6 +29,7 @@ FILES = {kind: picture(kind) for kind in pictures.FORMATS.values()} | {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(sorted(FILES)),

@@ -171,6 +171,7 @@ def test_not_a_number_in_a_workflow_does_not_hide_it() -> None:
     assert read_embedded(buffer).prompt == {"1": {"class_type": "A", "inputs": {"x": None}}}
 
 
+@pytest.mark.slow
 def test_large_workflows_are_read() -> None:
     big = {str(number): {"class_type": "A", "inputs": {"text": "x" * 1000}} for number in range(5000)}
     info = PngInfo()
@@ -196,6 +197,7 @@ def test_file_without_a_workflow_says_what_it_is(content: bytes, words: str) -> 
         read_embedded(io.BytesIO(content))
 
 
+@pytest.mark.slow
 def test_packed_text_does_not_explode() -> None:
     bomb = zlib.compress(b"[" * 300_000_000, 9)
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"zTXt", b"prompt\0\0" + bomb) + chunk(b"IEND", b"")

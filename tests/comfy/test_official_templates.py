@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from generations.comfy.catalog import Catalog, graph_needs
 from generations.comfy.convert import convert
 from generations.comfy.graph import check_graph
 from tests.comfy.official_templates import LACKING, NEWER, ODD, PAGE, REASONS, UNFIT, outcomes, page, templates
 from tests.support.workflows import newest_object_info
+
+pytestmark = pytest.mark.slow  # all need the outcome of all 644
 
 
 def test_each_is_converted_or_refused_and_the_page_says_which() -> None:

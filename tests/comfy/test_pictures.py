@@ -109,6 +109,7 @@ def test_thumbnails_are_upright() -> None:
         assert small.size == (256, 512), kind
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded() -> None:
     file = io.BytesIO(bombs.png(20_000, 20_000, colors=1))
     assert pictures.measure(file, "PNG") == (20_000, 20_000)

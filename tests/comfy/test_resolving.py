@@ -113,6 +113,7 @@ def test_any_text_becomes_what_reading_it_alternative_by_alternative_makes_of_it
     assert len(mine) <= len(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["{", "{a|", "{}", "/*", "//", "\\{", "{\\", "\\\\{\\{", "|}", "%a.b", "/*/", "{\\\\\\{"]
 )

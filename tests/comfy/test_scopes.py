@@ -28,6 +28,7 @@ def test_sub_graph_that_contains_itself_is_refused() -> None:
         convert(looped, OBJECT_INFO)
 
 
+@pytest.mark.slow
 def test_sub_graphs_that_multiply_are_refused_in_time() -> None:
     with pytest.raises(ConversionError, match="more than"):
         convert(nested(19, width=4), OBJECT_INFO)  # 4^19 nodes: without the limit, the test would never end

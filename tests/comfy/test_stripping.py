@@ -206,6 +206,7 @@ def test_workflow_in_an_unknown_format_is_noticed() -> None:
     assert not stripping.carries_workflow(io.BytesIO(b"the class_type of a node"))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(MORE)), st.floats(0, 1), st.binary(min_size=1, max_size=6), st.booleans())
 def test_damaged_files_are_refused_and_nothing_worse(name: str, place: float, noise: bytes, is_cut: bool) -> None:

@@ -136,6 +136,7 @@ def odd_servers() -> Iterator[dict[str, int]]:
         listening["rude"].shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_whatever_keeps_a_connection_from_coming_about_reads_and_takes_the_same(
     other: Receiver,
     odd_servers: dict[str, int],

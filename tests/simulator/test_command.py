@@ -17,6 +17,8 @@ from tests.support.graphs import text_to_image, words
 from tests.support.simulator import ROOT, RunningSimulator, simulator_process
 from tests.support.waiting import patient
 
+pytestmark = pytest.mark.slow  # each starts processes
+
 
 def test_runs_prompts_and_stops_at_a_signal(tmp_path: Path) -> None:
     with simulator_process("--data-dir", str(tmp_path), "--step-seconds", "0", "--checkpoint", "ours.sft") as (

@@ -156,6 +156,7 @@ def test_refused_uploads(
     assert driver.http.post("/upload/image", files=files, data=fields).status_code == status
 
 
+@pytest.mark.slow
 def test_too_large_an_upload_is_refused(driver: Driver) -> None:
     response = upload(driver, "a.bin", bytes(105 * 1024 * 1024))
     assert response.status_code == 413

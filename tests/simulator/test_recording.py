@@ -80,6 +80,7 @@ def test_every_class_of_the_simulator_runs_on_a_newer_server(server: RunningSimu
     assert left == set()
 
 
+@pytest.mark.slow
 def test_a_class_with_other_inputs_does_not_run() -> None:
     info = with_files()
     del info["ImageInvert"]["input"]["required"]["image"]
@@ -255,6 +256,7 @@ def test_missing_and_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.
         Recording.read(path)
 
 
+@pytest.mark.slow
 def test_command_takes_a_recording(tmp_path: Path) -> None:
     path = tmp_path / "object_info.json"
     path.write_text(json.dumps(with_files()))
@@ -263,6 +265,7 @@ def test_command_takes_a_recording(tmp_path: Path) -> None:
         assert driver.http.get("/system_stats").json()["system"]["comfyui_version"] == "0.45.2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

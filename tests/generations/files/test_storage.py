@@ -85,6 +85,7 @@ def test_active_content_is_never_shown_inline(content: bytes) -> None:
         assert spooled.content_type not in storage.INLINE_TYPES
 
 
+@pytest.mark.slow
 def test_a_picture_that_would_explode_is_not_decoded() -> None:
     # 30,000 x 30,000 pixels in a few hundred kB.
     buffer = io.BytesIO()

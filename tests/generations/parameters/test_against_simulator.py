@@ -115,6 +115,7 @@ class Drawn:
         return self.data.draw(st.integers(0, exclusive_upper_bound - 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_what_is_valid_here_is_valid_there_and_changes_only_what_is_bound(data: st.DataObject) -> None:
@@ -148,6 +149,7 @@ def test_what_is_valid_here_is_valid_there_and_changes_only_what_is_bound(data: 
     assert graph == before
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_texts_of_a_form_mean_the_same_as_values_of_json(data: st.DataObject) -> None:
@@ -167,6 +169,7 @@ def test_texts_of_a_form_mean_the_same_as_values_of_json(data: st.DataObject) ->
     assert outcome(repr(value)) == outcome(value) or (isinstance(value, float) and parameter.type != "number")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_json_schema_lets_through_what_validation_takes(data: st.DataObject) -> None:
@@ -207,6 +210,7 @@ RAW_VALUES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(key=st.sampled_from(NUMBERS), value=RAW_VALUES)
 def test_values_of_whole_workflows_are_judged_as_the_server_judges_them(key: tuple[str, str], value: Any) -> None:

@@ -373,6 +373,7 @@ def test_chains_without_end_are_no_burden() -> None:
 CLASSES = sorted(set(OBJECT_INFO) - {"SaveImage"})
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_whatever_the_graph_proposals_are_sound(data: st.DataObject) -> None:

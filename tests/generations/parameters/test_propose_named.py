@@ -73,6 +73,7 @@ def test_code_is_no_setting_and_a_film_is_one_result() -> None:
     assert newest(sampled())["batch_size"].label == "Images per run"
 
 
+@pytest.mark.slow
 def test_models_of_a_kind_are_called_by_their_noise_and_chosen_although_the_server_has_none() -> None:
     graph = convert(templates()["video_wan2_2_14B_t2v"], newest_object_info())
     proposed = newest(graph)

@@ -166,6 +166,7 @@ _anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(definitions_and_inputs(), st.lists(_anything, max_size=6))
 def test_hostile_values_raise_nothing_but_invalid_inputs(
