@@ -32,7 +32,7 @@ test: install $(VENV)/.dev ## Run the whole suite (or a part: ARGS="-k webhook",
 	    || { status=$$?; $(if $(ARGS),[ $$status = 5 ],exit $$status); }; \
 	fi
 
-test-fast: install $(VENV)/.dev ## Run the tests that need no database and no other server, in under a minute
+test-fast: install $(VENV)/.dev ## Run the tests that need no database, no other server and no seconds: under a minute on two quiet cores
 	$(PYTEST) -m fast $(FAST) $(ARGS)
 
 # Downloads the SDK's source distribution, which alone has that test.

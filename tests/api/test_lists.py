@@ -23,6 +23,10 @@ from tests.support.receiver import receiver
 
 URL = "/api/v2/jobs"
 RUN = "/api/v2/templates/text-to-image/jobs"
+SUMMARY_KEYS = {
+    "id", "status", "template", "created_at", "started_at", "completed_at", "outputs", "error", "warnings", "metadata",
+    "urls", "create_time", "update_time",
+}  # fmt: skip
 
 
 def ids(client: Client, **query: Any) -> list[str]:
@@ -48,6 +52,11 @@ def test_pages_have_every_job_once_newest_first(api: Client, owner: User, strang
     assert sorted(seen) == sorted(str(each.pk) for each in made)
     moments = [Generation.objects.get(pk=pk).created_at for pk in seen]
     assert moments == sorted(moments, reverse=True)
+
+
+def test_a_job_in_a_list_has_what_the_schema_says_and_no_more(api: Client, owner: User) -> None:
+    make_generation(owner)
+    assert [set(each) for each in api.get(URL).json()["jobs"]] == [SUMMARY_KEYS]
 
 
 def test_filters(api: Client, owner: User) -> None:
@@ -244,7 +253,7 @@ def test_only_so_many_files_of_one_user_are_fetched_at_a_time(api: Client, owner
         ("http://example.com/a.png", "https://"), ("https://127.0.0.1/a.png", "private"),
         ("https://localhost/a.png", "could not be reached"), ("data:image/png;base64,%%%", "base64"),
         ("data:nonsense", "cannot be read"), ("data:,", "empty"), ("data:text/plain,hello", "picture"),
-        ({"url": "https://10.0.0.1/"}, "private"), (str(uuid.UUID(int=5)), "no such file"), (7, ""), ({"x": 1}, ""),
+        ({"url": "https://10.0.0.1/"}, "private"), (str(uuid.UUID(int=5)), "no file with"), (7, ""), ({"x": 1}, ""),
     ],
 )  # fmt: skip
 def test_a_picture_that_is_none_is_refused_by_name(api: Client, invert: str, value: Any, sentence: str) -> None:
