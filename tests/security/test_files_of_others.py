@@ -57,7 +57,7 @@ def color_of(client: httpx.Client, job: dict[str, Any]) -> tuple[int, ...]:
 @pytest.fixture
 def victim(api: Api, make_key: MakeKey) -> httpx.Client:
     """Somebody with an upload and a result, both on the server's disk under names that can be guessed."""
-    client = api(make_key(user={"is_superuser": True}))
+    client = api(make_key(user={"is_superuser": True}, plan={"requests_per_minute": 100_000}))
     upload(client, "secret.png", SECRET)
     job = client.post("jobs", json={"workflow": loading("secret.png")}).raise_for_status().json()
     assert color_of(client, job) == SECRET

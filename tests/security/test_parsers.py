@@ -70,7 +70,7 @@ def test_files_to_be_opened_cost_what_their_size_costs(
     with unharmed(running_server, megabytes=150):
         answer = visitor.post("/open/", files={"file": ("x.svg", HOSTILE_FILES[name])})
     assert answer.status_code == 200
-    assert "does not lead back to one of your results" in answer.text
+    assert "This file is not one of your results" in answer.text
 
 
 @pytest.mark.parametrize(
