@@ -6,12 +6,12 @@ import logging
 import time
 from typing import Any
 
-from celery import Task, current_app
+from celery import Task
 from kombu.exceptions import KombuError
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 5.0  # as long as `sweep` takes to look again
+PAUSE_SECONDS = 4.0  # less than the time between two sweeps, so that each of them asks
 
 
 class _Broker:
@@ -33,21 +33,17 @@ class _Broker:
 _broker = _Broker()
 
 
-def ask(task: Task[..., Any] | str, *args: object) -> None:
-    """Ask a worker to do this soon; pass the name of a task that the caller cannot import.
+def ask(task: Task[..., Any], *args: object) -> None:
+    """Ask a worker to do this soon.
 
     A broker that does not take it is only logged, after one try that ends in time (CELERY_TASK_PUBLISH_RETRY and
     BROKER_PATIENCE in the settings). The caller's rows tell what is left to do, and `sweep` finds them.
     """
-    name = task if isinstance(task, str) else task.name
     if _broker.is_away:
-        logger.debug("The broker was away a moment ago; %s is done later", name)
+        logger.debug("The broker was away a moment ago; %s is done later", task.name)
         return
     try:
-        if isinstance(task, str):
-            current_app.send_task(task, args)
-        else:
-            task.delay(*args)
+        task.delay(*args)
     except (KombuError, OSError) as error:  # OSError: what the transport has not made an OperationalError
         _broker.failed()
-        logger.warning("The broker did not take %s, which is done later: %s", name, error)
+        logger.warning("The broker did not take %s, which is done later: %s", task.name, error)

@@ -49,7 +49,7 @@ def publish_state(generation: Generation) -> None:
 def _publish_end(generation: Generation) -> None:
     try:
         publisher.publish(generation, snapshot.snapshot_event(generation))
-    except DatabaseError:
+    except Exception:  # whatever it is, what else follows from the commit must not be skipped
         logger.warning("Those who watch %s see its end later", generation.pk, exc_info=True)
 
 

@@ -185,7 +185,7 @@ class GenerationConsumer(_EventConsumer):
     @database_sync_to_async
     def _status(self) -> events.StatusEvent | None:
         row = self._mine().select_related("version__template").first()
-        return snapshot.status_event(row) if row else None
+        return snapshot.status_event(row, snapshot.progress(row)) if row else None
 
     @database_sync_to_async
     def _snapshot(self) -> events.SnapshotEvent | None:

@@ -47,9 +47,12 @@ def snapshot_event(generation: Generation) -> events.SnapshotEvent:
     return {"type": "snapshot", "prompt_id": str(generation.pk), "generation": state(generation)}
 
 
-def status_event(generation: Generation) -> events.StatusEvent:
-    """Its status, or its place in the queue, is another one now."""
-    return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation, progress(generation))}
+def status_event(generation: Generation, reached: events.ProgressState | None = None) -> events.StatusEvent:
+    """Its status, or its place in the queue, is another one now. `reached`: how far it is, if that is known.
+
+    Nothing is asked of the cache here: transitions make these events while they hold the row.
+    """
+    return {"type": "status", "prompt_id": str(generation.pk), **_standing(generation, reached)}
 
 
 def _standing(generation: Generation, reached: events.ProgressState | None) -> events.Standing:
@@ -141,6 +144,8 @@ def progress(generation: Generation) -> events.ProgressState | None:
 def _now(generation: Generation, place: int | None, reached: events.ProgressState | None) -> str:
     if place is not None:
         return f"Place {place} in the queue"
+    if generation.is_canceling:
+        return ""  # the message says that it stops
     if generation.status == Status.RUNNING:
         return (reached and reached["node_title"]) or "Starting …"
     return "Saving your results …" if generation.status == Status.STORING else ""

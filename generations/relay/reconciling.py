@@ -121,8 +121,8 @@ class Reconciler:
         session.health.saw_head(head if head is not None and session.hears(head) else None)
         is_stuck = session.connection.state is State.STUCK
         if is_stuck and head is None:
+            session.saw_online()  # first: should this write fail, the next look repeats it
             session.connection.answered(is_stuck=False)
-            session.saw_online()
         elif is_stuck or self._has_become_stuck():
             for row in session.rows():
                 session.forget(str(row.prompt_id))
@@ -132,6 +132,6 @@ class Reconciler:
         reason = self.session.health.why_stuck()
         if reason:
             logger.error("%s is stuck. %s", self.session.server, reason)
-            self.session.connection.answered(is_stuck=True)
             ComfyServer.objects.saw_stuck(self.session.server.pk, message=reason)
+            self.session.connection.answered(is_stuck=True)
         return bool(reason)

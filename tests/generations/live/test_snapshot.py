@@ -8,8 +8,9 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from generations.live import events, snapshot
-from generations.models import Status
+from generations.lifecycle.transitions import transition
+from generations.live import events, publisher, snapshot
+from generations.models import Generation, Status
 from tests.support.factories import make_generation, make_user
 
 pytestmark = pytest.mark.django_db
@@ -34,13 +35,27 @@ def test_a_running_generation_names_the_node_that_it_has_reached() -> None:
     generation = make_generation(make_user(), status=Status.RUNNING)
     reached: dict[str, Any] = {"value": 0.5, "node_title": "KSampler"}
     cache.set(events.progress_cache_key(generation.pk), reached)
-    assert snapshot.state(generation)["now"] == snapshot.status_event(generation)["now"] == "KSampler"
+    event = snapshot.status_event(generation, snapshot.progress(generation))
+    assert snapshot.state(generation)["now"] == event["now"] == "KSampler"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_starts_again_is_not_at_the_node_of_the_run_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the cache, which may be slow to answer, asked while the transition holds the row."""
+    heard: list[Any] = []
+    monkeypatch.setattr(publisher, "publish", lambda _generation, event: heard.append(event))
+    generation = make_generation(make_user(), status=Status.SUBMITTED)
+    cache.set(events.progress_cache_key(generation.pk), {"value": 0.9, "node_title": "Save Image"})
+    monkeypatch.setattr(cache, "get", None)
+    assert transition(lambda: Generation.objects.start(generation.prompt_id), pk=generation.pk)
+    assert [event["now"] for event in heard] == ["Starting …"]
 
 
 def test_a_generation_that_is_being_canceled_is_stopping_everywhere(client: Any) -> None:
     user = make_user()
     generation = make_generation(user, status=Status.RUNNING, cancel_requested_at=timezone.now())
-    assert snapshot.status_event(generation)["status_label"] == "Stopping"
+    event = snapshot.status_event(generation)
+    assert (event["status_label"], event["now"], event["message"]) == ("Stopping", "", "Stopping …")
     client.force_login(user)
     for path in ("/generations/", f"/generations/{generation.pk}/"):
         assert "Stopping</span>" in client.get(path).content.decode(), path

@@ -21,8 +21,7 @@ from generations.relay.claiming import Claimer
 from generations.scheduling import catalogs, fitness
 from generations.scheduling import server_check as servers_module
 from generations.simulator.installation import Installation
-from generations.studio import drafts as studio_module
-from generations.studio import importing
+from generations.studio import checks, drafts, importing, making
 from tests.generations.conftest import FAST_SECONDS, is_connected, running_relay
 from tests.support.factories import (
     CHECKPOINT,
@@ -186,13 +185,13 @@ def test_the_studio_says_which_server_needs_which_input(
 ) -> None:
     imported = importing.read(json.dumps(editor_workflow()).encode(), catalogs.known_nodes())
     assert imported.graph["3"]["inputs"]["guidance"] == 1.0  # as the editor does with what is new in a class
-    _made, notes = studio_module.create(staff, imported, object_info=catalogs.known_nodes())
+    _made, notes = making.create(staff, imported, object_info=catalogs.known_nodes())
     assert notes == ["KSampler (node 3), input “guidance”: Only newer has this input; older runs without it."]
     template = make_template(publish=False)
     browser: Client = client_for(staff)
     page = browser.get(reverse("admin:template_studio", args=[template.pk])).content.decode()
     assert "newer requires the input “guidance”, which this workflow does not set." in page
-    reports = {each.server: each for each in studio_module.fitness_of(studio_module.draft_of(template))}
+    reports = {each.server: each for each in checks.fitness_of(drafts.draft_of(template))}
     assert reports["older"].is_fit
     assert reports["newer"].missing == ["support for KSampler without its input “guidance”"]
 
