@@ -12,6 +12,7 @@ from tests.support.processes import ROOT
 
 FOLDERS = ("accounts", "comfysaas", "docs", "generations", "requirements", "static", "tests")
 PATH = re.compile(r"`([\w./-]+(?:\.(?:py|html|js|css|md|toml|json)|/))`")
+NAME_IN_FILE = re.compile(r"`(\w+)`\s+(?:of|in)\s+`([\w./]+\.(?:py|html|toml))`")
 NOT_THERE = {"utils.py"}  # CONTRIBUTING says so
 VIEWS = re.compile(r"`([\w/]+\.py)` ((?:`\w+`(?:, )?)+)")
 PLACEHOLDER = re.compile(r"(^|/)[A-Z]+(/|$)")  # such as tests/generations/ROOM
@@ -34,6 +35,19 @@ def test_every_path_that_a_document_names_exists(document: str) -> None:
     known = paths()
     missing = [path for path in named if not any(each.endswith(f"/{path}") for each in known)]
     assert set(missing) <= NOT_THERE
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_name_is_in_the_file_where_a_document_says_it_is(document: str) -> None:
+    named = NAME_IN_FILE.findall((ROOT / document).read_text())
+    assert len(named) > 4
+    files = {file: [ROOT / path[1:] for path in paths() if path.endswith(f"/{file}")] for _name, file in named}
+    missing = [
+        f"{name} in {file}"
+        for name, file in named
+        if not any(re.search(rf"\b{name}\b", path.read_text()) for path in files[file])
+    ]
+    assert missing == []
 
 
 def test_the_table_of_rooms_has_the_floors_of_the_import_contract() -> None:
