@@ -58,7 +58,7 @@ class CoverField(forms.ImageField):
 
 
 class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
-    """How a template presents itself, and to whom: `groups` alone says so."""
+    """How a template presents itself, and to whom: `groups` decides, and sets the visibility."""
 
     tags = forms.CharField(
         required=False,
@@ -106,7 +106,7 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
                 self.fields[name].required = False
 
     def clean_credits_cost(self) -> int:
-        """Left empty: the usual one. Nothing is a price, too."""
+        """Left empty: the usual one. 0 is a price, too."""
         usual: int = WorkflowTemplate._meta.get_field("credits_cost").default
         cost: int | None = self.cleaned_data["credits_cost"]
         return usual if cost is None else cost
@@ -136,7 +136,7 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             without_workflow(io.BytesIO(cover.read())).close()
             cover.seek(0)
         except WorkflowLeftError as error:
-            msg = "This picture carries a workflow that cannot be taken out of it. Save it anew with another program."
+            msg = "The workflow cannot be taken out of this picture. Save it again with another program, and upload it."
             raise forms.ValidationError(msg) from error
 
     def clean(self) -> dict[str, Any]:

@@ -55,11 +55,11 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         return cast("QuerySet[Generation]", rows)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Made by users only."""
+        """Only users make generations."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Changed by transitions only."""
+        """Only transitions change them."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -80,7 +80,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
             services.delete(generation)
 
     def get_urls(self) -> list[URLPattern]:
-        """One more: cancel this one."""
+        """With “Cancel” for one generation."""
         view = self.admin_site.admin_view(require_POST(self.cancel_one))
         return [path("<uuid:pk>/cancel/", view, name="generation_cancel"), *super().get_urls()]
 
@@ -108,7 +108,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
 
     @admin.action(description="Cancel the selected generations", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
-        """As their owners would."""
+        """Cancel them as their owners could."""
         chosen = Generation.objects.active().filter(pk__in=queryset.values("pk")).select_related("version__template")
         asked = len([services.cancel(generation) for generation in chosen])
         self.message_user(request, f"Asked to stop: {asked}. Finished ones stay as they are.", messages.INFO)

@@ -27,8 +27,8 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
     auth_header_value = forms.CharField(
         required=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Such as “Bearer …”. Stored encrypted and never shown; leave it empty to keep the present one. "
-        "A new URL forgets it: it was meant for the old address, so enter it again.",
+        help_text="Such as “Bearer …”. Stored encrypted and never shown. Leave it empty to keep the present one. "
+        "When you change the URL, enter it again: a new address never gets what was meant for the old one.",
     )
     clear_auth_header = forms.BooleanField(
         required=False, widget=UnfoldBooleanWidget(), help_text="Forget the header's name and value."
@@ -68,7 +68,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     change_form_outer_before_template = "admin/buttons.html"
     fieldsets = (
         (None, {"fields": ("name", "url", "slots", "is_enabled", "is_draining")}),
-        ("ComfyUI's own", {"fields": ("is_history_kept", "are_files_offered")}),
+        ("History and files in ComfyUI", {"fields": ("is_history_kept", "are_files_offered")}),
         ("Access", {"fields": ("auth_header_name", "auth_header_value", "clear_auth_header")}),
         ("State", {"fields": readonly_fields}),
     )
@@ -83,10 +83,12 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return found if obj else found[:-1]
 
     def save_model(self, request: HttpRequest, obj: ComfyServer, form: ServerForm, change: bool) -> None:
-        """Says when a header was forgotten with the address that it was for."""
+        """Say so when a header was deleted with the address that it was for."""
         super().save_model(request, obj, form, change)
         if form.initial.get("auth_header_name") and not obj.headers and "url" in form.changed_data:
-            self.message_user(request, "The header went with the old URL. Enter it again if the new one needs it.")
+            self.message_user(
+                request, "The header was deleted with the old URL. Enter it again if the new one needs it."
+            )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not while it has work, which would be lost: disable the server and wait."""
@@ -98,14 +100,14 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return bool(self.has_change_permission(request))
 
     def get_urls(self) -> list[URLPattern]:
-        """One more: ask this server now."""
+        """With “Check now” for one server."""
         view = self.admin_site.admin_view(require_POST(self.check_one))
         return [path("<int:pk>/check/", view, name="server_check"), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """With a button to ask it."""
+        """With the button “Check now”."""
         buttons = []
         if object_id.isdigit() and self.has_check_permission(request):
             buttons = [{"url": reverse("admin:server_check", args=[object_id]), "label": "Check now"}]
@@ -140,7 +142,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         },
     )
     def shown_state(self, server: ComfyServer) -> str:
-        """One word."""
+        """“Disabled”, “Draining” for an online server that drains, otherwise its state."""
         if not server.is_enabled:
             return "Disabled"
         is_draining = server.is_draining and server.state == ServerState.ONLINE

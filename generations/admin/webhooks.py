@@ -14,7 +14,7 @@ from generations.models import Webhook
 
 @admin.register(Webhook)
 class WebhookAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """Read only: they are their owners'. Secrets are not shown."""
+    """Read only: they belong to their users. Secrets are not shown."""
 
     list_display = ("url", "user", "is_enabled", "failing_since", "disabled_reason", "created_at")
     list_filter = ("is_enabled", ("failing_since", admin.EmptyFieldListFilter))
@@ -37,7 +37,7 @@ class WebhookAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only switched off."""
+        """They can only be switched off."""
         return False
 
     def has_switch_off_permission(self, request: HttpRequest) -> bool:

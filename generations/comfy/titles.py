@@ -24,8 +24,8 @@ LONGEST_NAME = 200  # of a file with its folders, where it is shown
 
 
 def presentable(name: str) -> str:
-    """A file's name as people get to see it: in one line, without characters that nobody sees or that turn the order
-    of the others around, and shortened in the middle, because beginning and end tell files apart.
+    """A file's name to show to people: in one line, without characters that are invisible or reverse the order of
+    others, and shortened in the middle, because beginning and end tell files apart.
     """
     shown = "".join(each if each.isprintable() else "\ufffd" for each in name)
     half = LONGEST_NAME // 2
@@ -59,7 +59,7 @@ _SPELLINGS = {each.lower(): each for each in (
 
 
 def without_controls(text: str) -> str:
-    """In one line, without the characters that nobody sees, and without what stands for one."""
+    """The text in one line, without invisible characters and without U+FFFD, which stands for lost ones."""
     shown = (each for each in text if each.isspace() or each in _JOINERS or (each.isprintable() and each != "\ufffd"))
     return " ".join("".join(shown).split())
 
@@ -94,7 +94,7 @@ def _version(found: re.Match[str]) -> str:
 
 
 def _spelled_out(words: list[str]) -> str:
-    """The title of a file that is called in a computer's way: what it is, then what becomes of what."""
+    """The title of a file with a technical name: what it is, then what is made of what."""
     task, rest = _task(words)
     rest = _without_prefix(rest, has_task=bool(task))
     name = " ".join(
@@ -104,7 +104,7 @@ def _spelled_out(words: list[str]) -> str:
 
 
 def _task(words: list[str]) -> tuple[str, list[str]]:
-    """What is made of what, in plain words, and the other words; "" for none."""
+    """(what is made of what, such as “text to video”, the other words); "" when the words do not say."""
     low = [word.lower() for word in words]
     for at, word in enumerate(low):
         if word in _TASKS:
@@ -120,7 +120,7 @@ def _task(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _without_prefix(words: list[str], *, has_task: bool) -> list[str]:
-    """Without the word that only sorts files. Media are said by what follows them: a version, a task, or a name."""
+    """Without a first word that only sorts files. “Video” does where a version, a task or a name follows."""
     first, rest = words[:1], words[1:]
     if not first or not rest:
         return words

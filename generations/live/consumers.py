@@ -1,4 +1,4 @@
-"""Browser sockets. They authenticate, join, send what is, forward what comes, and know nothing else."""
+"""Websockets. They authenticate, join groups, send the state, forward events, and know nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLOSE_TOO_MANY = 4429
 
 
 class _EventConsumer(AsyncJsonWebsocketConsumer):
-    """What both sockets share: sign-in is checked at the door and every AUTHORISE_SECONDS."""
+    """What both sockets share: access is checked when they connect and every AUTHORISE_SECONDS."""
 
     user: User
 
@@ -69,7 +69,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         self._guard = asyncio.create_task(self._stay_authorised())
 
     async def disconnect(self, code: int) -> None:
-        """Leave."""
+        """Leave the groups and free the slot."""
         if self._guard is not None:
             self._guard.cancel()
         for group in self._joined:
@@ -78,7 +78,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             await cache.adelete(self._slot)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
-        """Browsers have nothing to say here."""
+        """Clients send nothing: ignore it."""
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Events go straight through: channels would look after database connections, in a thread, for each."""
@@ -89,11 +89,11 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
             await super().dispatch(message)
 
     async def forward(self, event: dict[str, Any]) -> None:
-        """To the browser."""
+        """Send it to the client."""
         await self.send_json(event)
 
     async def access_changed(self, message: dict[str, Any]) -> None:
-        """The user's keys or sessions are not what they were."""
+        """The user's keys or sessions changed: close the socket if its own is no longer valid."""
         await self._check_access()
 
     async def _stay_authorised(self) -> None:
@@ -116,10 +116,10 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
 
 
 class UserConsumer(_EventConsumer):
-    """`/ws/generations/`: everything of mine. Starts with a snapshot of each active generation."""
+    """`/ws/generations/`: all generations of the user. Starts with a snapshot of each active one."""
 
     async def enter(self) -> None:
-        """Join and tell what is going on."""
+        """Join, then send the snapshots."""
         await self.join(events.user_group(self.user.pk))
         for event in await self._snapshots():
             await self.send_json(event)
@@ -131,10 +131,10 @@ class UserConsumer(_EventConsumer):
 
 
 class GenerationConsumer(_EventConsumer):
-    """`/ws/generations/<prompt_id>/`: one of mine, with previews. Somebody else's closes with 4404."""
+    """`/ws/generations/<prompt_id>/`: one generation of the user, with previews. Closes with 4404 for any other."""
 
     async def enter(self) -> None:
-        """Join and send the snapshot; while it is queued, tell when its place changes."""
+        """Join and send the snapshot; while it is queued, send each change of its place."""
         self._ticker: asyncio.Task[None] | None = None
         self.prompt_id: uuid.UUID = self.scope["url_route"]["kwargs"]["prompt_id"]
         if not await self._is_mine():
@@ -149,7 +149,7 @@ class GenerationConsumer(_EventConsumer):
         self._ticker = asyncio.create_task(self._tick(first["generation"]))
 
     async def forward(self, event: dict[str, Any]) -> None:
-        """What is about this one."""
+        """Only what concerns this generation."""
         if event["prompt_id"] == str(self.prompt_id):
             await super().forward(event)
 
@@ -196,14 +196,14 @@ class GenerationConsumer(_EventConsumer):
 class KeyAuthentication:
     """ASGI: sockets of programs, which send their API key in the handshake's Authorization header.
 
-    A browser's page cannot send that header, so its origin does not matter. A wrong key is not made good by a session.
+    A browser's page cannot send that header, so its origin does not matter. With a wrong key, a session does not help.
     """
 
     def __init__(self, application: Any) -> None:
         self._application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        """With the key's user in the scope; nobody for a wrong key."""
+        """Put the key's user into the scope; for a wrong key, an anonymous one."""
         key = None
         with contextlib.suppress(RateLimitedError):
             key = await database_sync_to_async(key_for_reading)(authorization_of(scope), address_of_scope(scope))
@@ -212,14 +212,13 @@ class KeyAuthentication:
 
 
 class ByCredentials:
-    """ASGI: those with an Authorization header this way, browsers that way."""
+    """ASGI: connections with an Authorization header go to `programs`, all others to `browsers`."""
 
     def __init__(self, *, programs: Any, browsers: Any) -> None:
         self._programs = programs
         self._browsers = browsers
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        """To one of them."""
         application = self._programs if authorization_of(scope) else self._browsers
         return await application(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""How much of the storage each user has taken: a number that is kept, because to add it up takes too long."""
+"""How many bytes each user's files take: a number that is kept, because adding it up takes too long."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class StorageFullError(Exception):
 
     def __init__(self, stored: int, limit: int) -> None:
         super().__init__(
-            f"Your storage is full: {filesizeformat(stored)} of {filesizeformat(limit)} are taken. Delete generations "
-            "in your history, or uploaded files on your account's page “Storage”, and try again."
+            f"Your storage is full: {filesizeformat(stored)} of {filesizeformat(limit)} are used. Delete generations "
+            "in your history, or uploaded files on your account's page “Storage”, then try again."
         )
 
 
@@ -33,14 +33,16 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
         return self.filter(user=user).values_list("stored_bytes", flat=True).first() or 0
 
     def ensure_room(self, user: User, *, size_bytes: int = 0) -> None:
-        """StorageFullError when so many bytes more, or anything at all, would be too much. `add` decides for good."""
+        """StorageFullError when there is no room for `size_bytes` more, or for anything. `add` decides for good."""
         limit = user.limits.max_storage_bytes
         if limit and (stored := self.stored_by(user)) + max(size_bytes, 1) > limit:
             raise StorageFullError(stored, limit)
 
     def add(self, user: User, size_bytes: int) -> None:
-        """Count a new file, in the transaction that writes its row. StorageFullError, also against others at the same
-        moment."""
+        """Count a new file, in the transaction that writes its row.
+
+        StorageFullError when there is no room, even if several files are added at the same moment.
+        """
         limit = user.limits.max_storage_bytes
         if not limit:
             self.add_anyway(user.pk, size_bytes)
@@ -51,23 +53,26 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
             raise StorageFullError(self.stored_by(user), limit)
 
     def add_anyway(self, user_id: int, size_bytes: int) -> None:
-        """Count a result, in the transaction that writes its row: what was accepted is kept, whatever the plan says."""
+        """Count a result, in the transaction that writes its row. It is kept, even if the plan has no room for it."""
         self._ensure([user_id])
         self.filter(user=user_id).update(stored_bytes=F("stored_bytes") + size_bytes)
 
     def lock(self, user_ids: Iterable[int]) -> None:
-        """Until the transaction ends nobody else changes which files these users have. Take it before you delete some:
-        of two deletions of one file's last two assets, one has to see that the file goes."""
+        """Until the transaction ends, no other one changes which files these users have.
+
+        Take it before you delete any: when two transactions delete the last two assets of one file, one of them must
+        see that it deletes the last.
+        """
         wanted = sorted(set(user_ids))
         self._ensure(wanted)
         list(self.filter(user__in=wanted).order_by("user").select_for_update())
 
     def subtract(self, user_id: int, size_bytes: int) -> None:
-        """These files are gone. Under `lock`."""
+        """Files of this size are gone. Call it under `lock`."""
         self.filter(user=user_id).update(stored_bytes=Greatest(F("stored_bytes") - size_bytes, 0))
 
     def recount(self, user_id: int) -> int:
-        """Add up what there really is, and correct the number; by how much that was."""
+        """Add up the files and correct the number. Returns the difference in bytes."""
         with transaction.atomic():
             # Whoever changes a file's row changes this one as well, and waits: so nothing falls in between.
             self.lock([user_id])
@@ -82,7 +87,7 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
 
 
 class StorageUsage(models.Model):
-    """One user's number. A row of its own, which nothing else writes."""
+    """One user's number, in a row that nothing else writes."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
     stored_bytes = models.BigIntegerField(default=0, db_default=0)

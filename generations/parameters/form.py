@@ -23,7 +23,7 @@ _NEW_FILE = str(uuid.UUID(int=0))
 
 
 class _Exposed(forms.Field):
-    """What a template may ask a field about its parameter."""
+    """A field that page templates can ask about its parameter."""
 
     parameter: Parameter
 
@@ -99,7 +99,7 @@ class ParametersForm(forms.Form):
         self.fields[f"{name}_asset"] = forms.Field(required=False, initial=asset, widget=forms.HiddenInput())
 
     def keep(self, name: str, asset_id: uuid.UUID) -> None:
-        """The file that came for this parameter is an asset now, which the form has when it is shown again."""
+        """The file sent for this parameter is an asset now. If the form is shown again, it names that asset."""
         data: Any = copy(self.data)
         data[f"{name}_asset"] = self.cleaned_data[name] = str(asset_id)
         self.data = data
@@ -120,12 +120,12 @@ class ParametersForm(forms.Form):
 
     @property
     def has_advanced(self) -> bool:
-        """True when some field belongs into the folded part."""
+        """True when any field is folded."""
         return any(parameter.is_advanced for parameter in self.parameters)
 
     @property
     def has_advanced_errors(self) -> bool:
-        """True when one of those is wrong, so that the part must not stay folded."""
+        """True when a folded field has an error, so the folded part must be open."""
         return any(parameter.is_advanced and parameter.name in self.errors for parameter in self.parameters)
 
     def clean(self) -> dict[str, Any]:
@@ -193,12 +193,12 @@ _SEED: dict[str, Any] = {
 
 
 def _seed_mode(mode: SeedMode) -> dict[str, str]:
-    """data-random: what to write into the field for a random seed, which nothing means where seeds are random."""
+    """`data-random` is what means a random seed in the field: nothing, where seeds are random by default."""
     return {"placeholder": _SEED_WORDS[mode], "data-random": "" if mode == "randomize" else "random"}
 
 
 class _Checkbox(forms.CheckboxInput):
-    """An unticked box is not sent at all; what is sent, `validate` reads (Django takes "off" for True)."""
+    """Browsers do not send an unticked box. `validate` reads what they do send: Django would take “off” for True."""
 
     def value_from_datadict(self, data: Mapping[str, Any], files: object, name: str) -> Any:
         return data.get(name, False)

@@ -21,8 +21,8 @@ Role: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A role in plain words, and the types of parameters that can have it. Several parameters of a template share it
-    where `is_shared`: in their order, they take what comes as a list.
+    """A role in plain words, and the types of parameters that can have it. With `is_shared`,
+    several parameters of a template can have it: a list of values fills them in their order.
     """
 
     label: str
@@ -57,7 +57,7 @@ ROLES: Mapping[Role, Meaning] = {
     "fps": Meaning("Frames per second", _NUMBERS),
 }
 _BY_TYPE: Mapping[str, Role] = {"seed": "seed", "image": "image", "mask": "mask"}
-# What parameters, or the inputs that they set, are called.
+# By the name of the parameter, or of an input that it sets.
 _BY_NAME: Mapping[str, Role] = {
     "prompt": "prompt",
     "negative_prompt": "negative_prompt",
@@ -114,9 +114,9 @@ def suggest_role(
 
 
 def assign_roles(parameters: Sequence[Parameter], graph: Graph) -> list[Parameter]:
-    """The same with what each stands for, as far as graph, name and the role that it has already tell.
+    """The same parameters with roles, as far as the graph, their names and the roles that they have already tell.
 
-    Texts are negative by role or name. The prompt is the first other one that is not folded: those that are folded are
+    Texts are negative by role or name. The prompt is the first other text that is not folded: folded texts belong to
     how the template does its work.
     """
     texts = (each for each in parameters if each.type in _TEXTS and not each.is_advanced)
@@ -175,9 +175,9 @@ def _is_verdict(node_id: str, slot: int | float, graph: Graph, object_info: Obje
 
 
 def with_roles(definitions: Iterable[Any]) -> Iterator[Any]:
-    """Stored definitions, where those that say nothing of a role have the one that they suggest.
+    """Stored definitions; each without a role gets the one that its name and type suggest.
 
-    Templates from before there were roles have none, and versions never change. An empty role stays empty.
+    Versions from before there were roles have none, and never change. An empty role stays empty.
     """
     given = list(definitions)
     taken = {role for each in given if isinstance(each, dict) and isinstance(role := each.get("role"), str)}
@@ -197,7 +197,7 @@ def fitting_role(role: str, kind: str) -> Role | Literal[""]:
 
 
 def free_role(role: Role | Literal[""], taken: Collection[str]) -> Role | Literal[""]:
-    """The role, or "" when another parameter has it and it is none to share."""
+    """The role, or "" when another parameter has it and it cannot be shared."""
     return "" if role and role in taken and not ROLES[role].is_shared else role
 
 

@@ -38,7 +38,7 @@ class Cached:
 
 @dataclass(slots=True)
 class Run:
-    """One prompt while it runs. `sid` is the session that is told, None if the prompt named none."""
+    """One prompt while it runs. `sid` is the session that hears of it, None if the prompt named none."""
 
     item: Item
     sid: str | None

@@ -13,7 +13,7 @@ GROUPS = ("required", "optional")
 def expanded(groups: Groups, inputs: Mapping[str, Any]) -> dict[str, dict[str, Spec]]:
     """`required` and `optional` by full name (`model.width`, `images.image0`), for a node with these inputs.
 
-    An option that a dynamic combo does not have takes the combo away with it: the server misses nothing, either.
+    When a dynamic combo does not have the chosen option, the node has no such combo: ComfyUI misses nothing, either.
     KeyError and TypeError for descriptions that are malformed.
     """
     found: dict[str, dict[str, Spec]] = {group: {} for group in GROUPS}

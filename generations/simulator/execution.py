@@ -27,7 +27,7 @@ OOM_TEXT = "Allocation on device 0 would exceed allowed memory. (out of memory)"
 
 
 class _NodeFailed(Exception):
-    """A node raised, and that was told."""
+    """A node raised, and clients know it."""
 
 
 class _Abandoned(Exception):
@@ -71,7 +71,7 @@ class Worker:
         self._thread.join(STOP_SECONDS)
 
     def interrupt(self) -> None:
-        """Stop the prompt that runs; without one, nothing."""
+        """Stop the prompt that runs, if there is one."""
         self._interrupted.set()
 
     def forget(self) -> None:
@@ -123,7 +123,7 @@ class Worker:
         self._finish(run, is_completed=is_completed)
 
     def _linger(self, run: Run, until: float) -> None:
-        """Work on the last node for as long, in a way that can be interrupted."""
+        """Pretend to work on the last node until then. It can be interrupted."""
         while time.monotonic() < until:
             try:
                 self._check_interrupted(run)
@@ -192,7 +192,7 @@ class Worker:
             pending.remove(node_id)
 
     def _repeat(self, run: Run, node_id: str) -> None:
-        """Tell a known result again, instead of running the node."""
+        """Announce a known result again, instead of running the node."""
         run.results[node_id] = run.kept[run.signatures[node_id]]
         self._announcer.executed(run, node_id, run.results[node_id].ui)
         self._announcer.node_finished(run, node_id)

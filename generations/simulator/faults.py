@@ -13,9 +13,9 @@ ACTIONS = ("drop_sockets", "half_open", "clear_queue", "evict_history")
 class Faults:
     """All off by default. Counters ("times") count down; the others stay until they are set back.
 
-    Some are no states but happen once, at the moment they are set: `drop_sockets` cuts every socket off, `half_open`
-    makes those that are open now deaf and dumb, as a network that swallows packets does, `clear_queue` and
-    `evict_history` are what somebody else may do to what waits and to what ended.
+    Some happen once, at the moment they are set: `drop_sockets` cuts every socket off, `half_open` makes the open ones
+    deaf and dumb, as a network that swallows packets does, `clear_queue` and `evict_history` do what another client may
+    do to prompts that wait and to ended ones.
     """
 
     history_delay: float = 0.0  # seconds between execution_success and the history entry

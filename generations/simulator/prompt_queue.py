@@ -84,7 +84,7 @@ class PromptQueue:
             return self._running, self._epoch
 
     def close(self) -> None:
-        """Let the one that waits in `get` go."""
+        """End the wait in `get`."""
         with self._condition:
             self._is_closed = True
             self._condition.notify_all()

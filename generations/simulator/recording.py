@@ -99,7 +99,7 @@ class Recorded(Node):
 
 
 class Unknown(Recorded):
-    """A class that nothing else is known of: what it would check of files is checked, and then it fails."""
+    """A class that only the recording knows: its files are checked as the server would, then it fails."""
 
     @classmethod
     def validate(cls, environment: Environment, inputs: Mapping[str, Any]) -> str | None:
@@ -132,7 +132,7 @@ def _node(class_type: str, entry: Entry, environment: Environment) -> type[Node]
 def _fits(own: type[Node], entry: Entry, environment: Environment) -> bool:
     """Whether our class can stand for theirs: it finds all of its inputs there, and makes the same outputs.
 
-    Newer servers' output nodes hand on what they show; ours do not, which only those miss that take it.
+    Newer servers' output nodes also hand on what they show. Ours do not: only nodes that take it notice.
     """
     ours = {name for group in own.input_specs(environment).values() for name in group}
     theirs = {name for group in GROUPS for name, _ in _specs(entry, group)}

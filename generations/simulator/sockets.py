@@ -53,7 +53,7 @@ class Sockets:
         self._soon(self._drop)
 
     def mute(self) -> None:
-        """Leave the sockets of now open, but read and send nothing any more on them. From any thread."""
+        """Keep the present sockets open, but read and send nothing on them. From any thread."""
         self._soon(self._mute)
 
     def _drop(self) -> None:

@@ -59,7 +59,7 @@ class Validator:
         self._path: list[str] = []
 
     def run(self, targets: Container[str] | None) -> Verdict:
-        """`targets`: only these output nodes; None for all. TypeError for what is no graph at all."""
+        """`targets`: only these output nodes; None for all. TypeError for anything but a graph."""
         outputs = []
         for node_id in self._prompt:
             node = self._prompt[node_id]
@@ -96,7 +96,7 @@ class Validator:
         return Verdict(error("prompt_outputs_failed_validation", message, "\n".join(complaints)), [], node_errors)
 
     def _collect(self, output: str, node_errors: dict[str, Any]) -> None:
-        """Nodes with errors of their own; those further down are invalid, too, but have none to tell."""
+        """Nodes with errors of their own; those further down are invalid, too, but have no errors of their own."""
         for node_id, checked in self._checked.items():
             if not checked.errors:
                 continue

@@ -42,12 +42,12 @@ NO_SERVER = (
 )
 NOTHING_RUNS = "Nothing in this workflow would run: it is empty, or every node is muted or bypassed."
 ZIP = (
-    "This is a ZIP archive. Drop it where a new template is made, and each workflow in it becomes one; here, choose "
-    "one of its files."
+    "This is a ZIP archive. To make a template of each workflow in it, drop it on the page for new templates. Here, "
+    "choose one of its files."
 )
 NOT_UTF8 = (
-    "This begins like a JSON file, but its text is not encoded in UTF-8, as JSON has to be. Open it in an editor, and "
-    "save it with the encoding UTF-8."
+    "This begins like a JSON file, but its text is not encoded in UTF-8, as JSON has to be. Open it in an editor and "
+    "save it as UTF-8."
 )
 # The longer ones first: they begin like the others.
 _MARKS = (
@@ -61,7 +61,7 @@ NOT_OURS = "This result was not made here, or its history was deleted; it was re
 
 
 class NoWorkflowFileError(GraphError):
-    """A file of another sort: among many, it is passed over."""
+    """The file is not meant to be a workflow: among many files, it is skipped."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""Sending webhooks' messages, so that nobody's slow server delays anybody else's messages.
+"""Sending webhooks' messages, so that one user's slow server does not delay the messages of others.
 
-A sender keeps many messages under way at a time. Whenever one ends, its place goes to the next one that is due: of the
-user who has the fewest under way. One webhook, one user and one host have only so many at a time, and servers that
-failed or were slow lately share half of all places.
+A sender keeps many messages under way at a time. Whenever one ends, the next one that is due starts: of the user who
+has the fewest under way. One webhook, one user and one host have only so many at a time, and servers that failed or
+were slow lately get at most half of all.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ PER_USER, PER_HOST, PER_WEBHOOK = 8, 8, 4
 ATTEMPT_SECONDS = 10.0
 SLOW_SECONDS = 2.0
 CLAIM_SECONDS = 60.0
-LOOK_SECONDS = 1.0  # what others note meanwhile is found after so long
+LOOK_SECONDS = 1.0  # how often a sender looks for new messages
 LOOK_AHEAD = 200  # of one webhook, at one look
 SENDING_SECONDS = 300.0
 ANSWER_BYTES = 64 * 1024
-SENDERS = 2  # workers that are busy with it, at most
+SENDERS = 2  # workers that may send at a time
 SLOW_HOSTS = 10_000
 GONE = 410
 
@@ -55,14 +55,14 @@ def deliver_webhooks() -> int:
 
 
 def deliver_due(*, hand_over: Callable[[], object] = lambda: None) -> int:
-    """Send what is due, for as long as there is some; how much that was. Nothing when enough workers are at it.
+    """Send messages for as long as any are due. Returns the number of attempts; 0 when SENDERS workers send already.
 
-    After SENDING_SECONDS it calls `hand_over`, which is to get another sender started, and only ends what it began.
+    After SENDING_SECONDS it calls `hand_over`, which should start another sender, and only ends what it began.
     """
-    place = next((key for key in places() if cache.add(key, True, CLAIM_SECONDS)), None)
-    if place is None:
+    slot = next((key for key in slots() if cache.add(key, True, CLAIM_SECONDS)), None)
+    if slot is None:
         return 0
-    sender = _Sender(place, hand_over)
+    sender = _Sender(slot, hand_over)
     try:
         # The database is used in this thread, between the turns of the event loop that sends.
         return async_to_sync(sender.run)()
@@ -70,8 +70,8 @@ def deliver_due(*, hand_over: Callable[[], object] = lambda: None) -> int:
         sender.leave()
 
 
-def places() -> list[str]:
-    """The cache's keys of the senders that there may be."""
+def slots() -> list[str]:
+    """Cache keys, one for each sender that may be at work."""
     return [f"webhooks.sender.{number}" for number in range(SENDERS)]
 
 
@@ -96,7 +96,7 @@ class UnderWay:
         self._slow_hosts: set[str] = set()
 
     def take(self, candidates: list[Candidate], number: int) -> list[Candidate]:
-        """Up to `number` of them that may be sent now, in turn by user; taken out of the list, and counted."""
+        """Take up to `number` that may be sent now out of the list, in turn by user, and count them as under way."""
         with self._lock:
             taken: list[Candidate] = []
             while len(taken) < number:
@@ -110,7 +110,7 @@ class UnderWay:
             return taken
 
     def give_back(self, candidate: Candidate, *, seconds: float | None = None) -> None:
-        """It ended after so many seconds; None: nothing is learnt from it."""
+        """It ended after `seconds`; None if that says nothing about its host."""
         with self._lock:
             self._count(candidate, -1)
             if seconds is None:
@@ -147,7 +147,7 @@ under_way = UnderWay()
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one. `status` is the answer's, `problem` what is wrong with it ("" if nothing)."""
+    """One attempt. `status` is the answer's, None without an answer; `problem` says what went wrong, "" if nothing."""
 
     delivery: WebhookDelivery
     status: int | None
@@ -156,8 +156,8 @@ class Attempt:
 
 
 class _Sender:
-    def __init__(self, place: str, hand_over: Callable[[], object]) -> None:
-        self._place = place
+    def __init__(self, slot: str, hand_over: Callable[[], object]) -> None:
+        self._slot = slot
         self._hand_over = hand_over
         self._began = time.monotonic()
         self._looked = float("-inf")
@@ -166,13 +166,13 @@ class _Sender:
         self._tasks: set[asyncio.Task[Attempt]] = set()
 
     def leave(self) -> None:
-        """Let another sender take this one's place."""
-        if self._place:
-            cache.delete(self._place)
-            self._place = ""
+        """Let another sender take this one's slot."""
+        if self._slot:
+            cache.delete(self._slot)
+            self._slot = ""
 
     async def run(self) -> int:
-        """How many attempts there were."""
+        """Send until nothing is due. Returns the number of attempts."""
         number = 0
         try:
             while True:
@@ -206,7 +206,7 @@ class _Sender:
                 return
 
     def _retire(self) -> None:
-        if self._place:
+        if self._slot:
             self.leave()
             self._hand_over()
 
@@ -215,14 +215,14 @@ class _Sender:
         self._looked, self._has_taken = time.monotonic(), False
 
     def _read(self) -> list[Candidate]:
-        cache.touch(self._place, CLAIM_SECONDS)
+        cache.touch(self._slot, CLAIM_SECONDS)
         return [
             Candidate(pk, webhook_id, user_id, urlsplit(url).hostname or "", failing_since is not None)
             for pk, webhook_id, user_id, url, failing_since in WebhookDelivery.objects.in_turn(LOOK_AHEAD)
         ]
 
     async def _start(self, chosen: Sequence[Candidate]) -> None:
-        """Claim them, and send those that nobody else has claimed."""
+        """Claim them, and send those that no other sender has claimed."""
         self._has_taken = True
         rows: dict[uuid.UUID, WebhookDelivery] = {}
         try:
@@ -239,7 +239,7 @@ class _Sender:
 
 
 def _claim(pks: Sequence[uuid.UUID]) -> dict[uuid.UUID, WebhookDelivery]:
-    """The rows of those that nobody else is at."""
+    """The rows of those that no other sender has claimed."""
     mine = [pk for pk in pks if WebhookDelivery.objects.claim(pk, seconds=CLAIM_SECONDS)]
     return WebhookDelivery.objects.select_related("webhook").in_bulk(mine)
 
@@ -295,7 +295,7 @@ def _record(delivery: WebhookDelivery, status: int | None, problem: str) -> None
     rows.update(next_attempt_at=delivery.retry_at(now), status_code=status, error=problem[:300])
     hooks.filter(failing_since=None).update(failing_since=now)
     if status == GONE:
-        _disable(delivery.webhook_id, "It answered that it is gone (410).")
+        _disable(delivery.webhook_id, "The server answered that it is gone (410).")
     elif hooks.filter(failing_since__lt=now - DISABLED_AFTER).exists():
         _disable(delivery.webhook_id, f"Nothing arrived for {DISABLED_AFTER.days} days. The last attempt: {problem}")
 

@@ -1,5 +1,5 @@
-"""Classes of newer servers that are easy to stand for. What they take is for a recording to say (`recording.py`): here
-are only the names of the inputs that matter. Without a recording, the simulator does not have them.
+"""Classes of newer servers that are easy to imitate. A recording says what they take (`recording.py`); here are only
+the names of the inputs that matter. Without a recording, the simulator does not have them.
 """
 
 from __future__ import annotations

@@ -195,10 +195,10 @@ def test_only_so_many_workers_send(hook: Webhook, other: Receiver) -> None:
     from django.core.cache import cache
 
     outbox.test(hook)
-    for place in sending.places():
-        cache.set(place, True, 60)
+    for slot in sending.slots():
+        cache.set(slot, True, 60)
     assert sending.deliver_webhooks() == 0
-    cache.delete(sending.places()[0])
+    cache.delete(sending.slots()[0])
     assert sending.deliver_webhooks() == 1
 
 

@@ -170,7 +170,7 @@ def test_a_sender_whose_time_is_over_hands_over_before_it_waits(
 ) -> None:
     hanging = note(owner, slow.url, 20)
     is_free = []
-    with sender(hand_over=lambda: is_free.append(cache.get(sending.places()[0]) is None)) as result:
+    with sender(hand_over=lambda: is_free.append(cache.get(sending.slots()[0]) is None)) as result:
         try:
             eventually(lambda: len(slow.received) == PER_WEBHOOK)
             monkeypatch.setattr(sending, "SENDING_SECONDS", 0.0)
@@ -197,7 +197,7 @@ def test_nothing_stays_counted_when_the_database_goes_away(
             with pytest.raises(ConnectionError):
                 sending.deliver_due()
         assert not sending.under_way._busy
-        assert cache.get(sending.places()[0]) is None
+        assert cache.get(sending.slots()[0]) is None
 
 
 @pytest.mark.django_db(transaction=True)
