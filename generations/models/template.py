@@ -61,8 +61,13 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
         )
 
     def made_from(self, content_hash: str) -> WorkflowTemplate | None:
-        """The first one that was made from the file with these bytes (`spooling.hash_of`)."""
-        return self.filter(imported_hash=content_hash).order_by("pk").first() if content_hash else None
+        """The first one that was made from the file with these bytes (`spooling.hash_of`) and still has a workflow.
+        One whose only draft was discarded has none.
+        """
+        if not content_hash:
+            return None
+        has_workflow = models.Q(draft__isnull=False) | models.Q(versions__isnull=False)
+        return self.filter(has_workflow, imported_hash=content_hash).order_by("pk").first()
 
     def lock_making(self) -> None:
         """Wait until nobody else makes a template, for the rest of the transaction: names and files are looked up

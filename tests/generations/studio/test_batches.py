@@ -12,7 +12,7 @@ from django.db import connection
 
 from generations.models import TemplateDraft, WorkflowTemplate
 from generations.scheduling import catalogs
-from generations.studio import batches, drafts, importing, intake, making
+from generations.studio import batches, drafts, importing, intake, making, publishing
 from generations.studio.batches import Batch, Line, Options, Outcome, summary
 from tests.support.archives import zipped
 from tests.support.factories import make_server, txt2img_graph
@@ -62,6 +62,19 @@ def test_file_of_a_deleted_template_makes_a_new_one_and_that_of_a_copy_does_not(
     made.delete()
     line = batch.take("cats.json", graph())
     assert line.outcome == Outcome.MADE and line.template != copy
+
+
+def test_file_makes_a_new_template_when_the_first_one_lost_its_only_draft(staff: Any) -> None:
+    batch = Batch(staff, OBJECT_INFO)
+    emptied, published = batch.take("cats.json", graph()).template, batch.take("dogs.json", graph("a dog")).template
+    assert emptied is not None and published is not None
+    publishing.publish(published, None, user=staff, object_info=OBJECT_INFO, is_confirmed=True)
+    for each in (emptied, published):
+        drafts.discard(each)
+    line = batch.take("cats.json", graph())
+    assert line.outcome == Outcome.MADE and line.template != emptied
+    assert batch.take("cats.json", graph()).template == line.template
+    assert batch.take("dogs.json", graph("a dog")).template == published
 
 
 def test_no_file_stops_those_behind_it(staff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
