@@ -19,7 +19,8 @@ def changing_parts(template: WorkflowTemplate, draft: TemplateDraft, object_info
     fleet = fitness.Fleet()
     reports = checks.fitness_of(draft, fleet) if draft.graph else []
     differences = fleet.differences(draft.graph)
-    resolved = checks.resolved_inputs(draft, template.versions.first(), object_info)
+    newest = template.versions.first()
+    resolved = checks.resolved_inputs(draft, newest, object_info)
     cards = list(parameter_cards(draft, found, differences, resolved))
     return {
         "template": template,
@@ -35,6 +36,7 @@ def changing_parts(template: WorkflowTemplate, draft: TemplateDraft, object_info
         "is_unfit": not any(each.is_fit for each in reports),
         "is_unfit_as_it_is": not any(each.is_fit and not each.missing_defaults for each in reports),
         "published": template.published_version,
+        "has_versions": newest is not None,
         "is_changed": not draft.is_like(template.published_version),
     }
 

@@ -87,7 +87,7 @@ class StudioPages(TemplatePages):
         """Forget the draft: the studio shows what is published again."""
         template = self.look_up(request, pk)
         drafts.discard(template)
-        messages.info(request, "The draft is discarded.")
+        messages.info(request, "The draft was discarded.")
         return to_studio(template)
 
     def restore(self, request: HttpRequest, pk: int) -> HttpResponse:

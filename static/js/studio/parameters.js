@@ -69,4 +69,16 @@ function placeFaults() {
       field?.querySelector(".studio-fault").append(Object.assign(fault.cloneNode(true), { hidden: false }));
     }
   }
+  countFaults();
+}
+
+// The server counts what is wrong with the draft. A setting that it refused is in no draft, but stays on the page.
+function countFaults() {
+  const number = page.querySelectorAll(".studio-faults [data-setting]").length;
+  const told = page.querySelector("[data-fault-count]");
+  if (!number || !told) return;
+  told.textContent = number === 1 ? "1 setting needs fixing below." : `${number} settings need fixing below.`;
+  told.hidden = false;
+  const publish = page.querySelector("[data-publish]");
+  if (publish) publish.disabled = true;
 }
