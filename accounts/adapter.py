@@ -17,6 +17,11 @@ from accounts import devices
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
     """Sign-up is closed unless SIGNUP_OPEN says otherwise."""
 
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "email_password_mismatch": "The e-mail address or the password is wrong.",
+        "email_taken": "A user with this e-mail address exists already.",
+    }
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """True when anybody may create an account."""
         return bool(settings.SIGNUP_OPEN)

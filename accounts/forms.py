@@ -35,7 +35,25 @@ class KeyForm(forms.Form):
         return timezone.now() + timedelta(days=int(days)) if days else None
 
 
-class SignupForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth ships no types
+class _EmailForm(forms.Form):
+    """Spells “e-mail” as our pages do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["login" if "login" in self.fields else "email"]
+        field.label = field.widget.attrs["placeholder"] = "E-mail address"
+        field.error_messages["invalid"] = "Enter a valid e-mail address."
+
+
+class LoginForm(_EmailForm, allauth_forms.LoginForm):  # type: ignore[misc]  # allauth ships no types
+    """For users who have an account."""
+
+
+class ForgotPasswordForm(_EmailForm, allauth_forms.ResetPasswordForm):  # type: ignore[misc]  # see above
+    """Asks for the address that the link goes to."""
+
+
+class SignupForm(_EmailForm, allauth_forms.SignupForm):  # type: ignore[misc]  # see above
     """Takes as long for an address that has an account as for a new one, so that nobody learns who has one."""
 
     def try_save(self, request: HttpRequest) -> Any:
@@ -52,7 +70,8 @@ class _RevokingForm(forms.Form):
         required=False,
         initial=True,
         label="Revoke all API keys and switch off all webhooks",
-        help_text="Do this if somebody else may have used your account. All other sessions end in any case.",
+        help_text="Do this if somebody else may have used your account. "
+        "You are signed out everywhere else in any case.",
     )
 
     def save(self) -> None:

@@ -267,7 +267,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             msg = "Your access changed a moment ago. Sign in again."
             raise KeyRefusedError(msg)
         if not now.is_verified:
-            msg = "Confirm your e-mail address first: open the link in the mail that we sent you."
+            msg = "Confirm your e-mail address first: open the link in the e-mail that we sent you."
             raise KeyRefusedError(msg)
 
     def revoke(self) -> int:

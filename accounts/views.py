@@ -57,5 +57,5 @@ def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     mine = ApiKey.objects.for_user(request.user)
     found = get_object_or_404(mine, prefix=prefix)
     mine.filter(pk=found.pk).revoke()
-    messages.info(request, f"The key “{found.name}” is revoked, and its connections are closed.")
+    messages.info(request, f"The key “{found.name}” was revoked, and its connections were closed.")
     return redirect("api-keys")

@@ -67,6 +67,9 @@ def _load(
     too_deep = f"it is nested deeper than {MAX_DEPTH} levels"
     try:
         value: object = json.loads(text, parse_constant=constant, parse_float=number, parse_int=integer)
+    except json.JSONDecodeError as error:  # its own words are about Python's parser
+        msg = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(msg) from error
     except RecursionError as error:
         raise ValueError(too_deep) from error
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):

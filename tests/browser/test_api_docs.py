@@ -48,6 +48,6 @@ def test_a_key_is_made_on_a_page_opens_the_documentation_and_is_revoked(page: Pa
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto("/account/keys/")
     page.locator("article").filter(has_text="From a test").get_by_role("button", name="Revoke").click()
-    expect(page.get_by_text("is revoked")).to_be_visible()
+    expect(page.get_by_text("was revoked")).to_be_visible()
     answer = httpx.get(page.url.replace("/account/keys/", "/api/v2/me"), headers={"Authorization": f"Bearer {secret}"})
     assert answer.status_code == 401
