@@ -68,6 +68,7 @@ class Plan(models.Model):
         default=0, help_text="Users with a higher number always come first. Prefer weights."
     )
     max_concurrent = models.PositiveIntegerField(
+        "max running",
         default=8,
         validators=[MinValueValidator(1)],
         help_text="Generations of a user that may run or be next in the queue. Further ones are held.",
@@ -105,8 +106,8 @@ class Plan(models.Model):
         "max storage in MB",
         default=51_200,
         db_default=51_200,
-        help_text="Size of a user's uploads and results. Above it, new uploads and new jobs are refused; results of "
-        "accepted jobs are kept. 0 means no limit.",
+        help_text="Size of a user's uploads and results. Above it, new uploads and new generations are refused; "
+        "results of accepted ones are kept. 0 means no limit.",
     )
 
     class Meta:

@@ -116,7 +116,14 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     @display(  # type: ignore[untyped-decorator]
         description="Status",
         ordering="status",
-        label={"Done": "success", "Failed": "danger", "Running": "info", "Saving results": "info", "Queued": "warning"},
+        label={
+            "Done": "success",
+            "Failed": "danger",
+            "Running": "info",
+            "Saving results": "info",
+            "Queued": "warning",
+            "Waiting": "warning",
+        },
     )
     def shown_status(self, generation: Generation) -> str:
         """In words."""
@@ -142,7 +149,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         """The outputs as ComfyUI listed them."""
         return _json(generation.upstream_outputs)
 
-    @admin.display(description="Missing from its result")
+    @admin.display(description="Missing results")
     def shown_warnings(self, generation: Generation) -> str:
         """What its owner reads about missing results."""
         return _json(generation.warnings)

@@ -31,7 +31,10 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
         "When you change the URL, enter it again: a new address never gets what was meant for the old one.",
     )
     clear_auth_header = forms.BooleanField(
-        required=False, widget=UnfoldBooleanWidget(), help_text="Forget the header's name and value."
+        required=False,
+        label="Remove auth header",
+        widget=UnfoldBooleanWidget(),
+        help_text="Forget the header's name and value.",
     )
 
     class Meta:

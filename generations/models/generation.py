@@ -43,7 +43,7 @@ class Status(models.TextChoices):
     """Where a generation stands."""
 
     QUEUED = "queued", "Queued"  # durable, waits for a server
-    SUBMITTED = "submitted", "Submitted"  # claimed for one server, waits in its queue
+    SUBMITTED = "submitted", "Waiting"  # claimed for one server, waits in its queue
     RUNNING = "running", "Running"  # that server executes it
     STORING = "storing", "Saving results"  # executed; its outputs are being copied to the storage
     SUCCEEDED = "succeeded", "Done"
@@ -280,7 +280,7 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
 class Generation(models.Model):
     """One run of a template version for one user. The API calls it a job."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
     version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
     inputs = models.JSONField(default=dict, help_text="Validated inputs. Seeds are strings: the ones that were used.")
@@ -326,7 +326,7 @@ class Generation(models.Model):
     losses = models.PositiveSmallIntegerField(default=0, help_text="How often a server lost it.")
     is_memory_retry = models.BooleanField(default=False, help_text="Ran out of memory once.")
     is_cache_bypassed = models.BooleanField(default=False, help_text="Runs past ComfyUI's cache.")
-    prompt_id = models.UUIDField(unique=True, help_text="ComfyUI's id of the current attempt.")
+    prompt_id = models.UUIDField("prompt ID", unique=True, help_text="ComfyUI's id of the current attempt.")
     upstream_outputs = models.JSONField(null=True, blank=True, help_text="What ComfyUI reported, to be copied.")
     earlier_outputs = models.JSONField(
         null=True, blank=True, help_text="What earlier parts reported, of a batch that ComfyUI goes on with."
@@ -344,7 +344,7 @@ class Generation(models.Model):
 
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
-    error_node_id = models.CharField(max_length=200, blank=True)
+    error_node_id = models.CharField("error node ID", max_length=200, blank=True)
     error_node_title = models.CharField(max_length=200, blank=True)
     error_class_type = models.CharField(max_length=200, blank=True)
     error_detail = models.JSONField(null=True, blank=True, help_text="For staff: may name the server's paths.")

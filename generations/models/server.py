@@ -131,10 +131,14 @@ class ComfyServer(models.Model):
         help_text="Generations given to it at a time: one runs, the others wait inside ComfyUI.",
     )
     is_enabled = models.BooleanField(
-        default=True, help_text="Give it work. When you switch it off, its work goes to other servers at once."
+        "enabled",
+        default=True,
+        help_text="Give it work. When you switch it off, its work goes to other servers at once.",
     )
     is_draining = models.BooleanField(
-        default=False, help_text="Give it no new work, but let it finish what it has: before maintenance."
+        "draining",
+        default=False,
+        help_text="Give it no new work, but let it finish what it has: before maintenance.",
     )
     is_history_kept = models.BooleanField(
         "keep history",
@@ -155,7 +159,7 @@ class ComfyServer(models.Model):
     state_message = models.CharField(max_length=500, blank=True, editable=False)
     comfyui_version = models.CharField("ComfyUI version", max_length=40, blank=True, editable=False)
     is_simulator = models.BooleanField(default=False, db_default=False, editable=False)
-    seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    seen_at = models.DateTimeField("last seen", null=True, blank=True, editable=False)
     object_info = models.JSONField(null=True, blank=True, editable=False)
     object_info_at = models.DateTimeField(null=True, blank=True, editable=False)
     catalog_digest = models.CharField(

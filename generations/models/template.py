@@ -115,8 +115,9 @@ class WorkflowTemplate(models.Model):
         help_text="Their members see it, if its visibility says “groups”. Otherwise groups do not matter.",
     )
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
-    credits_cost = models.PositiveIntegerField(default=1, help_text="Credits that one run costs.")
+    credits_cost = models.PositiveIntegerField("cost in credits", default=1, help_text="Credits that one run costs.")
     time_limit_seconds = models.PositiveIntegerField(
+        "time limit (seconds)",
         default=TIME_LIMIT_SECONDS,
         validators=[MinValueValidator(1)],
         help_text="A run that ComfyUI works on for longer is stopped and counts as failed.",

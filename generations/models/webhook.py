@@ -77,9 +77,9 @@ class Webhook(models.Model):
     secret = EncryptedTextField(default=new_secret, editable=False)
     events = models.JSONField(default=default_events)
     is_for_every_job = models.BooleanField(
-        default=True, help_text="Send events of every job. Off: only of jobs that name it."
+        "for every job", default=True, help_text="Send events of every job. Off: only of jobs that name it."
     )
-    is_enabled = models.BooleanField(default=True)
+    is_enabled = models.BooleanField("enabled", default=True)
     disabled_reason = models.CharField(max_length=300, blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
     ("status", "label", "now"),
     [
         (Status.QUEUED, "Queued", "Place 1 in the queue"),
-        (Status.SUBMITTED, "Submitted", ""),
+        (Status.SUBMITTED, "Waiting", ""),
         (Status.RUNNING, "Running", "Starting …"),
         (Status.STORING, "Saving results", "Saving your results …"),
         (Status.SUCCEEDED, "Done", ""),
