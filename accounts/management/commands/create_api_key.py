@@ -57,6 +57,6 @@ class Command(BaseCommand):
             msg = f"{user} already has {MAX_KEYS} keys, the most that is possible. Revoke one first."
             raise CommandError(msg) from error
         except KeyRefusedError as error:
-            msg = f"{user} has not confirmed this address yet. Open the link in the mail first."
+            msg = f"{user} has not confirmed this address yet. Open the link in the e-mail first."
             raise CommandError(msg) from error
         self.stdout.write(secret)
