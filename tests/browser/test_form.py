@@ -82,7 +82,7 @@ def test_whatever_goes_wrong_with_a_form_is_said_in_words(failing_page: Page) ->
     page.context.set_offline(False)
     page.context.clear_cookies(name="csrftoken")
     page.get_by_role("button", name="Generate").click()
-    expect(notices).to_contain_text("This page was open too long")
+    expect(notices).to_contain_text("The page was open too long")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("kept")
     page.reload()
     page.get_by_role("button", name="Generate").click()
