@@ -45,6 +45,18 @@ def guess(email: str, times: int, *, address: str = "198.51.100.7", client: Clie
     return pages[-1]
 
 
+@pytest.mark.parametrize("path", ["login", "signup", "password/reset"])
+def test_forms_spell_email_as_pages_do(path: str) -> None:
+    asked = Client().get(f"/accounts/{path}/").content.decode()
+    refused = Client().post(f"/accounts/{path}/", {"login": "nobody", "email": "nobody"}).content.decode()
+    assert 'placeholder="E-mail address"' in asked
+    assert "Enter a valid e-mail address." in refused
+
+
+def test_a_wrong_password_is_said_in_our_words(owner: User) -> None:
+    assert "The e-mail address or the password is wrong." in guess(owner.email, 1)
+
+
 # ------------------------------------------------------------------------------------------- guessing
 def test_wrong_passwords_from_elsewhere_do_not_lock_the_owner_out(owner: User) -> None:
     assert TOO_MANY in guess(owner.email, 6)

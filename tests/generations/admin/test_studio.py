@@ -46,12 +46,23 @@ def test_what_keeps_a_draft_from_being_published_is_said(
 
 def test_draft_is_discarded_and_versions_come_back(admin: Client, server: Any) -> None:
     template = make_template()
-    post(admin, template, "parameters/0/remove/")
+    answer = post(admin, template, "parameters/0/remove/")
+    assert "Discard the draft? Versions stay." in answer.content.decode()
     admin.post(address(template, "discard/"))
     assert not TemplateDraft.objects.exists()
     admin.post(address(template, "restore/"), {"number": "1"})
     assert TemplateDraft.objects.get().source == "Version 1"
     assert admin.post(address(template, "restore/"), {"number": "7"}).status_code == 404
+
+
+def test_discarding_the_only_draft_says_that_no_workflow_is_left(admin: Client, server: Any) -> None:
+    template = make_template()
+    post(admin, template, "parameters/0/remove/")
+    template.published_version = None
+    template.save()
+    template.versions.all().delete()
+    page = admin.get(address(template)).content.decode()
+    assert "Discard the draft? The template will have no workflow." in page
 
 
 def test_version_that_nothing_can_run_is_not_published_by_accident(admin: Client) -> None:

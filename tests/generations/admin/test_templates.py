@@ -45,6 +45,7 @@ def test_publish_and_unpublish(admin: Client) -> None:
     template.add_version(graph=txt2img_graph(), parameters=[])
     page = admin.get(f"{LIST}{template.pk}/change/").content.decode()
     assert "Version 2" in page
+    assert f'data-confirm="Unpublish “{template.title}”?' in page
     for number, expected in (("2", 2), ("1", 1), ("", None)):
         admin.post(f"{LIST}{template.pk}/publish/", {"number": number})
         template.refresh_from_db()
