@@ -45,3 +45,12 @@ def drop(page: Page, selector: str, *files: tuple[str, bytes]) -> None:
         [[name, base64.b64encode(content).decode()] for name, content in files],
     )
     page.dispatch_event(selector, "drop", {"dataTransfer": transfer})
+
+
+def open_in_studio(page: Page, name: str, content: bytes) -> None:
+    """Drops a workflow where new templates are made, and waits for the studio: until it is loaded, its scripts hear
+    nothing of what is clicked.
+    """
+    drop(page, ".studio-drop", (name, content))
+    page.locator("[data-studio]").wait_for()
+    page.wait_for_load_state()

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.steps import drop, sign_in, to_the_import
+from tests.browser.steps import open_in_studio, sign_in, to_the_import
 from tests.support.processes import Standalone
 from tests.support.waiting import eventually
 from tests.support.workflows import editor_workflow
@@ -39,7 +39,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
         eventually(lambda: client.get(f"jobs/{pk}").json()["status"] == "succeeded")
     plain = from_elsewhere(server.data_dir / "simulator", "a violet fox")
     to_the_import(page)
-    drop(page, ".studio-drop", ("violet-fox.png", plain))
+    open_in_studio(page, "violet-fox.png", plain)
     expect(page.get_by_role("heading", name="Violet fox").first).to_be_visible()
     form = page.frame_locator("iframe")
     expect(form.get_by_label("Prompt", exact=True)).to_have_value("a violet fox")
@@ -119,7 +119,7 @@ def test_what_an_import_flags_is_ticked_off_and_leads_to_its_node(page: Page) ->
     entries = [["3", "steps"], ["3", "gone"], ["6", "lost"], ["99", "text"]]
     flow.setdefault("extra", {})["linearData"] = {"inputs": entries, "outputs": []}
     to_the_import(page)
-    drop(page, ".studio-drop", ("flagged.json", json.dumps(flow).encode()))
+    open_in_studio(page, "flagged.json", json.dumps(flow).encode())
     title, ticks = page.locator("#flags-title"), page.locator("[data-flag]")
     expect(title).to_have_text("3 things to check in this workflow")
     ticks.nth(1).check()
@@ -143,7 +143,7 @@ def test_tick_that_did_not_get_through_goes_back(failing_page: Page) -> None:
     page, flow = failing_page, editor_workflow()
     flow.setdefault("extra", {})["linearData"] = {"inputs": [["3", "cfg"], ["3", "gone"]], "outputs": []}
     to_the_import(page)
-    drop(page, ".studio-drop", ("flagged too.json", json.dumps(flow).encode()))
+    open_in_studio(page, "flagged too.json", json.dumps(flow).encode())
     page.route("**/studio/flags/", lambda route: route.fulfill(status=500, body="no"))
     page.locator("[data-flag]").click()
     expect(page.locator("#notices")).to_contain_text("Something went wrong on our side")
