@@ -177,11 +177,11 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold 
         return _is_superuser(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """See above."""
+        """Only superusers, for the same reason."""
         return _is_superuser(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """See above."""
+        """Only superusers, for the same reason."""
         return _is_superuser(request)
 
 

@@ -16,7 +16,7 @@ MARK = "comfysaas"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Which attempt at which generation a prompt is: how ours are told from strangers' whatever their ids."""
+    """The generation and attempt that a prompt runs. ComfyUI keeps it, so ours are known by it and not by their ids."""
 
     generation: str
     attempt: int

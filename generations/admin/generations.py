@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from generations.lifecycle import services
-from generations.models import Generation
+from generations.models import Generation, Status
 from generations.models.generation import TERMINAL
 
 
@@ -117,16 +117,16 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         description="Status",
         ordering="status",
         label={
-            "Done": "success",
-            "Failed": "danger",
-            "Running": "info",
-            "Saving results": "info",
-            "Queued": "warning",
-            "Waiting": "warning",
+            Status.SUCCEEDED.label: "success",
+            Status.FAILED.label: "danger",
+            Status.RUNNING.label: "info",
+            Status.STORING.label: "info",
+            Status.QUEUED.label: "warning",
+            Status.SUBMITTED.label: "warning",
         },
     )
     def shown_status(self, generation: Generation) -> str:
-        """In words."""
+        """“Stopping” while it is being canceled, otherwise its status."""
         return generation.status_label
 
     @admin.display(description="Inputs")

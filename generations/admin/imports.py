@@ -61,7 +61,7 @@ class ImportPages(TemplatePages):
     """The page that makes templates."""
 
     def urls(self) -> list[URLPattern]:
-        """Its address."""
+        """The address below the list of templates, for the model's admin to add to its own."""
         return [path("import/", self.admin.admin_site.admin_view(self.start), name="template_import")]
 
     def start(self, request: HttpRequest) -> HttpResponse:

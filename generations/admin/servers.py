@@ -20,6 +20,8 @@ from generations.models import ComfyServer, Generation
 from generations.models.server import ServerState
 from generations.scheduling import server_check
 
+DRAINING = "Draining"
+
 
 class ServerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
     """The header's value is write-only: it is never sent to a browser again."""
@@ -137,11 +139,11 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     @display(  # type: ignore[untyped-decorator]
         description="State",
         label={
-            "Online": "success",
-            "Unreachable": "danger",
-            "Stuck": "danger",
-            "Not looked at yet": "warning",
-            "Draining": "warning",
+            ServerState.ONLINE.label: "success",
+            ServerState.UNREACHABLE.label: "danger",
+            ServerState.STUCK.label: "danger",
+            ServerState.UNKNOWN.label: "warning",
+            DRAINING: "warning",
         },
     )
     def shown_state(self, server: ComfyServer) -> str:
@@ -149,7 +151,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if not server.is_enabled:
             return "Disabled"
         is_draining = server.is_draining and server.state == ServerState.ONLINE
-        return "Draining" if is_draining else server.get_state_display()
+        return DRAINING if is_draining else server.get_state_display()
 
     @admin.display(description="Node types known")
     def shown_nodes(self, server: ComfyServer) -> str:

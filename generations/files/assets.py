@@ -192,7 +192,7 @@ def add_from_hash(*, user: User, digest: str, details: FileDetails) -> tuple[Ass
 
 
 def _keep_longer(asset: Asset, details: FileDetails) -> None:
-    """Never shorter."""
+    """A file that was wanted for longer before keeps its time."""
     if asset.expires_at is None:
         return
     wanted = timezone.now() + timedelta(seconds=details.expires_in) if details.expires_in else None

@@ -41,7 +41,7 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
     def add(self, user: User, size_bytes: int) -> None:
         """Count a new file, in the transaction that writes its row.
 
-        StorageFullError when there is no room, even if several files are added at the same moment.
+        StorageFullError when there is no room. Several files that come at the same moment are counted one by one.
         """
         limit = user.limits.max_storage_bytes
         if not limit:
