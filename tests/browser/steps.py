@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 ADMIN_PASSWORD, DEMO_PASSWORD = "an admin's password", "a demo password"
 
@@ -17,10 +17,18 @@ def sign_in(page: Page) -> None:
 
 
 def sign_in_here(page: Page, email: str = "demo@example.com", password: str = DEMO_PASSWORD) -> None:
-    """On the sign-in form that is open."""
+    """On the sign-in form that is open, until the page behind it is loaded."""
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    follow(page.get_by_role("button", name="Sign in"))
+
+
+def follow(link: Locator) -> None:
+    """Clicks what leads to another page and waits until that is loaded: until then its scripts hear nothing of what is
+    clicked, and its forms go without them.
+    """
+    with link.page.expect_navigation():
+        link.click()
 
 
 def to_the_import(page: Page) -> None:

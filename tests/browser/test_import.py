@@ -9,7 +9,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route, expect
 
 from generations.studio.starters import starters
-from tests.browser.steps import drop, to_the_import
+from tests.browser.steps import drop, follow, to_the_import
 from tests.support.archives import zipped
 
 
@@ -31,7 +31,7 @@ def test_several_files_are_dropped_and_a_bad_one_stops_none(page: Page) -> None:
         ["cats.json", "broken.json", "more.zip/dogs.json", "more.zip/README.md", "more.zip/again.json"]
     )
     expect(lines.nth(1)).to_contain_text("It may be cut off")
-    lines.nth(2).get_by_role("link", name="Dogs").click()
+    follow(lines.nth(2).get_by_role("link", name="Dogs"))
     expect(page.get_by_role("heading", name="Dogs").first).to_be_visible()
     # A template that exists takes one, and says so before anything is sent.
     page.get_by_role("button", name="Other workflow …").click()

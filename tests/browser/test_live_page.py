@@ -6,13 +6,13 @@ import re
 
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from tests.browser.steps import sign_in
+from tests.browser.steps import follow, sign_in
 from tests.support.waiting import eventually
 
 
 def test_the_whole_path_in_a_browser(page: Page) -> None:
     sign_in(page)
-    page.get_by_role("link", name="Text to image").click()
+    follow(page.get_by_role("link", name="Text to image"))
     page.get_by_label("Prompt", exact=True).fill("a violet forest at night")
     page.get_by_text("Advanced").click()
     page.get_by_label("Seed").fill("12345678901234567890")

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.steps import open_in_studio, sign_in, to_the_import
+from tests.browser.steps import follow, open_in_studio, sign_in, to_the_import
 from tests.support.processes import Standalone
 from tests.support.waiting import eventually
 from tests.support.workflows import editor_workflow
@@ -99,7 +99,7 @@ def test_the_admin_drops_a_picture_publishes_it_and_a_user_runs_it(
     context = browser.new_context(base_url=server.url)
     user = context.new_page()
     sign_in(user)
-    user.get_by_role("link", name="Violet fox").click()
+    follow(user.get_by_role("link", name="Violet fox"))
     expect(user.locator("input[name=batch_size]")).to_have_count(0)
     user.get_by_label("Prompt", exact=True).fill("a green fox")
     user.get_by_role("button", name="Generate").click()
