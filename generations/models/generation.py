@@ -137,7 +137,7 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
 
     # ------------------------------------------------------------------------------------- transitions
     def claim(self, pk: uuid.UUID, *, server: ComfyServer) -> int:
-        """QUEUED -> SUBMITTED, for this server. Call `queue.claim`, which knows whose turn it is."""
+        """QUEUED -> SUBMITTED, for this server. Call `claims.claim`, which knows whose turn it is."""
         return self.filter(pk=pk, status=Status.QUEUED, tag__isnull=False).update(
             status=Status.SUBMITTED, server=server, attempt=F("attempt") + 1, submitted_at=timezone.now()
         )

@@ -15,9 +15,8 @@ from generations.relay.catalog_reader import CatalogReader
 from generations.relay.connection import State
 from generations.relay.session import Session
 from generations.relay.submit import InputMissingError, StorageUnavailableError, build_graph, submit_upstream
-from generations.scheduling import catalogs
-from generations.scheduling import queue as fair_queue
-from generations.scheduling.queue import Memory
+from generations.scheduling import catalogs, claims
+from generations.scheduling.claims import Memory
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class Claimer:
 
     def _claim(self) -> bool:
         """Take one generation and submit it. False when there is none or something is in the way."""
-        generation = fair_queue.claim(self.session.server, self._memory, token=self.session.token)
+        generation = claims.claim(self.session.server, self._memory, token=self.session.token)
         if generation is None:
             self.session.timers.idle = time.monotonic() + timing.TICK_SECONDS
             return False

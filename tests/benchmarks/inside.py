@@ -14,7 +14,7 @@ from accounts.models import Plan, User
 from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
 from generations.scheduling import queue
-from generations.scheduling.queue import Memory
+from generations.scheduling.claims import Memory, claim
 from tests.support.simulator import usual_catalog
 
 MEMORY = Memory()
@@ -49,7 +49,7 @@ def claim_seconds(server: ComfyServer, claims: int) -> float:
     seconds = []
     for _ in range(claims):
         begin = time.perf_counter()
-        generation = queue.claim(server, MEMORY, token=1)
+        generation = claim(server, MEMORY, token=1)
         seconds.append(time.perf_counter() - begin)
         assert generation is not None
         finish(generation)
@@ -59,7 +59,7 @@ def claim_seconds(server: ComfyServer, claims: int) -> float:
 def claims_before(server: ComfyServer, wanted: uuid.UUID) -> int:
     """How many others start before that one does, one after the other."""
     for number in range(100_000):
-        generation = queue.claim(server, MEMORY, token=1)
+        generation = claim(server, MEMORY, token=1)
         assert generation is not None
         if generation.pk == wanted:
             return number
@@ -79,11 +79,11 @@ def main(*, claims: int, crowd: int, few: int, flood: int, many: int) -> None:
     flooder = person("flooder")
     fill(flooder, version, flood)
     for _ in range(min(20, flood // 2)):  # it is in full swing
-        generation = queue.claim(server, MEMORY, token=1)
+        generation = claim(server, MEMORY, token=1)
         assert generation is not None
         finish(generation)
     Generation.objects.filter(user__in=people, status=Status.QUEUED).delete()
-    running = queue.claim(server, MEMORY, token=1)
+    running = claim(server, MEMORY, token=1)
     assert running is not None
     other = services.submit(user=person("other"), version=version, inputs=INPUTS)
     finish(running)

@@ -28,8 +28,9 @@ from generations.models import (
 )
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Retry
 from generations.relay import apply
-from generations.scheduling import queue
-from generations.scheduling.queue import Memory, QueueFullError
+from generations.scheduling import claims
+from generations.scheduling.claims import Memory
+from generations.scheduling.queue import QueueFullError
 from tests.support.factories import make_server, make_template, make_user, version_of
 
 CAP, ROOM = 2, 4
@@ -85,7 +86,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=attempts, where=st.integers(0, 1))
     def claim(self, where: int) -> Any:
-        found = queue.claim(self.servers[where], Memory(), token=1)
+        found = claims.claim(self.servers[where], Memory(), token=1)
         return None if found is None else (found.pk, found.prompt_id)
 
     @rule(attempt=attempts)

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from generations.models import ComfyServer, Generation, Status
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure, Retry
-from generations.scheduling import queue
-from generations.scheduling.queue import Memory
+from generations.scheduling import claims
+from generations.scheduling.claims import Memory
 from tests.support.factories import make_generation, make_server, make_template, make_user
 from tests.support.waiting import patient
 
@@ -101,11 +101,11 @@ def test_an_old_attempt_cannot_touch_the_new_one() -> None:
 def test_first_attempt_bears_the_generations_id_and_later_ones_a_fresh_one() -> None:
     generation = make_generation(make_user())
     server = make_server(lease_token=7)
-    first = queue.claim(server, Memory(), token=7)
+    first = claims.claim(server, Memory(), token=7)
     assert first is not None
     assert (first.prompt_id, first.attempt) == (generation.pk, 1)
     assert G.requeue(first.prompt_id, Retry.LOST) == 1
-    second = queue.claim(server, Memory(), token=7)
+    second = claims.claim(server, Memory(), token=7)
     assert second is not None
     assert second.attempt == 2
     assert second.prompt_id != generation.pk
@@ -117,7 +117,7 @@ def test_release_gives_the_attempt_back() -> None:
     generation = make_generation(make_user())
     server = make_server(lease_token=7)
     for _ in range(2):
-        claimed = queue.claim(server, Memory(), token=7)
+        claimed = claims.claim(server, Memory(), token=7)
         assert claimed is not None
         assert (claimed.prompt_id, claimed.attempt) == (generation.pk, 1)
         assert G.release(claimed.prompt_id) == 1
@@ -131,9 +131,9 @@ def test_a_relay_that_lost_its_lease_claims_nothing() -> None:
     new = ComfyServer.objects.acquire(server.pk, owner="b")
     assert old is not None
     assert new is not None
-    assert queue.claim(server, Memory(), token=old) is None
+    assert claims.claim(server, Memory(), token=old) is None
     assert ComfyServer.objects.renew(server.pk, token=old) == 0
-    assert queue.claim(server, Memory(), token=new) is not None
+    assert claims.claim(server, Memory(), token=new) is not None
 
 
 @pytest.mark.django_db
@@ -192,7 +192,7 @@ def test_two_relays_never_claim_the_same_generation() -> None:
 
     def claim(server: ComfyServer) -> None:
         try:
-            while (generation := queue.claim(server, Memory(), token=1)) is not None:
+            while (generation := claims.claim(server, Memory(), token=1)) is not None:
                 claimed.append(generation.pk)
         finally:
             connection.close()

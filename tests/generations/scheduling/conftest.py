@@ -1,0 +1,19 @@
+"""What tests of the queue share."""
+
+from __future__ import annotations
+
+import pytest
+
+from generations.models import ComfyServer, WorkflowTemplate
+from tests.support.factories import make_template
+from tests.support.queueing import at_work
+
+
+@pytest.fixture
+def server() -> ComfyServer:
+    return at_work("one", 1)
+
+
+@pytest.fixture
+def template(server: ComfyServer) -> WorkflowTemplate:
+    return make_template()
