@@ -16,7 +16,7 @@ from accounts import rates
 from accounts.models import MAX_KEYS, ApiKey, Plan, User
 from generations.models import Status, StorageUsage, Webhook, WebhookDelivery
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_key, make_output, make_template
+from tests.support.factories import make_asset, make_generation, make_key, make_output
 
 
 def program(secret: str) -> Client:
@@ -165,26 +165,6 @@ def test_other_sites_are_not_let_in_unless_they_are_listed(api: Client, settings
 
 
 # ---------------------------------------------------------------------------------------------- document
-@pytest.mark.usefixtures("known_server")
-def test_the_document_has_an_operation_for_each_template_that_one_may_run(owner: User, client_for: Any) -> None:
-    make_template()
-    make_template("hidden", visibility="groups")
-    path = "/api/v2/templates/text-to-image/jobs"
-    assert path not in Client().get("/api/v2/openapi.json").json()["paths"]
-    for client in (client_for(owner), program(make_key(owner))):
-        paths = client.get("/api/v2/openapi.json").json()["paths"]
-        assert "/api/v2/templates/hidden/jobs" not in paths
-        operation = paths[path]["post"]
-        assert operation["operationId"] == "run_text_to_image"
-        content = operation["requestBody"]["content"]["application/json"]
-        inputs = content["schema"]["properties"]["inputs"]
-        assert inputs["properties"]["steps"] == {
-            "title": "Steps", "x-role": "steps", "type": "integer", "default": 4, "minimum": 1, "maximum": 50,
-        }  # fmt: skip
-        example = content["examples"]["usual"]["value"]
-        made = program(make_key(owner)).post(path, json.dumps(example), content_type="application/json")
-        assert made.status_code == 201
-    error_of(program("csk_wrong_x").get("/api/v2/openapi.json"), 401, "unauthorized")
 
 
 # ---------------------------------------------------------------------------------------------- pages

@@ -12,11 +12,6 @@ from tests.api.envelope import error_of
 from tests.support.factories import make_template
 
 
-@pytest.mark.parametrize("path", ["/api/v2/", "/api/v2/nothing", "/api/v2/job", "/api/v2/templates/No%00pe"])
-def test_unknown_address_is_not_found(api: Client, path: str) -> None:
-    error_of(api.get(path), 404, "not_found")
-
-
 @pytest.mark.parametrize("path", ["/api/v2/assets", "/api/v2/templates/text-to-image/jobs", "/api/v2/templates"])
 def test_a_damaged_form_is_refused(staff: Any, api_for: Any, path: str) -> None:
     make_template()
@@ -31,17 +26,6 @@ def test_a_form_cannot_smuggle_what_the_database_cannot_keep(api: Client) -> Non
         for text in ('{"prompt": "a\\u0000b"}', '{"prompt": "\\ud800"}', '{"prompt": NaN}'):
             error_of(api.post(path, {name: text}), 400, "invalid_request")
     error_of(api.post(path, {"prompt": "a\x00b"}), 400, "invalid_request")
-
-
-def test_wrong_method_says_which_are_right(api: Client) -> None:
-    response = api.delete("/api/v2/templates")
-    error_of(response, 405, "method_not_allowed")
-    assert set(response["Allow"].split(", ")) == {"GET", "POST"}
-
-
-def test_wrong_method_of_an_async_operation_says_so_too(api: Client) -> None:
-    response = api.post("/api/v2/assets/not-even-an-id/content")
-    error_of(response, 405, "method_not_allowed")
 
 
 def test_fault_of_ours_is_told_without_its_details(

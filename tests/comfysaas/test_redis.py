@@ -6,18 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-from django.core.cache import cache
-from django.test import Client
 
-from accounts.models import User
-from comfysaas.cache import JsonSerializer
 from comfysaas.env import Env
 from tests.support.processes import ROOT, SECRET
 from tests.support.tls import running_tls_redis
@@ -149,55 +143,3 @@ def test_nothing_that_lies_in_redis_is_unpickled(redis_url: str, tmp_path: Path)
     assert not trap.exists()
     assert found["accepted"] == ["json"]
     assert found["sessions"] == "django.contrib.sessions.backends.db"
-
-
-@pytest.fixture
-def redis_cache(redis_url: str, settings: Any) -> Iterator[Any]:
-    """The cache of a cluster, in place of the one in memory."""
-    prefix = f"tests-{uuid.uuid4().hex}"
-    settings.CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": redis_url,
-            "KEY_PREFIX": prefix,
-            "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer"},
-        }
-    }
-    yield cache
-    client = redis.Redis.from_url(redis_url)
-    for key in client.scan_iter(f"{prefix}*"):
-        client.delete(key)
-    client.close()
-
-
-@pytest.mark.redis
-@pytest.mark.parametrize("value", [0, -1, 2**63 - 1, True, None, 1.5, "text", "12", "ünï", [1.0, 2.0], {"a": [None]}])
-def test_values_come_back_as_they_were(redis_cache: Any, value: Any) -> None:
-    redis_cache.set("value", value, 30)
-    found = redis_cache.get("value")
-    assert (type(found), found) == (type(value), value)
-
-
-@pytest.mark.redis
-def test_redis_counts_with_what_was_stored(redis_cache: Any) -> None:
-    assert redis_cache.add("number", 1, 30)
-    assert not redis_cache.add("number", 1, 30)
-    assert (redis_cache.incr("number"), redis_cache.decr("number"), redis_cache.get("number")) == (2, 1, 1)
-
-
-def test_what_json_cannot_express_is_refused() -> None:
-    with pytest.raises(TypeError, match="no JSON"):
-        JsonSerializer().dumps({1, 2})
-
-
-@pytest.mark.redis
-def test_pages_that_use_the_cache_work_with_it(redis_cache: Any, staff: User, client_for: Any) -> None:
-    wrong = {"login": staff.email, "password": "wrong"}
-    pages = [Client().post("/accounts/login/", wrong).content.decode() for _ in range(7)]
-    assert "Too many failed login attempts" in pages[-1]
-    admin = client_for(staff)
-    for _ in range(2):  # the second answer comes from the cache
-        assert "/admin/generations/comfyserver/" in admin.get("/admin/search/?s=server").content.decode()
-    assert admin.get("/readyz").status_code == 200
-    assert admin.get("/api/v2/jobs")["RateLimit-Remaining"] == "1199"
-    assert admin.get("/api/v2/jobs")["RateLimit-Remaining"] == "1198"

@@ -1,4 +1,4 @@
-"""Servers with these models, and templates whose users choose among them."""
+"""Servers with a header, servers with these models, and templates whose users choose among them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from django.utils import timezone
 from generations.models import ComfyServer
 from tests.support.factories import CHECKPOINT, make_server, make_template, parameter, usual_catalog, version_of
 from tests.support.workflows import with_models
+
+# A server that wants a header, and an address that must not be sent it.
+HEADER = {"Authorization": "Bearer secret"}
+HEADER_FIELDS = {"auth_header_name": "Authorization", "auth_header_value": "Bearer secret"}
+EVIL = "http://evil.example:8188"
+
+
+def reload(server: ComfyServer) -> ComfyServer:
+    """As the database has it."""
+    return ComfyServer.objects.get(pk=server.pk)
 
 
 def server_with(*models: str, name: str = "one", url: str = "http://127.0.0.1:1") -> ComfyServer:

@@ -1,213 +1,82 @@
-"""The state machine: each transition from each status, and who wins when two want the same row."""
+"""A transition brings its event, its messages and the next in line, or none of them."""
 
 from __future__ import annotations
 
-import threading
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
 
-from generations.models import ComfyServer, Generation, Status
-from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure, Retry
-from generations.scheduling import claims
-from generations.scheduling.claims import Memory
-from tests.support.factories import make_generation, make_server, make_template, make_user
-from tests.support.waiting import patient
+from accounts.models import Plan, User
+from generations.lifecycle.transitions import transition
+from generations.live import snapshot
+from generations.models import Generation, Status, Webhook, WebhookDelivery
+from generations.webhooks import outbox
+from tests.support.factories import make_generation, make_server
 
-Transition = Callable[[Generation], int]
-FAILURE = Failure("node_execution_error", "boom")
-G = Generation.objects
-
-# transition -> (statuses it leaves, status it leads to)
-TRANSITIONS: dict[str, tuple[Transition, tuple[Status, ...], Status]] = {
-    "release": (lambda g: G.release(g.prompt_id), (Status.SUBMITTED,), Status.QUEUED),
-    "claim": (
-        lambda g: G.claim(g.pk, server=make_server("two", "http://127.0.0.1:2")),
-        (Status.QUEUED,),
-        Status.SUBMITTED,
-    ),
-    "requeue, lost": (lambda g: G.requeue(g.prompt_id, Retry.LOST), UPSTREAM, Status.QUEUED),
-    "requeue, withdrawn": (lambda g: G.requeue(g.prompt_id, Retry.WITHDRAWN), UPSTREAM, Status.QUEUED),
-    "requeue, memory": (lambda g: G.requeue(g.prompt_id, Retry.OUT_OF_MEMORY), UPSTREAM, Status.QUEUED),
-    "requeue, file": (lambda g: G.requeue(g.prompt_id, Retry.FILE_GONE), (Status.STORING,), Status.QUEUED),
-    "start": (lambda g: G.start(g.prompt_id), (Status.SUBMITTED,), Status.RUNNING),
-    "finish_upstream": (lambda g: G.finish_upstream(g.prompt_id, outputs={}), UPSTREAM, Status.STORING),
-    "succeed": (lambda g: G.succeed(g.pk, turn=0), (Status.STORING,), Status.SUCCEEDED),
-    "fail": (lambda g: G.fail(g.pk, FAILURE), ACTIVE, Status.FAILED),
-    "cancel": (lambda g: G.cancel(g.prompt_id), UPSTREAM, Status.CANCELED),
-}
+pytestmark = pytest.mark.django_db
 
 
-def make(status: Status, **fields: Any) -> Generation:
-    server = make_server() if status in UPSTREAM else None
-    attempt = 1 if status in UPSTREAM else 0
-    fields.setdefault("tag", 1.0)
-    return make_generation(make_user(), status=status, server=server, attempt=attempt, **fields)
+def running(owner: User) -> Generation:
+    """All that the owner's plan lets run, with a webhook that wants to hear of its end."""
+    owner.plan = Plan.objects.create(name="One at a time", max_concurrent=1)
+    owner.save()
+    Webhook.objects.create(user=owner, url="https://example.com/hook")
+    return make_generation(owner, status=Status.RUNNING, server=make_server())
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize("source", list(Status))
-@pytest.mark.parametrize("name", list(TRANSITIONS))
-def test_transition_only_leaves_its_own_sources(name: str, source: Status) -> None:
-    act, sources, target = TRANSITIONS[name]
-    generation = make(source)
-    changed = act(generation)
-    generation.refresh_from_db()
-    if source in sources:
-        assert (changed, generation.status) == (1, target)
-        assert (generation.finished_at is not None) == (target in TERMINAL)
-    else:
-        assert (changed, generation.status) == (0, source)
+def cancel(generation: Generation) -> bool:
+    return transition(lambda: Generation.objects.cancel(generation.prompt_id), pk=generation.pk)
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize("source", list(Status))
-def test_cancel_is_final_at_once_only_when_nothing_upstream_has_to_stop(source: Status) -> None:
-    generation = make(source)
-    changed = G.request_cancel(generation.pk)
-    generation.refresh_from_db()
-    if source in (Status.QUEUED, Status.STORING):
-        assert (changed, generation.status) == (1, Status.CANCELED)
-    elif source in UPSTREAM:
-        assert (changed, generation.status, generation.is_canceling) == (1, source, True)
-    else:
-        assert (changed, generation.status) == (0, source)
+def test_an_end_is_written_for_webhooks_and_lets_the_next_one_in(
+    owner: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    first, held = running(owner), make_generation(owner, tag=None)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert cancel(first)
+    assert [delivery.event for delivery in WebhookDelivery.objects.all()] == ["job.canceled"]
+    assert Generation.objects.in_line().get() == held
 
 
-@pytest.mark.django_db
-def test_late_success_does_not_undo_cancel() -> None:
-    generation = make(Status.RUNNING)
-    G.request_cancel(generation.pk)
-    assert G.finish_upstream(generation.prompt_id, outputs={"9": {}}) == 0
-    assert G.cancel(generation.prompt_id) == 1
-    assert G.succeed(generation.pk, turn=0) == 0
+def test_whoever_was_too_late_tells_nothing_and_lets_nobody_in(
+    owner: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    running(owner)
+    ended = make_generation(owner, status=Status.CANCELED)
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        assert not cancel(ended)
+    assert callbacks == []
+    assert not WebhookDelivery.objects.exists()
 
 
-@pytest.mark.django_db
-def test_an_old_attempt_cannot_touch_the_new_one() -> None:
-    generation = make(Status.RUNNING)
-    old = generation.prompt_id
-    Generation.objects.filter(pk=generation.pk).update(prompt_id=uuid.uuid4())
-    assert G.finish_upstream(old, outputs={}) == 0
-    assert G.fail(generation.pk, FAILURE, prompt_id=old) == 0
-    assert G.requeue(old, Retry.LOST) == 0
+def test_what_is_still_on_a_server_lets_nobody_in(owner: User, django_capture_on_commit_callbacks: Any) -> None:
+    first = running(owner)
+    make_generation(owner, tag=None)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert transition(lambda: Generation.objects.request_cancel(first.pk), pk=first.pk)
+    assert not Generation.objects.in_line().exists()
 
 
-@pytest.mark.django_db
-def test_first_attempt_bears_the_generations_id_and_later_ones_a_fresh_one() -> None:
-    generation = make_generation(make_user())
-    server = make_server(lease_token=7)
-    first = claims.claim(server, Memory(), token=7)
-    assert first is not None
-    assert (first.prompt_id, first.attempt) == (generation.pk, 1)
-    assert G.requeue(first.prompt_id, Retry.LOST) == 1
-    second = claims.claim(server, Memory(), token=7)
-    assert second is not None
-    assert second.attempt == 2
-    assert second.prompt_id != generation.pk
-    assert second.pk == generation.pk
+def test_no_status_changes_whose_message_cannot_be_written(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(generation: Generation) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(outbox, "notify", failing)
+    first = running(owner)
+    with pytest.raises(RuntimeError):
+        cancel(first)
+    first.refresh_from_db()
+    assert first.status == Status.RUNNING
 
 
-@pytest.mark.django_db
-def test_release_gives_the_attempt_back() -> None:
-    generation = make_generation(make_user())
-    server = make_server(lease_token=7)
-    for _ in range(2):
-        claimed = claims.claim(server, Memory(), token=7)
-        assert claimed is not None
-        assert (claimed.prompt_id, claimed.attempt) == (generation.pk, 1)
-        assert G.release(claimed.prompt_id) == 1
+def test_the_next_one_gets_in_although_nobody_can_be_told(
+    owner: User, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    def failing(generation: Generation) -> dict[str, Any]:
+        raise RuntimeError
 
-
-@pytest.mark.django_db
-def test_a_relay_that_lost_its_lease_claims_nothing() -> None:
-    make_generation(make_user())
-    server = make_server()
-    old = ComfyServer.objects.acquire(server.pk, owner="a", seconds=-1)
-    new = ComfyServer.objects.acquire(server.pk, owner="b")
-    assert old is not None
-    assert new is not None
-    assert claims.claim(server, Memory(), token=old) is None
-    assert ComfyServer.objects.renew(server.pk, token=old) == 0
-    assert claims.claim(server, Memory(), token=new) is not None
-
-
-@pytest.mark.django_db
-def test_a_lease_is_held_by_one_until_it_runs_out_or_is_given_back() -> None:
-    server = make_server()
-    token = ComfyServer.objects.acquire(server.pk, owner="a")
-    assert token is not None
-    assert ComfyServer.objects.acquire(server.pk, owner="b") is None
-    ComfyServer.objects.release(server.pk, token=token)
-    assert ComfyServer.objects.acquire(server.pk, owner="b") is not None
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"status": Status.SUCCEEDED, "finished_at": None},
-        {"status": Status.QUEUED, "finished_at": timezone.now()},
-        {"status": Status.FAILED, "error_code": "", "finished_at": timezone.now()},
-        {"status": Status.STORING, "store_after": None, "upstream_outputs": None},
-        {"status": "nonsense"},
-    ],
-)
-def test_the_database_refuses_contradictions(fields: dict[str, Any]) -> None:
-    generation = make_generation(make_user())
-    with pytest.raises(IntegrityError), transaction.atomic():
-        Generation.objects.filter(pk=generation.pk).update(**fields)
-
-
-@pytest.mark.django_db
-def test_a_version_cannot_be_changed() -> None:
-    version = make_template().versions.get()
-    version.note = "changed"
-    with pytest.raises(TypeError, match="immutable"):
-        version.save()
-
-
-@pytest.mark.django_db
-def test_storing_is_done_by_one_worker_at_a_time() -> None:
-    generation = make(Status.STORING)
-    assert G.claim_storing(generation.pk, seconds=60) == 1
-    assert G.claim_storing(generation.pk, seconds=60) == 0
-    assert G.put_off_next_storing(generation.pk, turn=1, seconds=-1) == 1
-    assert G.claim_storing(generation.pk, seconds=60) == 1
-    assert G.put_off_next_storing(generation.pk, turn=1, seconds=60) == 0
-    assert G.succeed(generation.pk, turn=1) == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_relays_never_claim_the_same_generation() -> None:
-    user, template = make_user(), make_template()
-    for _ in range(12):
-        make_generation(user, template=template)
-    servers = [make_server(f"s{n}", f"http://127.0.0.1:{9000 + n}", lease_token=1) for n in range(4)]
-    claimed: list[uuid.UUID] = []
-
-    def claim(server: ComfyServer) -> None:
-        try:
-            while (generation := claims.claim(server, Memory(), token=1)) is not None:
-                claimed.append(generation.pk)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=claim, args=(server,)) for server in servers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(patient(30))
-    assert len(claimed) == len(set(claimed)) == 12
-
-
-@pytest.mark.django_db
-def test_users_only_find_what_is_theirs(owner: Any, stranger: Any, staff: Any) -> None:
-    generation = make_generation(owner)
-    assert list(G.for_user(owner)) == [generation]
-    assert not G.for_user(stranger).exists()
-    assert not G.for_user(staff).exists()
+    monkeypatch.setattr(snapshot, "snapshot_event", failing)
+    first, held = running(owner), make_generation(owner, tag=None)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert cancel(first)
+    assert Generation.objects.in_line().get() == held

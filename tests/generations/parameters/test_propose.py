@@ -13,37 +13,11 @@ from generations.comfy.graph import Graph
 from generations.parameters.bind import bind
 from generations.parameters.bounds import check_bounds
 from generations.parameters.propose import propose
-from generations.parameters.schema import DefinitionError, Parameter, check_bindings, parse_parameters
+from generations.parameters.schema import check_bindings, parse_parameters
 from generations.parameters.validate import validate
+from tests.generations.parameters.proposing import found, keys, sampled
 from tests.support.graphs import node
 from tests.support.workflows import OBJECT_INFO, newest_object_info
-
-
-def sampled(**changes: Any) -> Graph:
-    """Text to picture; `changes` replace or add nodes by id."""
-    graph = {
-        "ckpt": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
-        "pos": node("CLIPTextEncode", text="a cat", clip=["ckpt", 1]),
-        "neg": node("CLIPTextEncode", text="ugly", clip=["ckpt", 1]),
-        "size": node("EmptyLatentImage", width=512, height=768, batch_size=1),
-        "k": node(
-            "KSampler", model=["ckpt", 0], positive=["pos", 0], negative=["neg", 0], latent_image=["size", 0],
-            seed=7, steps=20, cfg=8.0, sampler_name="euler", scheduler="normal", denoise=1.0,
-        ),
-        "vae": node("VAEDecode", samples=["k", 0], vae=["ckpt", 2]),
-        "save": node("SaveImage", images=["vae", 0], filename_prefix="x"),
-    }  # fmt: skip
-    return {**graph, **changes}
-
-
-def found(graph: Graph, info: Any = OBJECT_INFO) -> dict[str, Parameter]:
-    proposed = propose(graph, info)
-    check_bindings(parse_parameters([each.model_dump(mode="json") for each in proposed]), graph)
-    return {each.name: each for each in proposed}
-
-
-def keys(parameter: Parameter) -> list[tuple[str, str]]:
-    return [(each.node_id, each.input_name) for each in parameter.bindings]
 
 
 @pytest.mark.parametrize("info", [OBJECT_INFO, None])
@@ -401,56 +375,3 @@ def test_whatever_the_graph_proposals_are_sound(data: st.DataObject) -> None:
     constants = [each for each in proposed if not each.is_media and each.name not in given]
     bound = bind(graph, constants, validate(constants, {}))
     assert bound == graph or json.loads(json.dumps(bound)) == json.loads(json.dumps(graph))
-
-
-# ------------------------------------------------------------------------------------------------- limits
-def limited(**fields: Any) -> tuple[Parameter, ...]:
-    bindings = fields.pop("bindings", [("k", "steps")])
-    made = {
-        "name": "x",
-        "type": "integer",
-        "bindings": [{"node_id": node_id, "input_name": name} for node_id, name in bindings],
-    }
-    return parse_parameters([{**made, **fields}])
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"minimum": 1, "maximum": 10000},
-        {"minimum": 5, "maximum": 20},
-        {"type": "number", "bindings": [("k", "cfg")], "minimum": 0, "maximum": 5},
-        {"type": "seed", "bindings": [("k", "seed")]},
-        {"type": "choice", "bindings": [("k", "sampler_name")], "choices": ["euler"]},
-        {"type": "choice", "bindings": [("k", "steps")], "choices": [4, 8]},
-        {"type": "text", "bindings": [("pos", "text")]},
-        {"type": "boolean", "bindings": [("gone", "anything")]},
-    ],
-)
-def test_tighter_is_fine(fields: dict[str, Any]) -> None:
-    graph = sampled(gone=node("NotKnown", anything=1))
-    check_bounds(limited(**fields), graph, OBJECT_INFO)
-
-
-@pytest.mark.parametrize(
-    ("fields", "field", "words"),
-    [
-        ({"minimum": 0, "maximum": 50}, "minimum", "nothing below 1"),
-        ({"minimum": 1}, "maximum", "nothing above 10000"),
-        ({"type": "number", "bindings": [("k", "denoise")], "minimum": 0, "maximum": 2}, "maximum", "nothing above 1"),
-        ({"type": "text", "bindings": [("k", "steps")]}, "type", "does not fit .* takes INT"),
-        ({"type": "number", "bindings": [("k", "steps")], "minimum": 1, "maximum": 2}, "type", "does not fit"),
-        (
-            {"type": "choice", "bindings": [("k", "sampler_name")], "choices": ["euler", "mine"]},
-            "choices",
-            "does not offer mine",
-        ),
-        ({"type": "choice", "bindings": [("k", "steps")], "choices": [0, 4]}, "choices", "does not take 0"),
-        ({"type": "choice", "bindings": [("k", "steps")], "choices": ["a"]}, "type", "does not fit"),
-        ({"type": "string", "bindings": [("k", "sampler_name")]}, "type", "takes COMBO"),
-    ],
-)
-def test_looser_is_refused(fields: dict[str, Any], field: str, words: str) -> None:
-    with pytest.raises(DefinitionError, match=words) as caught:
-        check_bounds(limited(**fields), sampled(), OBJECT_INFO)
-    assert [fault.field for found in caught.value.faults.values() for fault in found] == [field]

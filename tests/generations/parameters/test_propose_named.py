@@ -7,26 +7,12 @@ from typing import Any
 import pytest
 
 from generations.comfy.app_mode import ChosenInput
-from generations.comfy.convert import convert
 from generations.comfy.graph import Graph
 from generations.comfy.titles import readable
-from generations.parameters.bounds import check_bounds
 from generations.parameters.chosen import chosen_parameters
-from generations.parameters.schema import Parameter
-from tests.comfy.official_templates import templates
-from tests.generations.parameters.test_propose import found, keys, sampled
+from tests.generations.parameters.proposing import keys, newest, sampled, titled
 from tests.support.graphs import node
 from tests.support.workflows import newest_object_info
-
-
-def titled(kind: str, title: str, **inputs: Any) -> dict[str, Any]:
-    return {**node(kind, **inputs), "_meta": {"title": title}}
-
-
-def newest(graph: Graph) -> dict[str, Parameter]:
-    proposed = found(graph, newest_object_info())
-    check_bounds(list(proposed.values()), graph, newest_object_info())
-    return proposed
 
 
 def film(**changes: Any) -> Graph:
@@ -73,38 +59,6 @@ def test_code_is_no_setting_and_a_film_is_one_result() -> None:
     assert newest(sampled())["batch_size"].label == "Images per run"
 
 
-@pytest.mark.slow
-def test_models_of_a_kind_are_called_by_their_noise_and_chosen_although_the_server_has_none() -> None:
-    graph = convert(templates()["video_wan2_2_14B_t2v"], newest_object_info())
-    proposed = newest(graph)
-    models = {name: each for name, each in proposed.items() if name.startswith(("model", "lora"))}
-    assert {name: each.label for name, each in models.items()} == {
-        "model_low_noise": "Model (low noise)",
-        "model_high_noise": "Model (high noise)",
-        "lora_high_noise": "LoRA (high noise)",
-        "lora_low_noise": "LoRA (low noise)",
-    }
-    assert {(each.type, each.is_live) for each in models.values()} == {("choice", True)}
-    assert models["model_low_noise"].choices == ("wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors",)
-    assert proposed["duration"].default == 5 and "expression" not in proposed
-
-
-def test_models_are_called_by_the_titles_of_their_loaders_or_else_counted() -> None:
-    def loras(*titles: str) -> list[str]:
-        graph = sampled()
-        for at, title in enumerate(titles):
-            before = [f"l{at - 1}" if at else "ckpt", 0]
-            graph[f"l{at}"] = titled(
-                "LoraLoaderModelOnly", title, model=before, lora_name=f"{at}.pt", strength_model=1.0
-            )
-            graph["k"]["inputs"]["model"] = [f"l{at}", 0]
-        return [each.label for each in newest(graph).values() if keys(each)[0][1] == "lora_name"]
-
-    assert loras("Faces", "Hands") == ["LoRA (Faces)", "LoRA (Hands)"]
-    assert loras("Load LoRA", "Load LoRA") == ["LoRA", "LoRA 2"]
-    assert loras("lora_face") == ["LoRA"]
-
-
 def test_what_a_service_is_paid_by_is_in_sight_and_what_shapes_its_node_is_none() -> None:
     options = {"size": "auto", "background": "auto", "quality": "low", "custom_width": 1024, "custom_height": 1024}
     inputs = {"model": "gpt-image-2", **{f"model.{name}": value for name, value in options.items()}}
@@ -117,14 +71,6 @@ def test_what_a_service_is_paid_by_is_in_sight_and_what_shapes_its_node_is_none(
         "prompt": False, "size": False, "quality": False, "count": True, "seed": True, "background": True,
     }  # fmt: skip
     assert (proposed["count"].label, proposed["count"].role) == ("Images per run", "count")
-
-
-def test_sides_end_where_models_do_unless_the_workflow_is_larger_or_the_author_says_more() -> None:
-    graph = sampled(size=node("EmptyLatentImage", width=512, height=1536, batch_size=1))
-    proposed = newest(graph)
-    assert (proposed["width"].maximum, proposed["height"].maximum) == (2048, 3072)
-    said = ChosenInput((("size", "width"),), maximum=4096)
-    assert chosen_parameters(graph, [said], newest_object_info())[0].maximum == 4096
 
 
 def test_denoising_that_keeps_a_part_of_a_picture_is_called_by_what_it_does() -> None:

@@ -10,8 +10,8 @@ from generations.comfy.graph import Graph
 from generations.parameters.propose import propose
 from generations.parameters.roles import ROLES, with_roles
 from generations.parameters.schema import DefinitionError, parse_parameters
+from tests.generations.parameters.proposing import sampled
 from tests.generations.parameters.strategies import definition
-from tests.generations.parameters.test_propose import sampled
 from tests.support.graphs import node
 from tests.support.workflows import OBJECT_INFO
 

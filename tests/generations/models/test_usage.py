@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import random
 import threading
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -26,7 +25,7 @@ from generations.lifecycle import services, storing
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_key, make_output, make_server, make_template
+from tests.support.factories import make_generation, make_key, make_server, make_template
 from tests.support.waiting import patient
 
 MIB = 2**20
@@ -255,35 +254,3 @@ def test_the_api_tells_limits_and_usage(owner: User, api: Client) -> None:
     assert (limits["max_storage_bytes"], limits["uploads_per_minute"]) == (3 * MIB, 5)
     usage = api.get("/api/v2/usage").json()
     assert (usage["storage_bytes"], usage["files"]) == (1000, 2)
-
-
-# ---------------------------------------------------------------------------------------------- its page
-@pytest.mark.django_db
-def test_the_page_shows_what_is_used_and_deletes_uploads(owner: User, stranger: User, client_for: Any) -> None:
-    limited(owner, 1)
-    client = client_for(owner)
-    free, needed = make_asset(owner, name="free.png"), make_asset(owner, name="needed.png")
-    result = make_output(make_generation(owner, status=Status.SUCCEEDED)).asset
-    theirs = make_asset(stranger, name="theirs.png")
-    make_generation(owner, input_assets=[needed])
-    html = client.get("/account/storage/").content.decode()
-    assert "free.png" in html
-    assert "In use" in html
-    assert "theirs.png" not in html
-    for pk in (theirs.pk, result.pk, uuid.uuid4()):
-        assert client.post(f"/account/storage/{pk}/delete/").status_code == 404
-    client.post(f"/account/storage/{needed.pk}/delete/")
-    client.post(f"/account/storage/{free.pk}/delete/")
-    assert set(Asset.objects.filter(user=owner)) == {needed, result}
-    make_asset(owner)
-    client.post("/account/storage/delete/")
-    assert set(Asset.objects.filter(user=owner)) == {needed, result}
-    assert Asset.objects.filter(pk=theirs.pk).exists()
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("path", ["", "delete/", f"{uuid.UUID(int=1)}/delete/"])
-def test_the_page_is_for_people_who_are_signed_in(path: str, client: Client, owner: User, client_for: Any) -> None:
-    for method in (client.get, client.post):
-        assert method(f"/account/storage/{path}").status_code == 302
-    assert client_for(owner).get(f"/account/storage/{path}").status_code == (302 if path else 200)
