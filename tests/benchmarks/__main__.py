@@ -15,7 +15,9 @@ from importlib import import_module
 from tests.benchmarks.common import Result
 from tests.support.processes import ROOT
 
-MEASUREMENTS = ("standalone", "proxy", "latency", "browsers", "fairness", "fleet", "scale", "memory", "studio", "api")
+MEASUREMENTS = (
+    "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "studio", "api",
+)  # fmt: skip
 PATH = ROOT / "build" / "bench.json"
 
 

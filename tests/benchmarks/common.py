@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,12 +112,15 @@ def servers() -> tuple[str, str]:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Web, on PostgreSQL and Redis, with results in a folder; relay and worker are started by the measurement."""
+def cluster(ports: Mapping[str, int] | None = None) -> Iterator[Cluster]:
+    """Web, on PostgreSQL and Redis, with results in a folder; relay and worker are started by the measurement.
+
+    `ports`: see `Cluster`.
+    """
     template = os.environ.get("BENCH_TEMPLATE", "")
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_cluster(*servers(), folder=Path(folder), template=template) as running,
+        running_cluster(*servers(), folder=Path(folder), template=template, ports=ports) as running,
     ):
         yield running
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
 
 from tests.benchmarks.__main__ import MEASUREMENTS
-from tests.support.processes import prepared_database
 
 pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.xdist_group("cluster")]
 
 
-@pytest.fixture(scope="module")
-def servers(postgres_url: str, redis_url: str) -> Iterator[None]:
+@pytest.fixture
+def servers(postgres_url: str, redis_url: str, template: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL and Redis as `make bench` finds them, and a database to copy: nine migrations would take minutes."""
-    with prepared_database(postgres_url, redis_url) as template, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", postgres_url)
-        patch.setenv("REDIS_URL", redis_url)
-        patch.setenv("BENCH_TEMPLATE", template)
-        yield
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("BENCH_TEMPLATE", template)
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import httpx
@@ -199,13 +200,17 @@ class Standalone:
 
 
 class Cluster:
-    """Web, relay and worker as separate processes on PostgreSQL, Redis and S3."""
+    """Web, relay and worker as separate processes on PostgreSQL, Redis and S3.
 
-    def __init__(self, env: dict[str, str]) -> None:
+    `ports` of proxies through which a kind of process reaches PostgreSQL; the others reach it directly.
+    """
+
+    def __init__(self, env: dict[str, str], ports: Mapping[str, int] | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = {"SECRET_KEY": SECRET, "PUBLIC_URL": self.url, "DATA_DIR": "/nonexistent", **env}
         self.processes: dict[str, Process] = {}
+        self._ports = ports or {}
         self._console = Console(_environment(self.env))
 
     def manage(self, *command: str) -> str:
@@ -213,25 +218,30 @@ class Cluster:
         return self._console.run(*command)
 
     def start(self, name: str) -> Process:
-        """One process by its kind: web, relay, worker (or web2 and so on)."""
+        """One process by its kind: web, relay, worker, copier (or web2 and so on).
+
+        A copier is a worker that keeps no schedule.
+        """
+        worker = ["-m", "celery", "-A", "comfysaas", "worker", "--concurrency", "2", "--loglevel", "WARNING"]
         commands = {
             "web": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "comfysaas.asgi:application"],
             "relay": ["manage.py", "relay"],
-            "worker": [
-                "-m",
-                "celery",
-                "-A",
-                "comfysaas",
-                "worker",
-                "--beat",
-                "--concurrency",
-                "2",
-                "--loglevel",
-                "WARNING",
-            ],
+            "worker": [*worker, "--beat"],
+            "copier": worker,
         }
-        self.processes[name] = Process(*commands[name.rstrip("0123456789")], env=self.env)
+        kind = name.rstrip("0123456789")
+        self.processes[name] = Process(*commands[kind], env=self.env | self._own_database_url(kind))
         return self.processes[name]
+
+    def _own_database_url(self, kind: str) -> dict[str, str]:
+        if kind not in self._ports:
+            return {}
+        url = urlsplit(self.env["DATABASE_URL"])
+        user = f"{url.netloc.rpartition('@')[0]}@" if "@" in url.netloc else ""
+        address = url._replace(
+            netloc=f"{user}127.0.0.1:{self._ports[kind]}", query="sslmode=disable&gssencmode=disable"
+        )
+        return {"DATABASE_URL": address.geturl()}
 
     def stop(self) -> None:
         """End all processes and the console."""
@@ -275,11 +285,18 @@ def _prepare(cluster: Cluster) -> None:
 
 @contextmanager
 def running_cluster(
-    postgres_url: str, redis_url: str, *, folder: Path | None = None, template: str = "", **settings: str
+    postgres_url: str,
+    redis_url: str,
+    *,
+    folder: Path | None = None,
+    template: str = "",
+    ports: Mapping[str, int] | None = None,
+    **settings: str,
 ) -> Iterator[Cluster]:
     """A cluster with a database of its own, web answering; results go to a bucket of its own, or into `folder`.
 
-    `template` is the name of a `prepared_database` to begin with; `settings` are further variables of its environment.
+    `template` is the name of a `prepared_database` to begin with, `ports` are as in `Cluster`; `settings` are further
+    variables of its environment.
     """
     with ExitStack() as stack:
         name = stack.enter_context(own_database(postgres_url, template=template or "template1"))
@@ -293,7 +310,7 @@ def running_cluster(
                 "S3_ACCESS_KEY_ID": s3.CREDENTIALS["access_key"],
                 "S3_SECRET_ACCESS_KEY": s3.CREDENTIALS["secret_key"],
             }
-        cluster = Cluster(env)
+        cluster = Cluster(env, ports)
         stack.callback(cluster.stop)
         if not template:
             _prepare(cluster)

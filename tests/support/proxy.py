@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -12,6 +13,7 @@ from tests.support.waiting import patient
 
 CHUNK_BYTES = 64 * 1024
 Mode = Literal["pass", "refuse", "stall"]
+Reader = Callable[[bytes], None]
 
 
 class Proxy:
@@ -32,6 +34,10 @@ class Proxy:
         self._thread = threading.Thread(target=self._run, args=(ready,), name="proxy", daemon=True)
         self._thread.start()
         ready.wait(patient(10))
+
+    def readers(self) -> tuple[Reader, Reader]:
+        """For a new connection: what is shown the bytes for the server, and what the bytes for the client."""
+        return _ignore, _ignore
 
     def set(self, mode: Mode) -> None:
         """Change what happens to connections; from any thread."""
@@ -86,8 +92,11 @@ class Proxy:
             await self._flowing.wait()
             there_reader, there_writer = await asyncio.open_connection(*self._target)
             self._writers.add(there_writer)
+            asked, answered = self.readers()
             try:
-                await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+                await asyncio.gather(
+                    self._pump(reader, there_writer, asked), self._pump(there_reader, writer, answered)
+                )
             finally:
                 self._writers.discard(there_writer)
                 there_writer.transport.abort()
@@ -97,10 +106,15 @@ class Proxy:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, show: Reader) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
             await self._flowing.wait()
+            show(chunk)
             writer.write(chunk)
             await writer.drain()
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()
+
+
+def _ignore(data: bytes) -> None:
+    """Nobody looks."""
