@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, beat
 from celery.signals import worker_init
 
 from generations.database import commit_lazily
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "comfysaas.settings")
+# They import every page and form, which a worker never needs again; `make check` and CI run them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 app = Celery("comfysaas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -20,3 +23,12 @@ app.autodiscover_tasks()
 @worker_init.connect
 def _commit_lazily(**_: Any) -> None:
     commit_lazily()
+
+
+@worker_init.connect
+def _keep_the_schedule_in_a_thread(**_: Any) -> None:
+    """`--beat` would fork a process of 120 MB for a clock that sends a message every few seconds.
+
+    The worker's step takes this function from the module when it is made, which is after this signal.
+    """
+    beat.EmbeddedService = functools.partial(beat.EmbeddedService, thread=True)

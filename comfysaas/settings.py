@@ -85,7 +85,8 @@ OUTBOUND_ALLOWED_NETWORKS = [ip_network(each) for each in ENV.outbound_allowed_n
 
 # ---------------------------------------------------------------------------------------------- apps
 INSTALLED_APPS = [
-    "daphne",
+    # As an app it is only its `runserver`, and 20 MB of Twisted in every relay and worker.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "servestatic",
     "unfold",
     "unfold.contrib.filters",
@@ -211,6 +212,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_POOL = "threads"  # tasks wait for networks and disks; a process for each slot would be 140 MB for each
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY = False  # requests do not wait for the broker: `sweep` finds what it did not take

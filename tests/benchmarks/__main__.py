@@ -16,7 +16,8 @@ from tests.benchmarks.common import Result
 from tests.support.processes import ROOT
 
 MEASUREMENTS = (
-    "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "studio", "api",
+    "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "footprint", "studio",
+    "api",
 )  # fmt: skip
 PATH = ROOT / "build" / "bench.json"
 

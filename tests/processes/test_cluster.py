@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.benchmarks.common import graph, sessions
 from tests.support import s3
+from tests.support.observing import descendants
 from tests.support.processes import Cluster, Process, add_server, answers, free_port, running_cluster
 from tests.support.simulator import RunningSimulator
 from tests.support.waiting import eventually, patient
@@ -103,6 +104,16 @@ def test_a_job_goes_all_the_way_and_only_its_owner_sees_it(
     assert stranger.get(f"jobs/{jobs[0]}").status_code == 404
     assert stranger.get(f"assets/{output['id']}").status_code == 404
     assert stranger.get(f"assets/{output['id']}/content").status_code == 404
+
+
+def test_slots_and_schedule_of_a_worker_are_one_process(cluster: Cluster, api: Callable[[str], httpx.Client]) -> None:
+    """Each process more would be as large as the first."""
+    client = api("one@example.com")
+    finished(client, run(client, seed=1))
+    pid = cluster.processes["worker"].pid
+    programs = [Path(f"/proc/{each}/cmdline").read_text() for each in descendants(pid) if each != pid]
+    assert all("decoder_process" in each for each in programs), programs
+    assert 0 < len(programs) <= 2
 
 
 def test_killing_the_relay_and_the_worker_in_the_middle_loses_nothing(

@@ -18,6 +18,7 @@ SWITCH_SECONDS = 0.0005
 
 class Command(BaseCommand):
     help = "Claim queued generations, run them on the ComfyUI servers and follow them."
+    requires_system_checks = ()  # they import every page and form, which a relay never needs again
 
     def handle(self, *args: Any, **options: Any) -> None:
         commit_lazily()
