@@ -1,4 +1,4 @@
-"""`make bench`: prints a table and writes build/bench.json, a list of {"name", "value", "unit"}.
+"""`make bench`: prints versions and a table, and writes build/bench.json, a list of {"name", "value", "unit"}.
 
 `python -m tests.benchmarks NAME …` runs some of the measurements and leaves the other numbers in the file. Ratios
 are of one run; times are medians unless the name says otherwise. Each module has its sizes as constants, and in `SMALL`
@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 
 from tests.benchmarks.common import Result
+from tests.benchmarks.versions import versions
 from tests.support.processes import ROOT
 
 MEASUREMENTS = (
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     names = parser.parse_args().names or MEASUREMENTS
     known = {each["name"]: each for each in (json.loads(PATH.read_text()) if PATH.exists() else [])}
+    for what, version in versions().items():
+        sys.stdout.write(f"{what:<36}  {version}\n")
     for name in names:
         sys.stderr.write(f"{name} …\n")
         results: list[Result] = import_module(f"tests.benchmarks.{name}").measure()

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 from tests.benchmarks.__main__ import MEASUREMENTS
+from tests.benchmarks.versions import PACKAGES, versions
 
 pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.xdist_group("cluster")]
 
@@ -32,3 +33,12 @@ def test_a_measurement_reaches_its_end(name: str, servers: None, request: pytest
     assert results
     assert all(isinstance(result.value, int | float) for result in results)
     assert len({result.name for result in results}) == len(results)
+
+
+def test_the_table_says_what_was_measured(servers: None) -> None:
+    found = versions()
+    assert set(PACKAGES) < set(found)
+    assert "none" not in found.values()
+    assert found["PostgreSQL"][0].isdigit()
+    assert found["Redis"][0].isdigit()
+    assert found["CPU"]
