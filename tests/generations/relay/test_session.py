@@ -1,0 +1,91 @@
+"""What the parts of an agent share, and how it follows a prompt from one id to another."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from generations.models import Generation, Status
+from generations.relay import timing
+from generations.relay.session import Session
+from tests.support.factories import make_generation, make_server, make_user
+
+pytestmark = pytest.mark.django_db
+SOCKET = "a socket"
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """Of a server that nobody reaches, with a socket that was open once."""
+    found = Session(make_server(url="http://127.0.0.1:1"), token=1)
+    found.connection.opened(SOCKET)
+    yield found
+    found.client.close()
+
+
+def given(session: Session, **fields: object) -> Generation:
+    """One that the server has, and its socket hears of."""
+    status = fields.pop("status", Status.SUBMITTED)
+    user = make_user(f"{uuid.uuid4()}@example.com")
+    made = make_generation(user, status=str(status), server=session.server, attempt=1, **fields)
+    generation = session.rows().get(pk=made.pk)
+    session.track(generation, client_id=SOCKET)
+    return generation
+
+
+def test_a_server_that_draws_its_own_ids_is_followed_under_them(session: Session) -> None:
+    generation, actual = given(session), uuid.uuid4()
+    before = str(generation.prompt_id)
+    session.timers.reconcile = session.timers.idle = time.monotonic() + 1000
+    session.adopt(generation, actual)
+    assert session.rows().get().prompt_id == generation.prompt_id == actual
+    assert session.prompts.ids() == [str(actual)]
+    assert session.hears(str(actual)) and not session.hears(before)
+    assert (session.timers.reconcile, session.timers.idle) == (0.0, 0.0)  # what it said before is asked for
+
+
+def test_an_id_of_a_generation_that_ended_meanwhile_is_not_written(session: Session) -> None:
+    generation = given(session)
+    before = generation.prompt_id
+    Generation.objects.cancel(generation.prompt_id)
+    session.adopt(generation, uuid.uuid4())
+    ended = Generation.objects.get()
+    assert (ended.prompt_id, ended.status) == (before, Status.CANCELED)
+
+
+def test_only_prompts_of_ours_start(session: Session) -> None:
+    generation = given(session)
+    session.started(str(uuid.uuid4()))
+    session.started("a stranger's")
+    assert session.rows().get().started_at is None
+    session.started(str(generation.prompt_id))
+    session.started(str(generation.prompt_id))
+    assert session.rows().get().status == Status.RUNNING
+
+
+def test_a_run_that_is_found_under_way_has_only_the_rest_of_its_time(session: Session) -> None:
+    long_ago = timezone.now() - timedelta(days=2)
+    old = given(session, status=Status.RUNNING, started_at=long_ago)
+    assert session.prompts.is_overdue(str(old.prompt_id))
+    assert not session.prompts.is_overdue(str(given(session).prompt_id))
+
+
+def test_what_other_servers_and_the_queue_have_is_not_its_own(session: Session) -> None:
+    mine = given(session)
+    other = make_server("two", "http://127.0.0.1:2")
+    for status, server in ((Status.RUNNING, other), (Status.QUEUED, None), (Status.SUCCEEDED, session.server)):
+        make_generation(mine.user, status=status, server=server)
+    assert list(session.rows()) == [mine]
+
+
+def test_a_socket_that_is_replaced_claims_nothing_until_the_next_one_is_there(session: Session) -> None:
+    before = time.monotonic()
+    session.reconnect("It was deaf.")
+    assert session.timers.claim >= before + timing.PAUSE_AFTER_FAULT_SECONDS
+    session.wake()
+    assert session.inbox.get_nowait() is None
