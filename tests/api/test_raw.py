@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from typing import Any
 
@@ -18,13 +17,12 @@ from generations import tasks
 from generations.comfy.asset_references import TYPE
 from generations.lifecycle import services
 from generations.models import Generation, IdempotencyKey, Status, TemplateVersion
-from generations.models.idempotency import KEPT, KeyReuseError
+from generations.models.idempotency import KEPT
 from generations.relay.submit import build_graph
 from tests.api.envelope import error_of
 from tests.support import graphs
 from tests.support.factories import CHECKPOINT, make_asset, make_key, make_server, make_template, txt2img_graph
 from tests.support.uploads import Uploads
-from tests.support.waiting import patient
 from tests.support.workflows import editor_workflow, with_models
 
 URL = "/api/v2/jobs"
@@ -244,30 +242,3 @@ def test_a_full_queue_gives_the_key_back(raw: Client, owner: User) -> None:
 @pytest.mark.parametrize("key", ["x" * 256, "ümlaut"])
 def test_a_key_that_is_none_is_refused(raw: Client, key: str) -> None:
     error_of(post(raw, txt2img_graph(), headers={"Idempotency-Key": key}), 422, "invalid_request")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_same_key_at_the_same_time_makes_one_job(owner: User) -> None:
-    make_server()
-    version = make_template().published_version
-    assert version is not None
-    start, outcomes = threading.Barrier(4), []
-
-    def submit() -> None:
-        start.wait()
-        try:
-            extras = services.Extras(idempotency_key="at once")
-            services.submit(user=owner, version=version, inputs={"prompt": "x"}, extras=extras)
-            outcomes.append("made")
-        except KeyReuseError:
-            outcomes.append("refused")
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=submit) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(patient(30))
-    assert sorted(outcomes) == ["made", "refused", "refused", "refused"]
-    assert Generation.objects.count() == 1

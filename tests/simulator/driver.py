@@ -143,3 +143,14 @@ class Driver:
         for socket in (self.socket, *self._others):
             socket.raw.shutdown()
         self.http.close()
+
+
+def executed_nodes(driver: Driver, prompt_id: str) -> list[str]:
+    """Node ids in the order in which they were begun."""
+    return [data["node"] for data in driver.socket.data("executing") if data["prompt_id"] == prompt_id and data["node"]]
+
+
+def run(driver: Driver, graph: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """(nodes that were run, history entry)."""
+    entry = driver.run(graph)
+    return executed_nodes(driver, entry["prompt"][1]), entry

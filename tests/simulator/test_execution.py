@@ -6,23 +6,11 @@ import json
 from typing import Any
 
 import pytest
-import websocket
 from PIL import Image
 
-from tests.simulator.driver import Driver, wait_until
+from tests.simulator.driver import Driver, run, wait_until
 from tests.support.graphs import node, plain, text_to_image, words
 from tests.support.simulator import RunningSimulator
-
-
-def executed_nodes(driver: Driver, prompt_id: str) -> list[str]:
-    """Node ids in the order in which they were begun."""
-    return [data["node"] for data in driver.socket.data("executing") if data["prompt_id"] == prompt_id and data["node"]]
-
-
-def run(driver: Driver, graph: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """(nodes that were run, history entry)."""
-    entry = driver.run(graph)
-    return executed_nodes(driver, entry["prompt"][1]), entry
 
 
 def test_same_prompt_again_runs_nothing_and_names_the_old_files(driver: Driver) -> None:
@@ -174,27 +162,6 @@ def test_prompt_that_kills_the_worker(driver: Driver, simulator: RunningSimulato
     simulator.restart()
     with Driver(simulator.url) as after:
         assert after.run(words())["status"]["completed"]
-
-
-def test_restart_loses_queue_history_cache_and_temp_but_no_outputs(driver: Driver, simulator: RunningSimulator) -> None:
-    entry = driver.run({**plain(), "8": node("PreviewImage", images=["1", 0])})
-    simulator.simulator.environment.step_seconds = 0.05
-    running = driver.submit(text_to_image(steps=1000))
-    waiting = driver.submit(words())
-    driver.socket.read_until("progress", prompt_id=running)
-    assert driver.http.post("/simulator/restart").status_code == 200
-    with pytest.raises((websocket.WebSocketException, OSError)):
-        while True:
-            driver.socket.read()
-    assert driver.remaining() == 0
-    assert driver.http.get("/history").json() == {}
-    assert driver.view(entry["outputs"]["9"]["images"][0]).status_code == 200
-    assert driver.view(entry["outputs"]["8"]["images"][0]).status_code == 404
-    with Driver(simulator.url) as after:
-        nodes, entry = run(after, plain())
-        assert nodes == ["1", "9"]
-        assert entry["prompt"][0] == 0
-        assert set(after.http.get("/history").json()).isdisjoint({running, waiting})
 
 
 def test_metadata_of_files_is_the_graph_as_validated_and_what_the_client_sent(

@@ -8,7 +8,6 @@ import pytest
 
 from tests.simulator.driver import Driver
 from tests.support.graphs import node, plain, text_to_image, words
-from tests.support.simulator import RunningSimulator
 
 
 def errors_of(driver: Driver, graph: dict[str, Any], node_id: str) -> list[tuple[str, str]]:
@@ -208,31 +207,3 @@ def test_constant_for_a_link_fails_only_when_it_runs(driver: Driver) -> None:
 def test_extra_data_is_kept_and_secrets_stay_out_of_the_history(driver: Driver) -> None:
     extra = {"tag": "ours", "api_key_comfy_org": "secret"}
     assert driver.run(words(), extra_data=extra)["prompt"][3] == {"tag": "ours", "client_id": driver.socket.client_id}
-
-
-def test_every_route_has_its_alias_under_api(driver: Driver, simulator: RunningSimulator) -> None:
-    assert driver.http.post("/api/prompt", json={"prompt": words()}).status_code == 200
-    for path in ("prompt", "queue", "history", "object_info", "object_info/KSampler", "system_stats", "features"):
-        assert driver.http.get(f"/api/{path}").status_code == driver.http.get(f"/{path}").status_code == 200
-    assert driver.http.get("/interrupt").status_code == 404
-    assert driver.http.post("/nowhere").status_code == 405
-
-
-def test_small_endpoints(driver: Driver) -> None:
-    assert driver.http.get("/system_stats").json()["system"]["comfyui_version"] == "0.3.64"
-    assert driver.http.get("/features").json() == {"supports_preview_metadata": True, "max_upload_size": 104857600}
-    assert "checkpoints" in driver.http.get("/models").json()
-    assert "tiny-random-sd15.safetensors" in driver.http.get("/models/checkpoints").json()
-    assert (
-        driver.http.get("/models/loras").json()
-        == driver.http.get("/object_info/LoraLoader").json()["LoraLoader"]["input"]["required"]["lora_name"][0]
-    )
-    assert driver.http.get("/models/unet").status_code == 404
-    assert driver.http.get("/embeddings").json() == []
-    assert driver.http.get("/object_info/Unknown").json() == {}
-
-
-def test_page_of_another_origin_is_kept_out(driver: Driver) -> None:
-    assert driver.http.get("/prompt", headers={"Origin": "https://evil.example"}).status_code == 403
-    assert driver.http.get("/prompt", headers={"Origin": driver.url}).status_code == 200
-    assert driver.http.options("/prompt", headers={"Origin": "https://evil.example"}).status_code == 200

@@ -101,11 +101,3 @@ def test_a_rollback_keeps_row_and_files(stored: Asset, eager_tasks: None) -> Non
     assert is_kept(stored) == [True, True]
     assert Asset.objects.filter(pk=stored.pk).exists()
     assert not DiscardedFile.objects.exists()
-
-
-def test_overdue_files_are_asked_for_once_at_a_time() -> None:
-    DiscardedFile.objects.add(["a", "b", "c", "a"])
-    assert DiscardedFile.objects.take_overdue(10) == []
-    later()
-    assert sorted(DiscardedFile.objects.take_overdue(2) + DiscardedFile.objects.take_overdue(2)) == ["a", "b", "c"]
-    assert DiscardedFile.objects.take_overdue(10) == []

@@ -6,26 +6,19 @@ import io
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from django.core.files.storage import default_storage
 from django.utils import timezone
 from PIL import Image
 
 from generations.files import spooling, storage
+from tests.generations.files.stored import stored
 from tests.support.pictures import png
-from tests.support.s3 import BUCKET, Answer, ChoosyS3, choosy_s3, client, running_s3, storage_settings
-
-
-def stored(key: str) -> bytes:
-    with storage.open_key(key) as file:
-        return bytes(file.read())
+from tests.support.s3 import BUCKET, client, running_s3, storage_settings
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
@@ -59,11 +52,6 @@ def test_what_was_written_is_read_back_with_its_hash_and_size(backend: str) -> N
 
 def test_deleting_what_is_gone_is_fine(backend: str) -> None:
     storage.delete(["uploads/never-was", ""])
-
-
-def test_a_copy_that_was_cut_off_is_refused() -> None:
-    with pytest.raises(spooling.IncompleteCopyError, match="5 bytes arrived where 9 were announced"):
-        spooling.spool([b"12345"], expected_bytes=9)
 
 
 def test_a_thumbnail_is_small_and_webp(backend: str) -> None:
@@ -139,85 +127,6 @@ def test_what_s3_holds_is_verified_and_left_overs_are_removed(settings: Any) -> 
             assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
 
 
-REFUSALS: list[Answer | None] = [
-    (400, "InvalidArgument"),
-    (501, "NotImplemented"),
-    (403, "SignatureDoesNotMatch"),
-    (411, "MissingContentLength"),
-    None,
-]
-
-
-@pytest.fixture
-def choosy(settings: Any) -> Callable[..., AbstractContextManager[ChoosyS3]]:
-    @contextmanager
-    def serve(refusal: Answer | None, checksums: str = "auto", **options: bool) -> Iterator[ChoosyS3]:
-        server = ChoosyS3(refusal, **options)
-        with choosy_s3(server) as url:
-            settings.STORAGES = {**settings.STORAGES, **storage_settings(url, checksums=checksums)}
-            settings.S3_BUCKET = BUCKET
-            yield server
-
-    return serve
-
-
-def write(key: str, content: bytes) -> None:
-    with closing(spooling.spool([content])) as spooled:
-        storage.write(key, spooled)
-
-
-@pytest.mark.s3
-@pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_server_that_takes_no_checksums_is_found_out_once(choosy: Any, refusal: Answer | None) -> None:
-    with choosy(refusal) as server:
-        write("outputs/a/1.0", png())
-        assert stored("outputs/a/1.0") == png()
-        server.seen.clear()
-        write("outputs/a/1.1", b"x" * 20_000_000)  # in several parts
-        assert len(stored("outputs/a/1.1")) == 20_000_000
-        with closing(spooling.spool([png()])) as spooled:
-            assert storage.write_thumbnail("outputs/a/1.0", spooled)
-        storage.delete(["outputs/a/1.0", "outputs/a/1.1"])
-        assert not [key for key, _ in storage.walk("outputs/a/") if not key.endswith(".thumb")]
-        assert server.seen
-        assert not [upload for upload in server.seen if upload[1]]
-
-
-@pytest.mark.s3
-def test_a_large_first_file_finds_it_out_as_well(choosy: Any) -> None:
-    with choosy((400, "InvalidArgument")):
-        write("outputs/a/1.0", b"x" * 20_000_000)
-        assert len(stored("outputs/a/1.0")) == 20_000_000
-
-
-@pytest.mark.s3
-def test_without_checksums_what_was_written_is_read_back(choosy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with choosy((400, "InvalidArgument"), checksums="off") as server:
-        write("outputs/a/1.0", png())
-        assert server.seen == [("PUT", False)]
-        monkeypatch.setattr(storage, "_stored_hash", lambda key: "blake3:other")
-        with pytest.raises(storage.DamagedCopyError, match="other bytes"):
-            write("outputs/a/1.0", png())
-
-
-@pytest.mark.s3
-def test_checksums_that_are_switched_on_stay_on(choosy: Any) -> None:
-    with choosy((400, "InvalidArgument"), checksums="on") as server:
-        with pytest.raises(ClientError, match="InvalidArgument"):
-            write("outputs/a/1.0", png())
-        assert all(is_checked for _method, is_checked in server.seen)
-
-
-@pytest.mark.s3
-@pytest.mark.parametrize("refusal", [(403, "AccessDenied"), (400, "BadDigest"), (400, "InvalidArgument")])
-def test_a_refusal_for_another_reason_leaves_checksums_on(choosy: Any, refusal: Answer) -> None:
-    with choosy(refusal, refuses_everything=True):
-        with pytest.raises(ClientError, match=refusal[1]):
-            write("outputs/a/1.0", png())
-        backend: Any = default_storage
-        assert backend.checks_uploads
-
-
 def test_other_bytes_than_were_written_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(spooling.spool([b"original"])) as spooled:
         monkeypatch.setattr(storage, "_stored_hash", lambda key: "blake3:other")
@@ -226,15 +135,3 @@ def test_other_bytes_than_were_written_are_noticed(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr("generations.files.backends.DiskStorage.size", lambda self, key: 3)
         with pytest.raises(storage.DamagedCopyError, match="3 bytes"):
             storage.write("outputs/x/1.0", spooled)
-
-
-def test_a_file_on_disk_is_there_whole_or_not_at_all(media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(source: str, target: str) -> None:
-        msg = "killed"
-        raise OSError(msg)
-
-    with closing(spooling.spool([b"new"])) as spooled:
-        monkeypatch.setattr("generations.files.backends.os.replace", failing)
-        with pytest.raises(OSError, match="killed"):
-            storage.write("outputs/x/1.0", spooled)
-    assert not [path for path in media_root.rglob("*") if path.is_file()]

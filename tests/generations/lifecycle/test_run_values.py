@@ -15,11 +15,12 @@ from accounts.models import Plan, User
 from generations.comfy.editor_notes import note
 from generations.comfy.embedded import read_embedded
 from generations.files import storage
-from generations.lifecycle import rerunning, services
+from generations.lifecycle import services
 from generations.models import Generation, SeedCount, Status, TemplateVersion, WorkflowTemplate
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling.queue import QueueFullError
 from generations.studio import drafts, editing, importing, making, publishing
+from tests.generations.lifecycle.runs import ALTERNATIVES, seed_of, studio_template, submit, texts_of, with_seed
 from tests.support.factories import (
     make_key,
     make_template,
@@ -33,35 +34,6 @@ from tests.support.threads import AT_ONCE, at_once
 from tests.support.workflows import OBJECT_INFO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_server")]
-
-ALTERNATIVES = "{red|green|blue} {fox|dog|cat|owl} {1|2|3|4|5|6|7|8|9|0} // and a comment"
-
-
-def studio_template(
-    staff: User, *, graph: dict[str, Any] | None = None, parameters: list[dict[str, Any]] | None = None
-) -> TemplateVersion:
-    """What the studio publishes of a graph as the editor's file gives it."""
-    template = make_template(graph=graph, parameters=parameters, publish=False)
-    return publishing.publish(template, None, user=staff, object_info=OBJECT_INFO, is_confirmed=True)
-
-
-def with_seed(mode: str, **fields: Any) -> list[dict[str, Any]]:
-    return [
-        {**each, "seed_mode": mode, **fields} if each["type"] == "seed" else each
-        for each in txt2img_parameters()
-    ]  # fmt: skip
-
-
-def submit(user: User, version: TemplateVersion, **inputs: Any) -> Generation:
-    return services.submit(user=user, version=version, inputs={"prompt": "a cat", **inputs})
-
-
-def seed_of(generation: Generation) -> int:
-    return int(generation.inputs["seed"])
-
-
-def texts_of(generation: Generation) -> dict[str, str]:
-    return {f"{node_id}.{name}": text for node_id, name, text in generation.resolved}
 
 
 # ------------------------------------------------------------------------------------------------ texts
@@ -152,33 +124,6 @@ def test_variations_draw_each_their_own(owner: User, staff: User) -> None:
     assert len({row.resolved_inputs["prompt"] for row in rows}) > 1
 
 
-def test_a_rerun_is_exact_and_variations_differ(owner: User, staff: User) -> None:
-    graph = txt2img_graph()
-    graph["9"]["inputs"]["filename_prefix"] = "%date:yyyy%"
-    first = submit(owner, studio_template(staff, graph=graph), prompt=ALTERNATIVES)
-    Generation.objects.filter(pk=first.pk).update(
-        resolved=[[*each[:2], "1999" if each[1] == "filename_prefix" else each[2]] for each in first.resolved]
-    )
-    first.refresh_from_db()
-    for _ in range(3):
-        same = rerunning.rerun(first, is_new_seed=False)
-        assert (same.inputs, same.resolved) == (first.inputs, first.resolved)
-        first = same
-    others = [rerunning.rerun(first, is_new_seed=True) for _ in range(4)]
-    assert len({each.resolved_inputs["prompt"] for each in [first, *others]}) > 1
-    assert len({seed_of(each) for each in [first, *others]}) == 5
-    assert all(each.inputs["prompt"] == ALTERNATIVES for each in others)
-
-
-def test_a_rerun_with_changes_keeps_the_texts_that_do_not_depend_on_them(owner: User, staff: User) -> None:
-    graph = txt2img_graph()
-    graph["9"]["inputs"]["filename_prefix"] = "%KSampler.seed%"
-    first = submit(owner, studio_template(staff, graph=graph), prompt=ALTERNATIVES, negative_prompt="{x}")
-    again = rerunning.rerun(first, is_new_seed=False, changes={"negative_prompt": "{y}", "seed": 77})
-    assert again.resolved_inputs == {"prompt": first.resolved_inputs["prompt"], "negative_prompt": "y"}
-    assert texts_of(again)["9.filename_prefix"] == "77"
-
-
 def test_what_is_known_of_prompts_outlives_the_servers(staff: User) -> None:
     info = copy.deepcopy(OBJECT_INFO)
     info["Own"] = {"input": {"required": {"t": ["STRING", {"dynamicPrompts": True}]}}, "output_node": True}
@@ -236,33 +181,12 @@ def test_the_workflows_own_seed_is_the_first(owner: User) -> None:
     assert [seed_of(submit(owner, counting)) for _ in range(2)] == [123, 124]
 
 
-def test_counting_goes_on_from_a_seed_that_was_given_but_not_from_a_rerun(owner: User) -> None:
-    version = version_of(make_template(parameters=with_seed("increment", default=1)))
-    first = submit(owner, version)
-    assert seed_of(submit(owner, version, seed="100")) == 100
-    assert seed_of(rerunning.rerun(first, is_new_seed=False)) == 1
-    assert seed_of(submit(owner, version)) == 101
-    assert seed_of(rerunning.rerun(first, is_new_seed=True)) == 102
-
-
-def test_a_rerun_that_counts_on_takes_its_seed_from_the_count(owner: User) -> None:
-    version = version_of(make_template(parameters=with_seed("increment", default=5)))
-    first = submit(owner, version)
-    counted = rerunning.rerun(first, is_new_seed=False, changes={"seed": "increment"})
-    assert [seed_of(first), seed_of(counted), seed_of(submit(owner, version))] == [5, 6, 7]
-
-
 def test_users_may_say_what_becomes_of_the_seed(owner: User) -> None:
     version = version_of(make_template(parameters=with_seed("randomize", default=7)))
     words = ["fixed", "increment", "increment", "decrement", "fixed"]
     assert [seed_of(submit(owner, version, seed=word)) for word in words] == [7, 7, 8, 7, 7]
     fixed = version_of(make_template("fixed", parameters=with_seed("fixed", default=7)))
     assert len({seed_of(submit(owner, fixed, seed="random")) for _ in range(4)}) == 4
-
-
-def test_run_again_of_a_fixed_seed_draws_one(owner: User) -> None:
-    first = submit(owner, version_of(make_template(parameters=with_seed("fixed", default=7))))
-    assert seed_of(rerunning.rerun(first, is_new_seed=True)) != 7
 
 
 def test_variations_take_consecutive_numbers(owner: User) -> None:
