@@ -12,14 +12,19 @@ class GenerationsConfig(AppConfig):
     verbose_name = "Generations"
 
     def ready(self) -> None:
-        """What is open on somebody's behalf hears when that person's rights change."""
+        """What is open on somebody's behalf hears when that person's rights change; and the search index is kept."""
         from django.contrib.auth.signals import user_logged_out
+        from django.core import checks
+        from django.db.models.signals import post_migrate
 
         from accounts.models import access_changed, access_revoked
+        from generations.models import searching
 
         access_changed.connect(_tell_connections)
         access_revoked.connect(_switch_off_webhooks)
         user_logged_out.connect(_tell_connections_of)
+        post_migrate.connect(_keep_search_index, sender=self)
+        checks.register(searching.check, checks.Tags.database)
 
 
 def _tell_connections(user_id: int, **_: Any) -> None:
@@ -37,3 +42,11 @@ def _switch_off_webhooks(user_id: int, **_: Any) -> None:
 def _tell_connections_of(user: Any, **_: Any) -> None:
     if user is not None:
         _tell_connections(user.pk)
+
+
+def _keep_search_index(using: str, **_: Any) -> None:
+    from django.db import connections
+
+    from generations.models import searching
+
+    searching.ensure_migrated(connections[using])

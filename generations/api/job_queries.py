@@ -1,10 +1,11 @@
-"""What `GET /jobs` asks for: filters, labels and the place where a page begins."""
+"""What `GET /jobs` asks for: filters, labels, and the page of jobs that they let through."""
 
 from __future__ import annotations
 
 import base64
 import re
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db.models import Q
@@ -15,7 +16,10 @@ from generations.api.schemas.jobs import LABEL_KEY, JobFilter
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, GenerationQuerySet
 from generations.models.history import cursor_of, read_cursor
+from generations.models.searching import is_indexed, words_of
 
+LOOK_FIRST_AT = 1_000  # where words that are common turn up
+LOOK_AT = 10_000
 _LABEL = re.compile(r"metadata\[(.*)\]")
 
 
@@ -27,17 +31,48 @@ class InvalidLabelsError(Exception):
     """`metadata[…]` of the query cannot be a label."""
 
 
-def filtered(rows: GenerationQuerySet, wanted: JobFilter) -> GenerationQuerySet:
-    """Those rows that the filter lets through."""
+def page(mine: GenerationQuerySet, wanted: JobFilter, labels: Mapping[str, str]) -> tuple[list[Generation], str | None]:
+    """(jobs, newest first, the cursor of the next page; None when there is none). InvalidCursorError.
+
+    Indexes know owner, time, status and most words. For anything else, one page looks at LOOK_AT jobs at most: it may
+    have fewer jobs than were asked for, even none, and the next page goes on behind them.
+    """
+    rows = _in_order(mine, wanted)
+    words = words_of(wanted.q)
+    if not (words or labels or wanted.template):
+        return _cut(rows, wanted.limit)
+    has_index = any(is_indexed(word) for word in words)
+    near, last = rows.newest(LOOK_FIRST_AT if has_index else LOOK_AT)
+    found, cursor = _cut(_sieved(near, wanted, labels).mentioning(words), wanted.limit)
+    if cursor is not None or last is None:
+        return found, cursor
+    if not has_index:
+        return found, encode(last)
+    return _cut(_sieved(rows, wanted, labels), wanted.limit, words)
+
+
+def _in_order(rows: GenerationQuerySet, wanted: JobFilter) -> GenerationQuerySet:
+    """What the history's indexes find by themselves."""
     if wanted.status:
         rows = rows.filter(_has_status(wanted))
-    if wanted.template:
-        rows = rows.filter(version__template__slug=wanted.template)
     if wanted.created_after:
         rows = rows.filter(created_at__gt=wanted.created_after)
     if wanted.created_before:
         rows = rows.filter(created_at__lt=wanted.created_before)
-    return rows.mentioning(wanted.q)
+    return rows.older_than(*decode(wanted.cursor)) if wanted.cursor else rows
+
+
+def _sieved(rows: GenerationQuerySet, wanted: JobFilter, labels: Mapping[str, str]) -> GenerationQuerySet:
+    """Those that the rest of the filter lets through, words apart."""
+    if wanted.template:
+        rows = rows.filter(version__template__slug=wanted.template)
+    return rows.labeled(labels)
+
+
+def _cut(rows: GenerationQuerySet, limit: int, rare_words: Sequence[str] = ()) -> tuple[list[Generation], str | None]:
+    rows = rows.found_by_index(rare_words) if rare_words else rows.newest_first()
+    found, has_more = rows.with_details().defer("version__graph").page(limit)
+    return found, encode(found[-1]) if has_more else None
 
 
 def _has_status(wanted: JobFilter) -> Q:

@@ -32,7 +32,21 @@ class HistoryQuerySet(models.QuerySet[Row]):
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> Self:
         """Those behind the given one in history order."""
-        return self.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+        # The first condition follows from the second, and is the only one that says where in the index to begin.
+        rows = self.filter(created_at__lte=created_at)
+        return rows.filter(Q(created_at__lt=created_at) | Q(pk__lt=pk))
+
+    def newest(self, number: int) -> tuple[Self, Row | None]:
+        """(the newest `number` of them, the last of these); None when there are no more than that.
+
+        In contrast to a slice, they can be filtered further.
+        """
+        last = self.newest_first().only("pk", "created_at")[number - 1 : number].first()  # from the index alone
+        if last is None:
+            return self, None
+        moment = getattr(last, "created_at")  # noqa: B009  (not every model has one, as far as types go)
+        rows = self.filter(created_at__gte=moment)
+        return rows.filter(Q(created_at__gt=moment) | Q(pk__gte=last.pk)), last
 
     def page(self, size: int) -> tuple[list[Row], bool]:
         """The first `size` rows, and whether there are more."""

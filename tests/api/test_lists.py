@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Plan, User
+from generations.api import job_queries
 from generations.files import inputs
 from generations.models import Asset, Generation, Status, WorkflowTemplate
 from tests.api.envelope import error_of
@@ -78,6 +79,51 @@ def test_filters(api: Client, owner: User) -> None:
     assert ids(api, q="fox hound") == []
     assert ids(api, created_before=(now - timedelta(days=1)).isoformat()) == [str(old.pk)]
     assert str(old.pk) not in ids(api, created_after=(now - timedelta(days=1)).isoformat())
+
+
+def pages(client: Client, **query: Any) -> list[list[str]]:
+    """The ids of each page, to the last one."""
+    found, cursor = [], ""
+    while cursor is not None:
+        body = client.get(URL, {**query, "cursor": cursor}).json()
+        found.append([each["id"] for each in body["jobs"]])
+        cursor = body["next_cursor"]
+    return found
+
+
+@pytest.fixture
+def seven(owner: User, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the owner's jobs, newest first, of which one page looks at two or three at most."""
+    monkeypatch.setattr(job_queries, "LOOK_FIRST_AT", 2)
+    monkeypatch.setattr(job_queries, "LOOK_AT", 3)
+    now = timezone.now()
+    return [
+        str(make_generation(
+            owner, status=Status.SUCCEEDED, text=f"{word} 狐", metadata={"client": word},
+            created_at=now - timedelta(minutes=number // 2),
+        ).pk)
+        for number, word in enumerate(["dog", "fox", "dog", "dog", "fox", "dog", "fox"])
+    ]  # fmt: skip
+
+
+def test_what_an_index_finds_fills_its_pages(api: Client, seven: list[str]) -> None:
+    foxes = [pk for pk in ids(api) if pk in {seven[1], seven[4], seven[6]}]
+    assert pages(api, q="fox", limit=2) == [foxes[:2], foxes[2:]]
+    assert pages(api, q="fox 狐", limit=5) == [foxes]
+    assert pages(api, q="hound", limit=5) == [[]]
+    assert [pk for page in pages(api, q="狐 fox", limit=1) for pk in page] == foxes
+
+
+@pytest.mark.parametrize("query", [{"q": "ox"}, {"metadata[client]": "fox"}, {"q": "狐", "metadata[client]": "fox"}])
+def test_what_no_index_finds_is_looked_for_in_some_jobs_at_a_time(
+    api: Client, seven: list[str], query: dict[str, str]
+) -> None:
+    everything = ids(api)
+    foxes = [pk for pk in everything if pk in {seven[1], seven[4], seven[6]}]
+    found = pages(api, limit=5, **query)
+    assert [pk for page in found for pk in page] == foxes
+    assert found == [[pk for pk in everything[at : at + 3] if pk in foxes] for at in (0, 3, 6)]
+    assert pages(api, limit=5, **{**query, "q": "y"}) == [[], [], []]
 
 
 @pytest.mark.parametrize(

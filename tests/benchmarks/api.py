@@ -1,4 +1,4 @@
-"""The API: accepting jobs, reading one, a page of the list with few and with a million rows, and 500 event streams.
+"""The API: accepting jobs, reading one, pages and searches among few and a million rows, and 500 event streams.
 
 Web, relay and worker are processes on PostgreSQL and Redis. comfy-api-proxy, which keeps jobs in memory for one user,
 answers the calls that it has beside it, with the same client in the same run.
@@ -7,6 +7,7 @@ answers the calls that it has beside it, with the same client in the same run.
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,8 @@ JOBS, CLIENTS, READS = 400, 4, 300
 FEW, MANY, PAGE = 1_000, 1_000_000, 50
 STREAMS, STREAM_USERS = 500, 25
 SMALL = {"JOBS": 3, "CLIENTS": 2, "READS": 6, "FEW": 5, "MANY": 10, "PAGE": 2, "STREAMS": 3, "STREAM_USERS": 2}
-# Copies of one job that was really run, an hour apart from each other at most, all finished.
+NO_MATCH = "zzyzx"
+# Copies of one job that was really run, a second apart from each other, all finished, each with a text of its own.
 COPY = """
 INSERT INTO generations_generation
 SELECT copy.* FROM
@@ -34,6 +36,8 @@ SELECT copy.* FROM
   generations_generation original,
   jsonb_populate_record(original, jsonb_build_object(
     'id', made.id, 'prompt_id', made.id, 'user_id', %(user)s::bigint, 'status', 'succeeded', 'server_id', NULL,
+    'text', (ARRAY['a red fox', 'an old lighthouse', 'portrait of a cat', 'dragons over the sea'])[1 + made.n %% 4]
+      || ', masterpiece, ' || md5(made.n::text),
     'tag', NULL, 'store_after', NULL, 'created_at', now() - made.n * interval '1 second', 'submitted_at', NULL,
     'started_at', now(), 'executed_at', now(), 'finished_at', now())) copy
 WHERE original.id = (SELECT id FROM generations_generation ORDER BY created_at LIMIT 1)
@@ -116,24 +120,47 @@ def _listing(running: Cluster, few: httpx.Client, many: httpx.Client) -> list[Re
             database.execute(COPY, {"user": row[0], "number": number})
         database.execute("VACUUM ANALYZE generations_generation")
 
-    def page(client: httpx.Client, **query: Any) -> None:
+    def page(client: httpx.Client, *, is_full: bool = True, **query: Any) -> str:
         found = client.get("jobs", params={"limit": PAGE, **query}).raise_for_status().json()
-        assert len(found["jobs"]) == PAGE
+        assert len(found["jobs"]) == PAGE or not is_full
+        return found["next_cursor"] or ""
 
-    for client in (few, many):
-        _timed(20, lambda _, client=client: page(client))
-    seconds: dict[str, list[float]] = {"few": [], "many": [], "few_status": [], "many_status": []}
-    for _ in range(READS // 3):
-        for name, client in (("few", few), ("many", many)):
-            seconds[name] += _timed(1, lambda _, client=client: page(client))
-            seconds[f"{name}_status"] += _timed(1, lambda _, client=client: page(client, status="succeeded"))
-    medians = {name: median(values) for name, values in seconds.items()}
+    clients = {"few": few, "many": many}
+    deep = {"few": page(few), "many": _deep_cursor(running)}
+    queries: dict[str, Callable[[str], dict[str, Any]]] = {
+        "list": lambda _: {},
+        "list_by_status": lambda _: {"status": "succeeded"},
+        "list_deep": lambda name: {"cursor": deep[name], "is_full": False},
+        "search": lambda _: {"q": NO_MATCH, "is_full": False},
+        "search_short": lambda _: {"q": NO_MATCH[:2], "is_full": False},
+    }
+    seconds: dict[tuple[str, str], list[float]] = {(kind, name): [] for kind in queries for name in clients}
+    for turn in range(20 + READS // 3):
+        for kind, name in seconds:
+            query = queries[kind](name)
+            taken = _timed(1, lambda _, name=name, query=query: page(clients[name], **query))
+            seconds[kind, name] += taken if turn >= 20 else []
+    medians = {each: median(values) for each, values in seconds.items()}
     return [
-        milliseconds("list_1k_p50_ms", medians["few"]),
-        milliseconds("list_1m_p50_ms", medians["many"]),
-        Result("list_ratio_1m", round(medians["many"] / medians["few"], 2), "x"),
-        Result("list_by_status_ratio_1m", round(medians["many_status"] / medians["few_status"], 2), "x"),
+        milliseconds("list_1k_p50_ms", medians["list", "few"]),
+        milliseconds("list_1m_p50_ms", medians["list", "many"]),
+        milliseconds("search_1k_p50_ms", medians["search", "few"]),
+        milliseconds("search_1m_p50_ms", medians["search", "many"]),
+        *(Result(f"{kind}_ratio_1m", round(medians[kind, "many"] / medians[kind, "few"], 2), "x") for kind in queries),
     ]
+
+
+def _deep_cursor(running: Cluster) -> str:
+    """Where the last tenth of the many jobs begins."""
+    query = (
+        "SELECT g.created_at, g.id FROM generations_generation g JOIN accounts_user u ON u.id = user_id"
+        " WHERE u.email = 'many@example.com' ORDER BY g.created_at, g.id OFFSET %s LIMIT 1"
+    )
+    with psycopg.connect(running.env["DATABASE_URL"], autocommit=True) as database:
+        row = database.execute(query, (MANY // 10,)).fetchone()
+    assert row is not None
+    created_at, pk = row
+    return base64.urlsafe_b64encode(f"{created_at.isoformat()},{pk}".encode()).decode().rstrip("=")
 
 
 def _threads_and_memory(running: Cluster) -> tuple[int, int]:
