@@ -18,7 +18,7 @@ from tests.support.processes import ROOT
 
 MEASUREMENTS = (
     "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "footprint", "studio",
-    "api",
+    "api", "floor",
 )  # fmt: skip
 PATH = ROOT / "build" / "bench.json"
 
