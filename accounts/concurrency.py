@@ -1,8 +1,8 @@
 """How much slow work one process does at a time, in all and for one user.
 
-Each request has a thread of its own, so slow work takes no thread away from others; but it takes memory, sockets and
-disk, and nobody may take all of that. Counted in the process itself: what it protects is the process, and a process
-that dies takes its count along.
+Slow work takes memory, sockets, disk and one of the threads that answer requests, and nobody may take all of that: all
+kinds of slow work together leave threads to others. Counted in the process itself: what it protects is the process, and
+a process that dies takes its count along.
 """
 
 from __future__ import annotations

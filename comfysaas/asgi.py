@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "comfysaas.settings")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402  (needs the apps to be ready)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
@@ -16,6 +16,7 @@ from django.conf import settings  # noqa: E402
 
 from comfysaas import http_server  # noqa: E402
 from comfysaas.bodies import BoundedBodies  # noqa: E402
+from comfysaas.handler import OneTripHandler  # noqa: E402
 from comfysaas.mount import Mounted  # noqa: E402
 from generations.api.streams import Streams  # noqa: E402
 from generations.live.consumers import ByCredentials, KeyAuthentication  # noqa: E402
@@ -27,7 +28,7 @@ application = Mounted(
     BoundedBodies(
         ProtocolTypeRouter(
             {
-                "http": Streams(django_application),
+                "http": Streams(OneTripHandler()),
                 "websocket": ByCredentials(
                     programs=KeyAuthentication(sockets),
                     browsers=AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),

@@ -33,10 +33,7 @@ _API = "/api/v2/"
 
 
 class AdminContentSecurityPolicy(MiddlewareMixin):
-    """The admin's theme evaluates expressions in attributes (Alpine): a looser policy there, and only there.
-
-    Knows both worlds (MiddlewareMixin), so that the async views behind it stay async.
-    """
+    """The admin's theme evaluates expressions in attributes (Alpine): a looser policy there, and only there."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Tell django-csp, which adds the header, what to replace."""

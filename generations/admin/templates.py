@@ -6,7 +6,6 @@ import json
 from functools import partial
 from typing import Any, cast
 
-from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
@@ -191,7 +190,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         template = self.look_up(request, pk, "view")
         if not template.cover:
             raise Http404
-        return async_to_sync(delivery.serve_picture)(template.cover.name or "")
+        return delivery.serve_picture(template.cover.name or "")
 
     def look_up(self, request: HttpRequest, pk: int, permission: str = "change") -> WorkflowTemplate:
         """The template, for somebody with that permission; PermissionDenied, Http404."""

@@ -6,7 +6,6 @@ import re
 import uuid
 from typing import Annotated
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -155,17 +154,17 @@ def delete_asset(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
     returns={200: None, 206: None, 302: None, 304: None, 416: None},
     errors=(404,),
 )
-async def get_content(
+def get_content(
     request: HttpRequest,
     id: uuid.UUID,
     range: Annotated[str, Header(alias="Range", description="Such as `bytes=0-1048575`.")] = "",
 ) -> HttpResponseBase:
     """The bytes of the file, or of the range that you ask for. 302 to a signed link when files are stored in S3."""
-    asset = await sync_to_async(_find)(request, id)
+    asset = _find(request, id)
     if isinstance(asset, Output):
         body, content_type = contract.inline(asset)
         return HttpResponse(body, content_type=content_type, headers={"X-Content-Type-Options": "nosniff"})
-    return await delivery.serve(request, asset, is_download=True)
+    return delivery.serve(request, asset, is_download=True)
 
 
 def _words(tags: list[str]) -> list[str]:

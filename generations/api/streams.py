@@ -1,7 +1,7 @@
 """Following a job by server-sent events, without a thread for each stream.
 
-Django keeps a thread for a request until its response has ended. So the operation checks everything and leaves a
-`JobStream` in the ASGI scope; `Streams`, around Django's application, serves it once Django is done with the request.
+The operation checks everything and leaves a `JobStream` in the ASGI scope. `Streams`, around Django's application,
+serves it once Django is done with the request, whose thread and connection are free by then.
 """
 
 from __future__ import annotations
@@ -263,5 +263,5 @@ async def _next(inbox: asyncio.Queue[dict[str, Any]], seconds: float) -> dict[st
 
 
 async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    """In one of a few shared threads: the usual one would be this stream's own."""
+    """In one of a few shared threads: the usual one is a single one for all streams."""
     return await database_sync_to_async(work, thread_sensitive=False)(*arguments)

@@ -25,7 +25,7 @@ _CACHE_SECONDS = 3600
 PICTURE_LIMIT = 16 * 1024 * 1024
 
 
-async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False) -> HttpResponseBase:
+def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False) -> HttpResponseBase:
     """The file's bytes. The caller has made sure that the asset is the requesting user's.
 
     Anything a browser would run or that we cannot name is a download. 302 to S3; else 200, 206 or 416.
@@ -35,27 +35,28 @@ async def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False
     if storage.is_remote():
         url = storage.signed_url(asset.key, content_type=content_type, download_name=None if is_inline else asset.name)
         return _private(HttpResponseRedirect(url), seconds=0)
-    response = await _ranged(request, asset.key, asset.size_bytes, content_type, etag=asset.hash)
+    response = _ranged(request, asset.key, asset.size_bytes, content_type, etag=asset.hash)
     disposition = content_disposition_header(not is_inline, asset.name)
     if disposition:
         response["Content-Disposition"] = disposition
     return _private(response)
 
 
-async def serve_thumbnail(asset: Asset) -> HttpResponseBase:
+def serve_thumbnail(asset: Asset) -> HttpResponseBase:
     """Its small picture. Http404 when it has none."""
     if not asset.thumbnail_key:
         raise Http404
-    return await serve_picture(asset.thumbnail_key, content_type="image/webp")
+    return serve_picture(asset.thumbnail_key, content_type="image/webp")
 
 
-async def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase:
+def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase:
     """A small picture of ours under `key`; the type is sniffed unless it is known. Http404 when it is gone."""
     if storage.is_remote() and content_type:
         url = storage.signed_url(key, content_type=content_type, download_name=None)
         return _private(HttpResponseRedirect(url), seconds=0)
     try:
-        body = b"".join([chunk async for chunk in storage.read_range(key, start=0, length=PICTURE_LIMIT)])
+        with storage.open_key(key) as file:
+            body = file.read(PICTURE_LIMIT)
     except FileNotFoundError:
         raise Http404 from None
     sniffed = content_type or spooling.sniff(io.BytesIO(body))
@@ -64,7 +65,7 @@ async def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase
     return _private(HttpResponse(body, content_type=sniffed))
 
 
-async def _ranged(request: HttpRequest, key: str, size: int, content_type: str, *, etag: str) -> HttpResponseBase:
+def _ranged(request: HttpRequest, key: str, size: int, content_type: str, *, etag: str) -> HttpResponseBase:
     tag = f'"{etag}"'
     if request.headers.get("If-None-Match") == tag:
         response: HttpResponseBase = HttpResponse(status=304)
@@ -77,10 +78,13 @@ async def _ranged(request: HttpRequest, key: str, size: int, content_type: str, 
         response["Content-Range"] = f"bytes */{size}"
         return response
     start, length = span
-    # HEAD gets the same headers; the handler drops the body.
     is_partial = length != size
-    body = storage.read_range(key, start=start, length=length) if request.method != "HEAD" else iter(())
-    response = StreamingHttpResponse(body, status=206 if is_partial else 200, content_type=content_type)
+    status = 206 if is_partial else 200
+    if request.method == "HEAD":  # the same headers
+        response = HttpResponse(status=status, content_type=content_type)
+    else:
+        body = storage.read_range(key, start=start, length=length)
+        response = StreamingHttpResponse(body, status=status, content_type=content_type)
     if is_partial:
         response["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
     response["Content-Length"] = str(length)

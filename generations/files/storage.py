@@ -211,9 +211,10 @@ def signed_url(key: str, *, content_type: str, download_name: str | None) -> str
 
 
 async def read_range(key: str, *, start: int, length: int) -> AsyncIterator[bytes]:
-    """The bytes [start, start + length) in chunks, read in threads so that the event loop never waits."""
-    # In the request's own thread, whose connection would otherwise be kept for as long as the client takes to read.
-    await sync_to_async(database.release)()
+    """The bytes [start, start + length) in chunks, read in threads so that the event loop never waits.
+
+    The handler has given the request's database connection back before it asks for the first one.
+    """
     file = await sync_to_async(open_key, thread_sensitive=False)(key)
     try:
         await sync_to_async(file.seek, thread_sensitive=False)(start)

@@ -14,31 +14,31 @@ from generations.models import Asset, WorkflowTemplate
 
 @login_required
 @require_safe
-async def asset(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+def asset(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     """One of the user's files; `?download=1` saves it instead of showing it."""
-    return await delivery.serve(request, await _mine(request, pk), is_download="download" in request.GET)
+    return delivery.serve(request, _mine(request, pk), is_download="download" in request.GET)
 
 
 @login_required
 @require_safe
-async def thumbnail(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+def thumbnail(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     """The thumbnail of one of the user's files."""
-    return await delivery.serve_thumbnail(await _mine(request, pk))
+    return delivery.serve_thumbnail(_mine(request, pk))
 
 
 @login_required
 @require_safe
-async def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
+def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The cover of a template that the user may run."""
-    user = await request.auser()
-    template = await WorkflowTemplate.objects.visible_to(user).filter(slug=slug).exclude(cover="").afirst()
+    user = request.user
+    template = WorkflowTemplate.objects.visible_to(user).filter(slug=slug).exclude(cover="").first()
     if template is None:
         raise Http404
-    return await delivery.serve_picture(template.cover.name or "")
+    return delivery.serve_picture(template.cover.name or "")
 
 
-async def _mine(request: HttpRequest, pk: uuid.UUID) -> Asset:
-    found = await Asset.objects.for_user(await request.auser()).filter(pk=pk).afirst()
+def _mine(request: HttpRequest, pk: uuid.UUID) -> Asset:
+    found = Asset.objects.for_user(request.user).filter(pk=pk).first()
     if found is None:
         raise Http404
     return found

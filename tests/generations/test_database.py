@@ -106,17 +106,6 @@ def test_covers_are_stored_without_a_connection(staff: Any, has_connection: list
     assert not any(has_connection)
 
 
-async def test_a_download_keeps_no_connection(owner: Any) -> None:
-    from asgiref.sync import sync_to_async
-
-    asset = await sync_to_async(make_asset)(owner)
-    await sync_to_async(use_a_connection)()
-    chunks = storage.read_range(asset.key, start=0, length=asset.size_bytes)
-    await anext(chunks)
-    assert await sync_to_async(lambda: connection.connection is None)()
-    await chunks.aclose()
-
-
 def test_a_connection_comes_back_by_itself() -> None:
     use_a_connection()
     database.release()
