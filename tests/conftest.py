@@ -120,6 +120,16 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         connection.close_pool()
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    """What a process keeps of rows for good would speak of another test's, whose numbers come back."""
+    from generations.models import TemplateVersion
+    from generations.scheduling.fitness import Fleet
+
+    TemplateVersion.objects.forget_kept()
+    Fleet.forget()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def static_files_listed_once() -> Iterator[None]:
     """Each test client builds the middleware anew, which would look through all static files again."""

@@ -16,7 +16,7 @@ from generations.studio import checks, intake
 def changing_parts(template: WorkflowTemplate, draft: TemplateDraft, object_info: ObjectInfo | None) -> dict[str, Any]:
     """The context of their templates."""
     found = checks.faults(draft, object_info)
-    fleet = fitness.Fleet()
+    fleet = fitness.Fleet.now()
     reports = checks.fitness_of(draft, fleet) if draft.graph else []
     differences = fleet.differences(draft.graph)
     newest = template.versions.first()

@@ -115,7 +115,7 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """Its versions are listed below the form."""
         pk = int(object_id) if is_number(object_id) else 0
         versions = list(TemplateVersion.objects.filter(template_id=pk).select_related("created_by"))
-        fleet = fitness.Fleet()
+        fleet = fitness.Fleet.now()
         listed = [(version, fleet.report(version.needs)) for version in versions]
         context = {**(extra_context or {}), "versions": listed}
         return cast("HttpResponse", super().change_view(request, object_id, form_url, context))

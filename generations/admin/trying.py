@@ -51,7 +51,7 @@ class TryPages(TemplatePages):
     def _previewed(template: WorkflowTemplate) -> Any:
         draft = drafts.draft_of(template)
         parameters = checks.valid_parameters(draft)
-        current = fitness.Fleet().with_current_choices(parameters, draft.graph, checks.needs_of(draft))
+        current = fitness.Fleet.now().with_current_choices(parameters, draft.graph, checks.needs_of(draft))
         return with_hints(current, checks.resolved_inputs(draft, template.versions.first(), catalogs.known_nodes()))
 
     def try_it(self, request: HttpRequest, pk: int) -> HttpResponse:

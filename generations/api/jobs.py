@@ -25,7 +25,6 @@ from generations.api.schemas.jobs import (
     ExtraData,
     JobFilter,
     JobList,
-    JobOptions,
     JobWorkflow,
     RawJobRequest,
     RerunRequest,
@@ -33,8 +32,8 @@ from generations.api.schemas.jobs import (
 from generations.api.streams import stream_job
 from generations.contract import Job, job_of
 from generations.lifecycle import raw, rerunning, services
-from generations.models import Generation, Status, Webhook
-from generations.parameters.validate import InvalidInputs
+from generations.lifecycle.services import extras_of
+from generations.models import Generation, Status
 
 router = Router()
 
@@ -95,7 +94,13 @@ def post_job(
         user=user_of(request),
         workflow=payload.workflow,
         editor=extra.extra_pnginfo.workflow if extra.extra_pnginfo else None,
-        extras=extras(request, payload, idempotency_key, partner_key=extra.api_key_comfy_org),
+        extras=extras_of(
+            user_of(request),
+            webhook_id=payload.webhook,
+            metadata=payload.metadata,
+            idempotency_key=idempotency_key,
+            partner_key=extra.api_key_comfy_org,
+        ),
     )
     return _made(generation, response)
 
@@ -244,7 +249,9 @@ def rerun_job(
         found,
         is_new_seed=payload.new_seed,
         changes=payload.inputs,
-        extras=extras(request, payload, idempotency_key),
+        extras=extras_of(
+            user_of(request), webhook_id=payload.webhook, metadata=payload.metadata, idempotency_key=idempotency_key
+        ),
     )
     return _made(generation, response)
 
@@ -252,27 +259,6 @@ def rerun_job(
 def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
     """The caller's job with this id, and everything that describing it reads; Http404."""
     return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
-
-
-def extras(
-    request: HttpRequest, options: JobOptions, idempotency_key: str, *, partner_key: str = ""
-) -> services.Extras:
-    """What came along with the request; InvalidInputs for a webhook that the caller does not have."""
-    return services.Extras(
-        idempotency_key=idempotency_key,
-        metadata=options.metadata,
-        webhook=_webhook(request, options.webhook),
-        partner_key=partner_key,
-    )
-
-
-def _webhook(request: HttpRequest, pk: uuid.UUID | None) -> Webhook | None:
-    if pk is None:
-        return None
-    found = Webhook.objects.for_user(user_of(request)).filter(pk=pk).first()
-    if found is None:
-        raise InvalidInputs({"webhook": ["You have no webhook with this id."]})
-    return found
 
 
 def _media_of(generation: Generation) -> dict[str, str]:

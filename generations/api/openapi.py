@@ -55,7 +55,7 @@ def document(user: User | AnonymousUser) -> dict[str, Any]:
     found = copy.deepcopy(static_document())
     if not user.is_authenticated:
         return found
-    fleet = fitness.Fleet()
+    fleet = fitness.Fleet.now()
     templates = WorkflowTemplate.objects.visible_to(user).select_related("published_version")
     runs = {
         RUN.replace("{slug}", template.slug): {"post": _operation(template, fleet, found)}

@@ -19,7 +19,6 @@ from pydantic import ValidationError
 
 from accounts.access import user_of
 from accounts.models import Scope
-from generations.api import jobs
 from generations.api.auth import staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
 from generations.api.operations import IdempotencyKey, operation
@@ -38,7 +37,6 @@ from generations.contract import Job, job_of
 from generations.files import spooling
 from generations.files.inputs import gather
 from generations.lifecycle import services
-from generations.models import IdempotencyKey as UsedKey
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
 from generations.scheduling import catalogs, fitness
@@ -98,7 +96,7 @@ def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from 
     found = [row for row in rows.order_by("position", "title", "pk") if tag in ("", *row.tags)]
     page = found[cursor : cursor + limit + 1]
     has_more = len(page) > limit
-    fleet = fitness.Fleet()
+    fleet = fitness.Fleet.now()
     return {
         "data": [_summary(row, fleet) for row in page[:limit]],
         "next_cursor": str(cursor + limit) if has_more else None,
@@ -255,16 +253,17 @@ def post_job(
     With `count`, the answer has a list of as many jobs, all of them queued or none. 409: no server has what it needs.
     429: too many of your jobs wait already; try again after Retry-After seconds.
     """
-    template = _visible(request, slug)
-    version = services.current_version(template)
-    payload, files = _read(request)
     user = user_of(request)
-    extras = jobs.extras(request, payload, idempotency_key)
-    UsedKey.objects.ensure_unused(user, idempotency_key)  # before files are stored for nothing
-    inputs = gather(user, version.parsed_parameters, payload.inputs, files)
-    rows = services.submit_variations(
-        user=user, version=version, inputs=inputs, count=payload.count or 1, extras=extras
+    template = get_object_or_404(WorkflowTemplate.objects.visible_to(user), slug=slug)
+    payload, files = _read(request)
+    extras = services.extras_of(
+        user, webhook_id=payload.webhook, metadata=payload.metadata, idempotency_key=idempotency_key
     )
+    services.ensure_unused(user, extras)  # before files are stored for nothing
+    parameters = services.current_version(template).parsed_parameters
+    has_files = bool(files) or any(each.is_media for each in parameters)
+    inputs = gather(user, parameters, payload.inputs, files) if has_files else payload.inputs
+    rows = services.submit_current(user=user, template=template, inputs=inputs, count=payload.count or 1, extras=extras)
     made = [job_of(row, settings.PUBLIC_ORIGIN) for row in rows]
     response["Location"] = made[0].urls.self
     return Answer(201, made[0] if payload.count is None else JobBatch(jobs=made))
@@ -305,7 +304,7 @@ def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:
 
 
 def _detail(template: WorkflowTemplate) -> dict[str, Any]:
-    fleet = fitness.Fleet()
+    fleet = fitness.Fleet.now()
     version = template.published_version or template.versions.order_by("-number").first()
     parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs) if version else ()
     return {

@@ -107,20 +107,28 @@ def _is_offered(graph: Graph, key: InputKey, text: str, servers: Iterable[tuple[
     )
 
 
-def refuse_names(
-    graph: Graph, parameters: Iterable[Parameter], values: Mapping[str, object], object_info: ObjectInfo | None
-) -> None:
-    """InvalidInputs for texts of users that an input would read as the name of a file.
+def read_as_files(
+    graph: Graph, parameters: Iterable[Parameter], object_info: ObjectInfo | None
+) -> tuple[Parameter, ...]:
+    """Those parameters whose texts an input would read as the name of a file.
 
-    Publishing refuses such parameters (parameters/bounds.py); older versions, and those published before a server told
-    its node types, may have them.
+    Publishing refuses them (parameters/bounds.py); older versions, and those published before a server told its node
+    types, may have them.
     """
+    return tuple(
+        each
+        for each in parameters
+        if (each.type in {"text", "string"} or each.is_live)
+        and any(is_read_as_file(graph, (one.node_id, one.input_name), object_info) for one in each.bindings)
+    )
+
+
+def refuse_names(graph: Graph, parameters: Iterable[Parameter], values: Mapping[str, object]) -> None:
+    """InvalidInputs for values of users for these parameters, which read files."""
     errors = {
         each.name: ["This input reads a file of the server. Ask the operator to make it a file to upload."]
         for each in parameters
-        if each.type in {"text", "string"} or each.is_live
         if values.get(each.name) not in _admins_own(each, graph)
-        and any(is_read_as_file(graph, (one.node_id, one.input_name), object_info) for one in each.bindings)
     }
     if errors:
         raise InvalidInputs(errors)

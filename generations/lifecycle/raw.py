@@ -11,9 +11,10 @@ from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_g
 from generations.comfy.object_info import ObjectInfo
 from generations.comfy.sketch import kept_of
 from generations.files import naming
-from generations.lifecycle.services import NOTHING, CannotRunError, Extras, enqueue, searchable
-from generations.models import Generation, IdempotencyKey, TemplateVersion
-from generations.scheduling import catalogs, demands, fitness
+from generations.lifecycle.services import NOTHING, CannotRunError, Extras, enqueue, ensure_unused, searchable
+from generations.models import Generation, TemplateVersion
+from generations.parameters import demands
+from generations.scheduling.fitness import Fleet
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -58,13 +59,14 @@ def submit(
     """
     if not user.has_perm(PERMISSION):
         raise RawNotAllowedError
-    IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
+    ensure_unused(user, extras)
     if is_editor_format(workflow):
         raise EditorFormatError
-    object_info = catalogs.known_nodes()
-    graph, file_ids = naming.resolve(user, _runnable(workflow, object_info), object_info)
+    fleet = Fleet.now()
+    object_info = fleet.known_nodes()
+    graph, file_ids = naming.resolve(user, _runnable(workflow, object_info, fleet), object_info)
     version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
-    if obstacle := fitness.Fleet().obstacle(version.needs):
+    if obstacle := fleet.obstacle(version.needs):
         message = f"No single server can run all of it. {obstacle}"
         raise InvalidWorkflowError([GraphProblem("", "", message, "no_server")])
 
@@ -73,14 +75,14 @@ def submit(
         model_files = demands.model_files(graph)
         return [Generation(user=user, version=version, model_files=model_files, text=_texts(graph), **extras.columns())]
 
-    return enqueue(user, make, file_ids, extras)[0]
+    return enqueue(user, make, file_ids, extras, fleet)[0]
 
 
-def _runnable(workflow: object, object_info: ObjectInfo | None) -> Graph:
+def _runnable(workflow: object, object_info: ObjectInfo | None, fleet: Fleet) -> Graph:
     """The graph, if the servers together have what it needs. GraphError, CannotRunError, InvalidWorkflowError."""
     graph = load_api_graph(workflow)
     if object_info is None:
-        raise CannotRunError(fitness.Fleet().why_not(Needs(())))
+        raise CannotRunError(fleet.why_not(Needs(())))
     if problems := check_graph(graph, object_info):
         raise InvalidWorkflowError(problems)
     return graph

@@ -21,15 +21,16 @@ from generations.models import (
     Asset,
     Generation,
     IdempotencyKey,
-    StorageUsage,
     TemplateVersion,
     Webhook,
     WorkflowTemplate,
 )
+from generations.parameters import demands
 from generations.parameters.bind import bind
 from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs, json_values, validate
-from generations.scheduling import catalogs, demands, fitness, queue
+from generations.scheduling import queue
+from generations.scheduling.fitness import Fleet
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -76,13 +77,31 @@ class Extras:
 NOTHING = Extras()
 
 
+def extras_of(
+    user: User,
+    *,
+    webhook_id: uuid.UUID | None,
+    metadata: Mapping[str, str],
+    idempotency_key: str = "",
+    partner_key: str = "",
+) -> Extras:
+    """What a client sent along; InvalidInputs for a webhook that the user does not have."""
+    webhook = None
+    if webhook_id is not None:
+        webhook = Webhook.objects.for_user(user).filter(pk=webhook_id).first()
+        if webhook is None:
+            raise InvalidInputs({"webhook": ["You have no webhook with this id."]})
+    return Extras(idempotency_key, metadata, webhook, partner_key)
+
+
 def current_version(template: WorkflowTemplate) -> TemplateVersion:
     """The version that users run. ValueError when the template is not published."""
-    if template.published_version is None:
+    if template.published_version_id is None:
         msg = f"{template} is not published"
         raise ValueError(msg)
-    template.published_version.template = template  # known already
-    return template.published_version
+    version = TemplateVersion.objects.kept(template.published_version_id)
+    version.template = template  # known already
+    return version
 
 
 # ---------------------------------------------------------------------------------------------- submitting
@@ -91,9 +110,7 @@ def submit(
 ) -> Generation:
     """A durable, queued generation.
 
-    NotAllowedError: the user may not run this version; InvalidInputs names every field that is wrong; CannotRunError:
-    no server has its nodes or models; queue.QueueFullError: the user's plan lets no more wait; StorageFullError: there
-    is no room for results; KeyReuseError.
+    NotAllowedError: the user may not run this version; otherwise as `submit_current`.
     """
     return submit_variations(user=user, version=version, inputs=inputs, count=1, extras=extras)[0]
 
@@ -107,18 +124,50 @@ def submit_variations(
     extras: Extras = NOTHING,
     kept: Mapping[InputKey, str] | None = None,
 ) -> list[Generation]:
-    """As many of them, all or none: with seeds and texts drawn for each, or seeds counting up from the given ones.
-
-    `kept`: what texts became in the run that is repeated. Errors as of `submit`; InvalidInputs also for several of a
-    template for which nothing is drawn: they would be all alike.
-    """
+    """Several of them, as `submit_current`. `kept`: what texts became in the run that is repeated. NotAllowedError."""
     if not version.may_be_run_by(user):
         raise NotAllowedError(version)
-    IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
-    prepared = _prepare(user, version, inputs, count)
-    return enqueue(
-        user, lambda: prepared.rows(count, kept, extras), {each.pk for each in prepared.files.values()}, extras
-    )
+    return _submit(user, version, inputs, count, extras=extras, kept=kept)
+
+
+def submit_current(
+    *,
+    user: User,
+    template: WorkflowTemplate,
+    inputs: Mapping[str, object],
+    count: int = 1,
+    extras: Extras = NOTHING,
+) -> list[Generation]:
+    """As many durable, queued generations of what is published, all or none: with seeds and texts drawn for each, or
+    seeds counting up from the given ones. `template` was found among those that the user may run (`visible_to`).
+
+    InvalidInputs names every field that is wrong, and `count` for several of a template for which nothing is drawn:
+    they would be all alike; CannotRunError: no server has its nodes or models; queue.QueueFullError: the user's plan
+    lets no more wait; StorageFullError: there is no room for results; KeyReuseError.
+    """
+    return _submit(user, current_version(template), inputs, count, extras=extras)
+
+
+def _submit(
+    user: User,
+    version: TemplateVersion,
+    inputs: Mapping[str, object],
+    count: int,
+    *,
+    extras: Extras,
+    kept: Mapping[InputKey, str] | None = None,
+) -> list[Generation]:
+    ensure_unused(user, extras)
+    fleet = Fleet.now()
+    prepared = _prepare(user, version, inputs, count, fleet)
+    file_ids = {each.pk for each in prepared.files.values()}
+    return enqueue(user, lambda: prepared.rows(count, kept, extras), file_ids, extras, fleet)
+
+
+def ensure_unused(user: User, extras: Extras) -> None:
+    """KeyReuseError already now, before work is put into a request that would be refused at its end."""
+    if extras.idempotency_key:
+        IdempotencyKey.objects.ensure_unused(user, extras.idempotency_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +200,27 @@ class Prepared:
         ]
 
 
-def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object], count: int) -> Prepared:
+def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object], count: int, fleet: Fleet) -> Prepared:
     """Everything that can be known before the runs get in line. Nothing is written or locked for it.
 
     InvalidInputs, CannotRunError.
     """
-    parameters = fitness.current_parameters(version)
+    parameters = fleet.current_parameters(version)
     values = validate(parameters, inputs)
-    naming.refuse_names(version.graph, version.parsed_parameters, values, catalogs.known_nodes())
+    if reading := fleet.once(("read as files", version.pk), lambda: _read_as_files(version, fleet)):
+        naming.refuse_names(version.graph, reading, values)
     if count > 1 and run_values.draws_alike(version, parameters, values):
         raise InvalidInputs(
             {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
         )
     files = _files_among(user, parameters, values)
-    model_files = _model_files(version, parameters, values)
+    model_files = _model_files(version, parameters, values, fleet)
     texts = (str(values[each.name]) for each in parameters if each.type in {"text", "string"})
     return Prepared(user, version, parameters, values, files, model_files, searchable(texts))
+
+
+def _read_as_files(version: TemplateVersion, fleet: Fleet) -> tuple[Parameter, ...]:
+    return naming.read_as_files(version.graph, version.parsed_parameters, fleet.known_nodes())
 
 
 def searchable(texts: Iterable[str]) -> str:
@@ -174,12 +228,14 @@ def searchable(texts: Iterable[str]) -> str:
     return " ".join(texts).casefold()[:TEXT_LENGTH]
 
 
-def _model_files(version: TemplateVersion, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> list[Value]:
+def _model_files(
+    version: TemplateVersion, parameters: Sequence[Parameter], values: Mapping[str, Any], fleet: Fleet
+) -> list[Value]:
     """What this run demands of a server beyond its version. CannotRunError when no server has all that it needs."""
     media = {parameter.name: "upload" for parameter in parameters if parameter.is_media}
     others = {each.name: values[each.name] for each in parameters if each.type != "seed"}  # those have no number yet
     needed = demands.chosen_values(bind(version.graph, parameters, others, media=media), parameters)
-    if reason := fitness.Fleet().why_not(version.needs.with_values(needed)):
+    if reason := fleet.verdict(version, needed).why_not:
         raise CannotRunError(reason)
     return needed
 
@@ -204,7 +260,11 @@ def _files_among(user: User, parameters: Sequence[Parameter], values: Mapping[st
 
 
 def enqueue(
-    user: User, make: Callable[[], list[Generation]], file_ids: Collection[uuid.UUID], extras: Extras
+    user: User,
+    make: Callable[[], list[Generation]],
+    file_ids: Collection[uuid.UUID],
+    extras: Extras,
+    fleet: Fleet,
 ) -> list[Generation]:
     """Make these generations, which need these files, and get all of them in line, or none.
 
@@ -212,28 +272,37 @@ def enqueue(
     StorageFullError: there is no room for results; InvalidInputs: a file was deleted meanwhile; queue.QueueFullError;
     KeyReuseError.
     """
-    StorageUsage.objects.ensure_room(user)
     with transaction.atomic():
-        IdempotencyKey.objects.claim(user, extras.idempotency_key)
-        _lock_files(user, file_ids)
+        if extras.idempotency_key:
+            IdempotencyKey.objects.claim(user, extras.idempotency_key)
+        if file_ids:
+            _lock_files(user, file_ids)
         line = queue.Line(user)
+        line.ensure_room_for_results()
         rows = make()
-        are_in_line = [line.enter(row) for row in rows]
-        if any(are_in_line):
-            publisher.wake_relays()
-        uses = Generation.input_assets.through
-        uses.objects.bulk_create([uses(generation=row, asset_id=pk) for row in rows for pk in file_ids])
-        for row in rows:
-            publisher.publish(row, snapshot.snapshot_event(row))
+        is_in_line = line.enter(rows, fleet)
+        if file_ids:
+            uses = Generation.input_assets.through
+            uses.objects.bulk_create([uses(generation=row, asset_id=pk) for row in rows for pk in file_ids])
+        # Described after the commit, so that the user's line is locked for a shorter time. What fails there fails
+        # nothing else: the rows are safe, and who watches asks again.
+        transaction.on_commit(lambda: _announce(rows, is_in_line=is_in_line), robust=True)
     return rows
+
+
+def _announce(rows: Iterable[Generation], *, is_in_line: bool) -> None:
+    """Tell those who watch before the relays hear of it: they may claim it at once."""
+    for row in rows:
+        publisher.publish(row, snapshot.snapshot_event(row))
+    if is_in_line:
+        publisher.wake_relays()
 
 
 def _lock_files(user: User, file_ids: Collection[uuid.UUID]) -> None:
     """Nobody deletes one of them until the transaction ends. InvalidInputs when one is gone already."""
-    if file_ids:
-        locked = Asset.objects.for_user(user).select_for_update(of=("self",)).filter(pk__in=file_ids)
-        if len(locked) != len(file_ids):
-            raise InvalidInputs({"": ["One of these files was deleted meanwhile. Choose another one."]})
+    locked = Asset.objects.for_user(user).select_for_update(of=("self",)).filter(pk__in=file_ids)
+    if len(locked) != len(file_ids):
+        raise InvalidInputs({"": ["One of these files was deleted meanwhile. Choose another one."]})
 
 
 # ---------------------------------------------------------------------------------------------- afterwards

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
 
 from django.core.cache import cache
 from django.urls import reverse
@@ -12,7 +11,8 @@ from generations.comfy.graph import node_title
 from generations.live import events
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM, WarningItem
-from generations.scheduling import fitness, queue
+from generations.models.queue import Outlook
+from generations.scheduling import queue
 
 logger = logging.getLogger(__name__)
 
@@ -70,25 +70,14 @@ def _standing(generation: Generation, reached: events.ProgressState | None) -> e
 
 def waiting(generation: Generation) -> events.Waiting:
     """Its place in the queue, when it starts, and a sentence for the person who waits."""
-    found = _look(generation) if generation.status == Status.QUEUED else None
-    seconds = found.place.starts_in_seconds if found else None
+    is_queued = generation.status == Status.QUEUED
+    found = (generation.outlook or queue.outlook(generation)) if is_queued else None
+    seconds = found.starts_in_seconds if found else None
     return {
-        "queue_position": found.place.position if found else None,
+        "queue_position": found.position if found else None,
         "starts_in_seconds": None if seconds is None else round(seconds),
         "message": _message(generation, found),
     }
-
-
-class _Waiting(NamedTuple):
-    """A queued one's place, and why no server takes it at the moment ("" when one can)."""
-
-    place: queue.Place
-    obstacle: str
-
-
-def _look(generation: Generation) -> _Waiting:
-    fleet, needs = fitness.Fleet(), generation.needs
-    return _Waiting(queue.place(generation, fleet.number_at_work(needs)), fleet.why_waiting(needs))
 
 
 def output_item(output: Output, graph: dict[str, dict[str, object]]) -> events.OutputItem:
@@ -151,12 +140,12 @@ def _now(generation: Generation, place: int | None, reached: events.ProgressStat
     return "Saving your results …" if generation.status == Status.STORING else ""
 
 
-def _message(generation: Generation, waiting: _Waiting | None) -> str:
+def _message(generation: Generation, outlook: Outlook | None) -> str:
     """A sentence for the person who waits, saying what for; "" when there is nothing to say."""
     if generation.is_canceling:
         return "Stopping …"
-    if waiting is not None:
-        return _queue_message(generation, waiting)
+    if outlook is not None:
+        return _queue_message(generation, outlook)
     if generation.status == Status.SUBMITTED:
         return "Next on the server."
     if generation.status == Status.STORING and generation.store_attempts > 1:
@@ -164,14 +153,14 @@ def _message(generation: Generation, waiting: _Waiting | None) -> str:
     return ""
 
 
-def _queue_message(generation: Generation, waiting: _Waiting) -> str:
-    if waiting.obstacle:
-        return f"{waiting.obstacle} Your generation waits and starts by itself."
+def _queue_message(generation: Generation, outlook: Outlook) -> str:
+    if outlook.obstacle:
+        return f"{outlook.obstacle} Your generation waits and starts by itself."
     if generation.attempt:
         return "It has to be run once more, and is first in line for that."
     if generation.tag is None:
         return "Starts when one of your current runs finishes."
-    seconds = waiting.place.starts_in_seconds
+    seconds = outlook.starts_in_seconds
     return f"Starts in about {_rough_time(seconds)}." if seconds is not None and seconds > 5 else ""
 
 

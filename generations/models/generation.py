@@ -30,6 +30,7 @@ from generations.comfy.graph import Graph
 from generations.models import searching
 from generations.models.asset import Asset
 from generations.models.history import HistoryQuerySet
+from generations.models.queue import Outlook
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
 from generations.models.webhook import Webhook
@@ -58,6 +59,7 @@ TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 ACTIVE = (Status.QUEUED, *UPSTREAM, Status.STORING)
 IN_LINE = Q(status=Status.QUEUED, tag__isnull=False)
 HELD = Q(status=Status.QUEUED, tag__isnull=True)
+IN_PLAY = Q(status__in=(Status.QUEUED, *UPSTREAM), tag__isnull=False)  # in line, or on a server
 
 
 class Retry(Enum):
@@ -364,6 +366,8 @@ class Generation(models.Model):
     error_class_type = models.CharField(max_length=200, blank=True)
     error_detail = models.JSONField(null=True, blank=True, help_text="For staff: may name the server's paths.")
 
+    outlook: Outlook | None = None  # no column: when it starts, as far as that was found out while it got in line
+
     objects = GenerationQuerySet.as_manager()
 
     class Meta:
@@ -391,10 +395,9 @@ class Generation(models.Model):
             models.Index(fields=["user", "-created_at", "-id"], name="generation_history"),
             models.Index(fields=["user", "status", "-created_at", "-id"], name="generation_history_by_status"),
             models.Index(fields=["-priority", "tag", "created_at"], name="generation_line", condition=IN_LINE),
-            models.Index(fields=["user"], name="generation_line_of_user", condition=IN_LINE),
+            models.Index(fields=["user"], name="generation_in_play", condition=IN_PLAY),
             models.Index(fields=["user", "created_at", "id"], name="generation_held", condition=HELD),
             models.Index(fields=["server"], name="generation_upstream", condition=Q(status__in=UPSTREAM)),
-            models.Index(fields=["user"], name="generation_upstream_of_user", condition=Q(status__in=UPSTREAM)),
             models.Index(fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)),
         ]
 

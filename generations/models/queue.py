@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Greatest
 
 
-class QueueShareQuerySet(models.QuerySet["QueueShare"]):
-    def lock(self, user_id: int) -> QueueShare:
-        """The user's share, locked until the transaction ends: whoever changes a user's line holds it."""
-        return self.select_for_update().get_or_create(user_id=user_id)[0]
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Where a waiting generation stands: 1 is next. `starts_in_seconds` is None while no server could take it; then
+    `obstacle` says why ("" when one can).
+    """
+
+    position: int
+    starts_in_seconds: float | None
+    obstacle: str = ""
 
 
 class QueueShare(models.Model):
-    """How far ahead in virtual time one user's generations are in line already."""
+    """How far ahead in virtual time one user's generations are in line already.
+
+    Whoever changes the user's line locks it until the transaction ends.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
     finish_tag = models.FloatField(default=0.0, help_text="Virtual seconds: where the user's next one begins.")
-
-    objects = QueueShareQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.finish_tag}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from copy import copy
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -27,6 +28,7 @@ STUDIO_PERMISSION = "generations.change_workflowtemplate"
 TIME_LIMIT_SECONDS = 3600
 MEAN_SECONDS = 10.0
 PARSED_AT_MOST = 1000  # definitions of versions that a process keeps typed
+KEPT_AT_MOST = 64  # whole versions that a process keeps: graphs may be large
 
 
 class Visibility(models.TextChoices):
@@ -236,6 +238,18 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         """The one that users run, or ran last; None when none was ever published."""
         return self.filter(published_at__isnull=False).order_by("-published_at", "-number").first()
 
+    @staticmethod
+    def kept(pk: int) -> TemplateVersion:
+        """The version with this id, from the memory of this process, because versions never change. A copy, which may
+        be given its template. DoesNotExist.
+        """
+        return copy(_kept(pk))
+
+    @staticmethod
+    def forget_kept() -> None:
+        """Read them anew: for tests, whose rows come back under the numbers of others."""
+        _kept.cache_clear()
+
     def unused_raw(self) -> Self:
         """Raw ones whose generations were all deleted."""
         return self.filter(template=None, generations=None)
@@ -363,10 +377,18 @@ class TemplateVersion(models.Model):
         """How long a run takes, as far as anybody knows."""
         return self.template.mean_seconds if self.template else MEAN_SECONDS
 
-    @property
+    @cached_property
     def parsed_parameters(self) -> tuple[Parameter, ...]:
         """The parameters, typed. Parsed once in a process for all versions that define the same."""
         return _parsed(json.dumps(self.parameters))
+
+
+@lru_cache(maxsize=KEPT_AT_MOST)
+def _kept(pk: int) -> TemplateVersion:
+    # The one column that changes is asked for where it is read, which is hardly ever.
+    found = TemplateVersion.objects.defer("published_at").get(pk=pk)
+    found.parsed_parameters  # noqa: B018  (worked out once for all copies)
+    return found
 
 
 @lru_cache(maxsize=PARSED_AT_MOST)

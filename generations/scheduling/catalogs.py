@@ -7,12 +7,12 @@ under that digest, so no process has to be notified of new nodes or models: the 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from generations.comfy.catalog import Catalog
 from generations.comfy.object_info import NodeClasses, ObjectInfo, merge
 from generations.models import ComfyServer
-from generations.models.server import ComfyServerQuerySet
 
 KEPT_CATALOGS = 64
 MERGED_AT_ONCE = 3
@@ -55,17 +55,31 @@ def catalog_of(server: ComfyServer) -> Catalog | None:
     return kept.get(server.pk, digest or "")
 
 
+class Known(NamedTuple):
+    """What a server's row says of its catalog. Every one of them has a digest."""
+
+    pk: int
+    name: str
+    digest: str
+    is_simulator: bool
+
+
 def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
-    """The node classes of that server, or of all enabled ones together; None while none has been asked yet.
+    """The node classes of that server, or of all enabled ones together; None while none has been asked yet."""
+    servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
+    rows = servers.exclude(catalog_digest="").order_by("pk")
+    return merged([Known(*row) for row in rows.values_list("pk", "name", "catalog_digest", "is_simulator")])
+
+
+def merged(servers: Sequence[Known]) -> ObjectInfo | None:
+    """The node classes of these servers together; None of none.
 
     Megabytes of JSON: what was merged last is kept until one of the servers says something new.
     """
-    servers = ComfyServer.objects.filter(pk=server.pk) if server else ComfyServer.objects.enabled()
-    known = servers.exclude(catalog_digest="").order_by("pk")
-    key = tuple(known.values_list("name", "catalog_digest", "is_simulator"))
+    key = tuple(each[1:] for each in servers)
     found = _merged.get(key)
     if found is None:
-        found = _merge(known)
+        found = _merge(servers)
         if len(_merged) >= MERGED_AT_ONCE:
             _merged.clear()
         _merged[key] = found
@@ -75,16 +89,15 @@ def known_nodes(server: ComfyServer | None = None) -> ObjectInfo | None:
 _merged: dict[tuple[Any, ...], NodeClasses] = {}
 
 
-def _merge(known: ComfyServerQuerySet) -> NodeClasses:
+def _merge(servers: Sequence[Known]) -> NodeClasses:
     """Servers that said the same are read, and merged, once."""
     names: dict[str, list[str]] = {}
     first: dict[str, int] = {}
-    for pk, name, digest in known.values_list("pk", "name", "catalog_digest"):
-        names.setdefault(digest, []).append(name)
-        first.setdefault(digest, pk)
+    for each in servers:
+        names.setdefault(each.digest, []).append(each.name)
+        first.setdefault(each.digest, each.pk)
     rows = dict(ComfyServer.objects.filter(pk__in=first.values()).values_list("pk", "object_info"))
-    merged = merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
-    about = list(known.values_list("name", "is_simulator"))
-    merged.servers = tuple(name for name, _ in about)
-    merged.simulators = frozenset(name for name, is_simulator in about if is_simulator)
-    return merged
+    found = merge({", ".join(names[digest]): rows.get(pk) or {} for digest, pk in first.items()})
+    found.servers = tuple(each.name for each in servers)
+    found.simulators = frozenset(each.name for each in servers if each.is_simulator)
+    return found

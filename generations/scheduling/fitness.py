@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from generations.comfy.catalog import Catalog, Needs
+from generations.comfy.catalog import Catalog, Needs, Value
 from generations.comfy.differences import Difference, differences
 from generations.comfy.graph import Graph
+from generations.comfy.object_info import ObjectInfo
 from generations.models import ComfyServer, TemplateVersion
 from generations.models.server import ServerState
+from generations.parameters import choices
+from generations.parameters.demands import Default
 from generations.parameters.schema import Parameter
-from generations.scheduling import catalogs, choices
-from generations.scheduling.demands import Default
+from generations.scheduling import catalogs
 
+T = TypeVar("T")
+KEPT_AT_MOST = 5000  # what is kept of a fleet
 NOT_SET_UP = "No ComfyUI server is set up yet."
 ALL_OFF = "Every ComfyUI server is switched off."
 NOT_CONNECTED = "No ComfyUI server is connected yet."
@@ -52,11 +56,14 @@ class Report:
 class Member:
     """One server of the fleet."""
 
+    pk: int
     name: str
+    digest: str
     catalog: Catalog | None
     is_enabled: bool
     is_draining: bool
     state: str
+    is_simulator: bool
 
     @property
     def takes_work(self) -> bool:
@@ -72,16 +79,73 @@ class Member:
         return Report(self.name, self.catalog.missing(needs), True, list(dict.fromkeys(lacking)))
 
 
-class Fleet:
-    """The servers with what each has, as of their latest /object_info: one query, whatever is asked of it."""
+class Verdict(NamedTuple):
+    """What becomes of a run: how many servers could take it right now; why none does, and why none ever will ("" when
+    one can).
+    """
 
-    def __init__(self) -> None:
-        columns = ("pk", "catalog_digest", "name", "is_enabled", "is_draining", "state")
-        rows = ComfyServer.objects.order_by("name").values_list(*columns)
+    at_work: int
+    why_waiting: str
+    why_not: str
+
+
+class Fleet:
+    """The servers with what each has, as of their latest /object_info. `now` asks for it; what follows from it is
+    worked out once, for as long as the servers' rows say the same.
+    """
+
+    _latest: ClassVar[Fleet | None] = None
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._rows = rows
         self._members = [
-            Member(name, catalogs.kept.get(pk, digest), is_enabled, is_draining, state)
-            for pk, digest, name, is_enabled, is_draining, state in rows
+            Member(pk, name, digest, catalogs.kept.get(pk, digest), is_enabled, is_draining, state, is_simulator)
+            for pk, name, digest, is_enabled, is_draining, state, is_simulator in rows
         ]
+        self._kept: dict[Hashable, Any] = {}
+
+    @classmethod
+    def now(cls) -> Fleet:
+        """The fleet of this moment: one query, whatever is asked of it."""
+        columns = ("pk", "name", "catalog_digest", "is_enabled", "is_draining", "state", "is_simulator")
+        rows = list(ComfyServer.objects.order_by("name").values_list(*columns))
+        latest = cls._latest
+        if latest is None or latest._rows != rows:
+            cls._latest = latest = cls(rows)
+        return latest
+
+    @classmethod
+    def forget(cls) -> None:
+        """Work everything out anew: for tests, whose rows come back under the numbers of others."""
+        cls._latest = None
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, which is called once for each key while the servers stay as they are."""
+        if key not in self._kept:
+            if len(self._kept) >= KEPT_AT_MOST:
+                self._kept.clear()
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+    def verdict(self, version: TemplateVersion, values: Sequence[Value]) -> Verdict:
+        """On a run of this saved version that demands `values` besides."""
+        return self.once((version.pk, tuple(values)), lambda: self._verdict(version.needs.with_values(values)))
+
+    def _verdict(self, needs: Needs) -> Verdict:
+        return Verdict(self.number_at_work(needs), self.why_waiting(needs), self.why_not(needs))
+
+    def known_nodes(self) -> ObjectInfo | None:
+        """See `catalogs.known_nodes`."""
+        known = sorted((each for each in self._enabled if each.digest), key=lambda each: each.pk)
+        return catalogs.merged([catalogs.Known(each.pk, each.name, each.digest, each.is_simulator) for each in known])
+
+    def current_parameters(self, version: TemplateVersion) -> tuple[Parameter, ...]:
+        """The saved version's parameters, with the choices of this moment."""
+        parameters = version.parsed_parameters
+        if not any(parameter.type == "choice" for parameter in parameters):
+            return parameters
+        return self.once(version.pk, lambda: self.with_current_choices(parameters, version.graph, version.needs))
 
     @property
     def _enabled(self) -> list[Member]:
@@ -189,15 +253,7 @@ def _standing(member: Member) -> str:
 
 def why_unavailable(version: TemplateVersion) -> str:
     """See `Fleet.why_unavailable`."""
-    return Fleet().why_unavailable(version)
-
-
-def current_parameters(version: TemplateVersion) -> tuple[Parameter, ...]:
-    """The version's parameters, with the choices of this moment."""
-    parameters = version.parsed_parameters
-    if not any(parameter.type == "choice" for parameter in parameters):
-        return parameters
-    return Fleet().with_current_choices(parameters, version.graph, version.needs)
+    return Fleet.now().why_unavailable(version)
 
 
 def others_can_run(server: ComfyServer, needs: Needs) -> bool:

@@ -10,15 +10,17 @@ put in line as others end. So a claim looks at one short index, however many wai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Q, Sum
 
-from generations.models import Generation, QueueClock, QueueShare
+from generations.models import Generation, QueueShare
+from generations.models.queue import Outlook
 from generations.models.template import MEAN_SECONDS
-from generations.scheduling import fitness
+from generations.models.usage import StorageFullError
+from generations.scheduling.fitness import Fleet, Verdict
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -46,48 +48,124 @@ class Line:
     """
 
     def __init__(self, user: User) -> None:
+        self._user = user
         self._limits = user.limits
-        self._share = QueueShare.objects.lock(user.pk)
-        self._mine = Generation.objects.filter(user=user)
-        self._in_line = self._mine.in_line().count()
-        self._free = self._limits.max_concurrent - self._in_line - self._mine.upstream().count()
+        self._share, _ = QueueShare.objects.select_for_update().get_or_create(user_id=user.pk)
+        self._counts = _count(user.pk, self._share.finish_tag, self._limits.priority)
+        self._free = self._limits.max_concurrent - self._counts.mine_in_line - self._counts.mine_upstream
 
-    def enter(self, generation: Generation) -> bool:
-        """Save a new generation: in line if the plan lets one more run, else held back. QueueFullError: no room."""
-        limit = self._limits.max_queued
-        held = len(self._mine.held().values_list("pk")[:limit])
-        if self._in_line + held >= limit:
+    def ensure_room_for_results(self) -> None:
+        """StorageFullError when the user's files take as much as the plan allows."""
+        limit = self._limits.max_storage_bytes
+        if limit and self._counts.stored_bytes >= limit:
+            raise StorageFullError(self._counts.stored_bytes, limit)
+
+    def enter(self, rows: Sequence[Generation], fleet: Fleet) -> bool:
+        """Save new generations of one version: in line as far as the plan lets more run, the rest held back.
+
+        True when one is in line. The first learns its `outlook`, for which nothing more has to be asked.
+        QueueFullError: there is no room for all of them, and none is saved.
+        """
+        counts, limit = self._counts, self._limits.max_queued
+        if counts.mine_in_line + counts.held + len(rows) > limit:
             raise QueueFullError(limit)
-        is_in_line = self._free > 0 and not held
-        if is_in_line:
-            generation.cost = _cost(generation.version.mean_seconds)
-            generation.priority = self._limits.priority
-            generation.tag = self._next_tag()
-            self._use(generation.tag, generation.cost)
-            self._in_line += 1
-            self._free -= 1
-        generation.save(force_insert=True)
-        return is_in_line
+        in_line = [] if counts.held else rows[: max(0, self._free)]
+        for row in rows:
+            row.prompt_id = row.pk
+        for row in in_line:
+            row.cost = _cost(row.version.mean_seconds)
+            row.priority = self._limits.priority
+            row.tag = self._next_tag()
+            self._use(row.tag, row.cost)
+        Generation.objects.bulk_create(rows)
+        if in_line:
+            self._share.save(update_fields=["finish_tag"])
+        rows[0].outlook = counts.outlook(rows[0], fleet)
+        return bool(in_line)
 
     def admit(self) -> int:
         """Put as many held generations in line as the plan lets run. Returns how many."""
         if self._free <= 0:
             return 0
-        held = self._mine.held().order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
+        mine = Generation.objects.filter(user=self._user).held()
+        held = mine.order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
         admitted = 0
         for pk, mean_seconds in held[: self._free]:
             tag, cost = self._next_tag(), _cost(mean_seconds or MEAN_SECONDS)
-            if self._mine.held().filter(pk=pk).update(tag=tag, cost=cost, priority=self._limits.priority):
+            if mine.filter(pk=pk).update(tag=tag, cost=cost, priority=self._limits.priority):
                 self._use(tag, cost)
                 admitted += 1
+        if admitted:
+            self._share.save(update_fields=["finish_tag"])
         return admitted
 
     def _next_tag(self) -> float:
-        return max(QueueClock.objects.now(), self._share.finish_tag)
+        return max(self._counts.clock, self._share.finish_tag)
 
     def _use(self, tag: float, cost: float) -> None:
         self._share.finish_tag = tag + cost / self._limits.weight
-        self._share.save(update_fields=["finish_tag"])
+
+
+class _Counts(NamedTuple):
+    """What is in the queue at one moment, and what of it is one user's. Costs are seconds of a server's time."""
+
+    mine_in_line: int
+    mine_upstream: int
+    held: int  # this user's
+    users: int  # who have something in line
+    line: int
+    line_cost: float
+    ahead: int  # in line before whatever this user adds
+    ahead_cost: float
+    busy_cost: float  # of all that servers have
+    clock: float
+    stored_bytes: int
+
+    def outlook(self, generation: Generation, fleet: Fleet) -> Outlook:
+        """Of one that this user has just added, as the first of several."""
+        if generation.tag is None:
+            behind = _rounds(self.held + 1, self.users)
+            number, seconds = self.line + behind - 1, self.line_cost + behind * generation.cost
+        else:
+            number, seconds = self.ahead, self.ahead_cost
+        return _outlook(number, seconds, self.busy_cost, fleet.verdict(generation.version, generation.chosen_values))
+
+
+# One statement instead of six, in words that both databases know. What waits ahead of a new one has a higher band, or
+# no later tag than the new one's, which is the clock's or the end of the user's share, whichever is later.
+_COUNT = """
+    SELECT play.mine_in_line, play.mine_upstream, held.number, play.users, play.line, play.line_cost, play.ahead,
+           play.ahead_cost, play.busy_cost, COALESCE(clock.virtual_time, 0), COALESCE(files.stored_bytes, 0)
+    FROM (
+        SELECT COUNT(*) FILTER (WHERE user_id = %(user)s AND status = 'queued') AS mine_in_line,
+               COUNT(*) FILTER (WHERE user_id = %(user)s AND status <> 'queued') AS mine_upstream,
+               COUNT(DISTINCT user_id) FILTER (WHERE status = 'queued') AS users,
+               COUNT(*) FILTER (WHERE status = 'queued') AS line,
+               COALESCE(SUM(cost) FILTER (WHERE status = 'queued'), 0) AS line_cost,
+               COUNT(*) FILTER (WHERE is_ahead) AS ahead,
+               COALESCE(SUM(cost) FILTER (WHERE is_ahead), 0) AS ahead_cost,
+               COALESCE(SUM(cost) FILTER (WHERE status <> 'queued'), 0) AS busy_cost
+        FROM (
+            SELECT user_id, status, cost, status = 'queued' AND (
+                       priority > %(priority)s OR (priority = %(priority)s AND (
+                           tag <= %(finish)s OR tag <= (SELECT virtual_time FROM generations_queueclock)))) AS is_ahead
+            FROM generations_generation
+            WHERE status IN ('queued', 'submitted', 'running') AND tag IS NOT NULL
+        ) AS each_one
+    ) AS play
+    CROSS JOIN (
+        SELECT COUNT(*) AS number FROM generations_generation
+        WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL
+    ) AS held
+    LEFT JOIN generations_queueclock AS clock ON 1 = 1
+    LEFT JOIN generations_storageusage AS files ON files.user_id = %(user)s
+"""
+
+
+def _count(user_id: int, finish_tag: float, priority: int) -> _Counts:
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, {"user": user_id, "finish": finish_tag, "priority": priority})
+        return _Counts(*cursor.fetchone())
 
 
 def _cost(mean_seconds: float) -> float:
@@ -103,36 +181,33 @@ def admit(user: User) -> int:
 
 
 # ---------------------------------------------------------------------------------------------- for those who wait
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a waiting generation stands: 1 is next. `starts_in_seconds` is None while no server could take it."""
-
-    position: int
-    starts_in_seconds: float | None
-
-
-def place(generation: Generation, servers: int | None = None) -> Place:
-    """Its place in the queue and roughly when it starts, from measured run times and the servers at work.
-
-    `servers`: how many can take it right now, if that was counted already.
-    """
+def outlook(generation: Generation) -> Outlook:
+    """Its place in the queue and roughly when it starts, from measured run times and the servers at work."""
     line = Generation.objects.in_line()
     if generation.tag is None:
         ahead = line.aggregate(number=Count("pk"), cost=Sum("cost"), users=Count("user", distinct=True))
         mine = Generation.objects.held().filter(user_id=generation.user_id)
         before = Q(created_at__lt=generation.created_at) | Q(created_at=generation.created_at, pk__lt=generation.pk)
-        # Each round of the line lets every user have one: what others have held back comes in between.
-        behind = (mine.filter(before).count() + 1) * max(1, ahead["users"])
+        behind = _rounds(mine.filter(before).count() + 1, ahead["users"])
         number, seconds = ahead["number"] + behind - 1, (ahead["cost"] or 0.0) + behind * generation.cost
     else:
         before = Q(priority__gt=generation.priority) | Q(priority=generation.priority, tag__lt=generation.tag)
         before |= Q(priority=generation.priority, tag=generation.tag, created_at__lt=generation.created_at)
         ahead = line.filter(before).aggregate(number=Count("pk"), cost=Sum("cost"))
         number, seconds = ahead["number"], ahead["cost"] or 0.0
-    if servers is None:
-        servers = fitness.Fleet().number_at_work(generation.needs)
-    if not servers:
-        return Place(number + 1, None)
-    # What runs now is half done, on average.
     busy = Generation.objects.upstream().aggregate(cost=Sum("cost"))["cost"] or 0.0
-    return Place(number + 1, (seconds + busy / 2) / servers)
+    verdict = Fleet.now().verdict(generation.version, generation.chosen_values)
+    return _outlook(number, seconds, busy, verdict)
+
+
+def _rounds(behind: int, users: int) -> int:
+    """How many come before: each round of the line lets every user have one, so what others have held back comes in
+    between.
+    """
+    return behind * max(1, users)
+
+
+def _outlook(ahead: int, seconds: float, busy_seconds: float, verdict: Verdict) -> Outlook:
+    # What runs now is half done, on average.
+    starts_in = (seconds + busy_seconds / 2) / verdict.at_work if verdict.at_work else None
+    return Outlook(ahead + 1, starts_in, verdict.why_waiting)

@@ -166,7 +166,7 @@ class Batch:
 
 def _obstacle(draft: TemplateDraft) -> str:
     """Why none of the servers can run it; "" when one can, or while none has told what it has."""
-    fleet, needs, usual = fitness.Fleet(), checks.needs_of(draft), checks.defaults_of(draft)
+    fleet, needs, usual = fitness.Fleet.now(), checks.needs_of(draft), checks.defaults_of(draft)
     if not any(report.is_known for report in fleet.report(needs)):
         return ""
     return fleet.obstacle_as_it_is(needs, usual)

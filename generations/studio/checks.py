@@ -7,6 +7,7 @@ from generations.comfy.catalog import Needs, graph_needs
 from generations.comfy.graph import GraphProblem, check_graph
 from generations.comfy.object_info import ObjectInfo
 from generations.models import TemplateDraft, TemplateVersion
+from generations.parameters import demands
 from generations.parameters.bounds import check_bounds
 from generations.parameters.schema import (
     DefinitionError,
@@ -17,7 +18,7 @@ from generations.parameters.schema import (
     check_bindings,
     parse_parameters,
 )
-from generations.scheduling import demands, fitness
+from generations.scheduling import fitness
 from generations.studio.definitions import definition_of
 
 
@@ -51,7 +52,7 @@ def valid_parameters(draft: TemplateDraft) -> tuple[Parameter, ...]:
 
 def fitness_of(draft: TemplateDraft, fleet: fitness.Fleet | None = None) -> list[fitness.Report]:
     """What each enabled server lacks to run it, and to run it with its defaults."""
-    return (fleet or fitness.Fleet()).report(needs_of(draft), defaults_of(draft))
+    return (fleet or fitness.Fleet.now()).report(needs_of(draft), defaults_of(draft))
 
 
 def needs_of(draft: TemplateDraft) -> Needs:

@@ -38,7 +38,7 @@ def put(
     Parameters that come with the workflow are taken as they are. Otherwise the draft keeps those that the new graph has
     a place for, behind those that the author of the workflow chose; if there are neither, parameters are proposed.
     """
-    differences = fitness.Fleet().differences(imported.graph)
+    differences = fitness.Fleet.now().differences(imported.graph)
     costs = cost_notes(imported.graph, object_info)
     notes = [*imported.notes, *costs, *(Note(each.note, each.node_id) for each in differences if each.is_risk)]
 

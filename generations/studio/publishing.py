@@ -12,8 +12,9 @@ from django.db import transaction
 
 from generations.comfy.object_info import ObjectInfo
 from generations.models import DraftNote, TemplateDraft, TemplateVersion, WorkflowTemplate
+from generations.parameters import demands
 from generations.parameters.schema import Faults, in_sentences
-from generations.scheduling import demands, fitness
+from generations.scheduling import fitness
 from generations.studio import checks
 from generations.studio.drafts import draft_of
 
@@ -167,7 +168,7 @@ def _ensure_sound(content: TemplateDraft | TemplateVersion, object_info: ObjectI
 def _ensure_fit(version: TemplateVersion) -> None:
     """UnfitError when no server can run it for users who leave its settings alone."""
     usual = demands.defaults(version.graph, version.parsed_parameters)
-    if reason := fitness.Fleet().obstacle_as_it_is(version.needs, usual):
+    if reason := fitness.Fleet.now().obstacle_as_it_is(version.needs, usual):
         raise UnfitError(reason)
 
 

@@ -41,7 +41,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
     query, tag, category = (request.GET.get(name, "").strip() for name in ("q", "tag", "category"))
     visible = WorkflowTemplate.objects.visible_to(request.user).for_lists()
     found = [each for each in visible.search(query) if tag in ("", *each.tags) and category in ("", each.category)]
-    fleet = fitness.Fleet()
+    fleet = fitness.Fleet.now()
     tiles = [(each, fleet.why_unavailable(services.current_version(each))) for each in found]
     categories = dict.fromkeys(each.category for each, _reason in tiles)
     context = {
@@ -79,7 +79,7 @@ def template(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         return _run(request, found)
     version = services.current_version(found)
-    fleet = fitness.Fleet()
+    fleet = fitness.Fleet.now()
     parameters = fleet.with_current_choices(version.parsed_parameters, version.graph, version.needs)
     form = parameters_form(with_hints(parameters, version.resolved_inputs), initial=_earlier_inputs(request))
     context = {
@@ -103,7 +103,7 @@ def _earlier_inputs(request: HttpRequest) -> dict[str, Any] | None:
 
 def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
     version = services.current_version(found)
-    parameters = fitness.current_parameters(version)
+    parameters = fitness.Fleet.now().current_parameters(version)
     form = parameters_form(with_hints(parameters, version.resolved_inputs), data=request.POST, files=request.FILES)
     return runs.run(request, found, version, form, action=reverse("template", args=[found.slug]))
 

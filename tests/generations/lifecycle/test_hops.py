@@ -95,7 +95,7 @@ def counted(files: list[str]) -> tuple[int, int]:
     return len(files) - len(libraries), len(libraries)
 
 
-@pytest.mark.parametrize(("operation", "most"), [(templates.post_job, (22, 13)), (None, (27, 13))])
+@pytest.mark.parametrize(("operation", "most"), [(templates.post_job, (10, 11)), (None, (17, 11))])
 def test_a_submit_by_the_api(api: Client, operation: Any, most: tuple[int, int]) -> None:
     submit(api)
     hops = Hops(operation and operation.__code__, 'INSERT INTO "generations_generation"')

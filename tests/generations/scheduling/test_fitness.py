@@ -12,11 +12,13 @@ from generations.comfy.catalog import Needs
 from generations.lifecycle import services
 from generations.live import snapshot
 from generations.models import ComfyServer
-from generations.scheduling import demands, fitness
+from generations.parameters import demands
+from generations.scheduling import fitness
 from tests.support.factories import (
     CHECKPOINT,
     make_server,
     make_template,
+    submit,
     txt2img_graph,
     version_of,
 )
@@ -32,7 +34,7 @@ def test_each_server_says_what_it_lacks() -> None:
     make_server("three", "http://127.0.0.1:3", object_info=None)
     make_server("off", "http://127.0.0.1:4", is_enabled=False)
     version = version_of(make_template())
-    reports = {each.server: each for each in fitness.Fleet().report(version.needs)}
+    reports = {each.server: each for each in fitness.Fleet.now().report(version.needs)}
     assert set(reports) == {"one", "two", "three"}
     assert reports["one"].is_fit and reports["one"].is_known
     assert reports["two"].missing == [f"the file {CHECKPOINT}"]
@@ -72,15 +74,15 @@ def test_each_server_says_which_defaults_it_lacks() -> None:
     version = with_choice()
     usual = demands.defaults(version.graph, version.parsed_parameters)
     assert usual == [demands.Default("Checkpoint", ("CheckpointLoaderSimple", "ckpt_name", CHECKPOINT))]
-    reports = {each.server: each for each in fitness.Fleet().report(version.needs, usual)}
+    reports = {each.server: each for each in fitness.Fleet.now().report(version.needs, usual)}
     assert {name: each.is_fit for name, each in reports.items()} == {"one": True, "two": True, "three": False}
     words = f"the default of “Checkpoint”: the file {CHECKPOINT} is not there"
     lacking = {name: list(each.missing_defaults) for name, each in reports.items()}
     assert lacking == {"one": [], "two": [words], "three": []}
-    assert fitness.Fleet().obstacle_as_it_is(version.needs, usual) == ""
+    assert fitness.Fleet.now().obstacle_as_it_is(version.needs, usual) == ""
     ComfyServer.objects.filter(name="one").delete()
-    assert fitness.Fleet().obstacle(version.needs) == ""
-    assert fitness.Fleet().obstacle_as_it_is(version.needs, usual) == f"No server can run it with {words}."
+    assert fitness.Fleet.now().obstacle(version.needs) == ""
+    assert fitness.Fleet.now().obstacle_as_it_is(version.needs, usual) == f"No server can run it with {words}."
 
 
 def test_defaults_of_one_run_have_to_be_on_one_server() -> None:
@@ -91,7 +93,7 @@ def test_defaults_of_one_run_have_to_be_on_one_server() -> None:
     usual = [
         demands.Default(name, ("CheckpointLoaderSimple", "ckpt_name", f"{name}.safetensors")) for name in ("a", "b")
     ]
-    words = fitness.Fleet().obstacle_as_it_is(Needs(()), usual)
+    words = fitness.Fleet.now().obstacle_as_it_is(Needs(()), usual)
     assert words == "No server can run it with the default of “b”: the file b.safetensors is not there."
 
 
@@ -100,7 +102,7 @@ def test_one_query_for_any_number_of_templates(django_assert_num_queries: Any) -
     versions = [version_of(make_template(f"t{number}")) for number in range(5)]
     fitness.why_unavailable(versions[0])  # reads the catalog, once
     with django_assert_num_queries(1):
-        fleet = fitness.Fleet()
+        fleet = fitness.Fleet.now()
         assert [fleet.why_unavailable(each) for each in versions] == [""] * 5
 
 
@@ -161,7 +163,7 @@ def test_the_owner_is_told_what_became_of_the_only_server_that_fits(
     fit = make_server(state="online")
     server_with("other.safetensors", name="two", url="http://127.0.0.1:2")
     ComfyServer.objects.filter(name="two").update(state="online")
-    generation = services.submit(user=owner, version=version_of(make_template()), inputs={"prompt": "a cat"})
+    generation = submit(make_template(), owner)
     assert words not in snapshot.status_event(generation)["message"]
     ComfyServer.objects.filter(pk=fit.pk).update(**change)
     sentence = f"The server that can run this {words}. Your generation waits and starts by itself."

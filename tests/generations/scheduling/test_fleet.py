@@ -104,7 +104,7 @@ def test_a_new_model_is_used_at_once(fleet: dict[str, RunningSimulator], reaches
         servers_module.check(ComfyServer.objects.get(name="older"))
     else:
         fleet["older"].restart()
-        eventually(lambda: "new.safetensors" in fitness.current_parameters(version_of(template))[0].choices)
+        eventually(lambda: "new.safetensors" in fitness.Fleet.now().current_parameters(version_of(template))[0].choices)
     done = reaches(submit(template, model="new.safetensors"), Status.SUCCEEDED)
     assert (server_of(done), done.attempt) == ("older", 1)
 
@@ -146,7 +146,7 @@ def test_models_that_only_one_server_has_are_offered_and_found(
     fleet["newer"].simulator.install(Installation(models={"checkpoints": [BIG]}))
     servers_module.check(ComfyServer.objects.get(name="newer"))
     template = with_model_choice()
-    current = fitness.current_parameters(version_of(template))[0]
+    current = fitness.Fleet.now().current_parameters(version_of(template))[0]
     assert (current.choices, current.default) == ((BIG, "small.safetensors", CHECKPOINT), CHECKPOINT)
     for model, name in ((BIG, "newer"), ("small.safetensors", "older"), (CHECKPOINT, "older")):
         assert server_of(reaches(submit(template, model=model), Status.SUCCEEDED)) == name

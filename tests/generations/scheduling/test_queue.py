@@ -183,21 +183,21 @@ def test_a_claim_looks_at_as_much_however_many_wait(server: ComfyServer, templat
 def test_places_and_times(server: ComfyServer, template: WorkflowTemplate) -> None:
     user = person("user", max_concurrent=3)
     rows = [submit(template, user) for _ in range(5)]
-    places = [queue.place(row) for row in rows]
+    places = [queue.outlook(row) for row in rows]
     assert [place.position for place in places] == [1, 2, 3, 4, 5]
     seconds = [place.starts_in_seconds for place in places]
     assert seconds[0] == 0
     assert seconds == sorted(seconds)  # type: ignore[type-var]
     ComfyServer.objects.update(is_draining=True)
-    assert queue.place(rows[0]).starts_in_seconds is None
+    assert queue.outlook(rows[0]).starts_in_seconds is None
 
 
 def test_two_servers_halve_the_wait(server: ComfyServer, template: WorkflowTemplate) -> None:
     rows = [submit(template, person("user")) for _ in range(1)] + [submit(template, person("other"))]
-    alone = queue.place(rows[1]).starts_in_seconds
+    alone = queue.outlook(rows[1]).starts_in_seconds
     at_work("two", 2)
     assert alone
-    assert queue.place(rows[1]).starts_in_seconds == alone / 2
+    assert queue.outlook(rows[1]).starts_in_seconds == alone / 2
 
 
 def test_the_waiting_are_told_what_the_servers_lack(server: ComfyServer, template: WorkflowTemplate) -> None:

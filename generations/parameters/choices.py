@@ -7,8 +7,8 @@ from typing import Any
 
 from generations.comfy.catalog import Catalog
 from generations.comfy.graph import Graph
+from generations.parameters.demands import usual_value
 from generations.parameters.schema import Parameter
-from generations.scheduling.demands import usual_value
 
 
 def with_current(parameters: Iterable[Parameter], graph: Graph, catalogs: Sequence[Catalog]) -> tuple[Parameter, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from generations.comfy.graph import Graph, load_api_graph
+from generations.parameters import demands
 from generations.parameters.schema import Parameter, parse_parameters
-from generations.scheduling import demands
 from tests.support.factories import CHECKPOINT, parameter, txt2img_graph
 from tests.support.servers import with_choice
 

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db
 
 def test_choices_follow_the_servers(owner: Any) -> None:
     template = live_template()
-    assert fitness.current_parameters(version_of(template))[0].choices == (CHECKPOINT,)
+    assert fitness.Fleet.now().current_parameters(version_of(template))[0].choices == (CHECKPOINT,)
     server = server_with("b.safetensors", CHECKPOINT)
     server_with("a.safetensors", name="two", url="http://127.0.0.1:2")
-    current = fitness.current_parameters(version_of(template))
+    current = fitness.Fleet.now().current_parameters(version_of(template))
     assert current[0].choices == ("a.safetensors", "b.safetensors", CHECKPOINT)
     assert json_schema(current)["properties"]["model"]["enum"] == list(current[0].choices)
     generation = services.submit(user=owner, version=version_of(template), inputs={"model": "a.safetensors"})
@@ -34,7 +34,7 @@ def test_choices_follow_the_servers(owner: Any) -> None:
 
 def test_default_that_is_gone_is_none() -> None:
     server_with("new.safetensors")
-    current = fitness.current_parameters(version_of(live_template()))[0]
+    current = fitness.Fleet.now().current_parameters(version_of(live_template()))[0]
     assert (current.default, current.choices) == (None, ("new.safetensors",))
 
 
@@ -43,7 +43,7 @@ def test_users_have_to_choose_when_no_server_has_the_default(owner: Any, client_
     """Also where the default is what the workflow says."""
     server_with("b.safetensors")
     version = with_choice(help="Its style.", is_advanced=True, **fields)
-    current = fitness.current_parameters(version)[0]
+    current = fitness.Fleet.now().current_parameters(version)[0]
     words = f"The usual choice, “{CHECKPOINT}”, is not available at the moment."
     assert (current.default, current.required, current.help) == (None, True, f"Its style. {words}")
     assert not current.is_advanced  # nobody would find it folded
@@ -58,7 +58,7 @@ def test_users_have_to_choose_when_no_server_has_the_default(owner: Any, client_
 @pytest.mark.parametrize("is_live", [True, False])
 def test_default_that_is_there_stays_one(is_live: bool) -> None:
     server_with(CHECKPOINT)
-    current = fitness.current_parameters(with_choice(is_live=is_live))[0]
+    current = fitness.Fleet.now().current_parameters(with_choice(is_live=is_live))[0]
     assert (current.default, current.required, current.help) == (CHECKPOINT, False, "")
 
 
@@ -68,4 +68,7 @@ def test_choices_come_from_the_servers_that_can_run_the_rest() -> None:
     without = changed("CheckpointLoaderSimple", ckpt_name=[["b.safetensors"]])
     del without["KSampler"]
     make_server("two", "http://127.0.0.1:2", object_info=without)
-    assert fitness.current_parameters(version_of(live_template()))[0].choices == ("a.safetensors", CHECKPOINT)
+    assert fitness.Fleet.now().current_parameters(version_of(live_template()))[0].choices == (
+        "a.safetensors",
+        CHECKPOINT,
+    )
