@@ -201,7 +201,7 @@ USUAL_SCOPES = (Scope.READ.value, Scope.RUN.value)
 
 
 def all_scopes() -> list[str]:
-    """Every scope."""
+    """What a key may do for which nobody chose scopes: everything. A list of its own for each key."""
     return list(ALL_SCOPES)
 
 

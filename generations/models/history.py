@@ -27,7 +27,7 @@ class HistoryQuerySet(models.QuerySet[Row]):
     """Rows with `created_at` and a UUID, which decides between rows of the same moment."""
 
     def newest_first(self) -> Self:
-        """History order."""
+        """By the time of their creation; of rows of one moment, those with the greater id first."""
         return self.order_by("-created_at", "-pk")
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> Self:

@@ -204,7 +204,7 @@ class ComfyServer(models.Model):
         return server
 
     def refresh_from_db(self, using: str | None = None, fields: Any = None, from_queryset: Any = None) -> None:
-        """As `from_db`."""
+        """As Django does it; once the address was read anew, the header that is stored belongs to that address."""
         super().refresh_from_db(using, fields, from_queryset)
         if fields is None or "url" in fields:
             self._header_belongs_to = self.url

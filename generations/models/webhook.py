@@ -149,7 +149,7 @@ class WebhookDelivery(models.Model):
 
     @property
     def pretty_payload(self) -> str:
-        """For people."""
+        """The payload as indented JSON for the log of a webhook; letters stay as they are."""
         return json.dumps(self.payload, indent=2, ensure_ascii=False)
 
     @property

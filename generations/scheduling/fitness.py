@@ -205,7 +205,10 @@ class Fleet:
         return f"{found.sentence} {found.advice}" if found else ""
 
     def why_unavailable(self, version: TemplateVersion) -> str:
-        """`why_not` for a version, before users choose anything."""
+        """Why no enabled server can run this version, with what users can do; "" when one can.
+
+        What users choose themselves does not count.
+        """
         return self.why_not(version.needs)
 
     def why_waiting(self, needs: Needs) -> str:
@@ -252,7 +255,7 @@ def _standing(member: Member) -> str:
 
 
 def why_unavailable(version: TemplateVersion) -> str:
-    """See `Fleet.why_unavailable`."""
+    """Why no enabled server can run this version now, with what users can do; "" when one can."""
     return Fleet.now().why_unavailable(version)
 
 

@@ -101,7 +101,7 @@ class Announcer:
         )
 
     def node_started(self, run: Run, node_id: str) -> None:
-        """It begins."""
+        """The node runs from now on: whoever hears progress learns its state, the prompt's client gets `executing`."""
         self._state(run, node_id, 0.0, 1.0, "running")
         if run.sid is not None:
             data = {"node": node_id, "display_node": node_id, "prompt_id": run.item.prompt_id}

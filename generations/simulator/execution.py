@@ -62,7 +62,7 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name="simulator worker", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Take prompts from now on, in a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -66,7 +66,7 @@ class PromptQueue:
         return -number if front else number
 
     def put(self, item: Item) -> None:
-        """Queue it."""
+        """Add it where its number and id have it wait, tell clients of the longer queue, and wake the worker."""
         with self._condition:
             heapq.heappush(self._heap, item)
             self._changed()

@@ -66,13 +66,13 @@ class KeyRequest(Schema):
 
 
 class KeyList(Schema):
-    """Your keys."""
+    """Your API keys that are not revoked, newest first. Only the answer that makes a key has its secret."""
 
     keys: list[KeyOut]
 
 
 class Me(Schema):
-    """Your account."""
+    """Your account, the key of this request, and what your plan allows."""
 
     email: str
     name: str

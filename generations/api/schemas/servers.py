@@ -72,7 +72,7 @@ class ServerChange(Schema):
 
 
 class ServerList(Schema):
-    """All servers."""
+    """All ComfyUI servers by name, those that are switched off or cannot be reached included."""
 
     servers: list[ServerOut]
 

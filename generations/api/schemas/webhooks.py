@@ -50,7 +50,7 @@ class WebhookOut(Schema):
 
 
 class WebhookList(Schema):
-    """Your webhooks."""
+    """Your webhooks, the oldest first, those that are switched off included."""
 
     webhooks: list[WebhookOut]
 

@@ -79,7 +79,7 @@ class ModelPatch(_Described):
 
 
 class ConditioningZeroOut(_Described):
-    """No words."""
+    """Conditioning without any words, whatever words came in."""
 
     names, takes, returns = ("ConditioningZeroOut",), ("conditioning",), ("CONDITIONING",)
 
@@ -171,7 +171,7 @@ def _size_of(proportions: tuple[int, int], megapixels: float, step: int) -> tupl
 
 
 class StringReplace(_Described):
-    """Another text."""
+    """The text with every `find` in it replaced."""
 
     names, takes, returns = ("StringReplace",), ("string", "find", "replace"), ("STRING",)
 
