@@ -6,17 +6,22 @@ import functools
 import os
 from typing import Any
 
-from celery import Celery, beat
-from celery.signals import worker_init
+from celery import Celery, Task, beat
+from celery.signals import task_prerun, worker_init
+from django.db import close_old_connections
 
-from generations.database import commit_lazily
+from generations.database import commit_lazily, keep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "comfysaas.settings")
 # They import every page and form, which a worker never needs again; `make check` and CI run them.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
+TASKS_PER_CONNECTION = 1000
+
 app = Celery("comfysaas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# Celery closes the connections before and after each task, unless it may use them again: after so many, it does.
+app.conf.CELERY_DB_REUSE_MAX = TASKS_PER_CONNECTION
 app.autodiscover_tasks()
 
 
@@ -32,3 +37,10 @@ def _keep_the_schedule_in_a_thread(**_: Any) -> None:
     The worker's step takes this function from the module when it is made, which is after this signal.
     """
     beat.EmbeddedService = functools.partial(beat.EmbeddedService, thread=True)
+
+
+@task_prerun.connect
+def _keep_connections(sender: Task[Any, Any], **_: Any) -> None:
+    if not sender.request.is_eager:
+        keep()
+        close_old_connections()  # those that broke since the last task

@@ -66,7 +66,12 @@ class Env(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host:5432/name`. Default: SQLite in DATA_DIR."
     )
-    database_pool_size: int = Field(10, ge=1, description="Most PostgreSQL connections of one process.")
+    database_pool_size: int = Field(
+        10,
+        ge=1,
+        description="Most PostgreSQL connections of one web process. A worker keeps one for each task that it runs at "
+        "a time, a relay one for each server that it works for and two more.",
+    )
     redis_url: SecretStr | None = Field(
         None,
         description="`redis://host:6379/0`: channel layer, cache and Celery broker. Default: in memory. `rediss://` is "

@@ -151,7 +151,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if ENV.database_url:
     DATABASES: dict[str, Any] = {"default": dict(dj_database_url.parse(ENV.database_url.get_secret_value()))}
     if DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+        DATABASES["default"]["ENGINE"] = "comfysaas.postgresql"  # which checks connections of the pool itself
         DATABASES["default"]["OPTIONS"] = {
             **DATABASES["default"].get("OPTIONS", {}),
             "pool": {"min_size": 0, "max_size": ENV.database_pool_size, "timeout": 15},

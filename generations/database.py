@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from weakref import WeakSet
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+KEPT_AT_MOST = 40  # by one process: PostgreSQL allows 100 by default
 
 
 def commit_lazily() -> None:
@@ -16,21 +20,50 @@ def commit_lazily() -> None:
     """
     for settings in connections.settings.values():
         if settings["ENGINE"].endswith("postgresql"):
-            settings.setdefault("OPTIONS", {})["options"] = "-c synchronous_commit=off"
+            options = settings.setdefault("OPTIONS", {})
+            options["options"] = f"{options.get('options', '')} -c synchronous_commit=off".strip()
+
+
+_keeping: WeakSet[threading.Thread] = WeakSet()
+
+
+def keep() -> None:
+    """From now on, this thread has connections of its own, which stay open: for threads that ask often, all their life.
+
+    Call it outside of transactions, as often as you like, and `connections.close_all()` when the thread ends. On
+    PostgreSQL, KEPT_AT_MOST threads of a process keep one; others go on with the pool.
+    """
+    thread = threading.current_thread()
+    if thread in _keeping or sum(each.is_alive() for each in _keeping) >= KEPT_AT_MOST:
+        return
+    _keeping.add(thread)
+    for connection in connections.all():
+        connection.close()
+        settings = connection.settings_dict  # of all threads
+        options = {name: option for name, option in settings["OPTIONS"].items() if name != "pool"}
+        is_checked = connection.vendor == "postgresql"  # whether it still works; a file does
+        own = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": is_checked, "OPTIONS": options}
+        connection.settings_dict = {**settings, **own}
+
+
+def is_kept(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the present thread keeps it."""
+    return connection.settings_dict["CONN_MAX_AGE"] is None
 
 
 def release() -> None:
     """Give this thread's connections back to the pool: call it before slow work (network, storage, decoding).
 
     A process has few connections and many requests: one that waits for somebody else's server must not keep one. The
-    next query takes a connection again. Inside a transaction nothing can be given back; slow work there also holds
-    locks, so a RuntimeWarning names the fault (in tests, warnings are errors).
+    next query takes a connection again. Threads that `keep` theirs are few, and do. Inside a transaction nothing can be
+    given back; slow work there also holds locks, so a RuntimeWarning names the fault (in tests, warnings are errors).
     """
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if connection.in_atomic_block:
+            if not _belongs_to_a_test(connection):
+                warnings.warn("Slow work inside a database transaction", RuntimeWarning, stacklevel=2)
+        elif not is_kept(connection):
             connection.close()
-        elif not _belongs_to_a_test(connection):
-            warnings.warn("Slow work inside a database transaction", RuntimeWarning, stacklevel=2)
 
 
 def _belongs_to_a_test(connection: BaseDatabaseWrapper) -> bool:

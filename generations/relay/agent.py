@@ -23,6 +23,7 @@ from generations.comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
 )
+from generations.database import keep
 from generations.models import ComfyServer
 from generations.models.server import ServerState
 from generations.relay import stopping, timing
@@ -112,11 +113,11 @@ class ServerAgent:
 
     # ------------------------------------------------------------------------------------ acting
     def _act(self) -> None:
+        keep()
         try:
             while not self._session.stopping.is_set():
                 event = self._next_event()
-                if event is None:
-                    close_old_connections()  # when there is time; a connection that failed is closed by _pause
+                close_old_connections()  # those that broke meanwhile
                 try:
                     if event is not None:
                         self._handle(event)

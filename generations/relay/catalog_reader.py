@@ -10,6 +10,7 @@ from django.db import DatabaseError, connections
 
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError
+from generations.database import keep
 from generations.models import ComfyServer
 from generations.relay import timing
 from generations.relay.session import Session
@@ -35,6 +36,7 @@ class CatalogReader:
         self._thread.start()
 
     def _read_in_background(self) -> None:
+        keep()
         try:
             self.read()
         finally:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Q
 
+from generations.database import keep
 from generations.live.events import RELAY_GROUP
 from generations.live.publisher import channel_layer, sender
 from generations.models import ComfyServer, Generation
@@ -39,6 +40,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Hold leases and agents until stopped; gives the leases back at the end."""
+        keep()
         waker = sender.run(self._listen_for_wakes())
         try:
             while not self._stopping.is_set():
