@@ -196,8 +196,8 @@ class ComfyClient:
             raise NotSupported(f"ComfyUI at {self.address} has no jobs API.")
         return True
 
-    def delete_history(self, prompt_id: str) -> None:
-        self._post("history", {"delete": [prompt_id]})
+    def delete_history(self, *prompt_ids: str) -> None:
+        self._post("history", {"delete": list(prompt_ids)})
 
     def delete_queued(self, prompt_id: str) -> None:
         """Takes a pending prompt out of the queue, without an event; a running one stays."""

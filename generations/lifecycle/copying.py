@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from generations.comfy.client import ComfyClient
@@ -13,7 +13,7 @@ from generations.comfy.errors import NotFound
 from generations.comfy.graph import node_title
 from generations.comfy.outputs import FileRef, OutputItem, collect
 from generations.files import spooling, storage
-from generations.models import Generation
+from generations.models import Asset, Generation
 from generations.models.asset import file_name
 from generations.models.generation import WarningItem
 
@@ -29,6 +29,10 @@ class Source:
     chunks: Iterator[bytes]
     length: int | None = None
     content_type: str | None = None
+
+
+class TooLargeError(Exception):
+    """The file has more bytes than whoever copies it wants to handle now."""
 
 
 def items_of(generation: Generation) -> tuple[list[OutputItem], int]:
@@ -96,6 +100,50 @@ def opened(generation: Generation, item: OutputItem, client: ComfyClient | None)
     else:
         with client.view(file) as stream:
             yield Source(stream.iter_bytes(spooling.CHUNK_BYTES), stream.content_length)
+
+
+def copy(
+    generation: Generation,
+    position: int,
+    item: OutputItem,
+    client: ComfyClient | None,
+    *,
+    through: Callable[[Iterator[bytes]], Iterable[bytes]] = iter,
+    at_most: int | None = None,
+) -> Asset | None:
+    """Put the item's file into the storage; the asset that describes it, not saved yet. None: the item has no file.
+
+    The bytes run `through` that while they arrive. NotFound, WorkflowLeftError; TooLargeError for more than `at_most`
+    bytes; errors of the storage and of ComfyUI pass through. A repeat overwrites the same file.
+    """
+    if item.file is None:
+        return None
+    is_bare = generation.version.is_workflow_removed and item.value is None
+    with opened(generation, item, client) as source:
+        spooled = spooling.spool(
+            through(_limited(source, at_most)),
+            expected_bytes=source.length,
+            mark=generation.mark if is_bare else None,
+        )
+    with closing(spooled):
+        key = storage.output_key(generation.pk, generation.attempt, position)
+        told = replace(spooled, content_type=source.content_type) if source.content_type else spooled
+        return storage.keep(told, key=key, user_id=generation.user_id, name=item.file.filename)
+
+
+def _limited(source: Source, at_most: int | None) -> Iterator[bytes]:
+    """The bytes, whoever announced how many or did not: no more of them than `at_most`."""
+    if at_most is None:
+        yield from source.chunks
+        return
+    if (size := source.length or 0) > at_most:
+        raise TooLargeError(f"{size} bytes")
+    size = 0
+    for chunk in source.chunks:
+        size += len(chunk)
+        if size > at_most:
+            raise TooLargeError(f"{size} bytes and more")
+        yield chunk
 
 
 def is_grave(items: Sequence[OutputItem], missing: Sequence[OutputItem]) -> bool:

@@ -10,8 +10,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import replace
 from functools import partial
 
 from celery import shared_task
@@ -19,21 +17,14 @@ from django.db import transaction
 
 from generations.comfy.client import ComfyClient
 from generations.comfy.errors import ComfyError, NotFound, Unavailable
-from generations.comfy.outputs import FileRef, OutputItem
+from generations.comfy.outputs import OutputItem
 from generations.comfy.stripping import WorkflowLeftError
-from generations.files import spooling, storage
 from generations.files.assets import discard_files
-from generations.lifecycle import copying
+from generations.lifecycle import copying, results
+from generations.lifecycle.results import Copied
 from generations.lifecycle.transitions import transition
 from generations.live import publisher, snapshot
-from generations.models import (
-    Asset,
-    ComfyServer,
-    Generation,
-    Output,
-    Status,
-    StorageUsage,
-)
+from generations.models import ComfyServer, Generation, Status
 from generations.models.generation import Failure, Retry, WarningItem
 
 logger = logging.getLogger(__name__)
@@ -117,14 +108,12 @@ def _store_each(generation: Generation, items: Iterable[OutputItem]) -> tuple[li
     """
     done = set(generation.outputs.values_list("position", flat=True))
     client = clients.of(generation.server) if generation.server else None
-    todo = [(position, item) for position, item in enumerate(items) if position not in done]
     missing, withheld = [], []
-    for number, (position, item) in enumerate(todo):
-        # For the first one, claiming did it.
-        if number and not _prolong(generation):
-            raise _TurnLostError
+    for position, item in enumerate(items):
+        if position in done:
+            continue
         try:
-            asset = _copy(generation, position, item, item.file, client) if item.file else None
+            asset = copying.copy(generation, position, item, client, through=partial(_keeping_lease, generation))
         except NotFound as error:
             logger.warning("Generation %s: %s", generation.pk, error)
             missing.append(item)
@@ -132,22 +121,8 @@ def _store_each(generation: Generation, items: Iterable[OutputItem]) -> tuple[li
             logger.error("Generation %s: the workflow cannot be taken out of %s", generation.pk, item.file)
             withheld.append(item)
         else:
-            _record(generation, position, item, asset=asset)
+            _record(generation, Copied(position, item, asset))
     return missing, withheld
-
-
-def _copy(generation: Generation, position: int, item: OutputItem, file: FileRef, client: ComfyClient | None) -> Asset:
-    with copying.opened(generation, item, client) as source:
-        is_bare = generation.version.is_workflow_removed and item.value is None
-        spooled = spooling.spool(
-            _keeping_lease(generation, source.chunks),
-            expected_bytes=source.length,
-            mark=generation.mark if is_bare else None,
-        )
-    with closing(spooled):
-        key = storage.output_key(generation.pk, generation.attempt, position)
-        told = replace(spooled, content_type=source.content_type) if source.content_type else spooled
-        return storage.keep(told, key=key, user_id=generation.user_id, name=file.filename)
 
 
 def _prolong(generation: Generation) -> bool:
@@ -167,39 +142,19 @@ def _keeping_lease(generation: Generation, chunks: Iterable[bytes]) -> Iterator[
         yield chunk
 
 
-def _record(generation: Generation, position: int, item: OutputItem, *, asset: Asset | None) -> None:
-    """Write the rows and publish the output. A repeat finds them there and changes nothing."""
+def _record(generation: Generation, copied: Copied) -> None:
+    """Write the rows and publish the output; the next one is copied under a fresh lease. _TurnLostError."""
     with transaction.atomic():
-        mine = Generation.objects.storing_in_turn(generation.pk, turn=generation.store_attempts)
-        is_mine = mine.select_for_update().exists()
-        if is_mine and not Output.objects.filter(generation=generation, position=position).exists():
-            _write_output(generation, position, item, asset)
+        # This holds the row until the commit: nobody takes the next turn, and nobody cancels, in between.
+        if is_mine := _prolong(generation):
+            results.write(generation, [copied])
     if is_mine:
         return
     # Canceled or deleted, nobody wants the file. With another worker's turn, it is that one's file by now.
     is_wanted = Generation.objects.filter(pk=generation.pk).exclude(status=Status.CANCELED).exists()
-    if asset is not None and not is_wanted:
-        discard_files([asset.key, asset.thumbnail_key])
+    if copied.asset is not None and not is_wanted:
+        discard_files([copied.asset.key, copied.asset.thumbnail_key])
     raise _TurnLostError
-
-
-def _write_output(generation: Generation, position: int, item: OutputItem, asset: Asset | None) -> None:
-    if asset is not None:
-        asset.save()
-        StorageUsage.objects.add_anyway(asset.user_id, asset.size_bytes)
-    output = Output.objects.create(
-        generation=generation,
-        node_id=item.node_id[:200],
-        key=item.key[:200],
-        index=item.index,
-        position=position,
-        kind=item.kind,
-        is_temporary=item.file is not None and item.file.type == "temp",
-        asset=asset,
-        value=None if asset else item.value,
-    )
-    described = snapshot.output_item(output, generation.version.graph)
-    publisher.publish(generation, {"type": "output", "prompt_id": str(generation.pk), "output": described})
 
 
 def _conclude(generation: Generation, warnings: list[WarningItem]) -> None:

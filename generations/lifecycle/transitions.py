@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from django.db import DatabaseError, transaction
+from django.db.models import prefetch_related_objects
 
 from generations.live import publisher, snapshot
 from generations.models import Generation
@@ -33,7 +34,7 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
             publisher.wake_relays()
         elif generation.status not in (*UPSTREAM, Status.SUCCEEDED):
             # It is neither in line nor on a server any more. (Those that succeed left before.)
-            transaction.on_commit(lambda: _let_next_in(generation))
+            transaction.on_commit(lambda: let_next_in(generation))
     return True
 
 
@@ -48,12 +49,13 @@ def publish_state(generation: Generation) -> None:
 
 def _publish_end(generation: Generation) -> None:
     try:
+        prefetch_related_objects([generation], "outputs__asset")  # asks nothing where both are known
         publisher.publish(generation, snapshot.snapshot_event(generation))
     except Exception:  # whatever it is, what else follows from the commit must not be skipped
         logger.warning("Those who watch %s see its end later", generation.pk, exc_info=True)
 
 
-def _let_next_in(generation: Generation) -> None:
+def let_next_in(generation: Generation) -> None:
     """Its user may have one more in line. Should this fail, the sweeper does it."""
     try:
         if queue.admit(generation.user):

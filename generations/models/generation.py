@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 
@@ -19,6 +19,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
 from django.db.models import F, OuterRef, Q
+from django.db.models.expressions import BaseExpression
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Greatest
 from django.utils import timezone
@@ -31,6 +32,7 @@ from generations.models import searching
 from generations.models.asset import Asset
 from generations.models.history import HistoryQuerySet
 from generations.models.queue import Outlook
+from generations.models.returning import update_returning
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion
 from generations.models.webhook import Webhook
@@ -89,6 +91,15 @@ class WarningItem(TypedDict):
     message: str
     node_id: str
     name: str  # of the file, as ComfyUI called it
+
+
+class Run(NamedTuple):
+    """What ComfyUI reported of a run that ended well, and its moments."""
+
+    outputs: dict[str, Any]
+    started_at: datetime
+    executed_at: datetime
+    finished_at: datetime
 
 
 class GenerationQuerySet(HistoryQuerySet["Generation"]):
@@ -199,9 +210,25 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
             **changes[retry],
         )
 
-    def start(self, prompt_id: uuid.UUID) -> int:
-        """SUBMITTED -> RUNNING."""
-        return self._from(prompt_id, Status.SUBMITTED).update(status=Status.RUNNING, started_at=timezone.now())
+    def start(self, prompt_id: uuid.UUID, *, at: datetime | None = None) -> int:
+        """SUBMITTED -> RUNNING, since `at` or just now."""
+        return self._from(prompt_id, Status.SUBMITTED).update(status=Status.RUNNING, started_at=at or timezone.now())
+
+    def store_at_once(self, prompt_id: uuid.UUID, run: Run, *wanted: str | BaseExpression) -> tuple[Any, ...] | None:
+        """SUBMITTED, RUNNING -> SUCCEEDED: what it made is in the storage already. Not when it was canceled.
+
+        `wanted`: what to return of it, as `update_returning` does. None: it did not change.
+        """
+        rows = self._from(prompt_id, *UPSTREAM).filter(cancel_requested_at=None)
+        changes = {
+            "status": Status.SUCCEEDED,
+            "upstream_outputs": run.outputs,
+            "started_at": models.functions.Coalesce("started_at", run.started_at),
+            "executed_at": run.executed_at,
+            "finished_at": run.finished_at,
+            "partner_key": None,
+        }
+        return next(iter(update_returning(rows, changes, *wanted)), None)
 
     def finish_upstream(self, prompt_id: uuid.UUID, *, outputs: dict[str, Any]) -> int:
         """SUBMITTED, RUNNING -> STORING, with ComfyUI's `outputs` to copy. Not when it was canceled."""

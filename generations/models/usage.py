@@ -54,8 +54,10 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
 
     def add_anyway(self, user_id: int, size_bytes: int) -> None:
         """Count a result, in the transaction that writes its row. It is kept, even if the plan has no room for it."""
-        self._ensure([user_id])
-        self.filter(user=user_id).update(stored_bytes=F("stored_bytes") + size_bytes)
+        rows = self.filter(user=user_id)
+        if not rows.update(stored_bytes=F("stored_bytes") + size_bytes):
+            self._ensure([user_id])
+            rows.update(stored_bytes=F("stored_bytes") + size_bytes)
 
     def lock(self, user_ids: Iterable[int]) -> None:
         """Until the transaction ends, no other one changes which files these users have.

@@ -32,7 +32,7 @@ from generations.relay.claiming import Claimer
 from generations.relay.collecting import Collector
 from generations.relay.connection import State
 from generations.relay.reconciling import Reconciler
-from generations.relay.session import Session
+from generations.relay.session import Finished, Session
 from generations.relay.submit import StorageUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -127,10 +127,12 @@ class ServerAgent:
                 except Exception as error:
                     logger.exception("The agent of %s met something unexpected", self.server)
                     self._pause(error)
+            self._collector.finisher.wait()
+            self._session.forget_histories(all_of_them=True)
         finally:
             connections.close_all()
 
-    def _next_event(self) -> Event | None:
+    def _next_event(self) -> Event | Finished | None:
         """The next life-cycle message; None when it is time to look around."""
         seconds = max(0.0, min(timing.TICK_SECONDS, self._session.prompts.seconds_until_due()))
         try:
@@ -143,13 +145,15 @@ class ServerAgent:
 
     def _pause(self, error: Exception) -> None:
         logger.warning("The agent of %s pauses: %s", self.server, error)
+        if isinstance(error, DatabaseError):
+            self._session.keep_histories()
         # Whatever message was being handled is not repeated: reconciling finds what it said.
         timers = self._session.timers
         timers.claim = timers.reconcile = time.monotonic() + timing.PAUSE_AFTER_FAULT_SECONDS
         close_old_connections()
         self._session.stopping.wait(0.2)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event | Finished) -> None:
         session = self._session
         match event:
             case Connected():
@@ -161,6 +165,8 @@ class ServerAgent:
                 ComfyServer.objects.saw_unreachable(self.server.pk, message=event.reason)
             case ExecutionStart():
                 session.started(event.prompt_id)
+            case Finished():
+                self._collector.finished(event)
             case Executing() if event.prompt_id:
                 # Only now is the history entry written: it is missing at execution_success (main.py).
                 session.prompts.look_now(event.prompt_id)
@@ -173,6 +179,7 @@ class ServerAgent:
         """What is due: histories, stopping, reconciling, new work."""
         now = time.monotonic()
         self._collector.look_at_due()
+        self._session.write_starts()
         if now >= self._session.timers.look_around:
             self._session.timers.look_around = now + timing.TICK_SECONDS
             self._look_around()
@@ -183,6 +190,7 @@ class ServerAgent:
     def _look_around(self) -> None:
         """Once a second, and when woken."""
         session = self._session
+        session.forget_histories()
         if session.connection.state is State.OPEN:
             try:
                 self._meet()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable
+from copy import copy
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
@@ -18,8 +20,9 @@ from generations.comfy.outputs import merged
 from generations.comfy.state import HistoryEntry
 from generations.lifecycle.removal import remove_outputs
 from generations.lifecycle.storing import store_outputs
-from generations.lifecycle.transitions import publish_state, transition
-from generations.models import Generation, WorkflowTemplate
+from generations.lifecycle.transitions import let_next_in, publish_state, transition
+from generations.live import events, publisher, snapshot
+from generations.models import Generation, Status, WorkflowTemplate
 from generations.models.generation import Failure, Retry
 
 logger = logging.getLogger(__name__)
@@ -32,9 +35,24 @@ def submitted(generation: Generation) -> None:
     publish_state(generation)
 
 
-def started(prompt_id: uuid.UUID) -> bool:
-    """ComfyUI began to execute it."""
-    return transition(lambda: Generation.objects.start(prompt_id), prompt_id=prompt_id)
+def hear_of_start(generation: Generation, *, at: datetime) -> None:
+    """ComfyUI began to execute it: those who watch hear so, the row follows."""
+    running = copy(generation)
+    running.status, running.started_at = Status.RUNNING, at
+    publisher.outbox.put(events.user_group(running.user_id), snapshot.status_event(running))
+
+
+def tell_end(prompt_id: uuid.UUID) -> None:
+    """It ended, and whoever wrote that down may have been cut off before saying so."""
+    row = Generation.objects.select_related("version__template", "user").filter(prompt_id=prompt_id).first()
+    if row is not None and row.is_terminal:
+        publish_state(row)
+        let_next_in(row)
+
+
+def started(prompt_id: uuid.UUID, *, at: datetime | None = None) -> bool:
+    """ComfyUI began to execute it, at that moment or just now."""
+    return transition(lambda: Generation.objects.start(prompt_id, at=at), prompt_id=prompt_id)
 
 
 def ended(generation: Generation, entry: HistoryEntry) -> bool:

@@ -17,7 +17,8 @@ from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure
 from generations.origins import Mark
 from generations.relay import apply, frames, timing
-from generations.relay.session import Session
+from generations.relay.finishing import Finisher
+from generations.relay.session import Finished, Session
 from generations.relay.submit import StorageUnavailableError
 from generations.relay.upstream import is_uuid
 
@@ -38,6 +39,7 @@ class Collector:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.finisher = Finisher(session)
 
     def look_at_due(self) -> None:
         """Look up those that are due. One that cannot be dealt with now keeps no other waiting."""
@@ -69,7 +71,9 @@ class Collector:
 
     def collect(self, prompt_id: str, entry: HistoryEntry) -> None:
         """ComfyUI's history has it: it is stored, run once more, failed or canceled."""
-        generation = self.session.rows().filter(prompt_id=uuid.UUID(prompt_id)).first()
+        if self._is_taken(prompt_id, entry):
+            return
+        generation = self._written(prompt_id)
         if generation is not None:
             if entry.error is not None and entry.error.is_out_of_memory:
                 self.session.client.free()  # before anything else runs there
@@ -79,6 +83,31 @@ class Collector:
         if entry.outcome != "success" or is_unfinished(entry.outputs):
             self.session.timers.reconcile = 0.0  # stops the rest of a batch, which may be queued already
         self.session.forget(prompt_id)
+
+    def _is_taken(self, prompt_id: str, entry: HistoryEntry) -> bool:
+        """True when its result is small and the relay stores it: that is all there is to do."""
+        generation = self.session.prompts.generation(prompt_id)
+        if generation is None or entry.outcome != "success" or is_unfinished(entry.outputs):
+            return False
+        return not frames.wanted_of(generation) and self.finisher.take(generation, entry)
+
+    def _written(self, prompt_id: str) -> Generation | None:
+        """Its row, which says when it started; None when it is not this server's any more."""
+        self.session.write_start(prompt_id)
+        return self.session.rows().filter(prompt_id=uuid.UUID(prompt_id)).first()
+
+    def finished(self, finished: Finished) -> None:
+        """The threads that store small results are done with one: if it was none for them, a worker gets it."""
+        self.session.finished(finished)
+        if finished.is_over:
+            return
+        prompt_id = uuid.UUID(finished.entry.prompt_id)
+        apply.started(prompt_id, at=finished.started_at)
+        generation = self.session.rows().filter(prompt_id=prompt_id).first()
+        if generation is not None:
+            apply.ended(generation, finished.entry)
+        else:
+            apply.tell_end(prompt_id)
 
     def _end(self, generation: Generation, entry: HistoryEntry) -> bool:
         """Apply how it ended. False when it has not: the last frames or the rest of a batch are yet to come."""

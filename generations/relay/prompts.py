@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
+from generations.models import Generation
 from generations.relay import timing
 
 NEVER = float("-inf")
@@ -17,12 +19,26 @@ ENDLESS = float("inf")
 
 
 @dataclass(slots=True)
+class Start:
+    """When a prompt began to run, as far as was heard, and whether its row says so."""
+
+    at: datetime | None = None
+    is_written: bool = False
+    write_at: float = ENDLESS
+
+
+@dataclass(slots=True)
 class Prompt:
-    """One that the server has. `client_id` is that of the socket that hears it; "" if none does."""
+    """One that the server has. `client_id` is that of the socket that hears it; "" if none does.
+
+    `generation` is the row as it was when the prompt was submitted or found.
+    """
 
     generation_id: uuid.UUID
     client_id: str
     time_limit_seconds: float
+    generation: Generation | None = None
+    start: Start = field(default_factory=Start)
     stop_at: float = ENDLESS  # when its time is up
     stopped_at: float = NEVER  # when the server was last asked to stop it
 
@@ -77,10 +93,21 @@ class Prompts:
         prompt = self._known[prompt_id]
         self.forget(prompt_id)
         self._known[actual] = prompt
+        prompt.generation = None  # it knows only the former
 
     def generation_id(self, prompt_id: str) -> uuid.UUID:
         """Whose attempt it is. KeyError: it is not known."""
         return self._known[prompt_id].generation_id
+
+    def generation(self, prompt_id: str) -> Generation | None:
+        """The row as it was when it was submitted or found; None when that is not known, or not true any more."""
+        prompt = self._known.get(prompt_id)
+        return prompt.generation if prompt is not None else None
+
+    def remember(self, generation: Generation) -> None:
+        """The row, as it is under this prompt_id."""
+        if (prompt := self._known.get(str(generation.prompt_id))) is not None:
+            prompt.generation = generation
 
     # ------------------------------------------------------------------------------------ who hears them
     def is_heard(self, prompt_id: str, client_id: str) -> bool:
@@ -97,10 +124,28 @@ class Prompts:
         return all(prompt.client_id == client_id for prompt in self._known.values())
 
     # ------------------------------------------------------------------------------------ running and stopping
-    def started(self, prompt_id: str) -> None:
-        """It runs: its time counts from now on. Nothing happens to one that is not known."""
-        if prompt_id in self._known:
-            self._limit(self._known[prompt_id], 0.0)
+    def started(self, prompt_id: str, at: datetime) -> bool:
+        """It runs: its time counts from now on. False for one that is not known, or ran before."""
+        prompt = self._known.get(prompt_id)
+        if prompt is None or prompt.start.at is not None:
+            return False
+        prompt.start = Start(at, write_at=self._clock() + timing.START_SECONDS)
+        self._limit(prompt, 0.0)
+        return True
+
+    def start_of(self, prompt_id: str) -> Start:
+        """When it began to run. Empty for one that is not known."""
+        prompt = self._known.get(prompt_id)
+        return prompt.start if prompt is not None else Start()
+
+    def start_is_written(self, prompt_id: str) -> None:
+        """Its row says when it started. KeyError: it is not known."""
+        self._known[prompt_id].start.is_written, self._known[prompt_id].start.write_at = True, ENDLESS
+
+    def unwritten_starts(self) -> list[str]:
+        """Those that have been running for START_SECONDS, which their rows do not say yet."""
+        now = self._clock()
+        return [prompt_id for prompt_id, prompt in self._known.items() if prompt.start.write_at <= now]
 
     def _limit(self, prompt: Prompt, running_seconds: float) -> None:
         prompt.stop_at = self._clock() + prompt.time_limit_seconds - running_seconds
@@ -128,8 +173,10 @@ class Prompts:
         return [prompt_id for prompt_id, look in self._looks.items() if look.at <= now]
 
     def seconds_until_due(self) -> float:
-        """Until the next one is due: negative if it is already, infinite when no look is planned."""
-        return min((look.at for look in self._looks.values()), default=ENDLESS) - self._clock()
+        """Until the next look, or start to write, is due: negative if it is already, infinite when there is none."""
+        looks = (look.at for look in self._looks.values())
+        starts = (prompt.start.write_at for prompt in self._known.values())
+        return min((*looks, *starts), default=ENDLESS) - self._clock()
 
     def is_look_planned(self, prompt_id: str) -> bool:
         """True when its history will be looked up."""

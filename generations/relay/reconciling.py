@@ -77,7 +77,7 @@ class Reconciler:
                 self._collector.collect(sighting.entry.prompt_id, sighting.entry)
             case "running" | "waiting":
                 self.session.broadcast.follow(row, row.version.graph)
-                if sighting.where == "running" and row.started_at is None:
+                if sighting.where == "running":
                     self.session.started(str(row.prompt_id))
             case _:
                 self._on_unknown(row, state)
@@ -90,6 +90,7 @@ class Reconciler:
         if actual is not None and is_uuid(actual):
             session.adopt(row, uuid.UUID(actual))
             return
+        row.started_at = session.write_start(str(row.prompt_id)) or row.started_at
         was_asked_to_stop = session.prompts.was_asked_to_stop(str(row.prompt_id))
         session.forget(str(row.prompt_id))
         if was_asked_to_stop:

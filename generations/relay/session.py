@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils import timezone
 
 from generations.comfy.client import ComfyClient
+from generations.comfy.errors import ComfyError
 from generations.comfy.listener import Event, Listener
+from generations.comfy.state import HistoryEntry
 from generations.models import ComfyServer, Generation
 from generations.models.generation import GenerationQuerySet
-from generations.relay import apply
+from generations.relay import apply, timing
 from generations.relay.broadcast import Broadcast
 from generations.relay.connection import Connection
 from generations.relay.frames import Frames
 from generations.relay.health import Health
-from generations.relay.prompts import Prompt, Prompts
+from generations.relay.prompts import Prompt, Prompts, Start
 from generations.relay.timing import Timers
 from generations.relay.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What was stored at once is over; or it is not, and a worker should have it."""
+
+    entry: HistoryEntry
+    started_at: datetime
+    is_over: bool
 
 
 class Session:
@@ -31,7 +46,9 @@ class Session:
         self.server = server
         self.token = token
         self.stopping = threading.Event()
-        self.inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Event | Finished | None] = queue.SimpleQueue()
+        self.finishing: set[str] = set()  # prompts that ended, whose results are being stored: leave them alone
+        self._stored: list[tuple[float, str]] = []  # whose histories ComfyUI may forget, and when
         self.timers = Timers()
         self.connection = Connection()
         self.prompts = Prompts()
@@ -55,6 +72,8 @@ class Session:
     def rows(self) -> GenerationQuerySet:
         """What the server has, as far as the database knows, loaded with what applying an end reads."""
         rows = Generation.objects.upstream_on(self.server.pk).select_related("version__template", "server")
+        if self.finishing:
+            rows = rows.exclude(prompt_id__in=list(self.finishing))
         return rows.defer("server__object_info")  # megabytes
 
     def hears(self, prompt_id: str) -> bool:
@@ -70,22 +89,61 @@ class Session:
     # ------------------------------------------------------------------------------------ prompts
     def track(self, generation: Generation, *, client_id: str) -> None:
         """The server has it from now on. `client_id`: of the socket that hears it, "" if none does."""
-        started_at = generation.started_at
+        started_at, limit = generation.started_at, float(generation.version.time_limit_seconds)
         self.prompts.add(
             str(generation.prompt_id),
-            Prompt(generation.pk, client_id, float(generation.version.time_limit_seconds)),
+            Prompt(generation.pk, client_id, limit, generation, Start(started_at, is_written=started_at is not None)),
             running_seconds=None if started_at is None else (timezone.now() - started_at).total_seconds(),
         )
 
     def started(self, prompt_id: str) -> None:
-        """The server began to execute it. Prompts of others are ignored."""
-        if prompt_id in self.prompts and apply.started(uuid.UUID(prompt_id)):
-            self.prompts.started(prompt_id)
+        """The server began to execute it: those who watch hear so at once, its row says so later. Prompts of others are
+        ignored.
+        """
+        now = timezone.now()
+        if not self.prompts.started(prompt_id, now) or self.prompts.was_asked_to_stop(prompt_id):
+            return
+        generation = self.prompts.generation(prompt_id)
+        if generation is not None:
+            apply.hear_of_start(generation, at=now)
+
+    def write_starts(self) -> None:
+        """Write down those runs that take longer than a moment."""
+        for prompt_id in self.prompts.unwritten_starts():
+            self.write_start(prompt_id)
+
+    def write_start(self, prompt_id: str) -> datetime | None:
+        """Write down that it started, if that was heard; whatever else is written of it comes after that."""
+        start = self.prompts.start_of(prompt_id)
+        if start.at is not None and not start.is_written:
+            apply.started(uuid.UUID(prompt_id), at=start.at)
+            self.prompts.start_is_written(prompt_id)
+        return start.at
+
+    def finished(self, finished: Finished) -> None:
+        """Nothing is at its result any more."""
+        self.finishing.discard(finished.entry.prompt_id)
+        if finished.is_over and not self.server.is_history_kept:
+            self._stored.append((time.monotonic() + timing.HISTORY_SECONDS, finished.entry.prompt_id))
+
+    def forget_histories(self, *, all_of_them: bool = False) -> None:
+        """Have ComfyUI forget what is stored: its history lies in memory. What fails does no harm."""
+        now = time.monotonic()
+        due = [prompt_id for at, prompt_id in self._stored if at <= now or all_of_them]
+        if due:
+            self._stored = self._stored[len(due) :]
+            with suppress(ComfyError):
+                self.client.delete_history(*due)
+
+    def keep_histories(self) -> None:
+        """The database was away: what it took last may be undone, and then is found in ComfyUI again."""
+        self._stored.clear()
 
     def adopt(self, generation: Generation, actual: uuid.UUID) -> None:
         """The server has it under an id of its own. What it said before we knew is found by reconciling."""
         Generation.objects.adopt_prompt_id(generation.prompt_id, actual=actual)
         self.move(generation, actual)
+        self.prompts.remember(generation)
 
     def move(self, generation: Generation, actual: uuid.UUID) -> None:
         """What we know of it holds for another prompt_id from now on."""

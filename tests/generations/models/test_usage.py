@@ -22,6 +22,7 @@ from generations.comfy.outputs import FileRef, OutputItem
 from generations.files import assets, spooling, storage
 from generations.files.assets import FileDetails
 from generations.lifecycle import services, storing
+from generations.lifecycle.results import Copied
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
 from tests.api.envelope import error_of
@@ -60,9 +61,8 @@ def record_a_result(user: User, content: bytes) -> Generation:
         key = storage.output_key(generation.pk, 1, 0)
         asset = storage.keep(spooled, key=key, user_id=user.pk, name="a.txt")
     file = FileRef(filename="a.txt", subfolder="", type="output")
-    storing._record(
-        generation, 0, OutputItem(kind="file", node_id="9", key="images", index=0, file=file, value=None), asset=asset
-    )
+    item = OutputItem(kind="file", node_id="9", key="images", index=0, file=file, value=None)
+    storing._record(generation, Copied(0, item, asset))
     Generation.objects.filter(pk=generation.pk).update(
         status=Status.SUCCEEDED, finished_at=timezone.now(), store_after=None
     )

@@ -23,6 +23,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(timing, "PAUSE_AFTER_FAULT_SECONDS", 0.1)
     monkeypatch.setattr(timing, "STOP_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(timing, "START_SECONDS", 0.0)
     # Not so short that a busy machine is taken for a broken server.
     monkeypatch.setattr(timing, "UNREACHABLE_SECONDS", patient(0.5))
     monkeypatch.setattr(timing, "WITHDRAW_SECONDS", 0.2)

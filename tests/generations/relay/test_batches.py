@@ -108,8 +108,13 @@ def test_the_time_limit_counts_for_all_parts_together(
 
 
 def test_a_new_relay_finds_the_part_that_is_under_way(
-    transactional_db: None, eager_tasks: None, simulator: RunningSimulator, reaches: Reaches
+    transactional_db: None,
+    eager_tasks: None,
+    simulator: RunningSimulator,
+    reaches: Reaches,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(timing, "START_SECONDS", 0.0)
     ComfyServer.objects.create(name="one", url=simulator.url)
     simulator.faults.set(unfinished_batches=3)
     with running_relay():

@@ -307,8 +307,9 @@ def test_a_picture_that_cannot_be_stored_keeps_nothing_else_waiting(
 
 
 def test_a_new_relay_that_missed_the_pictures_has_them_made_again(
-    transactional_db: None, eager_tasks: None, reaches: Reaches
+    transactional_db: None, eager_tasks: None, reaches: Reaches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(timing, "START_SECONDS", 0.0)
     with RunningSimulator(job_seconds=0.5) as slow:
         ComfyServer.objects.create(name="one", url=slow.url)
         with running_relay():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
 from generations.relay import timing
-from generations.relay.prompts import Prompt, Prompts
+from generations.relay.prompts import Prompt, Prompts, Start
 
 GENERATION = uuid.UUID(int=7)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -56,7 +58,7 @@ def test_what_is_forgotten_is_not_looked_at_either(prompts: Prompts) -> None:
 
 
 def test_under_another_id_it_is_the_same_prompt(prompts: Prompts, clock: Clock) -> None:
-    prompts.started("p")
+    prompts.started("p", NOW)
     prompts.asked_to_stop("p")
     prompts.look_now("p")
     prompts.look_soon("q")
@@ -88,13 +90,29 @@ def test_a_prompt_is_heard_by_the_socket_that_submitted_it(prompts: Prompts) -> 
 def test_its_time_counts_from_its_start(prompts: Prompts, clock: Clock) -> None:
     clock.passes(100.0)
     assert not prompts.is_overdue("p")  # it waits in the server's queue
-    prompts.started("p")
+    prompts.started("p", NOW)
     clock.passes(9.9)
     assert not prompts.is_overdue("p")
     clock.passes(0.1)
     assert prompts.is_overdue("p")
-    prompts.started("of somebody else")
+    prompts.started("of somebody else", NOW)
     assert prompts.ids() == ["p"]
+
+
+def test_a_start_is_written_once_and_only_if_the_run_takes_a_while(prompts: Prompts, clock: Clock) -> None:
+    assert prompts.start_of("p") == prompts.start_of("of somebody else") == Start()
+    assert prompts.started("p", NOW)
+    assert not prompts.started("p", NOW)
+    assert not prompts.started("of somebody else", NOW)
+    assert (prompts.start_of("p").at, prompts.start_of("p").is_written) == (NOW, False)
+    assert not prompts.unwritten_starts()
+    assert prompts.seconds_until_due() == timing.START_SECONDS
+    clock.passes(timing.START_SECONDS)
+    assert prompts.unwritten_starts() == ["p"]
+    prompts.start_is_written("p")
+    assert not prompts.unwritten_starts()
+    assert prompts.start_of("p").is_written
+    assert prompts.seconds_until_due() == float("inf")
 
 
 def test_a_prompt_that_was_found_running_has_only_the_rest_of_its_time(prompts: Prompts, clock: Clock) -> None:

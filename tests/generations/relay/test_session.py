@@ -10,9 +10,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from generations.comfy.state import HistoryEntry
 from generations.models import Generation, Status
 from generations.relay import timing
-from generations.relay.session import Session
+from generations.relay.session import Finished, Session
 from tests.support.factories import make_generation, make_server, make_user
 
 pytestmark = pytest.mark.django_db
@@ -47,6 +48,7 @@ def test_a_server_that_draws_its_own_ids_is_followed_under_them(session: Session
     assert session.prompts.ids() == [str(actual)]
     assert session.hears(str(actual)) and not session.hears(before)
     assert (session.timers.reconcile, session.timers.idle) == (0.0, 0.0)  # what it said before is asked for
+    assert session.prompts.generation(str(actual)) is generation
 
 
 def test_an_id_of_a_generation_that_ended_meanwhile_is_not_written(session: Session) -> None:
@@ -65,7 +67,56 @@ def test_only_prompts_of_ours_start(session: Session) -> None:
     assert session.rows().get().started_at is None
     session.started(str(generation.prompt_id))
     session.started(str(generation.prompt_id))
-    assert session.rows().get().status == Status.RUNNING
+    session.write_start("a stranger's")
+    at = session.write_start(str(generation.prompt_id))
+    row = session.rows().get()
+    assert (row.status, row.started_at) == (Status.RUNNING, at)
+
+
+def test_a_start_is_written_after_a_while(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "START_SECONDS", 1000.0)
+    first = given(session)
+    session.started(str(first.prompt_id))
+    session.write_starts()
+    assert session.rows().get().status == Status.SUBMITTED
+    monkeypatch.setattr(timing, "START_SECONDS", 0.0)
+    second = given(session)
+    session.started(str(second.prompt_id))
+    session.write_starts()
+    assert session.rows().get(status=Status.RUNNING).pk == second.pk
+
+
+def test_what_is_being_stored_concerns_nothing_else(session: Session) -> None:
+    generation = given(session)
+    session.finishing.add(str(generation.prompt_id))
+    assert not session.rows().exists()
+    entry = HistoryEntry(str(generation.prompt_id), {}, "success", True, ())
+    session.finished(Finished(entry, timezone.now(), is_over=False))
+    assert session.rows().get() == generation
+
+
+def test_histories_are_deleted_a_while_after_their_results_are_stored(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[tuple[str, ...]] = []
+    monkeypatch.setattr(session.client, "delete_history", lambda *prompt_ids: deleted.append(prompt_ids))
+
+    def finish(*prompt_ids: str) -> None:
+        for prompt_id in prompt_ids:
+            entry = HistoryEntry(prompt_id, {}, "success", True, ())
+            session.finished(Finished(entry, timezone.now(), is_over=True))
+
+    finish("a", "b")
+    session.forget_histories()
+    assert not deleted
+    monkeypatch.setattr(timing, "HISTORY_SECONDS", 0.0)
+    session.keep_histories()  # the database may have forgotten them
+    finish("c", "d")
+    session.forget_histories()
+    session.server.is_history_kept = True
+    finish("e")
+    session.forget_histories(all_of_them=True)
+    assert deleted == [("c", "d")]
 
 
 def test_a_run_that_is_found_under_way_has_only_the_rest_of_its_time(session: Session) -> None:

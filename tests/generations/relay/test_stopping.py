@@ -8,6 +8,7 @@ from generations.comfy.client import ComfyClient, SystemStats
 from generations.comfy.errors import Unavailable
 from generations.lifecycle import services
 from generations.models import ComfyServer, Status, WorkflowTemplate
+from generations.relay import timing
 from tests.generations.conftest import running_relay
 from tests.generations.relay.scene import Reaches, Scene, let_in, name_of_server, pictures, server
 from tests.support.factories import make_server, submit
@@ -37,6 +38,17 @@ def test_a_run_past_its_time_limit_is_stopped_and_says_so(scene: Scene) -> None:
     assert failed.error_code == "timed_out"
     assert "1 seconds" in failed.error_message
     assert not pictures(scene.simulator)
+
+
+def test_a_time_limit_counts_from_a_start_that_is_not_written_yet(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "START_SECONDS", 1000.0)
+    WorkflowTemplate.objects.update(time_limit_seconds=1)
+    scene.simulator.hold()
+    failed = scene.reaches(scene.submit(steps=50), Status.FAILED)
+    assert failed.error_code == "timed_out"
+    assert failed.started_at is not None
 
 
 @pytest.mark.usefixtures("second")

@@ -1,0 +1,148 @@
+"""Small results are stored where their end is heard, in one go: first the files, then one transaction with every row.
+
+Nothing is written into the database before the files are in the storage and verified. Until that transaction is
+committed, ComfyUI's history is what says that there is a result, and whoever looks there next does it all again, under
+the same keys. Whatever is not plain is left to a worker (`storing.py`), which has turns, back-off and warnings.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, Subquery
+from django.utils import timezone
+
+from generations.comfy.client import ComfyClient
+from generations.comfy.errors import ComfyError, NotFound
+from generations.comfy.outputs import OutputItem, merged
+from generations.comfy.stripping import WorkflowLeftError
+from generations.files.assets import discard_files
+from generations.files.spooling import IncompleteCopyError
+from generations.lifecycle import copying, results
+from generations.lifecycle.results import Copied
+from generations.lifecycle.transitions import let_next_in, publish_state, transition
+from generations.models import Asset, Generation, Status, Webhook, WorkflowTemplate
+from generations.models.generation import UPSTREAM, Run
+from generations.webhooks import outbox
+
+logger = logging.getLogger(__name__)
+
+MAX_FILES = 16
+MAX_OUTPUTS = 100
+MAX_BYTES = 8 * 1024 * 1024  # of each file
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that ended well. `generation` is what was claimed; `is_start_known`: its row says that it started."""
+
+    generation: Generation
+    outputs: Mapping[str, Any]
+    seconds: float | None  # that ComfyUI worked on it
+    started_at: datetime
+    executed_at: datetime
+    is_start_known: bool
+
+
+class _AnotherTemplateError(Exception):
+    """Whether its results go without their workflow was changed since it was claimed."""
+
+
+def items_of(generation: Generation, outputs: Mapping[str, Any]) -> list[OutputItem] | None:
+    """What to store of it; None when that is no small result by what ComfyUI says of it."""
+    if generation.is_cache_bypassed:
+        return None  # what an earlier run left is replaced by this one's
+    generation.upstream_outputs = merged(generation.earlier_outputs or {}, outputs)
+    items, dropped = copying.items_of(generation)
+    is_small = len(items) <= MAX_OUTPUTS and sum(item.file is not None for item in items) <= MAX_FILES
+    return items if is_small and not dropped else None
+
+
+def store(ended: Ended, items: Sequence[OutputItem], client: ComfyClient) -> bool:
+    """Copy the files and write the end. True: nothing is left to do, be it that its owner canceled it meanwhile.
+
+    False: it is a worker's, with whatever may be copied of it by now; a copy is overwritten by the next one.
+    """
+    try:
+        copied = [
+            Copied(position, item, copying.copy(ended.generation, position, item, client, at_most=MAX_BYTES))
+            for position, item in enumerate(items)
+        ]
+        return _write(ended, copied) or _settle(ended.generation, copied)
+    except Exception as error:
+        is_expected = isinstance(error, _EXPECTED)
+        logger.info("Generation %s is left to a worker: %s", ended.generation.pk, error, exc_info=not is_expected)
+        return False
+
+
+_EXPECTED = (
+    copying.TooLargeError, NotFound, WorkflowLeftError, ComfyError, IncompleteCopyError, OSError, _AnotherTemplateError,
+)  # fmt: skip
+
+
+def _write(ended: Ended, copied: Sequence[Copied]) -> bool:
+    """The end with all its rows. False when the row waits for no result any more."""
+    generation, finished_at = ended.generation, timezone.now()
+    run = Run(generation.upstream_outputs or {}, ended.started_at, ended.executed_at, finished_at)
+    with transaction.atomic():
+        found = Generation.objects.store_at_once(
+            generation.prompt_id, run, "started_at", _has_webhooks(generation), *_is_bare(generation)
+        )
+        if found is None:
+            return False
+        started_at, has_webhooks, *is_bare = found
+        if is_bare and is_bare[0] != generation.version.is_workflow_removed:
+            raise _AnotherTemplateError
+        generation.status, generation.started_at = Status.RUNNING, started_at
+        if has_webhooks and not ended.is_start_known:
+            outbox.notify(copy.copy(generation))
+        generation.status, generation.executed_at, generation.finished_at = Status.SUCCEEDED, *run[2:]
+        results.attach(generation, results.write(generation, copied))
+        if ended.seconds is not None and generation.version.template_id is not None:
+            WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=ended.seconds)
+        if has_webhooks:
+            outbox.notify(generation)
+        publish_state(generation)
+    let_next_in(generation)
+    return True
+
+
+def _has_webhooks(generation: Generation) -> Exists:
+    return Exists(Webhook.objects.concerned(generation.user_id, named=generation.webhook_id))
+
+
+def _is_bare(generation: Generation) -> list[Subquery]:
+    """Asked of the template once more, because admins change it while its runs go on."""
+    if generation.version.template_id is None:
+        return []
+    template = WorkflowTemplate.objects.order_by().filter(pk=generation.version.template_id)
+    return [Subquery(template.values("is_workflow_removed"))]
+
+
+def _settle(generation: Generation, copied: Sequence[Copied]) -> bool:
+    """The row waits for no result: it was canceled or deleted, or another relay has written the same end.
+
+    The files go unless they are another relay's or worker's by now, who stored the same. False: it waits after all.
+    """
+    canceling = Generation.objects.filter(cancel_requested_at__isnull=False)
+    transition(partial(canceling.cancel, generation.prompt_id), pk=generation.pk)
+    row = Generation.objects.filter(pk=generation.pk).only("prompt_id", "status", "attempt").first()
+    if row is not None and row.prompt_id == generation.prompt_id and row.status in UPSTREAM:
+        return False
+    if row is None or row.attempt > generation.attempt or row.status in (Status.CANCELED, Status.FAILED):
+        _discard([each.asset for each in copied if each.asset is not None])
+    return True
+
+
+def _discard(assets: Sequence[Asset]) -> None:
+    """Those files that no result names; none can become one, because this attempt is over."""
+    keys = {key for asset in assets for key in (asset.key, asset.thumbnail_key) if key}
+    named = set(Asset.objects.filter(key__in=keys).values_list("key", "thumbnail_key"))
+    discard_files(keys - {key for pair in named for key in pair})

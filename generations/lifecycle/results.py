@@ -1,0 +1,54 @@
+"""The rows of a result: its outputs, with the files that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from generations.comfy.outputs import OutputItem
+from generations.live import publisher, snapshot
+from generations.models import Asset, Generation, Output, StorageUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """One output whose file is in the storage, if it has one; no row says so yet."""
+
+    position: int
+    item: OutputItem
+    asset: Asset | None
+
+
+def write(generation: Generation, copied: Sequence[Copied]) -> list[Output]:
+    """Write their rows, inside a transaction: three statements. Those who watch hear of each one on commit."""
+    assets = [each.asset for each in copied if each.asset is not None]
+    if assets:
+        Asset.objects.bulk_create(assets)
+        StorageUsage.objects.add_anyway(generation.user_id, sum(each.size_bytes for each in assets))
+    outputs = Output.objects.bulk_create([_output(generation, each) for each in copied])
+    for output in outputs:
+        described = snapshot.output_item(output, generation.version.graph)
+        publisher.publish(generation, {"type": "output", "prompt_id": str(generation.pk), "output": described})
+    return outputs
+
+
+def _output(generation: Generation, copied: Copied) -> Output:
+    item = copied.item
+    return Output(
+        generation=generation,
+        node_id=item.node_id[:200],
+        key=item.key[:200],
+        index=item.index,
+        position=copied.position,
+        kind=item.kind,
+        is_temporary=item.file is not None and item.file.type == "temp",
+        asset=copied.asset,
+        value=None if copied.asset else item.value,
+    )
+
+
+def attach(generation: Generation, outputs: Sequence[Output]) -> None:
+    """Let this object know its outputs without a query, as prefetch_related would."""
+    rows = generation.outputs.all()
+    rows._result_cache, rows._prefetch_done = list(outputs), True  # type: ignore[attr-defined]  # as Django does it
+    generation._prefetched_objects_cache = {"outputs": rows}  # type: ignore[attr-defined]
