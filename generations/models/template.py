@@ -54,13 +54,9 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
             return self.none()
         if user.is_staff:
             return self.published()
-        return (
-            self.published()
-            .filter(
-                models.Q(visibility=Visibility.EVERYONE) | models.Q(visibility=Visibility.GROUPS, groups__user=user)
-            )
-            .distinct()
-        )
+        links = WorkflowTemplate.groups.through.objects.filter(workflowtemplate=models.OuterRef("pk"), group__user=user)
+        is_for_a_group_of_theirs = models.Q(models.Exists(links), visibility=Visibility.GROUPS)
+        return self.published().filter(models.Q(visibility=Visibility.EVERYONE) | is_for_a_group_of_theirs)
 
     def made_from(self, content_hash: str) -> WorkflowTemplate | None:
         """The first one that was made from the file with these bytes (`spooling.hash_of`) and still has a workflow.
