@@ -59,7 +59,9 @@ def channel_layer() -> BaseChannelLayer:
 
 
 class Outbox:
-    """Events on their way to the channel layer, in order. While one message travels, the next ones become one, too."""
+    """Messages on their way to the channel layer, in order for each group. While they travel, the next events of a
+    group become one message, too, and so does waking the relays, however often that is asked for.
+    """
 
     def __init__(self, sender: LoopThread) -> None:
         self._sender = sender
@@ -67,10 +69,10 @@ class Outbox:
         self._waiting: dict[str, list[events.Event]] = {}
         self._is_draining = False
 
-    def put(self, group: str, event: events.Event) -> None:
-        """Send it soon. Never blocks, never raises; from any thread."""
+    def put(self, group: str, *found: events.Event) -> None:
+        """Send these soon. Never blocks, never raises; from any thread."""
         with self._lock:
-            self._waiting.setdefault(group, []).append(event)
+            self._waiting.setdefault(group, []).extend(found)
             if self._is_draining:
                 return
             self._is_draining = True
@@ -83,15 +85,18 @@ class Outbox:
                 if not batches:
                     self._is_draining = False
                     return
-            for group, batch in batches.items():
-                await self._send(group, batch)
+            await asyncio.gather(*(self._send(group, batch) for group, batch in batches.items()))
 
     async def _send(self, group: str, batch: list[events.Event]) -> None:
-        """A failing layer loses them, loudly: whoever watches gets a snapshot when the socket is back."""
+        """A failing layer loses them, loudly: whoever watches gets a snapshot when the socket is back, and relays look
+        for work every second anyway.
+        """
+        is_wake = group == events.RELAY_GROUP
+        message = {"type": "relay.wake"} if is_wake else {"type": "generation.events", "events": batch}
         try:
-            await channel_layer().group_send(group, {"type": "generation.events", "events": batch})
+            await channel_layer().group_send(group, message)
         except Exception:
-            logger.exception("%d events for %s could not be sent", len(batch), group)
+            logger.exception("%s for %s could not be sent", "A wake-up" if is_wake else f"{len(batch)} events", group)
 
 
 outbox = Outbox(sender)
@@ -114,13 +119,6 @@ async def _send_access(user_id: int) -> None:
         logger.exception("Open connections of user %d could not be told; they check by themselves, too", user_id)
 
 
-async def _wake_relays() -> None:
-    try:
-        await channel_layer().group_send(events.RELAY_GROUP, {"type": "relay.wake"})
-    except Exception:
-        logger.exception("The relays could not be woken; they look for work every second anyway")
-
-
 def wake_relays() -> None:
     """Tell the relays, after commit, that there is work, or a wish to cancel."""
-    transaction.on_commit(lambda: sender.run(_wake_relays()))
+    transaction.on_commit(lambda: outbox.put(events.RELAY_GROUP))
