@@ -86,7 +86,7 @@ class BoundedBodies:
         """Serve one request."""
         connection = scope.get("extensions", {}).get(EXTENSION)
         if scope["type"] != "http":
-            await self._application(scope, receive, _in_step(send, connection))
+            await self._application(scope, receive, send)  # sockets look after themselves: generations.live.outgoing
             return
         headers = dict(scope["headers"])
         try:

@@ -11,7 +11,10 @@ The application finds the connection in `scope["extensions"][EXTENSION]` (see `c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import logging
+import socket
 import time
 from typing import Any
 
@@ -21,7 +24,10 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.protocols.basic import LineReceiver
 from twisted.web import http
 
+logger = logging.getLogger(__name__)
+
 EXTENSION = "comfysaas.connection"
+TOO_SLOW = 4408  # the code with which a websocket is closed whose client does not read
 
 LENGTH_DIGITS = 18
 UNREAD_BYTES = 256 * 1024  # of a body that may wait for the application before the client has to
@@ -29,6 +35,7 @@ MESSAGE_BYTES = 512  # what one message weighs besides its bytes
 HEAD_SECONDS = 60.0  # a head may take so long, counted from the connection's begin or the response before
 BODY_SECONDS = 60.0  # a body may take so long,
 BODY_BYTES_PER_SECOND = 8 * 1024  # and longer if it keeps coming at this rate
+UNSENT_BYTES = 64 * 1024  # of a websocket in the kernel: what is newer waits where it can still be replaced
 WRITE_SECONDS = 30.0  # a client that takes nothing for so long is gone
 LINGER_SECONDS = 10.0  # a client that is still sending may read its refusal for so long
 RESPONSE_SECONDS = 2 * 3600.0
@@ -62,6 +69,11 @@ class _Outlet:
         self._is_free.set()
 
     stopProducing = resumeProducing
+
+    @property
+    def is_full(self) -> bool:
+        """True from the moment when the buffer is full until it is empty."""
+        return not self._is_free.is_set()
 
     async def drained(self) -> bool:
         """Wait until there is room. False when there was none for WRITE_SECONDS."""
@@ -177,6 +189,7 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne ships no types
     async def drained(self) -> None:
         """Wait until the client has taken what was sent, or cut it off when it does not."""
         if not await self._outlet.drained():
+            logger.warning("A response is cut off, because %s does not read it", self.getClientAddress())
             self._abort()
 
     def _resume(self) -> None:
@@ -341,6 +354,8 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne ships no types
     def onOpen(self) -> None:
         """The transport has had the HTTP channel for its producer until now."""
         self._outlet = _Outlet()
+        with contextlib.suppress(AttributeError, OSError):  # not with TLS, not everywhere
+            self.transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.transport.unregisterProducer()
         self.transport.registerProducer(self._outlet, True)
         super().onOpen()
@@ -351,10 +366,30 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne ships no types
         super().onMessage(payload, isBinary)
         self.last_ping = last_ping
 
-    async def drained(self) -> None:
-        """Wait until the client has taken what was sent, or cut it off when it does not."""
-        outlet = getattr(self, "_outlet", None)
-        if outlet is not None and not await outlet.drained():
+    @property
+    def is_full(self) -> bool:
+        """True while the client has yet to take what was sent."""
+        return hasattr(self, "_outlet") and self._outlet.is_full
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much lies in the transport's buffers, and not yet in the kernel's."""
+        transport: Any = getattr(self.transport, "transport", self.transport)  # TLS has one of its own beneath
+        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+    async def drained(self) -> bool:
+        """Wait until the client has taken what was sent. False: it did not within WRITE_SECONDS, and is cut off."""
+        if not hasattr(self, "_outlet") or await self._outlet.drained():
+            return True
+        self.cut_off()
+        return False
+
+    def cut_off(self) -> None:
+        """End it because the client does not read. If it does so within a second, it learns why: TOO_SLOW."""
+        if self.state == self.STATE_OPEN:
+            logger.warning("A websocket is cut off, because %s does not read what it is sent", self.peer)
+            self.sendClose(TOO_SLOW, "You read too slowly. Connect again.")  # autobahn aborts after a second
+        else:
             self.transport.abortConnection()
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:

@@ -35,7 +35,6 @@ NEAR_PLACE = 10
 PROGRESS_SECONDS = 0.5
 PREVIEW_SECONDS = 1.0
 LONGEST_SECONDS = 3600.0
-WAITING_EVENTS = 16  # for a client that reads slowly; further ones wait, and are lost, in the channel layer
 RETRY_AFTER_SECONDS = 10
 
 
@@ -94,8 +93,11 @@ class JobStream:
     _send: Any = None
     _sent_outputs: set[uuid.UUID] = field(default_factory=set)
     _sent_status: tuple[object, ...] = ()
-    _latest: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the pace of its event holds back
+    _latest: dict[str, dict[str, Any]] = field(default_factory=dict)  # what its pace, or the client, holds back
     _last_sent: dict[str, float] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_moved: bool = False  # the job, or the right to see it, must be read again
+    _is_gone: bool = False  # the client
 
     async def serve(self, start: dict[str, Any], receive: Any, send: Any) -> None:
         """Everything from the response's head to its end. Returns when the job is finished or the client gone."""
@@ -105,12 +107,11 @@ class JobStream:
         layer = channel_layer()
         channel = await layer.new_channel()
         groups = [events.user_group(self.access.user_id), events.preview_group(self.generation_id)]
-        inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING_EVENTS)
-        helpers = [asyncio.create_task(_until_gone(receive, inbox)), asyncio.create_task(_hear(layer, channel, inbox))]
+        helpers = [asyncio.create_task(self._until_gone(receive)), asyncio.create_task(self._hear(layer, channel))]
         try:
             for group in groups:  # joined before the first look, so that nothing falls in between
                 await layer.group_add(group, channel)
-            await self._follow(inbox)
+            await self._follow()
             with contextlib.suppress(Exception):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -121,7 +122,7 @@ class JobStream:
             await asyncio.gather(*helpers, return_exceptions=True)
             await _in_thread(cache.delete, self.slot)
 
-    async def _follow(self, inbox: asyncio.Queue[dict[str, Any]]) -> None:
+    async def _follow(self) -> None:
         begin = time.monotonic()
         look_at, heartbeat_at = begin, begin + HEARTBEAT_SECONDS
         is_first = True
@@ -136,19 +137,34 @@ class JobStream:
             if now >= heartbeat_at:
                 heartbeat_at = now + HEARTBEAT_SECONDS
                 await self._write(b": still here\n\n")
-            message = await _next(inbox, min(look_at, heartbeat_at, self._flush_at()) - time.monotonic())
-            if message is None:
-                continue
-            if message["type"] == "gone":
+            await self._wait(min(look_at, heartbeat_at, self._flush_at()) - time.monotonic())
+            if self._is_gone:
                 return
-            if await self._take(message):
-                look_at = 0.0
+            if self._is_moved:
+                self._is_moved, look_at = False, 0.0
 
-    async def _take(self, message: dict[str, Any]) -> bool:
-        """Keep what is new in a message; True when the job, or the right to see it, must be read again."""
+    async def _wait(self, seconds: float) -> None:
+        """Until something is new, but no longer."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), max(0.0, seconds))
+        self._news.clear()
+
+    async def _hear(self, layer: Any, channel: str) -> None:
+        """Take messages as they come, whether or not the client keeps up: only the newest of each kind is kept."""
+        while True:
+            self._take(await layer.receive(channel))
+            self._news.set()
+
+    async def _until_gone(self, receive: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        self._news.set()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        """Keep what is new in a message."""
         if message["type"] == "access.changed":
-            return True
-        is_moved = False
+            self._is_moved = True
         for event in message.get("events", ()):
             if event["prompt_id"] != str(self.generation_id):
                 continue
@@ -159,8 +175,7 @@ class JobStream:
                 case "preview":
                     self._latest["preview"] = _preview(event)
                 case _:
-                    is_moved = True
-        return is_moved
+                    self._is_moved = True
 
     async def _look(self, *, is_first: bool) -> float | None:
         """Send what is new of the job. Seconds until the next look, unless a message comes first; None at the end.
@@ -242,24 +257,6 @@ def _preview(event: Any) -> dict[str, Any]:
         "content_type": event["content_type"],
         "data_base64": event["data_base64"],
     }
-
-
-async def _hear(layer: Any, channel: str, inbox: asyncio.Queue[dict[str, Any]]) -> None:
-    while True:
-        await inbox.put(await layer.receive(channel))
-
-
-async def _until_gone(receive: Any, inbox: asyncio.Queue[dict[str, Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    await inbox.put({"type": "gone"})
-
-
-async def _next(inbox: asyncio.Queue[dict[str, Any]], seconds: float) -> dict[str, Any] | None:
-    try:
-        return await asyncio.wait_for(inbox.get(), max(0.0, seconds))
-    except TimeoutError:
-        return None
 
 
 async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:

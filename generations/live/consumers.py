@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
 from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
@@ -16,6 +18,8 @@ from accounts.access import SLOT_SECONDS, Access, key_for_reading, take_slot
 from accounts.addresses import address_of_scope
 from accounts.rates import RateLimitedError
 from generations.live import events, snapshot
+from generations.live.outgoing import Outgoing
+from generations.live.publisher import channel_layer
 from generations.models import Generation, Status
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ ACTIVE_AT_MOST = 50
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_NOT_FOUND = 4404
 CLOSE_TOO_MANY = 4429
+CONNECTION = "comfysaas.connection"  # of the web server, in the scope's extensions
+_REPLACED = {"progress", "preview"}  # whose newest is enough for a client that does not keep up
 
 
 class _EventConsumer(AsyncJsonWebsocketConsumer):
@@ -35,10 +41,42 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
 
     user: User
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket: what the client does, and beside that what is sent to its groups.
+
+        Two loops, where channels has one that waits for a client before it takes the next event: meanwhile events
+        would pile up in the channel layer, which on Redis has no limit.
+        """
+        self.scope, self.base_send = scope, send
+        self.channel_layer = channel_layer()
+        self.channel_name = await self.channel_layer.new_channel()
+        connection = scope.get("extensions", {}).get(CONNECTION)
+        self.outgoing = Outgoing(self.send, connection)
+        tasks = [asyncio.create_task(self._serve(receive)), asyncio.create_task(self._hear())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self.outgoing.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, receive: Any) -> None:
+        with contextlib.suppress(StopConsumer):
+            while True:
+                await self.dispatch(await receive())
+
+    async def _hear(self) -> None:
+        while True:
+            await self.dispatch(await self.channel_layer.receive(self.channel_name))
+
     async def connect(self) -> None:
         """Accept, then close with a code that tells a browser why; a refused handshake would not.
 
-        4401: not signed in. 4404: no such generation. 4429: the plan allows no more sockets at a time.
+        4401: not signed in. 4404: no such generation. 4408, later on: the client reads too slowly. 4429: the plan
+        allows no more sockets at a time.
         """
         self._guard: asyncio.Task[None] | None = None
         self._joined: list[str] = []
@@ -62,7 +100,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         raise NotImplementedError
 
     async def join(self, *joined: str) -> None:
-        """Hear these groups from now on."""
+        """Hear these groups from now on. What is heard waits for `outgoing.release`."""
+        self.outgoing.hold()
         for group in joined:
             self._joined.append(group)
             await self.channel_layer.group_add(group, self.channel_name)
@@ -90,7 +129,9 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
 
     async def forward(self, event: dict[str, Any]) -> None:
         """Send it to the client."""
-        await self.send_json(event)
+        kind = event["type"]
+        replaces = (kind, event["prompt_id"]) if kind in _REPLACED else None
+        await self.outgoing.put(json.dumps(event), replaces=replaces)
 
     async def access_changed(self, message: dict[str, Any]) -> None:
         """The user's keys or sessions changed: close the socket if its own is no longer valid."""
@@ -122,7 +163,8 @@ class UserConsumer(_EventConsumer):
         """Join, then send the snapshots."""
         await self.join(events.user_group(self.user.pk))
         for event in await self._snapshots():
-            await self.send_json(event)
+            await self.outgoing.first(json.dumps(event))
+        self.outgoing.release()
 
     @database_sync_to_async
     def _snapshots(self) -> list[events.SnapshotEvent]:
@@ -145,7 +187,8 @@ class GenerationConsumer(_EventConsumer):
         if first is None:
             await self.close(CLOSE_NOT_FOUND)
             return
-        await self.send_json(first)
+        await self.outgoing.first(json.dumps(first))
+        self.outgoing.release()
         self._ticker = asyncio.create_task(self._tick(first["generation"]))
 
     async def forward(self, event: dict[str, Any]) -> None:
@@ -171,7 +214,7 @@ class GenerationConsumer(_EventConsumer):
                     return
                 place = (event["status"], event["queue_position"], event["message"])
                 if place != last:
-                    await self.send_json(event)
+                    await self.forward(cast("dict[str, Any]", event))
                 last = place
                 is_waiting = event["status"] in {Status.QUEUED, Status.SUBMITTED}
                 await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else events.WATCHED_SECONDS / 4)

@@ -35,6 +35,7 @@ PROGRESS_INTERVAL_SECONDS = 0.1
 KEEP_INTERVAL_SECONDS = 3.0
 PREVIEW_INTERVAL_SECONDS = 0.25
 PROGRESS_KEPT_SECONDS = 3600
+PREVIEW_BYTES = 350 * 1024  # larger ones are left out: a few of them would fill what a slow browser may be behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Broadcast:
             return self._watches.get(prompt_id) if prompt_id else None
 
     def _offer_preview(self, prompt_id: str | None, node_id: str | None, content_type: str, image: bytes) -> None:
-        if prompt_id is not None and self._watch(prompt_id) is not None:
+        if prompt_id is not None and len(image) <= PREVIEW_BYTES and self._watch(prompt_id) is not None:
             self._previews.offer(prompt_id, (node_id, content_type, image))
 
     def _send_progress(self, prompt_id: str, snapshot: events.ProgressState) -> None:
