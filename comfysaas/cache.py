@@ -1,12 +1,34 @@
-"""How values are kept in Redis: as JSON. Pickle would let whoever can write there run code here."""
+"""How values are kept in Redis: as JSON, over connections that stay.
+
+Pickle would let whoever can write there run code here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cached_property, lru_cache
 from typing import Any
 
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.utils.functional import Promise
+
+
+class SharedRedisCache(RedisCache):
+    """Django's, with one pool of connections for the process, which threads may share.
+
+    Django gives each request a cache of its own, and each of those would connect anew.
+    """
+
+    @cached_property
+    def _cache(self) -> RedisCacheClient:
+        known: Any = self  # the stubs leave out what Django's constructor sets
+        return _client(tuple(known._servers), tuple(sorted(known._options.items())))
+
+
+@lru_cache
+def _client(servers: tuple[str, ...], options: tuple[tuple[str, Any], ...]) -> RedisCacheClient:
+    return RedisCacheClient(list(servers), **dict(options))
 
 
 class JsonSerializer:

@@ -189,11 +189,15 @@ if REDIS_URL:
     }
     CACHES: dict[str, Any] = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "comfysaas.cache.SharedRedisCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"comfysaas-{_INSTALLATION}",
             "VERSION": 2,  # apart from the pickled values of releases before, which may run beside this one
-            "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer", **CACHE_TIMEOUTS},
+            "OPTIONS": {
+                "serializer": "comfysaas.cache.JsonSerializer",
+                "health_check_interval": 30,  # a connection that was idle for longer is tried before it is used
+                **CACHE_TIMEOUTS,
+            },
         }
     }
 else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.test import Client
 
 from accounts.models import User
@@ -21,7 +22,7 @@ def redis_cache(redis_url: str, settings: Any) -> Iterator[Any]:
     prefix = f"tests-{uuid.uuid4().hex}"
     settings.CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "comfysaas.cache.SharedRedisCache",
             "LOCATION": redis_url,
             "KEY_PREFIX": prefix,
             "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer"},
@@ -47,6 +48,17 @@ def test_redis_counts_with_what_was_stored(redis_cache: Any) -> None:
     assert redis_cache.add("number", 1, 30)
     assert not redis_cache.add("number", 1, 30)
     assert (redis_cache.incr("number"), redis_cache.decr("number"), redis_cache.get("number")) == (2, 1, 1)
+
+
+@pytest.mark.redis
+def test_requests_share_connections(redis_cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    connect = redis.Connection._connect
+    monkeypatch.setattr(redis.Connection, "_connect", lambda self: opened.append(self) or connect(self))
+    for number in range(5):
+        contextvars.Context().run(lambda number=number: caches["default"].set("value", number, 30))  # as a request has
+    assert redis_cache.get("value") == 4
+    assert len(opened) <= 1  # none, when another test has used this server before
 
 
 def test_what_json_cannot_express_is_refused() -> None:

@@ -69,7 +69,7 @@ def redis_away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         layers = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [url]}}}
         caches = {
             "default": {
-                "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                "BACKEND": "comfysaas.cache.SharedRedisCache",
                 "LOCATION": url,
                 "OPTIONS": settings.CACHE_TIMEOUTS,
             }
