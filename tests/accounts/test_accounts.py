@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
 from django.test import Client
 
-from accounts.models import ApiKey, User
-from tests.support.factories import make_user
+from accounts.models import User
 
 pytestmark = pytest.mark.django_db
-
-
-def test_addresses_are_unique_whatever_their_case() -> None:
-    make_user("a@example.com")
-    with pytest.raises(IntegrityError), transaction.atomic():
-        User.objects.create(email="A@Example.com")
 
 
 def test_signing_in_and_out(owner: Any) -> None:
@@ -82,15 +72,3 @@ def test_links_in_mails_follow_public_url_whatever_host_was_asked(
     (mail,) = mailoutbox
     assert "https://studio.example.com/accounts/" in mail.body
     assert "localhost" not in f"{mail.subject} {mail.body}"
-
-
-def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: Any) -> None:
-    out = io.StringIO()
-    call_command("create_api_key", owner.email.upper(), stdout=out)
-    secret = out.getvalue().strip()
-    found = ApiKey.objects.authenticate(secret)
-    assert found is not None
-    assert found.user == owner
-    assert secret not in str(ApiKey.objects.values())
-    with pytest.raises(CommandError, match="No active user"):
-        call_command("create_api_key", "nobody@example.com")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -39,3 +41,15 @@ def test_odd_arguments_are_refused_with_what_is_right(arguments: list[str], says
     with pytest.raises(CommandError, match=says):
         create(*arguments)
     assert not ApiKey.objects.exists()
+
+
+def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: Any) -> None:
+    out = io.StringIO()
+    call_command("create_api_key", owner.email.upper(), stdout=out)
+    secret = out.getvalue().strip()
+    found = ApiKey.objects.authenticate(secret)
+    assert found is not None
+    assert found.user == owner
+    assert secret not in str(ApiKey.objects.values())
+    with pytest.raises(CommandError, match="No active user"):
+        call_command("create_api_key", "nobody@example.com")

@@ -10,12 +10,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
-from generations.models import Webhook
-from generations.webhooks import outbox
+from accounts.models import ApiKey, User
 from tests.api.envelope import error_of
-from tests.support.factories import make_key, make_user
-from tests.support.threads import AT_ONCE, at_once
+from tests.support.factories import make_key
 
 
 def ask(secret: str, **body: Any) -> Any:
@@ -54,29 +51,3 @@ def test_a_key_never_outlives_the_one_that_made_it(
     found = ApiKey.objects.get(prefix=made.json()["id"]).expires_at
     assert found is not None
     assert abs(found - timezone.now() - timedelta(days=expected)) < timedelta(minutes=5)
-
-
-def test_the_rule_holds_for_whoever_issues(owner: User) -> None:
-    weak, _ = ApiKey.objects.issue(user=owner, name="weak", scopes=["read"])
-    with pytest.raises(KeyRefusedError):
-        ApiKey.objects.issue(user=owner, name="strong", by=weak)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_keys_that_are_made_at_once_stay_within_the_limit() -> None:
-    user = make_user()
-    for _ in range(MAX_KEYS - 1):
-        make_key(user)
-    outcomes = at_once(lambda: make_key(user))
-    assert [type(each) for each in outcomes].count(TooManyKeysError) == AT_ONCE - 1, outcomes
-    assert ApiKey.objects.filter(user=user).count() == MAX_KEYS
-
-
-@pytest.mark.django_db(transaction=True)
-def test_webhooks_that_are_made_at_once_stay_within_the_limit() -> None:
-    user = make_user()
-    for _ in range(outbox.MAX_WEBHOOKS - 1):
-        Webhook.objects.create(user=user, url="https://example.com/")
-    outcomes = at_once(lambda: outbox.save(Webhook(user=user, url="https://example.com/")))
-    assert [type(each) for each in outcomes].count(outbox.TooManyWebhooksError) == AT_ONCE - 1, outcomes
-    assert Webhook.objects.filter(user=user).count() == outbox.MAX_WEBHOOKS

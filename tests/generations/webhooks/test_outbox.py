@@ -21,8 +21,9 @@ from generations.models import Generation, Status, Webhook, WebhookDelivery
 from generations.models.generation import Failure
 from generations.models.webhook import DISABLED_AFTER, RETRY_SECONDS
 from generations.webhooks import outbox, sending
-from tests.support.factories import make_generation, make_output
+from tests.support.factories import make_generation, make_output, make_user
 from tests.support.receiver import Receiver, receiver
+from tests.support.threads import AT_ONCE, at_once
 from tests.support.waiting import patient
 
 
@@ -235,3 +236,13 @@ def test_the_secret_is_encrypted_at_rest(hook: Webhook) -> None:
 def test_payloads_are_json_all_the_way(hook: Webhook, owner: User) -> None:
     fail(make_generation(owner, status=Status.RUNNING))
     assert json.loads(WebhookDelivery.objects.get().pretty_payload)["type"] == "job.failed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_webhooks_that_are_made_at_once_stay_within_the_limit() -> None:
+    user = make_user()
+    for _ in range(outbox.MAX_WEBHOOKS - 1):
+        Webhook.objects.create(user=user, url="https://example.com/")
+    outcomes = at_once(lambda: outbox.save(Webhook(user=user, url="https://example.com/")))
+    assert [type(each) for each in outcomes].count(outbox.TooManyWebhooksError) == AT_ONCE - 1, outcomes
+    assert Webhook.objects.filter(user=user).count() == outbox.MAX_WEBHOOKS
