@@ -31,6 +31,7 @@ from generations.relay.catalog_reader import CatalogReader
 from generations.relay.claiming import Claimer
 from generations.relay.collecting import Collector
 from generations.relay.connection import State
+from generations.relay.finishing import Pool
 from generations.relay.reconciling import Reconciler
 from generations.relay.session import Finished, Session
 from generations.relay.submit import StorageUnavailableError
@@ -39,13 +40,16 @@ logger = logging.getLogger(__name__)
 
 
 class ServerAgent:
-    """Works for one server while its lease `token` holds. `start`, `wake`, `update` and `stop` from any thread."""
+    """Works for one server while its lease `token` holds, and stores small results in a `pool` that agents share.
 
-    def __init__(self, server: ComfyServer, *, token: int) -> None:
+    `start`, `wake`, `update` and `stop` from any thread.
+    """
+
+    def __init__(self, server: ComfyServer, *, token: int, pool: Pool) -> None:
         self._session = Session(server, token=token)
         self._catalog_reader = CatalogReader(self._session)
         self._claimer = Claimer(self._session, self._catalog_reader)
-        self._collector = Collector(self._session)
+        self._collector = Collector(self._session, pool)
         self._reconciler = Reconciler(self._session, self._collector)
         self._threads = [
             threading.Thread(target=self._read, name=f"reader {server.name}", daemon=True),

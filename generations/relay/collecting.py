@@ -17,7 +17,7 @@ from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure
 from generations.origins import Mark
 from generations.relay import apply, frames, timing
-from generations.relay.finishing import Finisher
+from generations.relay.finishing import Finisher, Pool
 from generations.relay.session import Finished, Session
 from generations.relay.submit import StorageUnavailableError
 from generations.relay.upstream import is_uuid
@@ -35,11 +35,11 @@ FRAMES_TOO_LARGE = Failure(
 
 
 class Collector:
-    """Looks up prompts of one server that should have ended."""
+    """Looks up prompts of one server that should have ended. Small results are stored in the `pool`."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, pool: Pool) -> None:
         self.session = session
-        self.finisher = Finisher(session)
+        self.finisher = Finisher(session, pool)
 
     def look_at_due(self) -> None:
         """Look up those that are due. One that cannot be dealt with now keeps no other waiting."""

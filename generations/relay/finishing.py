@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from generations.comfy.outputs import OutputItem
 from generations.comfy.state import HistoryEntry
+from generations.database import keep
 from generations.lifecycle import at_once
 from generations.lifecycle.at_once import Ended
 from generations.models import Generation
@@ -28,42 +29,56 @@ ROOM = 8  # results that are copied or wait for a thread; workers take what is m
 
 
 class Pool:
-    """A few threads that end with the process, whatever they are at."""
+    """A few threads with connections of their own, which start with the first work and hold up no process that ends."""
 
-    def __init__(self, threads: int, room: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: int = THREADS, room: int = ROOM) -> None:
         self._room = threading.BoundedSemaphore(room)
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"finisher {number}", daemon=True) for number in range(threads)
+        ]
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._has_begun = False
 
     def offer(self, work: Callable[[], None]) -> bool:
-        """Have it done soon. False: there is no room. It must not raise anything."""
+        """Have it done soon. False: there is no room. It must not raise anything. From any thread."""
         if not self._room.acquire(blocking=False):
             return False
         with self._lock:
-            missing, self._threads = self._threads, 0
-        for number in range(missing):
-            threading.Thread(target=self._serve, name=f"finisher {number}", daemon=True).start()
+            for thread in () if self._has_begun else self._threads:
+                thread.start()
+            self._has_begun = True
         self._work.put(work)
         return True
 
+    def close(self, timeout_seconds: float) -> None:
+        """End the threads after what they are at, and wait for them that long."""
+        give_up = time.monotonic() + timeout_seconds
+        threads = self._threads if self._has_begun else []
+        for _ in threads:
+            self._work.put(None)
+        for thread in threads:
+            thread.join(max(0.0, give_up - time.monotonic()))
+
     def _serve(self) -> None:
-        while True:
-            work = self._work.get()
-            try:
-                work()
-            finally:
-                self._room.release()
-
-
-pool = Pool(THREADS, ROOM)
+        keep()
+        try:
+            while (work := self._work.get()) is not None:
+                close_old_connections()  # those that broke meanwhile
+                try:
+                    work()
+                finally:
+                    self._room.release()
+        finally:
+            connections.close_all()
 
 
 @dataclass(slots=True)
 class Finisher:
-    """For one server. Only the acting thread of its agent calls it."""
+    """For one server, in threads of a pool. Only the acting thread of its agent calls it."""
 
     session: Session
+    pool: Pool
 
     def take(self, generation: Generation, entry: HistoryEntry) -> bool:
         """Store it, unless its result is large or in any way special; the agent's inbox gets a `Finished` in the end.
@@ -84,7 +99,7 @@ class Finisher:
             is_start_known=start.is_written,
         )
         session.finishing.add(entry.prompt_id)
-        if not pool.offer(partial(_store, session, ended, items, entry)):
+        if not self.pool.offer(partial(_store, session, ended, items, entry)):
             session.finishing.discard(entry.prompt_id)
             return False
         session.forget(entry.prompt_id)
@@ -107,8 +122,6 @@ def _store(session: Session, ended: Ended, items: list[OutputItem], entry: Histo
     is_over = False
     try:
         is_over = at_once.store(ended, items, session.client)
-        if not is_over:
-            close_old_connections()  # the database may be why
     except Exception:
         logger.exception("Storing generation %s at once failed", ended.generation.pk)
     finally:

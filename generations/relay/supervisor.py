@@ -19,11 +19,13 @@ from generations.live.publisher import channel_layer, sender
 from generations.models import ComfyServer, Generation
 from generations.models.server import LEASE_SECONDS
 from generations.relay.agent import ServerAgent
+from generations.relay.finishing import Pool
 
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = LEASE_SECONDS / 4
 JOIN_SECONDS = 5.0
+POOL_SECONDS = 1.0
 
 
 class Supervisor:
@@ -33,6 +35,7 @@ class Supervisor:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stopping = threading.Event()
         self._agents: dict[int, ServerAgent] = {}
+        self._pool = Pool()
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -76,7 +79,7 @@ class Supervisor:
         if token is None:
             return
         logger.info("Working for %s at %s", server, server.url)
-        agent = ServerAgent(server, token=token)
+        agent = ServerAgent(server, token=token, pool=self._pool)
         self._agents[server.pk] = agent
         agent.start()
 
@@ -95,6 +98,7 @@ class Supervisor:
                 self._end(server_id)
             except DatabaseError as error:
                 logger.warning("A lease was not given back; it runs out by itself: %s", error)
+        self._pool.close(POOL_SECONDS)
         connections.close_all()
 
     async def _listen_for_wakes(self) -> None:

@@ -13,7 +13,7 @@ from generations.files import storage
 from generations.lifecycle import at_once, services
 from generations.live import publisher
 from generations.models import Generation, Status
-from generations.relay import finishing, timing
+from generations.relay import timing
 from generations.relay.finishing import Pool
 from tests.generations.conftest import running_relay
 from tests.generations.relay.scene import Scene
@@ -114,7 +114,7 @@ def test_canceling_while_it_is_stored_leaves_nothing_behind(scene: Scene, gate: 
 
 
 def test_without_room_a_worker_stores_it(scene: Scene, monkeypatch: pytest.MonkeyPatch, media_root: Path) -> None:
-    monkeypatch.setattr(finishing, "pool", Pool(threads=1, room=0))
+    monkeypatch.setattr(Pool, "offer", lambda _pool, _work: False)
     done = scene.done()
     assert (done.store_attempts, done.outputs.count()) == (1, 2)
     assert files(media_root) == names(done)
@@ -219,3 +219,6 @@ def test_a_pool_takes_as_much_as_it_has_room_for() -> None:
     gate.set()
     eventually(lambda: len(done) == 3)
     eventually(lambda: pool.offer(lambda: None), what="room")
+    pool.close(patient(20))
+    assert not any(thread.is_alive() for thread in pool._threads)
+    Pool().close(0.0)  # one that had nothing to do
