@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Plan, User
+from generations.lifecycle import services
 from generations.lifecycle.services import CannotRunError
 from generations.live import snapshot
 from generations.models import ComfyServer, Generation, QueueShare, WorkflowTemplate
@@ -190,6 +192,24 @@ def test_places_and_times(server: ComfyServer, template: WorkflowTemplate) -> No
     assert seconds == sorted(seconds)  # type: ignore[type-var]
     ComfyServer.objects.update(is_draining=True)
     assert queue.outlook(rows[0]).starts_in_seconds is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_told_at_once_is_what_is_found_when_asked_again(
+    server: ComfyServer, template: WorkflowTemplate, seed: int
+) -> None:
+    draw = random.Random(seed)
+    plans: list[dict[str, Any]] = [{}, {"weight": 3.0}, {"priority": 1}, {"max_concurrent": 1}]
+    users = [person(f"u{number}", **plan, max_queued=50) for number, plan in enumerate(plans)]
+    for _ in range(40):
+        move = draw.random()
+        if move < 0.6:
+            made = services.submit(user=draw.choice(users), version=version_of(template), inputs={"prompt": "x"})
+            assert made.outlook == queue.outlook(made)
+        elif move < 0.8 and (claimed := claim(server)) is not None:
+            Generation.objects.filter(pk=claimed.pk).update(cost=draw.choice([1.0, 30.0]))
+        elif running := list(Generation.objects.upstream()):
+            finish(draw.choice(running))
 
 
 def test_two_servers_halve_the_wait(server: ComfyServer, template: WorkflowTemplate) -> None:
