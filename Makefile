@@ -92,7 +92,7 @@ docs: $(VENV)/.dev ## Regenerate docs/configuration.md and docs/openapi.json
 	$(ALONE) $(BIN)/python manage.py openapi
 
 lock: $(VENV)/.dev ## Pin the newest fitting versions, with hashes (needs uv)
-	for name in base dev; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	for name in pip base dev; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## Remove what was built; keeps your data in var/

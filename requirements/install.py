@@ -16,6 +16,7 @@ from pathlib import Path
 PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)==", re.MULTILINE)
 FOUND = re.compile(r"^(?:Collecting|Requirement already satisfied:) ([\w.-]+)")
 LAST_LINES = 25
+QUICK_PIP = 25  # major version; older ones take two to three times the processor time
 POLL_SECONDS = 0.3
 IS_TERMINAL = sys.stderr.isatty()
 START_OF_LINE = "\r" if IS_TERMINAL else ""
@@ -24,6 +25,7 @@ START_OF_LINE = "\r" if IS_TERMINAL else ""
 def main(venv: Path, requirements: Path) -> None:
     """Exits with what is wrong and what to do about it."""
     make(venv)
+    renew_pip(venv)
     install(venv, requirements)
 
 
@@ -45,6 +47,21 @@ def make(venv: Path) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}The virtual environment could not be made. Free disk space?")
+
+
+def renew_pip(venv: Path) -> None:
+    """Replace a slow pip by the pinned one. The old one does as well, should that fail."""
+    python = venv / "bin" / "python"
+    said = subprocess.run([str(python), "-m", "pip", "--version"], check=False, capture_output=True, text=True).stdout
+    if (found := re.match(r"pip (\d+)\.", said)) and int(found[1]) < QUICK_PIP:
+        succeeds(*installing(venv, Path(__file__).with_name("pip.txt")))
+
+
+def installing(venv: Path, requirements: Path) -> list[str]:
+    """The command. Modules are compiled when they are first imported, which most never are, unless Python must not."""
+    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command += [] if sys.dont_write_bytecode else ["--no-compile"]
+    return [*command, "--progress-bar", "off", "--require-hashes", "-r", str(requirements)]
 
 
 def succeeds(*command: str | Path) -> bool:
@@ -86,8 +103,7 @@ def install(venv: Path, requirements: Path) -> None:
     """Let pip install them, quietly; what it says is shown when it fails."""
     total = len(set(PINNED.findall(requirements.read_text())))  # some have a version for each Python
     say(f"Installing {total} packages into {venv}: one or two minutes the first time.\n")
-    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    command += ["--progress-bar", "off", "--require-hashes", "-r", str(requirements)]
+    command = installing(venv, requirements)
     begin = time.monotonic()
     lines: list[str] = []
     progress = Progress(venv, total)

@@ -101,6 +101,39 @@ def test_progress_counts_what_was_fetched_and_what_was_unpacked(
     ]  # fmt: skip
 
 
+PIP_OF_VERSION = """#!/bin/sh
+case "$*" in *--version*) echo "pip {version} from /somewhere (python 3.11)"; exit 0;; esac
+echo "$*" >> {calls}
+exit {status}
+"""
+
+
+@pytest.mark.parametrize(("version", "is_renewed"), [("23.2.1", True), ("25.0", False), ("26.3", False)])
+def test_an_old_pip_is_renewed_first(
+    version: str, is_renewed: bool, installer: ModuleType, venv: Path, requirements: Path
+) -> None:
+    calls = venv.with_name("calls")
+    script(venv / "bin" / "python", PIP_OF_VERSION.format(version=version, calls=calls, status=0))
+    installer.renew_pip(venv)
+    installer.install(venv, requirements)
+    *first, last = calls.read_text().splitlines()
+    assert last.endswith(f"--require-hashes -r {requirements}")
+    assert [line.rsplit(" ", 1)[1] for line in first] == [str(ROOT / "requirements" / "pip.txt")] * is_renewed
+
+
+def test_an_old_pip_does_when_there_is_no_other(installer: ModuleType, venv: Path, tmp_path: Path) -> None:
+    script(venv / "bin" / "python", PIP_OF_VERSION.format(version="23.2.1", calls=tmp_path / "calls", status=1))
+    installer.renew_pip(venv)
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_modules_are_compiled_when_imported_if_they_can_be_kept_then(
+    may_write: bool, installer: ModuleType, venv: Path, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", not may_write)
+    assert ("--no-compile" in installer.installing(venv, requirements)) is may_write
+
+
 def test_a_python_that_cannot_make_environments_names_the_package(
     installer: ModuleType, venv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
