@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 from weakref import WeakSet
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
 
 KEPT_AT_MOST = 40  # by one process: PostgreSQL allows 100 by default
 
@@ -64,6 +68,28 @@ def release() -> None:
                 warnings.warn("Slow work inside a database transaction", RuntimeWarning, stacklevel=2)
         elif not is_kept(connection):
             connection.close()
+
+
+def in_batches(step: Callable[[int], int], *, size: int, until: float) -> int:
+    """Do a lot of work in many short transactions, so that nobody waits long for one of its rows.
+
+    `step` does at most `size` of it and returns how much. Ends when a step finds less than that, or at `until`
+    (time.monotonic). Returns how much was done.
+    """
+    number = 0
+    while True:
+        done = step(size)
+        number += done
+        if done < size or time.monotonic() > until:
+            return number
+
+
+def delete_some(rows: QuerySet[Any], size: int) -> int:
+    """Delete at most so many of these rows, but for those that somebody else has locked. How many that were."""
+    with transaction.atomic():
+        chosen = rows.order_by().select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True)
+        number, _by_model = rows.model._default_manager.filter(pk__in=list(chosen[:size])).delete()
+    return int(number)
 
 
 def _belongs_to_a_test(connection: BaseDatabaseWrapper) -> bool:

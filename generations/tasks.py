@@ -7,19 +7,21 @@ module registers all of the app's Celery tasks; their names stay, because messag
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
 from celery import shared_task
 from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
 from generations.broker import ask
+from generations.database import delete_some, in_batches
 from generations.files import storage
 from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unused
-from generations.lifecycle.removal import remove
+from generations.lifecycle.removal import remove_some
 from generations.lifecycle.storing import store_outputs
 from generations.lifecycle.transitions import transition
 from generations.live import publisher
@@ -32,14 +34,17 @@ from generations.models import (
     TemplateVersion,
     WebhookDelivery,
 )
-from generations.models.generation import TERMINAL, Retry
+from generations.models.generation import Retry
 from generations.models.webhook import KEPT as LOG_KEPT
 from generations.scheduling import queue
 from generations.webhooks.sending import deliver_webhooks
 
 logger = logging.getLogger(__name__)
 
-DELETE_AT_ONCE = 200
+DELETE_AT_ONCE = 500
+EXPIRE_SECONDS = settings.HOUSEKEEPING_SECONDS / 2  # the rest goes next time
+ROWS_AT_ONCE = 1000
+JOBS_AT_ONCE = 200
 ORPHAN_AGE = timedelta(days=1)
 ORPHANS_AT_ONCE = 500
 
@@ -72,21 +77,20 @@ def expire() -> int:
 
     Files that something unfinished needs stay until it is finished.
     """
-    IdempotencyKey.objects.expired().delete()
-    WebhookDelivery.objects.filter(created_at__lt=timezone.now() - LOG_KEPT).delete()
-    TemplateVersion.objects.unused_raw().filter(created_at__lt=timezone.now() - ORPHAN_AGE).delete()
-    number = discard_unused(Asset.objects.filter(expires_at__lt=timezone.now()))
-    return number + _expire_old() if settings.RETENTION_DAYS else number
+    now, until = timezone.now(), time.monotonic() + EXPIRE_SECONDS
+    for rows in (IdempotencyKey.objects.expired(), WebhookDelivery.objects.filter(created_at__lt=now - LOG_KEPT)):
+        in_batches(partial(delete_some, rows), size=ROWS_AT_ONCE, until=until)
+    gone = partial(discard_unused, Asset.objects.filter(expires_at__lt=now))
+    number = in_batches(gone, size=EXPIRE_AT_ONCE, until=until)
+    return number + _expire_old(until) if settings.RETENTION_DAYS else number
 
 
-def _expire_old() -> int:
+def _expire_old(until: float) -> int:
     before = timezone.now() - timedelta(days=settings.RETENTION_DAYS)
-    generations = Generation.objects.filter(status__in=TERMINAL, finished_at__lt=before).order_by("finished_at")
-    number = 0
-    for generation in generations[:EXPIRE_AT_ONCE]:
-        remove(generation)
-        number += 1
-    number += discard_unused(Asset.objects.filter(created_at__lt=before))
+    generations = Generation.objects.filter(finished_at__lt=before).order_by("finished_at")
+    number = in_batches(partial(remove_some, generations), size=JOBS_AT_ONCE, until=until)
+    old = partial(discard_unused, Asset.objects.filter(created_at__lt=before))
+    number += in_batches(old, size=EXPIRE_AT_ONCE, until=until)
     if number:
         logger.info("%d generations and uploads were kept for %d days and deleted", number, settings.RETENTION_DAYS)
     return number
@@ -94,7 +98,8 @@ def _expire_old() -> int:
 
 @shared_task(ignore_result=True)
 def tidy_storage() -> int:
-    """Delete files that belong to nothing: of deleted users, and of workers that ended in the middle of a copy.
+    """Delete what belongs to nothing: files of deleted users, and of workers that ended in the middle of a copy, and
+    whole workflows whose jobs are gone.
 
     Only what nobody has touched for a day, so that a copy that goes on is left alone.
     """
@@ -103,12 +108,14 @@ def tidy_storage() -> int:
     for prefix in ("outputs/", "uploads/"):
         old = (key for key, changed_at in storage.walk(prefix) if changed_at < before)
         while batch := list(islice(old, ORPHANS_AT_ONCE)):
-            rows = Asset.objects.filter(Q(key__in=batch) | Q(thumbnail_key__in=batch))
+            rows = Asset.objects.filter(key__in={key.removesuffix(storage.THUMBNAIL_SUFFIX) for key in batch})
             known = {key for row in rows.values_list("key", "thumbnail_key") for key in row}
             unknown = [key for key in batch if key not in known]
             storage.delete(unknown)
             orphans += len(unknown)
         storage.clear(prefix, before=before)
+    raw = TemplateVersion.objects.unused_raw().filter(created_at__lt=before)
+    in_batches(partial(delete_some, raw), size=ROWS_AT_ONCE, until=time.monotonic() + EXPIRE_SECONDS)
     _recount_storage()
     if orphans:
         logger.info("%d files that belonged to nothing were deleted", orphans)

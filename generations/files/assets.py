@@ -14,7 +14,7 @@ from celery import shared_task
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import rates
@@ -224,24 +224,27 @@ def discard(assets: QuerySet[Asset]) -> int:
     """
     StorageUsage.objects.lock(assets.order_by().values_list("user", flat=True).distinct())
     rows = list(assets.select_for_update(of=("self",)))
-    keys = {key for asset in rows for key in (asset.key, asset.thumbnail_key) if key}
+    files = {asset.key: asset for asset in rows}
     Asset.objects.filter(pk__in=[asset.pk for asset in rows]).delete()
-    shared = Asset.objects.filter(Q(key__in=keys) | Q(thumbnail_key__in=keys)).values_list("key", "thumbnail_key")
-    unwanted = keys - {key for pair in shared for key in pair}
-    files = {asset.key: asset for asset in rows if asset.key in unwanted}
+    for key in Asset.objects.filter(key__in=files).values_list("key", flat=True):
+        files.pop(key, None)  # another one shares it, and the thumbnail with it
     for user_id in {asset.user_id for asset in files.values()}:
         size = sum(asset.size_bytes for asset in files.values() if asset.user_id == user_id)
         StorageUsage.objects.subtract(user_id, size)
-    if unwanted:
-        discard_files(unwanted)
+    if files:
+        discard_files(key for asset in files.values() for key in (asset.key, asset.thumbnail_key))
     return len(rows)
 
 
-def discard_unused(assets: AssetQuerySet) -> int:
-    """Delete those that are no result and that no unfinished generation needs, EXPIRE_AT_ONCE at most."""
-    unused = assets.exclude(pk__in=Asset.objects.in_use().values("pk")).order_by("created_at")
+def discard_unused(assets: AssetQuerySet, size: int = EXPIRE_AT_ONCE) -> int:
+    """Delete those that are no result and that no unfinished generation needs, so many at most. How many that were."""
     with transaction.atomic():
-        return discard(Asset.objects.filter(pk__in=list(unused.values_list("pk", flat=True)[:EXPIRE_AT_ONCE])))
+        chosen = Asset.objects.filter(
+            pk__in=list(assets.unused().order_by("created_at").values_list("pk", flat=True)[:size])
+        )
+        StorageUsage.objects.lock(chosen.values_list("user", flat=True).distinct())  # first, as `discard` does
+        list(chosen.select_for_update(of=("self",)).values_list("pk"))
+        return discard(chosen.unused())  # still: a generation may have got one since it was chosen
 
 
 def discard_files(keys: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from generations.models import (
     Generation,
     TemplateVersion,
 )
+from generations.models.generation import TERMINAL, GenerationQuerySet
 
 
 def remove_outputs(generation: Generation) -> None:
@@ -21,7 +22,23 @@ def remove_outputs(generation: Generation) -> None:
 def remove(generation: Generation) -> None:
     """Delete it for good, with its outputs and their files, and the workflow that was sent for it alone."""
     with transaction.atomic():
-        remove_outputs(generation)
-        version_id = generation.version_id
-        generation.delete()
-        TemplateVersion.objects.unused_raw().filter(pk=version_id).delete()
+        _remove(Generation.objects.filter(pk=generation.pk).select_for_update(of=("self",)))
+
+
+def remove_some(generations: GenerationQuerySet, size: int) -> int:
+    """`remove` the first `size` of those that are finished, in one transaction. How many that were.
+
+    Those that somebody else deletes at this moment are left out, so that neither waits for the other.
+    """
+    with transaction.atomic():
+        finished = generations.filter(status__in=TERMINAL).select_for_update(of=("self",), skip_locked=True)
+        return _remove(finished[:size])
+
+
+def _remove(locked: GenerationQuerySet) -> int:
+    """The generations first, then what belongs to them: whoever deletes any locks them in this order."""
+    versions = dict(locked.values_list("pk", "version_id"))
+    discard(Asset.objects.filter(output__generation__in=versions))
+    Generation.objects.filter(pk__in=versions).delete()
+    TemplateVersion.objects.unused_raw().filter(pk__in=set(versions.values())).delete()
+    return len(versions)

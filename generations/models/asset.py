@@ -36,6 +36,12 @@ class AssetQuerySet(models.QuerySet["Asset"]):
         """Those that a result is, or that an unfinished generation takes as an input: they cannot be deleted."""
         return self.filter(models.Q(output__isnull=False) | models.Q(used_by__status__in=ACTIVE_STATUSES)).distinct()
 
+    def unused(self) -> Self:
+        """All others: looked at one by one, so that it takes as long as there are, and not as there are in all."""
+        uses = Asset.used_by.through.objects.filter(generation__status__in=ACTIVE_STATUSES)
+        is_result = models.Exists(Output.objects.filter(asset=models.OuterRef("pk")))
+        return self.filter(~is_result, ~models.Exists(uses.filter(asset=models.OuterRef("pk"))))
+
     def stored_bytes(self) -> int:
         """What their files take. Added up file by file: `StorageUsage` knows it at once for all of a user's."""
         files = self.order_by().values("key", "size_bytes").distinct()
@@ -75,7 +81,10 @@ class Asset(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(size_bytes__gte=0), name="asset_size_positive")]
-        indexes = [models.Index(fields=["hash", "user"], name="asset_hash_user")]
+        indexes = [
+            models.Index(fields=["hash", "user"], name="asset_hash_user"),
+            models.Index(fields=["created_at"], name="asset_age"),
+        ]
 
     def __str__(self) -> str:
         return self.name

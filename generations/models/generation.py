@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
-from django.db.models import F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import BaseExpression
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Greatest
@@ -143,21 +143,22 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         """Those with all these words in their texts (prompts and the like); see `searching.words_of`."""
         return self.filter(*(Q(text__contains=word) for word in words))
 
-    def found_by_index(self, words: Sequence[str]) -> Self:
+    def found_by_index(self, words: Sequence[str]) -> GenerationQuerySet:
         """`mentioning`, newest first, in a time that depends on how many there are, and not on how many are searched.
 
         At least one of the words must be one that `searching.is_indexed`.
         """
-        rows = self.mentioning(words)
+        rows: GenerationQuerySet = self.mentioning(words)
         if connections[self.db].vendor == "postgresql":
             # Both halves have the words: each half is found by an index of its own, the first by that of the texts.
             texts = Q(*(Q(text__contains=word) for word in words))
             rows = self.filter(Q(texts, status__in=TERMINAL) | Q(texts, status__in=ACTIVE))
         elif searching.is_there(connections[self.db]):
-            rows = rows.filter(pk__in=searching.candidates(words))
+            # Each candidate is asked for: SQLite knows no numbers, and would rather go through all rows of a user.
+            mine = Exists(rows.filter(pk=OuterRef("pk")))
+            rows = Generation.objects.using(self.db).filter(mine, pk__in=searching.candidates(words))
         # In an order that no index has: else the database might read the whole history, in the hope to meet some soon.
-        moment = Greatest("created_at", "created_at")
-        return rows.order_by(moment.desc(), "-pk")
+        return rows.order_by(Greatest("created_at", "created_at").desc(), "-pk")
 
     def due_for_storing(self) -> Self:
         """STORING ones that no worker copies at the moment: new ones, and those whose next try is due."""
@@ -325,7 +326,9 @@ class Generation(models.Model):
     """One run of a template version for one user. The API calls it a job."""
 
     id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
+    user = models.ForeignKey(  # the indexes of the history begin with it
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations", db_index=False
+    )
     version = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="generations")
     inputs = models.JSONField(default=dict, help_text="Validated inputs. Seeds are strings: the ones that were used.")
     resolved = models.JSONField(
@@ -421,6 +424,8 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="generation_history"),
             models.Index(fields=["user", "status", "-created_at", "-id"], name="generation_history_by_status"),
+            models.Index(fields=["-created_at", "-id"], name="generation_newest"),
+            models.Index(fields=["finished_at"], name="generation_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["-priority", "tag", "created_at"], name="generation_line", condition=IN_LINE),
             models.Index(fields=["user"], name="generation_in_play", condition=IN_PLAY),
             models.Index(fields=["user", "created_at", "id"], name="generation_held", condition=HELD),

@@ -136,6 +136,7 @@ class WebhookDelivery(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_log"),
+            models.Index(fields=["created_at"], name="delivery_age"),
             models.Index(fields=["next_attempt_at"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)),
         ]
 

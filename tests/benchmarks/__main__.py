@@ -18,7 +18,7 @@ from tests.support.processes import ROOT
 
 MEASUREMENTS = (
     "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "footprint", "studio",
-    "api", "floor",
+    "api", "floor", "cleanup",
 )  # fmt: skip
 PATH = ROOT / "build" / "bench.json"
 

@@ -37,7 +37,7 @@ SELECT copy.* FROM
   jsonb_populate_record(original, jsonb_build_object(
     'id', made.id, 'prompt_id', made.id, 'user_id', %(user)s::bigint, 'status', 'succeeded', 'server_id', NULL,
     'text', (ARRAY['a red fox', 'an old lighthouse', 'portrait of a cat', 'dragons over the sea'])[1 + made.n %% 4]
-      || ', masterpiece, ' || md5(made.n::text),
+      || ', masterpiece, ' || left(md5(made.n::text), 8),
     'tag', NULL, 'store_after', NULL, 'created_at', now() - made.n * interval '1 second', 'submitted_at', NULL,
     'started_at', now(), 'executed_at', now(), 'finished_at', now())) copy
 WHERE original.id = (SELECT id FROM generations_generation ORDER BY created_at LIMIT 1)

@@ -19,6 +19,7 @@ from generations import database, outbound
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
 from generations.files import spooling, storage
+from generations.models import DiscardedFile
 from generations.scheduling import server_check
 from generations.studio import covers, making
 from tests.support import bombs
@@ -125,3 +126,17 @@ def test_the_transaction_around_a_test_is_none_of_ours() -> None:
     assert connection.connection is not None
     with pytest.warns(RuntimeWarning), transaction.atomic():
         database.release()
+
+
+def test_batches_end_with_the_first_one_that_is_not_full() -> None:
+    left = [2, 2, 1, 2]
+    assert database.in_batches(lambda size: left.pop(0), size=2, until=float("inf")) == 5
+    assert left == [2]
+    assert database.in_batches(lambda size: size, size=2, until=float("-inf")) == 2
+
+
+def test_some_rows_are_deleted_at_a_time() -> None:
+    DiscardedFile.objects.add(["a", "b", "c", "other"])
+    rows = DiscardedFile.objects.exclude(key="other")
+    assert [database.delete_some(rows, 2) for _ in range(3)] == [2, 1, 0]
+    assert [each.key for each in DiscardedFile.objects.all()] == ["other"]

@@ -1,17 +1,26 @@
-"""Whatever belongs to a generation alone goes with it, and nothing else."""
+"""Whatever belongs to a generation alone goes with it, and nothing else; many go in batches that hold nobody up."""
 
 from __future__ import annotations
 
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.core.files.storage import default_storage
-from django.db import transaction
+from django.db import connection, connections, transaction
+from django.utils import timezone
 
 from accounts.models import User
+from generations import tasks
+from generations.files import assets
 from generations.lifecycle import removal
-from generations.models import Asset, Generation, Output, Status, TemplateVersion
+from generations.models import Asset, DiscardedFile, Generation, Output, Status, StorageUsage, TemplateVersion
 from tests.support.factories import make_asset, make_generation, make_output, txt2img_graph
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager_tasks")]
+LONG_AGO = timezone.now() - timedelta(days=60)
 
 
 def raw(user: User, version: TemplateVersion | None = None) -> Generation:
@@ -78,3 +87,110 @@ def test_what_is_rolled_back_is_still_there(owner: User) -> None:
         raise ZeroDivisionError
     assert Generation.objects.get().outputs.get().asset == result
     assert default_storage.exists(result.key)
+
+
+# ---------------------------------------------------------------------------------------------- batches
+def old(user: User, **fields: Any) -> Generation:
+    """A generation that ended long ago, with a result."""
+    made = make_generation(user, status=Status.SUCCEEDED, finished_at=LONG_AGO, **fields)
+    make_output(made)
+    return made
+
+
+def files(media_root: Path) -> set[str]:
+    return {str(path.relative_to(media_root)) for path in media_root.rglob("*") if path.is_file()}
+
+
+def later() -> None:
+    DiscardedFile.objects.update(asked_at=LONG_AGO)
+
+
+@pytest.fixture(autouse=True)
+def _keeping(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.RETENTION_DAYS = 30
+    monkeypatch.setattr(tasks, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(tasks, "ROWS_AT_ONCE", 2)
+
+
+def test_batches_go_on_until_nothing_old_is_left(owner: User, stranger: User, media_root: Path) -> None:
+    for number in range(5):
+        old((owner, stranger)[number % 2])
+    young, active = make_generation(owner, status=Status.FAILED), make_generation(stranger)
+    assert tasks.expire() == 5
+    assert set(Generation.objects.all()) == {young, active}
+    assert not Output.objects.exists()
+    assert files(media_root) == set()
+    assert [StorageUsage.objects.stored_by(user) for user in (owner, stranger)] == [0, 0]
+
+
+def test_what_does_not_fit_into_the_time_is_deleted_next_time(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        old(owner)
+    monkeypatch.setattr(tasks, "EXPIRE_SECONDS", -1)
+    assert [tasks.expire() for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_worker_that_dies_between_rows_and_files_leaves_none_unnoticed(
+    owner: User, media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(owner)
+    before = files(media_root)
+    with monkeypatch.context() as patch:
+        patch.setattr(assets, "ask", lambda *_: None)  # nothing that was asked for was ever done
+        assert tasks.expire() == 1
+    assert files(media_root) == before == set(DiscardedFile.objects.values_list("key", flat=True))
+    later()
+    tasks.sweep()
+    assert files(media_root) == set()
+    assert not DiscardedFile.objects.exists()
+
+
+def test_a_batch_that_fails_deletes_nothing(owner: User, media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old(owner)
+    before = files(media_root)
+
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(DiscardedFile.objects.__class__, "add", failing)
+    with pytest.raises(ZeroDivisionError):
+        tasks.expire()
+    assert Generation.objects.count() == Asset.objects.count() == 1
+    assert files(media_root) == before
+
+
+def test_one_that_somebody_else_holds_is_left_for_next_time(owner: User) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite lets one write at a time")
+    held, free = old(owner), old(owner)
+    is_held, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Generation.objects.select_for_update().get(pk=held.pk)
+            is_held.set()
+            is_done.wait(60)
+        connections.close_all()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert is_held.wait(60)
+        assert removal.remove_some(Generation.objects.all(), 10) == 1
+    finally:
+        is_done.set()
+        thread.join()
+    assert list(Generation.objects.all()) == [held]
+    assert removal.remove_some(Generation.objects.all(), 10) == 1
+    assert not Generation.objects.filter(pk=free.pk).exists()
+
+
+def test_the_statements_of_a_batch_are_few(owner: User, django_assert_max_num_queries: Any) -> None:
+    for _ in range(3):
+        old(owner)
+    with django_assert_max_num_queries(30) as few:
+        assert removal.remove_some(Generation.objects.all(), 10) == 3
+    for _ in range(20):
+        old(owner)
+    with django_assert_max_num_queries(len(few)):
+        assert removal.remove_some(Generation.objects.all(), 20) == 20
