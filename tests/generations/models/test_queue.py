@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from generations.models.queue import QueueClock, QueueShare
@@ -20,10 +21,9 @@ def test_the_clock_begins_at_nothing_and_never_goes_back() -> None:
     assert QueueClock.objects.count() == 1
 
 
-def test_a_share_is_made_by_whoever_locks_it_first(owner: User, stranger: User) -> None:
-    share = QueueShare.objects.lock(owner.pk)
-    assert share.finish_tag == 0.0
-    share.finish_tag = 12.5
-    share.save()
-    assert QueueShare.objects.lock(owner.pk).finish_tag == 12.5
-    assert QueueShare.objects.lock(stranger.pk).finish_tag == 0.0
+def test_a_user_has_one_share_which_begins_at_nothing_and_goes_with_the_user(owner: User) -> None:
+    assert QueueShare.objects.get_or_create(user=owner)[0].finish_tag == 0.0
+    with pytest.raises(IntegrityError), transaction.atomic():
+        QueueShare.objects.create(user=owner, finish_tag=7.0)
+    owner.delete()
+    assert not QueueShare.objects.exists()
