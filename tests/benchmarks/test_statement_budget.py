@@ -22,8 +22,8 @@ from tests.support.waiting import eventually, patient
 
 pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.xdist_group("cluster")]
 # Lower them when the work gets cheaper; raising one wants a reason.
-STATEMENTS = {"web": 22, "relay": 24, "worker": 22}
-COMMITS = {"web": 1, "relay": 3, "worker": 3}
+STATEMENTS = {"web": 22, "relay": 18, "worker": 0}
+COMMITS = {"web": 1, "relay": 2, "worker": 0}
 WARM_UP, JOBS = 3, 6
 RENEWALS = 2  # of the relay's lease, until everything that it asks again and again was seen
 IDLE_TRIPS = 8  # of the relay: what follows a job came before them
@@ -78,13 +78,15 @@ def lives(jobs: Jobs) -> list[list[Trip]]:
 @pytest.mark.parametrize("process", STATEMENTS)
 def test_a_job_keeps_to_the_budget_of_statements(process: str, lives: list[list[Trip]]) -> None:
     least = min((of(trips, process) for trips in lives), key=len)
-    assert 0 < len(least) <= STATEMENTS[process], listed(least)
+    assert len(least) <= STATEMENTS[process], listed(least)
+    assert least or not STATEMENTS[process]
 
 
 @pytest.mark.parametrize("process", COMMITS)
 def test_a_job_keeps_to_the_budget_of_commits(process: str, lives: list[list[Trip]]) -> None:
     least = min((of(trips, process) for trips in lives), key=commits)
-    assert 0 < commits(least) <= COMMITS[process], listed(least)
+    assert commits(least) <= COMMITS[process], listed(least)
+    assert commits(least) or not COMMITS[process]
 
 
 def commits(trips: list[Trip]) -> int:
