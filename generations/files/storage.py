@@ -48,12 +48,17 @@ class DamagedCopyError(Exception):
 
 def output_key(generation_id: uuid.UUID, attempt: int, position: int) -> str:
     """Deterministic: copying the same output again overwrites itself, and nothing of another attempt."""
-    return f"outputs/{generation_id}/{attempt}.{position}"
+    return f"{output_prefix(generation_id)}{attempt}.{position}"
+
+
+def output_prefix(generation_id: uuid.UUID) -> str:
+    """What the keys of all that a generation makes begin with, whatever the attempt."""
+    return f"outputs/{generation_id}/"
 
 
 def frame_key(generation_id: uuid.UUID, attempt: int, number: int) -> str:
     """Where a picture waits that came over the socket, until a worker has stored it like any other output."""
-    return f"outputs/{generation_id}/{attempt}.frame.{number}"
+    return f"{output_prefix(generation_id)}{attempt}.frame.{number}"
 
 
 def upload_key(asset_id: uuid.UUID) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+import uuid
 
-from generations.files.assets import discard
+from celery import shared_task
+from django.db import transaction
+from django.db.models import Q
+
+from generations.files import storage
+from generations.files.assets import discard, discard_files
 from generations.models import (
     Asset,
     Generation,
@@ -42,3 +47,15 @@ def _remove(locked: GenerationQuerySet) -> int:
     Generation.objects.filter(pk__in=versions).delete()
     TemplateVersion.objects.unused_raw().filter(pk__in=set(versions.values())).delete()
     return len(versions)
+
+
+@shared_task(name="generations.tasks.discard_leftovers", ignore_result=True)
+def discard_leftovers(generation_id: str) -> None:
+    """Remove the files of attempts that came to nothing, once the generation is finished.
+
+    A relay that is killed between copying and writing the rows leaves some; only if its server forgets the run, too,
+    are they not overwritten by the next relay.
+    """
+    found = {key for key, _changed_at in storage.walk(storage.output_prefix(uuid.UUID(generation_id)))}
+    named = Asset.objects.filter(Q(key__in=found) | Q(thumbnail_key__in=found)).values_list("key", "thumbnail_key")
+    discard_files(found - {key for pair in named for key in pair})

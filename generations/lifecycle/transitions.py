@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from django.db import DatabaseError, transaction
 from django.db.models import prefetch_related_objects
 
+from generations.broker import ask
+from generations.lifecycle.removal import discard_leftovers
 from generations.live import publisher, snapshot
 from generations.models import Generation
 from generations.models.generation import UPSTREAM, Status
@@ -43,6 +46,8 @@ def publish_state(generation: Generation) -> None:
     if generation.is_terminal:
         # Read after the commit: nothing about it changes any more, and the transaction is over sooner.
         transaction.on_commit(lambda: _publish_end(generation))
+        if generation.attempt > 1:
+            transaction.on_commit(partial(ask, discard_leftovers, str(generation.pk)))
     else:
         publisher.publish(generation, snapshot.status_event(generation))
 

@@ -53,18 +53,14 @@ def schedule(seed: int, pause_seconds: tuple[float, float], faults: Sequence[Fau
 
 def _killed(kind: str) -> Callable[[World, random.Random], Undo]:
     def inject(world: World, draw: random.Random) -> Undo:
-        name = draw.choice(world.names[kind]) if kind in world.names else kind
-        world.kill(name)
-        return lambda: world.start(name)
+        return _kill(world, draw.choice(world.names[kind]) if kind in world.names else kind)
 
     return inject
 
 
 def _paused(kind: str) -> Callable[[World, random.Random], Undo]:
     def inject(world: World, draw: random.Random) -> Undo:
-        name = draw.choice(world.names[kind])
-        world.pause(name, is_paused=True)
-        return lambda: world.pause(name, is_paused=False)
+        return _pause(world, draw.choice(world.names[kind]))
 
     return inject
 
@@ -78,6 +74,31 @@ def _frozen_while_copying(world: World, draw: random.Random) -> Undo:
     go_on = _paused("worker")(world, draw)
     world.s3_proxy.set("pass")
     return go_on
+
+
+def _while_storing(act: Callable[[World, str], Undo]) -> Callable[[World, random.Random], Undo]:
+    """It hits a relay between the copy of a small result and the transaction that writes it down."""
+
+    def inject(world: World, draw: random.Random) -> Undo:
+        world.s3_proxy.set("stall")
+        give_up = time.monotonic() + UNDER_WAY_SECONDS
+        while not (found := world.storing_relays()) and time.monotonic() < give_up:
+            time.sleep(POLL_SECONDS)
+        undo = act(world, draw.choice(found or world.names["relay"]))
+        world.s3_proxy.set("pass")
+        return undo
+
+    return inject
+
+
+def _kill(world: World, name: str) -> Undo:
+    world.kill(name)
+    return lambda: world.start(name)
+
+
+def _pause(world: World, name: str) -> Undo:
+    world.pause(name, is_paused=True)
+    return lambda: world.pause(name, is_paused=False)
 
 
 def _simulator_fault(on: dict[str, object], off: dict[str, object]) -> Callable[[World, random.Random], Undo]:
@@ -118,6 +139,8 @@ FAULTS = (
     Fault("kill a simulator", 3, (0.5, 5), _killed("simulator"), LOST, target="simulator"),
     Fault("pause a relay", 2, (3, 14), _paused("relay"), LOST, target="relay"),
     Fault("pause a worker", 2, (3, 14), _paused("worker"), target="worker"),
+    Fault("kill a relay that stores", 4, (0.5, 6), _while_storing(_kill), LOST, target="relay"),
+    Fault("freeze a relay that stores", 2, (14, 20), _while_storing(_pause), LOST, target="relay", is_slow=True),
     Fault("freeze a worker", 1, (66, 72), _frozen_while_copying, target="worker", is_slow=True),
     Fault("restart a simulator", 4, (0, 0), _forgetful, LOST),
     Fault("drop sockets", 4, (0, 0), _simulator_fault({"drop_sockets": True}, {})),

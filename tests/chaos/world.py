@@ -229,6 +229,22 @@ class World:
         query = "SELECT count(*) FROM generations_generation WHERE status = 'storing' AND store_attempts > 0"
         return int(self.rows(query)[0][0])
 
+    def storing_relays(self) -> list[str]:
+        """Names of the relays that store a result: a server of theirs has a prompt in its history whose row goes on."""
+        ended = {prompt_id for number in range(len(self.simulator_ports)) for prompt_id in self._history(number)}
+        query = (
+            "SELECT g.prompt_id::text, s.lease_owner FROM generations_generation g"
+            " JOIN generations_comfyserver s ON s.id = g.server_id WHERE g.status IN ('submitted', 'running')"
+        )
+        at_work = {owner.split(":")[1] for prompt_id, owner in self.rows(query) if prompt_id in ended and owner}
+        return [name for name in self.names["relay"] if str(self.processes[name].pid) in at_work]
+
+    def _history(self, number: int) -> list[str]:
+        """The prompts that a simulator has run; none of one that is down."""
+        with suppress(httpx.TransportError):
+            return list(httpx.get(f"{self.simulator_url(number)}/history", timeout=5).json())
+        return []
+
     def wait_for_workers(self) -> None:
         """Until the broker has nothing left but what is due later: files of canceled ones are removed by then."""
         with redis.Redis(port=self.redis_port, socket_timeout=5) as broker:

@@ -343,6 +343,16 @@ def test_what_is_run_once_more_meanwhile_leaves_no_file_of_the_attempt_before(
     assert not files(media_root)
 
 
+def test_a_later_attempt_clears_away_what_a_killed_relay_left(
+    running: Generation, outputs: dict[str, Any], client: ComfyClient, media_root: Path
+) -> None:
+    left = storage.output_key(running.pk, 1, 0)
+    storage.write_bytes(left, b"copied before the kill")
+    Generation.objects.update(attempt=2)
+    assert store(ended(running, outputs), client)
+    assert_whole(running, media_root)
+
+
 def test_results_keep_their_workflow_only_as_the_template_says_at_the_end(
     running: Generation, outputs: dict[str, Any], client: ComfyClient, disturbs: Disturbs
 ) -> None:
