@@ -180,11 +180,12 @@ CACHE_TIMEOUTS = {"socket_connect_timeout": 1, "socket_timeout": 1}
 BROKER_PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 3, "max_retries": 0}
 # Redis passes messages on regardless of its database numbers: two installations on one Redis must not hear each other.
 _INSTALLATION = hashlib.sha256(f"{SECRET_KEY} {DATABASES['default']['NAME']}".encode()).hexdigest()[:12]
+CHANNEL_PREFIX = f"comfysaas-{_INSTALLATION}"
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": f"comfysaas-{_INSTALLATION}"},
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": CHANNEL_PREFIX},
         }
     }
     CACHES: dict[str, Any] = {

@@ -28,7 +28,29 @@ log = logging.getLogger(__name__)
 
 _FEATURE_FLAGS = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 _CLOSE_TIMEOUT_SECONDS = 2
+_READ_BYTES = 64 * 1024
 _OPCODES = websocket.ABNF
+
+
+class _BufferedWebSocket(websocket.WebSocket):
+    """Asks the kernel for whatever is there, where the library asks for each part of each frame.
+
+    That is a third of the calls, or far less when frames come close together; each call lets go of Python's GIL, and
+    may wait to get it back.
+    """
+
+    def __init__(self) -> None:
+        # UTF-8 is checked when decoding: websocket-client's own check is a slow loop in Python.
+        super().__init__(skip_utf8_validation=True)
+        self._read, self._at = b"", 0
+
+    def _recv(self, bufsize: int) -> bytes:
+        """Called by the library's frame buffer, with what is missing of a part; may return less."""
+        if self._at == len(self._read):
+            self._read, self._at = super()._recv(_READ_BYTES), 0  # type: ignore[no-untyped-call]
+        part = self._read[self._at : self._at + bufsize]
+        self._at += len(part)
+        return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +188,7 @@ class Listener:
         """The events of one connection, closed completely when left. Ends by _Lost, or just ends when
         stopped.
         """
-        # UTF-8 is checked when decoding: websocket-client's own check is a slow loop in Python.
-        connection = websocket.WebSocket(skip_utf8_validation=True)
+        connection = _BufferedWebSocket()
         self._socket = connection
         try:
             self._open(connection)

@@ -8,7 +8,6 @@ which becomes infinity, and nesting that no recursive function behind us would s
 import json
 import math
 import re
-from collections.abc import Callable
 from typing import NoReturn
 
 from generations.comfy.errors import ProtocolError
@@ -29,7 +28,7 @@ def decode(text: str, *, max_values: int = MAX_SERVER_VALUES) -> object:
     Raises ProtocolError for anything that is not JSON, is nested deeper than MAX_DEPTH, or has more values than that.
     """
     try:
-        value = _load(text, max_values, _no_number, _finite, _integer)
+        value = _load(text, max_values, _LENIENT)
         return sanitise(value) if _SUSPICIOUS.search(text) else value
     except ValueError as error:
         raise ProtocolError(f"This JSON cannot be read ({error}): {text[:80]!r}.") from error
@@ -37,7 +36,7 @@ def decode(text: str, *, max_values: int = MAX_SERVER_VALUES) -> object:
 
 def decode_strictly(text: str) -> object:
     """Parses JSON text that the database can keep as it is. ValueError says what is wrong with it."""
-    value = _load(text, MAX_VALUES, _refuse, _refuse_infinite, _refuse_long)
+    value = _load(text, MAX_VALUES, _STRICT)
     if _SUSPICIOUS.search(text) and sanitise(value) != value:
         msg = "a text in it has a NUL character or half of a surrogate pair"
         raise ValueError(msg)
@@ -54,19 +53,13 @@ def _separators(text: str) -> int:
     return 1 + sum(text.count(mark) for mark in ",:[{")
 
 
-def _load(
-    text: str,
-    max_values: int,
-    constant: Callable[[str], object],
-    number: Callable[[str], object],
-    integer: Callable[[str], object],
-) -> object:
+def _load(text: str, max_values: int, decoder: json.JSONDecoder) -> object:
     if values_in(text) > max_values:
         msg = f"it has more than {max_values:,} values"
         raise ValueError(msg)
     too_deep = f"it is nested deeper than {MAX_DEPTH} levels"
     try:
-        value: object = json.loads(text, parse_constant=constant, parse_float=number, parse_int=integer)
+        value: object = decoder.decode(text)
     except json.JSONDecodeError as error:  # its own words are about Python's parser
         msg = f"line {error.lineno}, column {error.colno}"
         raise ValueError(msg) from error
@@ -128,3 +121,8 @@ def _refuse_infinite(text: str) -> float:
 
 def _refuse_long(text: str) -> int:
     return int(text) if len(text) <= MAX_DIGITS else _refuse(text)
+
+
+# `json.loads` makes one of these for every text that it reads.
+_LENIENT = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite, parse_int=_integer)
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_refuse_infinite, parse_int=_refuse_long)

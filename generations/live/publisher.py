@@ -1,6 +1,7 @@
-"""Sends events to the channel layer, from threads, through ONE event loop that lives as long as the process.
+"""Sends events to the channel layer, from threads.
 
-`async_to_sync(group_send)` opens a loop, and with Redis a connection, for every call; a long-lived loop keeps one.
+With Redis, a thread of its own publishes them (`group_publisher.py`). Whatever else is asked of the layer runs in ONE
+event loop that lives as long as the process: `async_to_sync` opens a loop, and with Redis a connection, for every call.
 The in-memory layer of a standalone server only works inside the loop of its web server, which `sender.use` names.
 """
 
@@ -14,9 +15,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
+from django.conf import settings
 from django.db import transaction
 
 from generations.live import events
+from generations.live.group_publisher import GroupPublisher, PublishingThread
 from generations.models import Generation
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[events.Event]] = {}
         self._is_draining = False
+        self._thread: PublishingThread | None = None
 
     def put(self, group: str, *found: events.Event) -> None:
         """Send these soon. Never blocks, never raises; from any thread."""
@@ -76,27 +80,44 @@ class Outbox:
             if self._is_draining:
                 return
             self._is_draining = True
-        self._sender.run(self._drain())
+            if settings.REDIS_URL and self._thread is None:
+                self._thread = PublishingThread(_group_publisher(), self._take_packed)
+        if self._thread is not None:
+            self._thread.ring()
+        else:
+            self._sender.run(self._drain())
+
+    def _take(self) -> dict[str, list[events.Event]]:
+        """What waits, by group. Nothing: whoever asks may end, and the next `put` begins anew."""
+        with self._lock:
+            batches, self._waiting = self._waiting, {}
+            self._is_draining = bool(batches)
+            return batches
+
+    def _take_packed(self) -> dict[str, bytes]:
+        layer: Any = channel_layer()
+        return {group: layer.serialize(_message(group, batch)) for group, batch in self._take().items()}
 
     async def _drain(self) -> None:
-        while True:
-            with self._lock:
-                batches, self._waiting = self._waiting, {}
-                if not batches:
-                    self._is_draining = False
-                    return
+        while batches := self._take():
             await asyncio.gather(*(self._send(group, batch) for group, batch in batches.items()))
 
     async def _send(self, group: str, batch: list[events.Event]) -> None:
         """A failing layer loses them, loudly: whoever watches gets a snapshot when the socket is back, and relays look
         for work every second anyway.
         """
-        is_wake = group == events.RELAY_GROUP
-        message = {"type": "relay.wake"} if is_wake else {"type": "generation.events", "events": batch}
         try:
-            await channel_layer().group_send(group, message)
+            await channel_layer().group_send(group, _message(group, batch))
         except Exception:
-            logger.exception("%s for %s could not be sent", "A wake-up" if is_wake else f"{len(batch)} events", group)
+            logger.exception("%d messages for %s could not be sent", max(1, len(batch)), group)
+
+
+def _message(group: str, batch: list[events.Event]) -> dict[str, Any]:
+    return {"type": "relay.wake"} if group == events.RELAY_GROUP else {"type": "generation.events", "events": batch}
+
+
+def _group_publisher() -> GroupPublisher:
+    return GroupPublisher(str(settings.REDIS_URL), settings.CHANNEL_PREFIX)
 
 
 outbox = Outbox(sender)

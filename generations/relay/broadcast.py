@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import threading
@@ -32,7 +33,7 @@ from generations.relay.progress import ProgressTracker
 logger = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_SECONDS = 0.1
-KEEP_INTERVAL_SECONDS = 3.0
+KEEP_INTERVAL_SECONDS = 1.0
 PREVIEW_INTERVAL_SECONDS = 0.25
 PROGRESS_KEPT_SECONDS = 3600
 PREVIEW_BYTES = 350 * 1024  # larger ones are left out: a few of them would fill what a slow browser may be behind
@@ -55,10 +56,9 @@ class Broadcast:
         self._progress: Coalescer[str, events.ProgressState] = Coalescer(
             sender, self._send_progress, interval_seconds=PROGRESS_INTERVAL_SECONDS
         )
-        # For those who come late; only the newest matters, and writing it is expensive.
-        self._kept: Coalescer[str, events.ProgressState] = Coalescer(
-            sender, self._keep_progress, interval_seconds=KEEP_INTERVAL_SECONDS
-        )
+        # For those who come late: only the newest matters, and that of all prompts is written together.
+        self._newest: dict[str, events.ProgressState] = {}
+        self._kept: Coalescer[None, None] = Coalescer(sender, self._keep, interval_seconds=KEEP_INTERVAL_SECONDS)
         self._previews: Coalescer[str, tuple[str | None, str, bytes]] = Coalescer(
             sender, self._send_preview, interval_seconds=PREVIEW_INTERVAL_SECONDS
         )
@@ -74,8 +74,8 @@ class Broadcast:
         """Stop: it ended."""
         with self._lock:
             self._watches.pop(prompt_id, None)
+            self._newest.pop(prompt_id, None)
         self._progress.forget(prompt_id)
-        self._kept.forget(prompt_id)
         self._previews.forget(prompt_id)
 
     def hear(self, message: Message) -> None:
@@ -93,7 +93,9 @@ class Broadcast:
                 if watch is not None and watch.tracker.hear(message):
                     snapshot = watch.tracker.snapshot()
                     self._progress.offer(message.prompt_id, snapshot)
-                    self._kept.offer(message.prompt_id, snapshot)
+                    with self._lock:
+                        self._newest[message.prompt_id] = snapshot
+                    self._kept.offer(None, None)
 
     def _watch(self, prompt_id: str | None) -> _Watch | None:
         with self._lock:
@@ -113,10 +115,13 @@ class Broadcast:
             }
             outbox.put(events.user_group(watch.user_id), event)
 
-    def _keep_progress(self, prompt_id: str, snapshot: events.ProgressState) -> None:
-        watch = self._watch(prompt_id)
-        if watch is not None:
-            sender.run(_keep(events.progress_cache_key(watch.generation_id), snapshot))
+    def _keep(self, _key: None, _value: None) -> None:
+        with self._lock:
+            newest, self._newest = self._newest, {}
+            found = [(self._watches.get(prompt_id), snapshot) for prompt_id, snapshot in newest.items()]
+        kept = {events.progress_cache_key(watch.generation_id): snapshot for watch, snapshot in found if watch}
+        if kept:
+            sender.run(_keep(kept))
 
     def _send_preview(self, prompt_id: str, preview: tuple[str | None, str, bytes]) -> None:
         watch = self._watch(prompt_id)
@@ -131,9 +136,9 @@ def _cache() -> BaseCache:
     return caches.create_connection(DEFAULT_CACHE_ALIAS)
 
 
-async def _keep(key: str, snapshot: events.ProgressState) -> None:
+async def _keep(kept: dict[str, events.ProgressState]) -> None:
     try:
-        await _cache().aset(key, snapshot, PROGRESS_KEPT_SECONDS)
+        await asyncio.to_thread(_cache().set_many, kept, PROGRESS_KEPT_SECONDS)  # aset_many writes one by one
     except Exception:
         logger.exception("The newest progress could not be kept")
 
