@@ -144,7 +144,7 @@ class ServerAgent:
         except queue.Empty:
             return None
         if event is None:
-            self._session.timers.look_around = self._session.timers.idle = 0.0
+            self._session.woken()
         return event
 
     def _pause(self, error: Exception) -> None:
@@ -223,4 +223,4 @@ class ServerAgent:
         session.connection.answered(is_stuck=is_stuck)
         # It may have come back with other nodes and models: what it said before counts until it is read again.
         timers = session.timers
-        timers.claim = timers.idle = timers.reconcile = timers.catalog = 0.0
+        timers.claim = timers.idle = timers.line = timers.reconcile = timers.catalog = 0.0

@@ -47,14 +47,17 @@ class Claimer:
             and session.server.is_enabled
             and not session.server.is_draining
             and len(session.prompts) < session.server.slots
-            and time.monotonic() >= max(session.timers.claim, session.timers.idle)
+            and time.monotonic() >= max(session.timers.claim, session.timers.idle, session.timers.line)
         )
 
     def _claim(self) -> bool:
         """Take one generation and submit it. False when there is none or something is in the way."""
+        timers, next_tick = self.session.timers, time.monotonic() + timing.TICK_SECONDS
         generation = claims.claim(self.session.server, self._memory, token=self.session.token)
+        if self._memory.is_line_done:
+            timers.line = next_tick
         if generation is None:
-            self.session.timers.idle = time.monotonic() + timing.TICK_SECONDS
+            timers.idle = next_tick
             return False
         try:
             self._submit(generation)

@@ -46,6 +46,7 @@ class Session:
         self.server = server
         self.token = token
         self.stopping = threading.Event()
+        self._is_woken = threading.Event()
         self.inbox: queue.SimpleQueue[Event | Finished | None] = queue.SimpleQueue()
         self.finishing: set[str] = set()  # prompts that ended, whose results are being stored: leave them alone
         self._stored: list[tuple[float, str]] = []  # whose histories ComfyUI may forget, and when
@@ -62,7 +63,14 @@ class Session:
 
     def wake(self) -> None:
         """There may be work or a wish to cancel: the acting thread looks now. From any thread."""
-        self.inbox.put(None)
+        if not self._is_woken.is_set():  # else it is going to look anyway
+            self._is_woken.set()
+            self.inbox.put(None)
+
+    def woken(self) -> None:
+        """The acting thread looks at everything anew."""
+        self._is_woken.clear()
+        self.timers.look_around = self.timers.idle = self.timers.line = 0.0
 
     def reconnect(self, reason: str) -> None:
         """Another socket, and no new work until it is there: this one would not hear what becomes of it."""

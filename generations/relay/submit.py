@@ -119,7 +119,7 @@ def _extra_pnginfo(generation: Generation, graph: Graph) -> dict[str, object]:
     """
     workflow = editor_workflow(
         _without_bypass(graph),
-        object_info=catalogs.known_nodes(),  # those of all servers: one copy in memory
+        object_info=catalogs.noted.nodes(),  # those of all servers: one copy in memory
         kept=generation.version.editor,
         before=generation.version.graph,
     )

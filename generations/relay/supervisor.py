@@ -20,6 +20,7 @@ from generations.models import ComfyServer, Generation
 from generations.models.server import LEASE_SECONDS
 from generations.relay.agent import ServerAgent
 from generations.relay.finishing import Pool
+from generations.scheduling import catalogs
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Supervisor:
         # Those in use, and those that were switched off while they still have something of ours.
         is_wanted = Q(is_enabled=True) | Q(pk__in=Generation.objects.upstream().values("server"))
         wanted = {server.pk: server for server in ComfyServer.objects.filter(is_wanted).defer("object_info")}
+        catalogs.noted.saw(wanted.values())
         for server_id, agent in list(self._agents.items()):
             server = wanted.get(server_id)
             if server is None or _differs(server, agent.server) or not agent.is_alive:

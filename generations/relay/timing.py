@@ -30,7 +30,8 @@ class Timers:
     """When what is due, by time.monotonic(). 0.0: at once."""
 
     claim: float = 0.0  # not before, after a fault
-    idle: float = 0.0  # nothing was in line: no claim before, unless woken
+    idle: float = 0.0  # nothing was in line for it: no claim before, unless woken, or one of its own ends
+    line: float = 0.0  # nothing was in line at all: no claim before, unless woken
     reconcile: float = 0.0
     look_around: float = 0.0
     catalog: float = 0.0

@@ -7,7 +7,7 @@ under that digest, so no process has to be notified of new nodes or models: the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from generations.comfy.catalog import Catalog
@@ -87,6 +87,30 @@ def merged(servers: Sequence[Known]) -> ObjectInfo | None:
 
 
 _merged: dict[tuple[Any, ...], NodeClasses] = {}
+
+
+class Noted:
+    """What a process saw when it last read the servers' rows anyway, for what may be a few seconds old."""
+
+    def __init__(self) -> None:
+        self._servers: list[Known] | None = None
+
+    def saw(self, servers: Iterable[ComfyServer]) -> None:
+        """These are the rows of all servers that are enabled, and perhaps others."""
+        known = [each for each in servers if each.is_enabled and each.catalog_digest]
+        known.sort(key=lambda each: each.pk)
+        self._servers = [Known(each.pk, each.name, each.catalog_digest, each.is_simulator) for each in known]
+
+    def nodes(self) -> ObjectInfo | None:
+        """`known_nodes` as of then; as of now, if no rows were seen yet."""
+        return known_nodes() if self._servers is None else merged(self._servers)
+
+    def forget(self) -> None:
+        """Nothing was seen yet: for tests, whose rows come back under the numbers of others."""
+        self._servers = None
+
+
+noted = Noted()
 
 
 def _merge(servers: Sequence[Known]) -> NodeClasses:

@@ -1,29 +1,35 @@
-"""Whose turn it is on which server: claims. What is in line, and in which order, says queue.py."""
+"""Whose turn it is on which server: claims. What is in line, and in which order, says queue.py.
+
+Most claims take what is first in line, and ask the database once for that (taking.py). The others weigh: what this
+server and others have, have loaded and have to do.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import connection
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from generations.comfy.catalog import Needs, Value, as_values
 from generations.comfy.graph import is_model_file
-from generations.models import ComfyServer, Generation, QueueClock, TemplateVersion
+from generations.models import ComfyServer, Generation, TemplateVersion
 from generations.models.server import ServerState
-from generations.scheduling import catalogs
+from generations.scheduling import catalogs, taking
 
 CANDIDATES = 16
 AFFINITY_TAG_SECONDS = 60.0  # how much later in line one may be that is preferred for its models
 OVERTAKEN_SECONDS = 30.0  # how long one may be passed over for that reason
 LEAVE_SECONDS = 2.0  # how long one is left to a server that should have it rather: each looks every second
 AVOID_SECONDS = 30.0  # the same for the server that lost it before
-LEFT_AT_MOST, VERSIONS_AT_MOST = 1000, 2000  # what an agent remembers
+LEFT_AT_MOST, VERSIONS_AT_MOST, VALUES_AT_MOST = 1000, 2000, 200  # what an agent remembers
+FIT_AT_MOST = 200  # versions that are told to the database with each claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,11 @@ class Memory:
 
     _needs: dict[int, Needs] = field(default_factory=dict)
     _verdicts: dict[str, dict[int, bool]] = field(default_factory=dict)  # by digest and version
+    _values: dict[str, dict[Value, str]] = field(default_factory=dict)  # that it has, by digest; with their JSON
     _left: dict[uuid.UUID, float] = field(default_factory=dict)
+    me: Worker | None = None  # as of the last claim that looked at all servers
+    in_line: int = 0  # how many that one looked at
+    is_line_done: bool = False  # the last claim saw nothing else in line that this server might run
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """Read what their versions need, if it is not known yet: one query at most. Versions never change."""
@@ -103,19 +113,40 @@ class Memory:
             verdicts[version_id] = not catalog.missing(self._needs[version_id])
         return verdicts[version_id]
 
-    @staticmethod
-    def _has(worker: Worker, values: tuple[Value, ...]) -> bool:
+    def _has(self, worker: Worker, values: tuple[Value, ...]) -> bool:
+        known = self._values.setdefault(worker.digest, {})
+        if known.keys() >= set(values):
+            return True
         catalog = catalogs.kept.exact(worker.pk, worker.digest)
-        return catalog is not None and not catalog.missing(Needs((), values))
+        if catalog is None or catalog.missing(Needs((), values)):
+            return False
+        if len(known) + len(values) > VALUES_AT_MOST:
+            known.clear()
+        known.update((value, json.dumps(value)) for value in values)
+        return True
+
+    def fit_versions(self, worker: Worker) -> list[int]:
+        """Versions that this server is known to be able to run: the latest FIT_AT_MOST of which that was found."""
+        fit = [version_id for version_id, fits in self._verdicts.get(worker.digest, {}).items() if fits]
+        return fit[-FIT_AT_MOST:]
 
     def unfit_versions(self, worker: Worker) -> list[int]:
         """Versions that this server cannot run, whatever users choose."""
         return sorted(version_id for version_id, fits in self._verdicts.get(worker.digest, {}).items() if not fits)
 
+    def fit_values(self, worker: Worker) -> list[str]:
+        """Values that this server is known to have, as JSON; of model files those alone that are loaded."""
+        return [
+            text
+            for (_class, _input, value), text in self._values.get(worker.digest, {}).items()
+            if not (isinstance(value, str) and is_model_file(value)) or value in worker.loaded
+        ]
+
     def keep(self, digests: Set[str]) -> None:
-        """Forget the verdicts of other catalogs: each file that is uploaded to a server makes a new one."""
-        for digest in self._verdicts.keys() - digests:
-            del self._verdicts[digest]
+        """Forget what was found of other catalogs: each file that is uploaded to a server makes a new one."""
+        for digest in (self._verdicts.keys() | self._values.keys()) - digests:
+            self._verdicts.pop(digest, None)
+            self._values.pop(digest, None)
 
     def leaves(self, candidate: Candidate, *, seconds: float) -> bool:
         """True while another server may still take it: for so many seconds from when this was asked first."""
@@ -124,30 +155,56 @@ class Memory:
             self._left = {pk: since for pk, since in self._left.items() if now - since < 2 * AVOID_SECONDS}
         return now - self._left.setdefault(candidate.pk, now) < seconds
 
-    def took(self, candidate: Candidate) -> None:
+    def took(self, pk: uuid.UUID) -> None:
         """It is this server's now. Should it come back, others get as much time for it as at first."""
-        self._left.pop(candidate.pk, None)
+        self._left.pop(pk, None)
 
 
 def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | None:
     """Make the next one in line that this server can run SUBMITTED, and this server's. None when there is none.
 
-    None also when the lease `token` is not the current one any more, or the server takes no work.
+    None also when the lease `token` is not the current one any more, or the server takes no work. What is returned has
+    its version and template, and is ready to be submitted. Outside of transactions.
     """
-    with transaction.atomic():
-        workers = _at_work(server, token)
-        me = workers.pop(server.pk, None)
-        if me is None:
-            return None
-        for candidate in _in_order(me, list(workers.values()), memory):
-            # Somebody else may be at it: then the next one, without waiting.
-            row = Generation.objects.in_line().select_for_update(skip_locked=True, of=("self",)).filter(pk=candidate.pk)
-            if row.exists() and Generation.objects.claim(candidate.pk, server=server):
-                memory.took(candidate)
-                QueueClock.objects.advance(candidate.tag)
-                if candidate.models and candidate.models != me.loaded:
-                    ComfyServer.objects.loaded(me.pk, candidate.models)
-                return Generation.objects.select_related("version__template", "user").get(pk=candidate.pk)
+    if connection.vendor == "postgresql" and memory.me is not None:
+        answer = _claim_first(server, memory, memory.me, token)
+        if answer.is_final:
+            return answer.generation
+    return _claim_at_length(server, memory, token)
+
+
+def _claim_first(server: ComfyServer, memory: Memory, me: Worker, token: int) -> taking.Answer:
+    """Whatever is first in line, if nothing has to be thought over: one statement, which also finds that there is
+    nothing.
+    """
+    known = taking.Known(
+        me.digest, me.loaded, memory.fit_versions(me), memory.unfit_versions(me), memory.fit_values(me)
+    )
+    answer = taking.take_first(server, known, token=token)
+    if answer.was_faster:  # another server took it in this moment
+        answer = taking.take_first(server, known, token=token)
+    memory.is_line_done = answer.is_line_done
+    if answer.generation is not None:
+        memory.took(answer.generation.pk)
+    return answer
+
+
+def _claim_at_length(server: ComfyServer, memory: Memory, token: int) -> Generation | None:
+    """With a look at what every server has, has loaded and has to do."""
+    workers = _at_work(server, token)
+    me = memory.me = workers.pop(server.pk, None)
+    if me is None:
+        return None
+    for candidate in _in_order(me, list(workers.values()), memory):
+        models = candidate.models if candidate.models != me.loaded else frozenset()
+        generation = taking.take(server, candidate.pk, token=token, models=models)
+        if generation is not None:
+            memory.took(candidate.pk)
+            if models:
+                memory.me = replace(me, loaded=models)
+            memory.is_line_done = memory.in_line == 1
+            return generation
+    memory.is_line_done = memory.in_line == 0
     return None
 
 
@@ -172,7 +229,9 @@ def _in_order(me: Worker, others: list[Worker], memory: Memory) -> Iterator[Cand
     memory.keep({each.digest for each in (me, *others)})
     unfit_versions, seen, size = memory.unfit_versions(me), 0, CANDIDATES
     free = [each for each in others if each.load < each.slots]
+    memory.in_line = 0
     while batch := _line(unfit_versions, seen, size):
+        memory.in_line += len(batch)
         memory.learn(batch)
         fitting = [
             candidate

@@ -177,8 +177,9 @@ def test_two_relays_never_claim_the_same_generation() -> None:
     claimed: list[uuid.UUID] = []
 
     def claim(server: ComfyServer) -> None:
+        memory = Memory()
         try:
-            while (generation := claims.claim(server, Memory(), token=1)) is not None:
+            while (generation := claims.claim(server, memory, token=1)) is not None:
                 claimed.append(generation.pk)
         finally:
             connection.close()

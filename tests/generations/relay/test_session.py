@@ -140,3 +140,15 @@ def test_a_socket_that_is_replaced_claims_nothing_until_the_next_one_is_there(se
     assert session.timers.claim >= before + timing.PAUSE_AFTER_FAULT_SECONDS
     session.wake()
     assert session.inbox.get_nowait() is None
+
+
+def test_many_wishes_to_wake_an_agent_are_one(session: Session) -> None:
+    for _ in range(3):
+        session.wake()
+    assert session.inbox.get(timeout=0) is None
+    assert session.inbox.empty()
+    session.timers.idle = session.timers.line = session.timers.look_around = time.monotonic() + 1000
+    session.woken()
+    assert (session.timers.idle, session.timers.line, session.timers.look_around) == (0.0, 0.0, 0.0)
+    session.wake()
+    assert not session.inbox.empty()

@@ -6,7 +6,13 @@ import pytest
 
 from generations.models import ComfyServer, WorkflowTemplate
 from tests.support.factories import make_template
-from tests.support.queueing import at_work
+from tests.support.queueing import MEMORIES, at_work
+
+
+@pytest.fixture(autouse=True)
+def fresh_agents() -> None:
+    """Nobody remembers anything of another test."""
+    MEMORIES.clear()
 
 
 @pytest.fixture

@@ -42,3 +42,15 @@ def test_servers_that_said_the_same_are_read_once(django_assert_num_queries: Any
     assert nodes is not None and set(nodes) == {"A"}
     with django_assert_num_queries(1):
         assert catalogs.known_nodes() is nodes
+
+
+def test_what_was_seen_of_the_servers_anyway_is_not_asked_for(django_assert_num_queries: Any) -> None:
+    server = make_server("one", object_info={"A": {}})
+    make_server("off", "http://127.0.0.1:2", object_info={"B": {}}, is_enabled=False)
+    assert set(catalogs.noted.nodes() or ()) == {"A"}  # nothing was seen yet
+    catalogs.noted.saw(ComfyServer.objects.all())
+    with django_assert_num_queries(0):
+        assert set(catalogs.noted.nodes() or ()) == {"A"}
+    ComfyServer.objects.saw_nodes(server.pk, object_info={"C": {}})
+    catalogs.noted.saw(ComfyServer.objects.all())
+    assert set(catalogs.noted.nodes() or ()) == {"C"}
