@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -23,12 +24,14 @@ from django.utils.http import content_disposition_header
 
 from generations import database
 from generations.comfy import containers, decoders, pictures
+from generations.files.helpers import Helpers
 from generations.files.spooling import DEFAULT_CONTENT_TYPE, Look, Spooled, hash_of
 from generations.models import Asset
 from generations.models.asset import file_name
 
 logger = logging.getLogger(__name__)
 
+helpers = Helpers(4)
 SENT_BYTES = 256 * 1024  # of a download that are in memory at a time, for as long as its reader takes
 THUMBNAIL_SUFFIX = ".thumb"
 # Types that a browser may show in a page of ours. Everything else (SVG, HTML, PDF, unknown) is a download.
@@ -76,7 +79,8 @@ def write(key: str, spooled: Spooled) -> None:
 
     DamagedCopyError when the storage then holds something else.
     """
-    _put(key, spooled)
+    if _put(key, spooled):
+        return
     try:
         _verify(key, spooled)
     except DamagedCopyError as error:
@@ -94,11 +98,13 @@ def write_bytes(key: str, content: bytes) -> None:
     write(key, Spooled(io.BytesIO(content), len(content), digest, DEFAULT_CONTENT_TYPE, Look()))
 
 
-def _put(key: str, spooled: Spooled) -> None:
+def _put(key: str, spooled: Spooled) -> bool:
+    """True when the server has confirmed that it holds just these bytes."""
     spooled.file.seek(0)
     content: File[bytes] = File(spooled.file, name=key)
     content.content_type = spooled.content_type  # type: ignore[attr-defined]  # django-storages reads it
     _save_exactly(key, content)
+    return bool(getattr(content, "is_confirmed", False))
 
 
 def _verify(key: str, spooled: Spooled) -> None:
@@ -124,11 +130,10 @@ def write_thumbnail(key: str, spooled: Spooled, *, is_strict: bool = False) -> s
     Only a thumbnail is lost when decoding fails: that is logged, and the output itself is kept. When it `is_strict`, a
     picture that is certainly damaged is a decoders.DamagedError: no workflow can use it.
     """
-    database.release()
-    demuxer, _type_of_sound = containers.VIDEO_TYPES.get(spooled.content_type, (None, ""))
-    kind = pictures.FORMATS.get(spooled.content_type) or demuxer
-    if kind is None or not spooled.look.is_readable:
+    kind = _thumbnail_kind(spooled)
+    if kind is None:
         return ""
+    database.release()
     with tempfile.TemporaryFile() as file:
         try:
             decoders.ask("thumbnail", kind, spooled.file, file)
@@ -142,6 +147,16 @@ def write_thumbnail(key: str, spooled: Spooled, *, is_strict: bool = False) -> s
     return _save_exactly(thumbnail_key(key), content)
 
 
+def _thumbnail_kind(spooled: Spooled) -> str | None:
+    """The format by which a decoder reads it; None when there is no thumbnail to make. What is readable has a
+    descriptor: a decoder has measured it.
+    """
+    if not spooled.look.is_readable:
+        return None
+    demuxer, _type_of_sound = containers.VIDEO_TYPES.get(spooled.content_type, (None, ""))
+    return pictures.FORMATS.get(spooled.content_type) or demuxer
+
+
 def keep(
     spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.UUID | None = None, is_strict: bool = False
 ) -> Asset:
@@ -149,8 +164,11 @@ def keep(
 
     decoders.DamagedError for a damaged picture when it `is_strict`: then nothing was written.
     """
-    small = write_thumbnail(key, spooled, is_strict=is_strict)
-    write(key, spooled)
+    if is_strict:
+        small = write_thumbnail(key, spooled, is_strict=True)
+        write(key, spooled)
+    else:
+        small = _write_both(key, spooled)
     return Asset(
         id=asset_id or uuid.uuid4(),
         user_id=user_id,
@@ -164,6 +182,18 @@ def keep(
         height=spooled.look.height,
         has_audio=spooled.look.has_audio,
     )
+
+
+def _write_both(key: str, spooled: Spooled) -> str:
+    """The bytes, and the thumbnail beside them; its key. Neither is still being written when this returns or raises."""
+    thumbnail = helpers.start(partial(write_thumbnail, key, spooled)) if _thumbnail_kind(spooled) else None
+    try:
+        write(key, spooled)
+    except BaseException:
+        if thumbnail is not None:
+            thumbnail.exception()
+        raise
+    return thumbnail.result() if thumbnail is not None else write_thumbnail(key, spooled)
 
 
 def _save_exactly(key: str, content: File[bytes]) -> str:

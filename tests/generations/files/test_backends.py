@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from generations.files import spooling, storage
 from tests.generations.files.stored import stored, write
 from tests.support.pictures import png
-from tests.support.s3 import BUCKET, Answer, ChoosyS3, choosy_s3, storage_settings
+from tests.support.s3 import BUCKET, Answer, ChoosyS3, choosy_s3, running_s3, storage_settings
 
 REFUSALS: list[Answer | None] = [
     (400, "InvalidArgument"),
@@ -70,6 +70,21 @@ def test_without_checksums_what_was_written_is_read_back(choosy: Any, monkeypatc
         monkeypatch.setattr(storage, "_stored_hash", lambda key: "blake3:other")
         with pytest.raises(storage.DamagedCopyError, match="other bytes"):
             write("outputs/a/1.0", png())
+
+
+@pytest.mark.s3
+def test_a_small_file_that_the_server_has_checked_is_one_request(settings: Any) -> None:
+    with running_s3() as url:
+        settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
+        settings.S3_BUCKET = BUCKET
+        requests: list[str] = []
+        backend: Any = default_storage
+        backend.connection.meta.client.meta.events.register(
+            "before-send.s3", lambda request, **_: requests.append(request.method)
+        )
+        write("outputs/a/1.0", png())
+        assert requests == ["PUT"]
+        assert stored("outputs/a/1.0") == png()
 
 
 @pytest.mark.s3

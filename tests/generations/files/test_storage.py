@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import urllib.error
 import urllib.request
 import uuid
@@ -19,6 +20,7 @@ from generations.files import spooling, storage
 from tests.generations.files.stored import stored
 from tests.support.pictures import png
 from tests.support.s3 import BUCKET, client, running_s3, storage_settings
+from tests.support.waiting import patient
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
@@ -48,6 +50,34 @@ def test_what_was_written_is_read_back_with_its_hash_and_size(backend: str) -> N
         assert (spooled.look.width, spooled.look.height) == (16, 16)
         assert spooled.hash.startswith("blake3:")
     assert stored("uploads/a") == content
+
+
+def test_a_result_and_its_thumbnail_are_written_beside_each_other(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2, timeout=patient(20))
+    write, write_thumbnail = storage.write, storage.write_thumbnail
+
+    monkeypatch.setattr(storage, "write", lambda *arguments: (both.wait(), write(*arguments))[1])
+    monkeypatch.setattr(storage, "write_thumbnail", lambda *arguments: (both.wait(), write_thumbnail(*arguments))[1])
+    with closing(spooling.spool([png()])) as spooled:
+        asset = storage.keep(spooled, key="outputs/x/1.0", user_id=1, name="a.png")
+    assert stored(asset.key) == png()
+    assert stored(asset.thumbnail_key).startswith(b"RIFF")
+
+
+def test_a_storage_that_fails_has_no_thumbnail_under_way_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_thumbnail, written = storage.write_thumbnail, []
+
+    def failing(*_arguments: object) -> None:
+        msg = "the storage is down"
+        raise OSError(msg)
+
+    monkeypatch.setattr(storage, "write", failing)
+    monkeypatch.setattr(storage, "write_thumbnail", lambda *arguments: written.append(write_thumbnail(*arguments)))
+    with closing(spooling.spool([png()])) as spooled, pytest.raises(OSError, match="down"):
+        storage.keep(spooled, key="outputs/x/1.0", user_id=1, name="a.png")
+    assert written == ["outputs/x/1.0.thumb"]
 
 
 def test_deleting_what_is_gone_is_fine(backend: str) -> None:
