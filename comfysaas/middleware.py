@@ -1,11 +1,16 @@
-"""Middleware: refusals, rates of pages, sign-in for htmx, and the admin's content security policy."""
+"""Middleware: refusals, rates of pages, sign-in for htmx, messages, and the content security policy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from urllib.parse import urlsplit
 
-from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.constants import HEADER, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.urls import reverse
@@ -24,7 +29,7 @@ ADMIN_POLICY = {
     "style-src": [SELF, UNSAFE_INLINE],
     "frame-src": [SELF],
 }
-
+_OWN_POLICY = {"_csp_config", "_csp_exempt", "_csp_replace", "_csp_update"}  # attributes of a response, for django-csp
 
 # Not pages: probes, and what browsers fetch beside a page by themselves.
 _UNCOUNTED = {"/healthz", "/readyz", "/favicon.ico"}
@@ -32,15 +37,44 @@ _STATIC = "/static/"
 _API = "/api/v2/"
 
 
-class AdminContentSecurityPolicy(MiddlewareMixin):
-    """The admin's theme evaluates expressions in attributes (Alpine): a looser policy there, and only there."""
+def _is_for_programs(path: str) -> bool:
+    """Whether this path, below the site's own, is asked by programs and probes, which read no pages."""
+    return path in _UNCOUNTED or (path.startswith(_API) and path != f"{_API}openapi.json")
+
+
+class ContentSecurityPolicy(CSPMiddleware):
+    """django-csp's, which puts each header together anew: the usual one is made once.
+
+    The admin's theme evaluates expressions in attributes (Alpine): a looser policy there, and only there.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        super().__init__(get_response)
+        self._usual = build_policy()
+
+    @cached_property
+    def _admin(self) -> str:
+        return reverse("admin:index")
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Tell django-csp, which adds the header, what to replace."""
-        if request.path.startswith(reverse("admin:index")):
+        """The response with its policy, unless the view has set that header itself."""
+        if request.path.startswith(self._admin):
             own = getattr(response, "_csp_replace", {})  # what the view itself asked for
-            response._csp_replace = {**ADMIN_POLICY, **own}  # type: ignore[attr-defined]  # read by csp.middleware
+            response._csp_replace = {**ADMIN_POLICY, **own}  # type: ignore[attr-defined]  # read by django-csp
+        is_usual = not hasattr(request, "_csp_nonce") and _OWN_POLICY.isdisjoint(vars(response))
+        if settings.DEBUG or not is_usual:
+            return super().process_response(request, response)
+        response.headers.setdefault(HEADER, self._usual)
         return response
+
+
+class Messages(MessageMiddleware):
+    """Django's, for pages: answers to programs carry no messages, and nothing of theirs needs to be looked for."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Read those that wait, when somebody may see them."""
+        if not _is_for_programs(below_root(request.path_info)):
+            super().process_request(request)
 
 
 class Refusals(MiddlewareMixin):
@@ -60,7 +94,7 @@ class PageLimits(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         """429; None for a request that goes on."""
         path = below_root(request.path_info)
-        if path in _UNCOUNTED or path.startswith(_STATIC) or (path.startswith(_API) and path != f"{_API}openapi.json"):
+        if _is_for_programs(path) or path.startswith(_STATIC):
             return None
         try:
             rates.count_page(request.user if request.user.is_authenticated else None, address_of(request))
