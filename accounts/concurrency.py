@@ -1,18 +1,48 @@
-"""How much slow work one process does at a time, in all and for one user.
+"""How much one process does at a time: how many requests it works on, and how much slow work in all and for one user.
 
-Slow work takes memory, sockets, disk and one of the threads that answer requests, and nobody may take all of that: all
-kinds of slow work together leave threads to others. Counted in the process itself: what it protects is the process, and
-a process that dies takes its count along.
+Slow work takes memory, sockets and disk, and nobody may take all of that. Counted in the process itself: what it
+protects is the process, and a process that dies takes its count along.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 RETRY_AFTER_SECONDS = 2
+_thread = threading.local()
+
+
+@contextmanager
+def turn(*, leave: Callable[[], None], come_back: Callable[[], None]) -> Iterator[None]:
+    """This thread works on a request while the context lasts; `aside` calls these two functions around slow work."""
+    _thread.turn = leave, come_back
+    try:
+        yield
+    finally:
+        _thread.turn = None
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """For slow work: another request gets this thread's turn, if it has one, while the context lasts.
+
+    Comes back without waiting: others may wait for what this thread holds by then, such as a connection.
+    """
+    found = getattr(_thread, "turn", None)
+    if found is None:
+        yield
+        return
+    leave, come_back = found
+    _thread.turn = None
+    leave()
+    try:
+        yield
+    finally:
+        come_back()
+        _thread.turn = found
 
 
 class TooBusyError(Exception):
@@ -41,7 +71,8 @@ class AtOnce:
                 raise TooBusyError(msg)
             self._under_way[user_id] += 1
         try:
-            yield
+            with aside():
+                yield
         finally:
             with self._lock:
                 self._under_way[user_id] -= 1

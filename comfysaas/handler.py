@@ -9,6 +9,7 @@ sent: neither a client that reads slowly nor an open event stream keeps a thread
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
@@ -21,11 +22,14 @@ from django.db import close_old_connections
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
+from accounts import concurrency
 from comfysaas.mount import below_root
 
-# Most requests that are worked on at the same time; further ones wait. More than may do slow work at once (`AtOnce`),
-# so that requests which only read find a thread.
-REQUESTS_AT_ONCE = 128
+# Requests that are worked on at the same time; further ones wait. All threads share one interpreter: with more of them,
+# each waits longer for it, and so does the event loop.
+TURNS = 32
+# A request that does slow work gives its turn to another one: of uploads and fetches (`AtOnce`), 96 may be under way.
+THREADS = TURNS + 96
 _LIFE = "/healthz"  # says that the process lives, which is true while all threads are busy, too
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -37,7 +41,8 @@ class OneTripHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="request")
+        self._turns = asyncio.Semaphore(TURNS)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._spare_thread = ThreadPoolExecutor(1, thread_name_prefix="healthz")
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -50,8 +55,13 @@ class OneTripHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        threads = self._spare_thread if below_root(scope["path"]) == _LIFE else self._threads
-        response = await _in_thread(threads, self.respond, scope, body)
+        if below_root(scope["path"]) == _LIFE:
+            response = await _in_thread(self._spare_thread, self.respond, scope, body)
+        else:
+            async with self._turns:
+                response = await _in_thread(
+                    self._threads, self._respond_in_turn, asyncio.get_running_loop(), scope, body
+                )
         if not response.streaming:
             await self.send_response(response, send)
             return
@@ -59,6 +69,16 @@ class OneTripHandler(ASGIHandler):
             await self._stream(response, receive, send)
         finally:
             await _in_thread(self._threads, response.close)
+
+    def _respond_in_turn(self, loop: asyncio.AbstractEventLoop, scope: Mapping[str, Any], body: IO[bytes]) -> Any:
+        def leave() -> None:
+            _call(loop, self._turns.release)
+
+        def come_back() -> None:  # in time: nobody waits for it
+            _call(loop, lambda: loop.create_task(self._turns.acquire()))
+
+        with concurrency.turn(leave=leave, come_back=come_back):
+            return self.respond(scope, body)
 
     def respond(self, scope: Mapping[str, Any], body: IO[bytes]) -> Any:
         """In a thread: the response, closed unless it streams. The thread is then free for another request."""
@@ -98,6 +118,11 @@ class OneTripHandler(ASGIHandler):
             await asyncio.gather(sending, leaving, return_exceptions=True)
         if not sending.cancelled():
             sending.result()
+
+
+def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # the server has stopped
+        loop.call_soon_threadsafe(work)
 
 
 async def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 
+from accounts.concurrency import aside
 from generations import database
 
 
@@ -16,4 +17,5 @@ class ReleasingBackend(EmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """The number of messages that the server accepted."""
         database.release()
-        return super().send_messages(email_messages)
+        with aside():
+            return super().send_messages(email_messages)

@@ -26,6 +26,7 @@ from django.core.files.storage import FileSystemStorage
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
+from accounts.concurrency import aside
 from generations import database
 
 logger = logging.getLogger(__name__)
@@ -53,22 +54,25 @@ WITHOUT_CHECKSUMS = Config(
 
 
 class ReleasesConnections:
-    """Reading and writing files is slow: the thread that does it keeps no database connection meanwhile."""
+    """Reading and writing files is slow: who does it keeps neither a database connection nor a turn meanwhile."""
 
     def open(self, name: Any, mode: str = "rb") -> Any:
         """The file."""
         database.release()
-        return super().open(name, mode)  # type: ignore[misc]  # of Django's Storage, beside which this stands
+        with aside():
+            return super().open(name, mode)  # type: ignore[misc]  # of Django's Storage, beside which this stands
 
     def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:
         """The name that it has now."""
         database.release()
-        return str(super().save(name, content, max_length))  # type: ignore[misc]
+        with aside():
+            return str(super().save(name, content, max_length))  # type: ignore[misc]
 
     def delete(self, name: str) -> None:
         """It need not be there."""
         database.release()
-        super().delete(name)  # type: ignore[misc]
+        with aside():
+            super().delete(name)  # type: ignore[misc]
 
 
 class DiskStorage(ReleasesConnections, FileSystemStorage):

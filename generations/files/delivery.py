@@ -16,6 +16,7 @@ from django.http import (
 from django.utils.cache import patch_cache_control
 from django.utils.http import content_disposition_header
 
+from accounts.concurrency import aside
 from generations.files import spooling, storage
 from generations.models import Asset
 
@@ -55,7 +56,7 @@ def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase:
         url = storage.signed_url(key, content_type=content_type, download_name=None)
         return _private(HttpResponseRedirect(url), seconds=0)
     try:
-        with storage.open_key(key) as file:
+        with aside(), storage.open_key(key) as file:
             body = file.read(PICTURE_LIMIT)
     except FileNotFoundError:
         raise Http404 from None

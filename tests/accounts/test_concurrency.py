@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from accounts.concurrency import AtOnce, TooBusyError
+from accounts.concurrency import AtOnce, TooBusyError, aside, turn
 
 
 def test_one_user_gets_no_more_than_their_part() -> None:
@@ -29,6 +29,21 @@ def test_all_users_together_get_no_more_than_there_is() -> None:
             pass
     with work.one_more(4):
         pass
+
+
+def test_slow_work_gives_the_turn_away_once_and_takes_it_again() -> None:
+    calls: list[str] = []
+    work = AtOnce("uploads", per_user=1, in_all=1)
+    with turn(leave=lambda: calls.append("leave"), come_back=lambda: calls.append("come back")):
+        with pytest.raises(ZeroDivisionError), work.one_more(1), aside():
+            assert calls == ["leave"]
+            raise ZeroDivisionError
+        assert calls == ["leave", "come back"]
+        with aside():
+            pass
+    with aside():  # who has no turn, as in a worker, gives none away
+        pass
+    assert calls == ["leave", "come back"] * 2
 
 
 def test_work_that_fails_is_over_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any
@@ -17,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver, path
 
+from accounts.concurrency import aside
 from accounts.models import User
 from comfysaas import handler as module
 from comfysaas.handler import OneTripHandler
@@ -41,8 +43,9 @@ stage = Stage()
 
 
 def _slow(request: HttpRequest) -> HttpResponse:
-    stage.has_begun.release()
-    stage.may_end.wait(patient(20))
+    with aside() if "aside" in request.GET else nullcontext():
+        stage.has_begun.release()
+        stage.may_end.wait(patient(20))
     stage.ended.append("view")
     return HttpResponse("slow")
 
@@ -303,7 +306,7 @@ async def test_a_client_that_leaves_before_its_body_is_there_reaches_no_view(
 
 # ------------------------------------------------------------------------------------------ threads and connections
 async def test_a_stream_keeps_neither_thread_nor_connection(monkeypatch: pytest.MonkeyPatch, opened: list[Any]) -> None:
-    monkeypatch.setattr(module, "REQUESTS_AT_ONCE", 1)
+    monkeypatch.setattr(module, "TURNS", 1)
     handler = OneTripHandler()
     client = Client(handler)
     asking = asyncio.create_task(client.ask("/stream?endless"))
@@ -332,7 +335,7 @@ async def test_threads_are_used_again(handler: OneTripHandler) -> None:
 
 
 async def test_healthz_answers_while_all_threads_are_busy_and_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REQUESTS_AT_ONCE", 3)
+    monkeypatch.setattr(module, "TURNS", 3)
     handler = OneTripHandler()
     slow = [asyncio.create_task(Client(handler).ask("/slow")) for _ in range(3)]
     for _ in slow:
@@ -344,8 +347,23 @@ async def test_healthz_answers_while_all_threads_are_busy_and_others_wait(monkey
     assert {client.status for client in await asyncio.gather(waiting, *slow)} == {200}
 
 
+async def test_requests_that_do_slow_work_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURNS", 1)
+    handler = OneTripHandler()
+    slow = [asyncio.create_task(Client(handler).ask("/slow?aside")) for _ in range(3)]
+    for _ in slow:
+        await asyncio.to_thread(stage.has_begun.acquire)
+    assert (await Client(handler).ask("/query")).status == 200
+    assert stage.ended == []
+    stage.may_end.set()
+    assert {client.status for client in await asyncio.gather(*slow)} == {200}
+    last = asyncio.create_task(Client(handler).ask("/query"))
+    await last
+    assert (last.result().status, handler._turns.locked()) == (200, False)  # all came back, and went
+
+
 async def test_many_requests_at_once_are_all_answered(handler: OneTripHandler) -> None:
-    clients = await asyncio.gather(*(Client(handler).ask("/query") for _ in range(2 * module.REQUESTS_AT_ONCE)))
+    clients = await asyncio.gather(*(Client(handler).ask("/query") for _ in range(2 * module.THREADS)))
     assert {client.status for client in clients} == {200}
 
 
