@@ -82,6 +82,20 @@ def test_only_what_wrote_is_a_commit(database: tuple[psycopg.Connection, Tally])
 
 
 @pytest.mark.postgres
+def test_a_query_that_writes_on_the_way_is_a_commit_if_it_found_something(
+    database: tuple[psycopg.Connection, Tally],
+) -> None:
+    connection, tally = database
+    for number in (1, 1):
+        connection.execute(
+            "WITH taken AS (UPDATE numbers SET number = 2 WHERE number = %s RETURNING number)"
+            " SELECT taken.number, 1 FROM (SELECT 1) AS always LEFT JOIN taken ON true",
+            (number,),
+        )
+    assert [(trip.tags, trip.commits) for trip in tally.trips] == [(["SELECT 1"], True), (["SELECT 1"], False)]
+
+
+@pytest.mark.postgres
 def test_a_pipeline_is_one_trip_and_preparing_another(database: tuple[psycopg.Connection, Tally]) -> None:
     connection, tally = database
     with connection.pipeline():

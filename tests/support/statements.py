@@ -23,7 +23,7 @@ from tests.support.proxy import Proxy, Reader
 
 KINDS = ("web", "relay", "worker")
 WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|FOR SHARE|FOR KEY SHARE)\b")  # or FOR … UPDATE
-LITERAL = re.compile(r"'(?:[^']|'')*'(?:::\w+(?:\[\])?)?|\b\d+(?:\.\d+)?\b|\$\d+")
+LITERAL = re.compile(r"'(?:[^']|'')*'(?:::\w+(?:\[\])?)*|\b\d+(?:\.\d+)?\b|\$\d+")
 SEVERAL = re.compile(r"\?(?:, \?)+")
 
 
@@ -38,6 +38,7 @@ class Trip:
     tags: list[str] = field(default_factory=list)
     commits: bool = False
     is_answered: bool = False
+    has_value: bool = False  # a row begins with something: a claim that found nothing answers with a row of NULLs
 
     @property
     def shape(self) -> str:
@@ -117,9 +118,11 @@ class Conversation:
         if not self._waiting:
             return  # the server's greeting
         trip = self._waiting[0]
-        if kind == b"C":
+        if kind == b"D":
+            trip.has_value |= struct.unpack_from("!hi", body)[1] >= 0
+        elif kind == b"C":
             trip.tags.append(body[:-1].decode())
-            self._has_written |= _writes(trip.sql, trip.tags[-1])
+            self._has_written |= _writes(trip)
         elif kind == b"E":
             trip.tags.append("ERROR")
         elif kind == b"Z":
@@ -140,10 +143,11 @@ def _messages(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
         yield kind, body
 
 
-def _writes(sql: str, tag: str) -> bool:
-    """Whether rows were changed or locked: `tag` is what the server did, with the number of rows at its end."""
-    number = tag.rpartition(" ")[2]
-    return number.isdigit() and int(number) > 0 and WRITES.search(LITERAL.sub("?", sql)) is not None
+def _writes(trip: Trip) -> bool:
+    """Whether rows were changed or locked: the tag is what the server did, with the number of rows at its end."""
+    what, _, number = trip.tags[-1].rpartition(" ")
+    has_rows = number.isdigit() and int(number) > 0 and (what != "SELECT" or trip.has_value)
+    return has_rows and WRITES.search(LITERAL.sub("?", trip.sql)) is not None
 
 
 class CountingProxy(Proxy):
