@@ -44,6 +44,7 @@ def envelope(
     """An error as the answer to this request."""
     body = ErrorEnvelope.model_validate({"error": {"code": code, "message": message, "details": details}})
     response = JsonResponse(body.model_dump(), status=status, content_type="application/json; charset=utf-8")
+    response["X-Comfy-Request-Id"] = request_id(request)
     for name, value in (headers or {}).items():
         response[name] = value
     return response

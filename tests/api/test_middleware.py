@@ -30,6 +30,8 @@ def test_wrong_method_of_an_async_operation_says_so_too(api: Client) -> None:
         ("GET", "/api/v2/me", 200),
         ("GET", "/api/v2/jobs?status=odd", 422),
         ("DELETE", "/api/v2/templates", 405),
+        ("GET", "/api/v2/", 404),
+        ("GET", "/api/v2/nothing", 404),
     ],
 )
 def test_every_answer_has_a_number_of_its_own(api: Client, method: str, path: str, status: int) -> None:
