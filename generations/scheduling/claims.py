@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils import timezone
 
@@ -122,7 +121,7 @@ class Memory:
             return False
         if len(known) + len(values) > VALUES_AT_MOST:
             known.clear()
-        known.update((value, json.dumps(value)) for value in values)
+        known.update((value, json.dumps(value, separators=(",", ":"))) for value in values)  # as SQLite writes it
         return True
 
     def fit_versions(self, worker: Worker) -> list[int]:
@@ -166,7 +165,7 @@ def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | No
     None also when the lease `token` is not the current one any more, or the server takes no work. What is returned has
     its version and template, and is ready to be submitted. Outside of transactions.
     """
-    if connection.vendor == "postgresql" and memory.me is not None:
+    if memory.me is not None:
         answer = _claim_first(server, memory, memory.me, token)
         if answer.is_final:
             return answer.generation
@@ -174,9 +173,7 @@ def claim(server: ComfyServer, memory: Memory, *, token: int) -> Generation | No
 
 
 def _claim_first(server: ComfyServer, memory: Memory, me: Worker, token: int) -> taking.Answer:
-    """Whatever is first in line, if nothing has to be thought over: one statement, which also finds that there is
-    nothing.
-    """
+    """Whatever is first in line, if nothing has to be weighed; it also finds that there is nothing."""
     known = taking.Known(
         me.digest, me.loaded, memory.fit_versions(me), memory.unfit_versions(me), memory.fit_values(me)
     )

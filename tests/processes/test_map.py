@@ -56,8 +56,6 @@ ELSEWHERE = {
     "generations/parameters/values.py": "tests/generations/parameters/test_validate.py",
     "generations/relay/apply.py": "tests/generations/lifecycle/test_state_machine.py calls it in any order",
     "generations/relay/broadcast.py": "tests/generations/relay/test_agent.py: what watchers hear",
-    "generations/relay/claiming.py": "tests/generations/relay/test_faults.py and "
-    "tests/generations/scheduling/test_fleet.py",
     "generations/relay/collecting.py": "tests/generations/relay/test_outputs.py and "
     "tests/generations/relay/test_batches.py",
     "generations/relay/submit.py": "tests/generations/relay/test_agent.py and tests/generations/files/test_naming.py",
