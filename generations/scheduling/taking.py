@@ -47,7 +47,7 @@ class _Words(NamedTuple):
 
 
 _POSTGRESQL = _Words(
-    among="{number} = ANY({list}::bigint[])",
+    among="{number} + 0 = ANY({list}::bigint[])",  # + 0: by the line's index, not by one that has the whole table
     differs="IS DISTINCT FROM",
     has_all="""NOT EXISTS (
         SELECT 1 FROM jsonb_array_elements(model_files) AS needed WHERE needed <> ALL(%(fit_values)s::text[]::jsonb[])
