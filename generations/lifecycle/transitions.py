@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from django.db import DatabaseError, transaction
@@ -13,12 +13,14 @@ from django.db.models import prefetch_related_objects
 from generations.broker import ask
 from generations.lifecycle.removal import discard_leftovers
 from generations.live import publisher, snapshot
-from generations.models import Generation
+from generations.models import Generation, TemplateVersion
 from generations.models.generation import UPSTREAM, Status
 from generations.scheduling import queue
 from generations.webhooks import outbox
 
 logger = logging.getLogger(__name__)
+
+LARGE = ("graph", "parameters", "editor", "required_inputs", "required_choices")  # columns of a version
 
 
 def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
@@ -30,7 +32,7 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
     with transaction.atomic():
         if not change():
             return False
-        generation = Generation.objects.select_related("version__template", "user__plan").get(**key)
+        generation = _read(key)
         publish_state(generation)
         outbox.notify(generation)
         if generation.status == Status.QUEUED:
@@ -39,6 +41,15 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
             # It is neither in line nor on a server any more. (Those that succeed left before.)
             transaction.on_commit(lambda: let_next_in(generation))
     return True
+
+
+def _read(key: Mapping[str, uuid.UUID]) -> Generation:
+    """The row, without what never changes: its graph may be large, and the process has it."""
+    rows = Generation.objects.select_related("version__template", "user__plan")
+    generation = rows.defer(*(f"version__{name}" for name in LARGE)).get(**key)
+    template, generation.version = generation.version.template, TemplateVersion.objects.kept(generation.version_id)
+    generation.version.template = template
+    return generation
 
 
 def publish_state(generation: Generation) -> None:
@@ -62,8 +73,9 @@ def _publish_end(generation: Generation) -> None:
 
 def let_next_in(generation: Generation) -> None:
     """Its user may have one more in line. Should this fail, the sweeper does it."""
+    held = Generation.objects.filter(user=generation.user_id).held()
     try:
-        if queue.admit(generation.user):
+        if held.exists() and queue.admit(generation.user):  # most have nothing held back, and need not be read
             publisher.wake_relays()
     except DatabaseError:
         logger.warning("The next generation of user %s is put in line later", generation.user_id, exc_info=True)
