@@ -30,8 +30,6 @@ ELSEWHERE = {
     "comfysaas/management/commands/configuration.py": "`make check` compares what it writes",
     "comfysaas/management/commands/create_bucket.py": "tests/processes/test_commands.py",
     "comfysaas/management/commands/migrate.py": "tests/processes/test_commands.py",
-    "comfysaas/middleware.py": "tests/accounts/test_rates.py, tests/comfysaas/test_refusing.py and "
-    "tests/accounts/test_admin.py",
     "comfysaas/settings.py": "tests/comfysaas/test_env.py, tests/comfysaas/test_redis.py and every other test",
     "comfysaas/urls.py": "declares addresses",
     "generations/admin/forms.py": "tests/generations/admin/test_templates.py and "
