@@ -1,8 +1,7 @@
 """What every request costs: `/healthz`, whose view does nothing, beside the same view in a Django with nothing else.
 
 Both run under daphne as processes of their own and are asked turn by turn, each over one connection that stays open.
-On a busy machine, times are mostly those of its scheduler, which favours new threads over those that have already had
-their share; Django starts one for each request, we keep ours. The CPU's time says then what the requests cost.
+On a busy machine, times are mostly waits for its scheduler; the CPU's time says there what a request costs.
 """
 
 from __future__ import annotations
