@@ -39,6 +39,11 @@ def test_messages_are_read_however_they_are_cut(size: int) -> None:
     assert trip.shape == "UPDATE a SET b = ? -> UPDATE 2"
 
 
+def test_values_are_no_part_of_a_shape_however_they_are_written() -> None:
+    few, many = "= ANY('{}'::bigint[]) AND a = '[]'", "= ANY('{1}'::int2[]::bigint[]) AND a =  E'[\\\\\"b\\\\\"]'"
+    assert Trip("relay", 1, few).shape == Trip("relay", 1, many).shape == "= ANY(?) AND a = ? -> "
+
+
 def trips(*texts: str) -> list[Trip]:
     return [Trip("relay", 1, text, at=number) for number, text in enumerate(texts)]
 

@@ -23,7 +23,7 @@ from tests.support.proxy import Proxy, Reader
 
 KINDS = ("web", "relay", "worker")
 WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|FOR SHARE|FOR KEY SHARE)\b")  # or FOR … UPDATE
-LITERAL = re.compile(r"'(?:[^']|'')*'(?:::\w+(?:\[\])?)*|\b\d+(?:\.\d+)?\b|\$\d+")
+LITERAL = re.compile(r"(?: ?\bE)?'(?:[^']|'')*'(?:::\w+(?:\[\])?)*|\b\d+(?:\.\d+)?\b|\$\d+")
 SEVERAL = re.compile(r"\?(?:, \?)+")
 
 
@@ -43,7 +43,8 @@ class Trip:
     @property
     def shape(self) -> str:
         """Its SQL without values, and what the server did: a claim that found nothing has a shape of its own."""
-        return f"{SEVERAL.sub('?', LITERAL.sub('?', self.sql))} -> {', '.join(self.tags)}"
+        found = " with a value" if self.has_value and self.sql.lstrip().startswith("WITH") else ""
+        return f"{SEVERAL.sub('?', LITERAL.sub('?', self.sql))} -> {', '.join(self.tags)}{found}"
 
 
 @dataclass
