@@ -17,8 +17,8 @@ from tests.benchmarks.versions import versions
 from tests.support.processes import ROOT
 
 MEASUREMENTS = (
-    "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "footprint", "studio",
-    "api", "floor", "cleanup",
+    "standalone", "proxy", "cost", "latency", "browsers", "fairness", "fleet", "scale", "memory", "footprint",
+    "uploads", "studio", "api", "floor", "cleanup",
 )  # fmt: skip
 PATH = ROOT / "build" / "bench.json"
 
