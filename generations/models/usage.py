@@ -75,11 +75,14 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
 
     def recount(self, user_id: int) -> int:
         """Add up the files and correct the number. Returns the difference in bytes."""
+        files = Asset.objects.filter(user=user_id)
+        if self.filter(user=user_id, stored_bytes=files.stored_bytes()).exists():
+            return 0  # as nearly always: adding up takes long, and whoever stores something does not wait for it
         with transaction.atomic():
             # Whoever changes a file's row changes this one as well, and waits: so nothing falls in between.
             self.lock([user_id])
             before = self.filter(user=user_id).values_list("stored_bytes", flat=True)[0]
-            real = Asset.objects.filter(user=user_id).stored_bytes()
+            real = files.stored_bytes()
             self.filter(user=user_id).update(stored_bytes=real)
         return real - before
 
