@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 DELETE_AT_ONCE = 500
 EXPIRE_SECONDS = settings.HOUSEKEEPING_SECONDS / 2  # the rest goes next time
 ROWS_AT_ONCE = 1000
-JOBS_AT_ONCE = 200
+JOBS_AT_ONCE = 500
 ORPHAN_AGE = timedelta(days=1)
 ORPHANS_AT_ONCE = 500
 

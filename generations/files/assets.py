@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -225,12 +226,13 @@ def discard(assets: QuerySet[Asset]) -> int:
     StorageUsage.objects.lock(assets.order_by().values_list("user", flat=True).distinct())
     rows = list(assets.select_for_update(of=("self",)))
     files = {asset.key: asset for asset in rows}
-    Asset.objects.filter(pk__in=[asset.pk for asset in rows]).delete()
+    Asset.objects.filter(pk__in=[asset.pk for asset in rows]).only("pk").delete()
     for key in Asset.objects.filter(key__in=files).values_list("key", flat=True):
         files.pop(key, None)  # another one shares it, and the thumbnail with it
-    for user_id in {asset.user_id for asset in files.values()}:
-        size = sum(asset.size_bytes for asset in files.values() if asset.user_id == user_id)
-        StorageUsage.objects.subtract(user_id, size)
+    sizes: Counter[int] = Counter()
+    for asset in files.values():
+        sizes[asset.user_id] += asset.size_bytes
+    StorageUsage.objects.subtract(sizes)
     if files:
         discard_files(key for asset in files.values() for key in (asset.key, asset.thumbnail_key))
     return len(rows)

@@ -44,7 +44,7 @@ def _remove(locked: GenerationQuerySet) -> int:
     """The generations first, then what belongs to them: whoever deletes any locks them in this order."""
     versions = dict(locked.values_list("pk", "version_id"))
     discard(Asset.objects.filter(output__generation__in=versions))
-    Generation.objects.filter(pk__in=versions).delete()
+    Generation.objects.filter(pk__in=versions).only("pk").delete()
     TemplateVersion.objects.unused_raw().filter(pk__in=set(versions.values())).delete()
     return len(versions)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import Case, F, When
 from django.db.models.functions import Greatest
 from django.template.defaultfilters import filesizeformat
 
@@ -69,9 +69,10 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
         self._ensure(wanted)
         list(self.filter(user__in=wanted).order_by("user").select_for_update())
 
-    def subtract(self, user_id: int, size_bytes: int) -> None:
-        """Files of this size are gone. Call it under `lock`."""
-        self.filter(user=user_id).update(stored_bytes=Greatest(F("stored_bytes") - size_bytes, 0))
+    def subtract(self, sizes: Mapping[int, int]) -> None:
+        """Files are gone: bytes by user. Call it under `lock`."""
+        size = Case(*(When(user=user_id, then=size) for user_id, size in sizes.items()), default=0)
+        self.filter(user__in=sizes).update(stored_bytes=Greatest(F("stored_bytes") - size, 0))
 
     def recount(self, user_id: int) -> int:
         """Add up the files and correct the number. Returns the difference in bytes."""
