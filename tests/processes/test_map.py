@@ -53,7 +53,6 @@ ELSEWHERE = {
     "generations/parameters/texts.py": "tests/generations/parameters/test_propose.py",
     "generations/parameters/values.py": "tests/generations/parameters/test_validate.py",
     "generations/relay/apply.py": "tests/generations/lifecycle/test_state_machine.py calls it in any order",
-    "generations/relay/broadcast.py": "tests/generations/relay/test_agent.py: what watchers hear",
     "generations/relay/collecting.py": "tests/generations/relay/test_outputs.py and "
     "tests/generations/relay/test_batches.py",
     "generations/relay/submit.py": "tests/generations/relay/test_agent.py and tests/generations/files/test_naming.py",
