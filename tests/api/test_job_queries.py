@@ -37,9 +37,9 @@ def test_a_cursor_with_another_offset_is_the_same_moment() -> None:
     [
         "",
         "2026-01-01T00:00:00+00:00",
-        f"2026-01-01T00:00:00,{uuid.uuid4()}",  # of no time zone
-        f"2026-13-01T00:00:00+00:00,{uuid.uuid4()}",
-        f"0001-01-01T00:00:00+23:00,{uuid.uuid4()}",
+        f"2026-01-01T00:00:00,{uuid.UUID(int=1)}",  # of no time zone
+        f"2026-13-01T00:00:00+00:00,{uuid.UUID(int=1)}",
+        f"0001-01-01T00:00:00+23:00,{uuid.UUID(int=1)}",
         "2026-01-01T00:00:00+00:00,5",
     ],
 )
