@@ -30,6 +30,9 @@ from comfysaas.mount import below_root
 TURNS = 32
 # A request that does slow work gives its turn to another one: of uploads and fetches (`AtOnce`), 96 may be under way.
 THREADS = TURNS + 96
+# Pieces of files and streams are read by the event loop's own threads. It would have few, by the number of processors,
+# and as many disks or storages that hang would hold up all downloads.
+READERS = 32
 _LIFE = "/healthz"  # says that the process lives, which is true while all threads are busy, too
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -44,6 +47,7 @@ class OneTripHandler(ASGIHandler):
         self._turns = asyncio.Semaphore(TURNS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._spare_thread = ThreadPoolExecutor(1, thread_name_prefix="healthz")
+        self._has_readers = False
 
     def load_middleware(self, is_async: bool = False) -> None:
         """Synchronously, whatever Django's handler asks for."""
@@ -51,6 +55,10 @@ class OneTripHandler(ASGIHandler):
 
     async def handle(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if not self._has_readers:
+            self._has_readers = True
+            readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+            asyncio.get_running_loop().set_default_executor(readers)
         try:
             body = await self.read_body(receive)
         except RequestAborted:

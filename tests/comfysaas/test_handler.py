@@ -362,6 +362,14 @@ async def test_requests_that_do_slow_work_hold_up_no_others(monkeypatch: pytest.
     assert (last.result().status, handler._turns.locked()) == (200, False)  # all came back, and went
 
 
+async def test_files_that_hang_hold_up_no_other_download(handler: OneTripHandler) -> None:
+    await Client(handler).ask("/query")
+    hanging = [asyncio.create_task(asyncio.to_thread(stage.may_end.wait, patient(20))) for _ in range(30)]
+    await asyncio.wait_for(asyncio.to_thread(bytes), patient(10))
+    stage.may_end.set()
+    assert await asyncio.gather(*hanging) == [True] * 30
+
+
 async def test_many_requests_at_once_are_all_answered(handler: OneTripHandler) -> None:
     clients = await asyncio.gather(*(Client(handler).ask("/query") for _ in range(2 * module.THREADS)))
     assert {client.status for client in clients} == {200}
