@@ -71,3 +71,9 @@ def test_the_table_of_pages_names_views_that_there_are() -> None:
         path = next(each for each in (ROOT / "generations" / file, ROOT / file) if each.exists())
         missing += [f"{file}: {name}" for name in re.findall(r"\w+", names) if f"def {name}(" not in path.read_text()]
     assert missing == []
+
+
+def test_decisions_are_numbered_one_after_the_other_and_their_headings_say_so() -> None:
+    files = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    assert all(file.read_text().startswith(f"# {int(file.name[:4])}. ") for file in files)
