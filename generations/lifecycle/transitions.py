@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from django.db import DatabaseError, transaction
@@ -32,7 +32,8 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
     with transaction.atomic():
         if not change():
             return False
-        generation = _read(key)
+        rows = Generation.objects.select_related("version__template", "user__plan")
+        generation = rows.defer(*(f"version__{name}" for name in LARGE)).get(**key)
         publish_state(generation)
         outbox.notify(generation)
         if generation.status == Status.QUEUED:
@@ -43,13 +44,12 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
     return True
 
 
-def _read(key: Mapping[str, uuid.UUID]) -> Generation:
-    """The row, without what never changes: its graph may be large, and the process has it."""
-    rows = Generation.objects.select_related("version__template", "user__plan")
-    generation = rows.defer(*(f"version__{name}" for name in LARGE)).get(**key)
-    template, generation.version = generation.version.template, TemplateVersion.objects.kept(generation.version_id)
-    generation.version.template = template
-    return generation
+def _complete(generation: Generation) -> None:
+    """Give it what never changes of its version, which may be large, and which the process has."""
+    if LARGE[0] in generation.version.get_deferred_fields():
+        template = generation.version.template
+        generation.version = TemplateVersion.objects.kept(generation.version_id)
+        generation.version.template = template
 
 
 def publish_state(generation: Generation) -> None:
@@ -60,11 +60,13 @@ def publish_state(generation: Generation) -> None:
         if generation.attempt > 1:
             transaction.on_commit(partial(ask, discard_leftovers, str(generation.pk)))
     else:
+        _complete(generation)
         publisher.publish(generation, snapshot.status_event(generation))
 
 
 def _publish_end(generation: Generation) -> None:
     try:
+        _complete(generation)
         prefetch_related_objects([generation], "outputs__asset")  # asks nothing where both are known
         publisher.publish(generation, snapshot.snapshot_event(generation))
     except Exception:  # whatever it is, what else follows from the commit must not be skipped

@@ -117,6 +117,10 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         """QUEUED ones that wait until fewer of the same user are in line or on the servers."""
         return self.filter(HELD)
 
+    def in_play(self) -> Self:
+        """Those in line and those that a server has: no more of a user's than the plan lets run at a time."""
+        return self.filter(IN_PLAY)
+
     def upstream(self) -> Self:
         """Those that some server has in its queue or runs, as far as we know."""
         return self.filter(status__in=UPSTREAM)

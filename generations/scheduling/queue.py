@@ -174,7 +174,8 @@ def _cost(mean_seconds: float) -> float:
 
 def admit(user: User) -> int:
     """Put as many of the user's held generations in line as the plan lets run. Returns how many."""
-    if not Generation.objects.filter(user=user).held().exists():
+    mine = Generation.objects.filter(user=user)
+    if mine.in_play().count() >= user.limits.max_concurrent or not mine.held().exists():
         return 0
     with transaction.atomic():
         return Line(user).admit()

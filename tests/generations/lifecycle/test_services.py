@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Plan, User
 from generations.lifecycle import services
 from generations.lifecycle.services import Extras
 from generations.models import Generation, IdempotencyKey, Status, StorageUsage, Webhook, WorkflowTemplate
 from generations.models.generation import ACTIVE, TERMINAL
 from generations.parameters.validate import InvalidInputs
+from generations.scheduling import queue
 from generations.scheduling.fitness import Fleet
 from tests.support.factories import (
     make_asset,
@@ -117,3 +120,25 @@ def test_only_what_is_over_is_deleted_and_takes_its_results_along(owner: User, s
     services.delete(generation)
     assert not Generation.objects.exists()
     assert StorageUsage.objects.stored_by(owner) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_was_held_back_for_a_run_that_ended_meanwhile_gets_in_line(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.plan = Plan.objects.create(name="one at a time", max_concurrent=1)
+    template = make_template()
+    running = make_generation(owner, template=template, status=Status.RUNNING, tag=0.0)
+    enter = queue.Line.enter
+
+    def and_the_other_ends(*arguments: Any) -> bool:
+        """Its relay looks for those who wait before this one can be seen."""
+        is_in_line = enter(*arguments)
+        Generation.objects.filter(pk=running.pk).update(status=Status.SUCCEEDED, finished_at=timezone.now())
+        return is_in_line
+
+    monkeypatch.setattr(queue.Line, "enter", and_the_other_ends)
+    made = services.submit(user=owner, version=version_of(template), inputs={"prompt": "a cat"})
+    assert made.tag is None
+    made.refresh_from_db()
+    assert made.tag is not None
