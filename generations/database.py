@@ -29,18 +29,20 @@ def commit_lazily() -> None:
 
 
 _keeping: WeakSet[threading.Thread] = WeakSet()
+_keeping_lock = threading.Lock()
 
 
 def keep() -> None:
     """From now on, this thread has connections of its own, which stay open: for threads that ask often, all their life.
 
     Call it outside of transactions, as often as you like, and `connections.close_all()` when the thread ends. On
-    PostgreSQL, KEPT_AT_MOST threads of a process keep one; others go on with the pool.
+    PostgreSQL, KEPT_AT_MOST threads of a process keep one; others go on with the pool, and `release` while they wait.
     """
     thread = threading.current_thread()
-    if thread in _keeping or sum(each.is_alive() for each in _keeping) >= KEPT_AT_MOST:
-        return
-    _keeping.add(thread)
+    with _keeping_lock:
+        if thread in _keeping or sum(each.is_alive() for each in _keeping) >= KEPT_AT_MOST:
+            return
+        _keeping.add(thread)
     for connection in connections.all():
         connection.close()
         settings = connection.settings_dict  # of all threads

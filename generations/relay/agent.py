@@ -23,7 +23,7 @@ from generations.comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
 )
-from generations.database import keep
+from generations.database import keep, release
 from generations.models import ComfyServer
 from generations.models.server import ServerState
 from generations.relay import stopping, timing
@@ -138,6 +138,7 @@ class ServerAgent:
 
     def _next_event(self) -> Event | Finished | None:
         """The next life-cycle message; None when it is time to look around."""
+        release()  # while it waits, unless the connection is its own
         seconds = max(0.0, min(timing.TICK_SECONDS, self._session.prompts.seconds_until_due()))
         try:
             event = self._session.inbox.get(timeout=seconds)
