@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from generations.comfy.outputs import OutputItem
 from generations.comfy.state import HistoryEntry
-from generations.database import keep
+from generations.database import keep, release
 from generations.lifecycle import at_once
 from generations.lifecycle.at_once import Ended
 from generations.models import Generation
@@ -34,39 +34,51 @@ class Pool:
     def __init__(self, threads: int = THREADS, room: int = ROOM) -> None:
         self._room = threading.BoundedSemaphore(room)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"finisher {number}", daemon=True) for number in range(threads)
-        ]
+        self._number = threads
+        self._threads: list[threading.Thread] = []  # that run
         self._lock = threading.Lock()
-        self._has_begun = False
 
     def offer(self, work: Callable[[], None]) -> bool:
-        """Have it done soon. False: there is no room. It must not raise anything. From any thread."""
+        """Have it done soon. False: there is no room, or no thread. It must not raise anything. From any thread."""
         if not self._room.acquire(blocking=False):
             return False
-        with self._lock:
-            for thread in () if self._has_begun else self._threads:
-                thread.start()
-            self._has_begun = True
+        if not self._has_begun():
+            self._room.release()
+            return False
         self._work.put(work)
         return True
+
+    def _has_begun(self) -> bool:
+        """Start those threads that do not run yet. False when none does: the next work tries again."""
+        with self._lock:
+            try:
+                while len(self._threads) < self._number:
+                    name = f"finisher {len(self._threads)}"
+                    thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
+            except Exception as error:  # the system has no more threads to give
+                logger.warning("%d of %d finishers run: %s", len(self._threads), self._number, error)
+            return bool(self._threads)
 
     def close(self, timeout_seconds: float) -> None:
         """End the threads after what they are at, and wait for them that long."""
         give_up = time.monotonic() + timeout_seconds
-        threads = self._threads if self._has_begun else []
+        with self._lock:
+            threads = list(self._threads)
         for _ in threads:
             self._work.put(None)
         for thread in threads:
             thread.join(max(0.0, give_up - time.monotonic()))
 
     def _serve(self) -> None:
-        keep()
         try:
             while (work := self._work.get()) is not None:
-                close_old_connections()  # those that broke meanwhile
                 try:
                     work()
+                    release()  # while it waits for the next, unless the connection is its own
+                except Exception:
+                    logger.exception("A finisher met something unexpected")
                 finally:
                     self._room.release()
         finally:
@@ -98,10 +110,9 @@ class Finisher:
             executed_at=now,
             is_start_known=start.is_written,
         )
-        session.finishing.add(entry.prompt_id)
         if not self.pool.offer(partial(_store, session, ended, items, entry)):
-            session.finishing.discard(entry.prompt_id)
             return False
+        session.finishing.add(entry.prompt_id)  # in time: its `Finished` is read by this thread, later
         session.forget(entry.prompt_id)
         return True
 
@@ -121,6 +132,8 @@ def _store(session: Session, ended: Ended, items: list[OutputItem], entry: Histo
     """In a thread of the pool."""
     is_over = False
     try:
+        keep()
+        close_old_connections()  # those that broke meanwhile
         is_over = at_once.store(ended, items, session.client)
     except Exception:
         logger.exception("Storing generation %s at once failed", ended.generation.pk)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from generations import database
 from generations.files import storage
 from generations.lifecycle import at_once, services
 from generations.live import publisher
 from generations.models import Generation, Status
-from generations.relay import timing
+from generations.relay import finishing, timing
 from generations.relay.finishing import Pool
 from tests.generations.conftest import running_relay
 from tests.generations.relay.scene import Scene
@@ -222,3 +224,73 @@ def test_a_pool_takes_as_much_as_it_has_room_for() -> None:
     pool.close(patient(20))
     assert not any(thread.is_alive() for thread in pool._threads)
     Pool().close(0.0)  # one that had nothing to do
+
+
+class Starts:
+    """Threads start as long as the system has any `left` to give."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+        self.left = left
+        start = threading.Thread.start
+
+        def starting(thread: threading.Thread) -> None:
+            if thread.name.startswith("finisher"):
+                self.left -= 1
+                if self.left < 0:
+                    msg = "can't start new thread"
+                    raise RuntimeError(msg)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", starting)
+
+
+def test_a_pool_whose_threads_do_not_start_takes_nothing_and_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = Starts(monkeypatch, 0)
+    pool, done = Pool(threads=2, room=1), threading.Event()
+    assert not any(pool.offer(done.set) for _ in range(3))
+    starts.left = 1
+    assert pool.offer(done.set)  # the only room is free, and one thread is enough
+    assert done.wait(patient(20))
+    starts.left = 1
+    eventually(lambda: pool.offer(lambda: None), what="room")
+    assert len(pool._threads) == 2
+    pool.close(patient(20))
+
+
+def test_work_that_fails_ends_no_thread() -> None:
+    pool, done = Pool(threads=1, room=1), threading.Event()
+    assert pool.offer(lambda: {}["nothing"])
+    eventually(lambda: pool.offer(done.set), what="room")
+    assert done.wait(patient(20))
+    pool.close(patient(20))
+
+
+def test_a_thread_without_a_connection_of_its_own_keeps_none_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "KEPT_AT_MOST", 0)
+    pool, seen = Pool(threads=1, room=1), []
+
+    def ask() -> None:
+        seen.append(connection.connection is None)
+        Generation.objects.exists()
+
+    for _ in range(2):
+        eventually(lambda: pool.offer(ask), what="room")
+    eventually(lambda: len(seen) == 2)
+    assert seen == [True, True]
+    pool.close(patient(20))
+
+
+def test_without_threads_a_worker_stores_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    Starts(monkeypatch, 0)
+    assert scene.done().store_attempts == 1
+
+
+def test_a_connection_that_cannot_be_prepared_leaves_it_to_a_worker(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> None:
+        msg = "it broke"
+        raise OSError(msg)
+
+    monkeypatch.setattr(finishing, "keep", failing)
+    assert scene.done().store_attempts == 1
