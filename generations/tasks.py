@@ -23,7 +23,7 @@ from generations.files import storage
 from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unused
 from generations.lifecycle.removal import remove_some
 from generations.lifecycle.storing import store_outputs
-from generations.lifecycle.transitions import transition
+from generations.lifecycle.transitions import retried
 from generations.live import publisher
 from generations.models import (
     Asset,
@@ -56,11 +56,8 @@ def sweep() -> None:
     for pk in due:
         ask(store_outputs, str(pk))
     for generation in Generation.objects.upstream().filter(server=None):
-        logger.warning("Generation %s was on a server that was deleted; it is queued again", generation.pk)
-        transition(
-            lambda generation=generation: Generation.objects.requeue(generation.prompt_id, Retry.WITHDRAWN),  # type: ignore[misc]
-            pk=generation.pk,
-        )
+        logger.warning("Generation %s was on a server that was deleted; it does not stay there", generation.pk)
+        retried(generation.pk, generation.prompt_id, Retry.WITHDRAWN)
     if files := DiscardedFile.objects.take_overdue(DELETE_AT_ONCE):
         ask(delete_files, files)
     if WebhookDelivery.objects.due().exists():

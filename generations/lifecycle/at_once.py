@@ -12,7 +12,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -27,7 +26,7 @@ from generations.files.assets import discard_files
 from generations.files.spooling import IncompleteCopyError
 from generations.lifecycle import copying, results
 from generations.lifecycle.results import Copied
-from generations.lifecycle.transitions import let_next_in, publish_state, transition
+from generations.lifecycle.transitions import given_up, let_next_in, publish_state
 from generations.models import Asset, Generation, Status, Webhook, WorkflowTemplate
 from generations.models.generation import UPSTREAM, Run
 from generations.webhooks import outbox
@@ -131,8 +130,7 @@ def _settle(generation: Generation, copied: Sequence[Copied]) -> bool:
 
     The files go unless they are another relay's or worker's by now, who stored the same. False: it waits after all.
     """
-    canceling = Generation.objects.filter(cancel_requested_at__isnull=False)
-    transition(partial(canceling.cancel, generation.prompt_id), pk=generation.pk)
+    given_up(generation.prompt_id)
     row = Generation.objects.filter(pk=generation.pk).only("prompt_id", "status", "attempt").first()
     if row is not None and row.prompt_id == generation.prompt_id and row.status in UPSTREAM:
         return False

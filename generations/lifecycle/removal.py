@@ -53,8 +53,8 @@ def _remove(locked: GenerationQuerySet) -> int:
 def discard_leftovers(generation_id: str) -> None:
     """Remove the files of attempts that came to nothing, once the generation is finished.
 
-    A relay that is killed between copying and writing the rows leaves some; only if its server forgets the run, too,
-    are they not overwritten by the next relay.
+    A relay that is killed between copying and writing the rows leaves some, and so does one that leaves the rest of a
+    result to a worker. They are not overwritten if the server forgets the run, or its owner cancels it.
     """
     found = {key for key, _changed_at in storage.walk(storage.output_prefix(uuid.UUID(generation_id)))}
     named = Asset.objects.filter(Q(key__in=found) | Q(thumbnail_key__in=found)).values_list("key", "thumbnail_key")

@@ -22,7 +22,7 @@ from generations.comfy.stripping import WorkflowLeftError
 from generations.files.assets import discard_files
 from generations.lifecycle import copying, results
 from generations.lifecycle.results import Copied
-from generations.lifecycle.transitions import transition
+from generations.lifecycle.transitions import retried, transition
 from generations.live import publisher, snapshot
 from generations.models import ComfyServer, Generation, Status
 from generations.models.generation import Failure, Retry, WarningItem
@@ -180,7 +180,7 @@ def _run_anew(generation: Generation, missing: Sequence[OutputItem]) -> bool:
     if generation.is_cache_bypassed or generation.server is None or not mine.exists():
         return False
     logger.warning("Generation %s lacks %d files; it is run past ComfyUI's cache", generation.pk, len(missing))
-    return transition(lambda: Generation.objects.requeue(generation.prompt_id, Retry.FILE_GONE), pk=generation.pk)
+    return retried(generation.pk, generation.prompt_id, Retry.FILE_GONE)
 
 
 def _forget_upstream(generation: Generation) -> None:

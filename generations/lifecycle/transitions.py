@@ -14,7 +14,7 @@ from generations.broker import ask
 from generations.lifecycle.removal import discard_leftovers
 from generations.live import publisher, snapshot
 from generations.models import Generation, TemplateVersion
-from generations.models.generation import UPSTREAM, Status
+from generations.models.generation import UPSTREAM, Retry, Status
 from generations.scheduling import queue
 from generations.webhooks import outbox
 
@@ -44,6 +44,16 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
     return True
 
 
+def retried(pk: uuid.UUID, prompt_id: uuid.UUID, retry: Retry) -> bool:
+    """Back into the queue, to be run once more; CANCELED if its owner asked for that, be it in this very moment."""
+    return transition(lambda: Generation.objects.requeue(prompt_id, retry), pk=pk) or given_up(prompt_id)
+
+
+def given_up(prompt_id: uuid.UUID) -> bool:
+    """CANCELED if its owner asked for that while it was on a server, which need not be told any more."""
+    return transition(lambda: Generation.objects.unwanted().cancel(prompt_id), prompt_id=prompt_id)
+
+
 def _complete(generation: Generation) -> None:
     """Give it what never changes of its version, which may be large, and which the process has."""
     if LARGE[0] in generation.version.get_deferred_fields():
@@ -57,7 +67,7 @@ def publish_state(generation: Generation) -> None:
     if generation.is_terminal:
         # Read after the commit: nothing about it changes any more, and the transaction is over sooner.
         transaction.on_commit(lambda: _publish_end(generation))
-        if generation.attempt > 1:
+        if generation.attempt > 1 or (generation.attempt and generation.status != Status.SUCCEEDED):
             transaction.on_commit(partial(ask, discard_leftovers, str(generation.pk)))
     else:
         _complete(generation)

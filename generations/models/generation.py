@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.db.models.expressions import BaseExpression
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Greatest
@@ -125,6 +125,10 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         """Those that some server has in its queue or runs, as far as we know."""
         return self.filter(status__in=UPSTREAM)
 
+    def unwanted(self) -> Self:
+        """Those that their owners asked to cancel."""
+        return self.filter(cancel_requested_at__isnull=False)
+
     def active(self) -> Self:
         """Everything that is not finished."""
         return self.filter(status__in=ACTIVE)
@@ -176,9 +180,11 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         )
 
     def release(self, prompt_id: uuid.UUID) -> int:
-        """SUBMITTED -> QUEUED: the server never got it. This does not count as an attempt."""
-        return self._from(prompt_id, Status.SUBMITTED).update(
-            status=Status.QUEUED, server=None, submitted_at=None, attempt=F("attempt") - 1
+        """SUBMITTED -> QUEUED: the server never got it. This does not count as an attempt. Not when it was canceled."""
+        return (
+            self._from(prompt_id, Status.SUBMITTED)
+            .filter(cancel_requested_at=None)
+            .update(status=Status.QUEUED, server=None, submitted_at=None, attempt=F("attempt") - 1)
         )
 
     def adopt_prompt_id(self, prompt_id: uuid.UUID, *, actual: uuid.UUID) -> int:
@@ -192,6 +198,8 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
     def requeue(self, prompt_id: uuid.UUID, retry: Retry) -> int:
         """SUBMITTED, RUNNING, STORING -> QUEUED, at the place in line that it had, to be run once more.
 
+        Not when it was canceled: nobody looks at that wish in a queue, and some server would run it.
+
         It gets a fresh prompt_id: for a repeated one ComfyUI would answer with the old attempt's history, and
         whatever the old attempt may still report is not heard any more.
         """
@@ -202,7 +210,8 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
             Retry.FILE_GONE: {"is_cache_bypassed": True},
         }
         statuses = (Status.STORING,) if retry is Retry.FILE_GONE else UPSTREAM
-        return self._from(prompt_id, *statuses).update(
+        rows = self._from(prompt_id, *statuses).filter(cancel_requested_at=None)
+        return rows.update(
             status=Status.QUEUED,
             prompt_id=uuid.uuid4(),
             server=None,
@@ -303,13 +312,17 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         )
 
     def request_cancel(self, pk: uuid.UUID) -> int:
-        """Note the wish. Final at once when nothing upstream has to be stopped (QUEUED, STORING)."""
+        """Note the wish. Final at once when nothing upstream has to be stopped (QUEUED, STORING).
+
+        One statement for all statuses: with one for each, a generation that goes from the second's to the first's
+        between them would be met by neither.
+        """
         now = timezone.now()
-        ended = self.filter(pk=pk, status__in=(Status.QUEUED, Status.STORING)).update(
-            status=Status.CANCELED, cancel_requested_at=now, finished_at=now, store_after=None, partner_key=None
-        )
-        return ended or self.filter(pk=pk, status__in=UPSTREAM, cancel_requested_at=None).update(
-            cancel_requested_at=now
+        is_idle = Q(status__in=(Status.QUEUED, Status.STORING))
+        ends = {"status": Status.CANCELED, "finished_at": now, "store_after": None, "partner_key": None}
+        return self.filter(is_idle | Q(status__in=UPSTREAM, cancel_requested_at=None), pk=pk).update(
+            cancel_requested_at=now,
+            **{name: Case(When(is_idle, then=models.Value(value)), default=F(name)) for name, value in ends.items()},
         )
 
     def cancel(self, prompt_id: uuid.UUID) -> int:

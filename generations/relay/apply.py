@@ -20,7 +20,7 @@ from generations.comfy.outputs import merged
 from generations.comfy.state import HistoryEntry
 from generations.lifecycle.removal import remove_outputs
 from generations.lifecycle.storing import store_outputs
-from generations.lifecycle.transitions import let_next_in, publish_state, transition
+from generations.lifecycle.transitions import given_up, let_next_in, publish_state, retried, transition
 from generations.live import events, publisher, snapshot
 from generations.models import Generation, Status, WorkflowTemplate
 from generations.models.generation import Failure, Retry
@@ -126,13 +126,9 @@ def failed(generation: Generation, failure: Failure) -> bool:
 
 
 def released(generation: Generation) -> bool:
-    """The server never got it: back into the queue, as if nothing had happened."""
-    return transition(lambda: Generation.objects.release(generation.prompt_id), pk=generation.pk)
-
-
-def retried(pk: uuid.UUID, prompt_id: uuid.UUID, retry: Retry) -> bool:
-    """Back into the queue, to be run once more."""
-    return transition(lambda: Generation.objects.requeue(prompt_id, retry), pk=pk)
+    """The server never got it: back into the queue, as if nothing had happened, unless it was canceled meanwhile."""
+    prompt_id = generation.prompt_id
+    return transition(lambda: Generation.objects.release(prompt_id), pk=generation.pk) or given_up(prompt_id)
 
 
 def lost(generation: Generation, why: str = "") -> bool:

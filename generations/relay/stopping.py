@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from generations.lifecycle.transitions import retried
 from generations.models import Generation
 from generations.models.generation import Retry
 from generations.relay import apply, timing
@@ -34,7 +35,7 @@ def _stop(session: Session, prompt_id: str, *, is_canceled: bool) -> None:
         session.forget(prompt_id)
         session.timers.reconcile = 0.0  # stops the rest of a batch, if there is one
     elif not session.server.is_enabled:
-        apply.retried(session.prompts.generation_id(prompt_id), uuid.UUID(prompt_id), Retry.WITHDRAWN)
+        retried(session.prompts.generation_id(prompt_id), uuid.UUID(prompt_id), Retry.WITHDRAWN)
         session.forget(prompt_id)
     else:
         session.prompts.look_soon(prompt_id)
@@ -55,7 +56,7 @@ def _take_away(session: Session, row: Generation) -> bool:
     if row.cancel_requested_at is not None:
         apply.canceled(row.prompt_id)
     elif not session.server.is_enabled:
-        apply.retried(row.pk, row.prompt_id, Retry.WITHDRAWN)
+        retried(row.pk, row.prompt_id, Retry.WITHDRAWN)
     elif fitness.others_can_run(session.server, row.needs):
         apply.lost(row)
     else:

@@ -290,6 +290,24 @@ def test_canceling_meanwhile_leaves_no_result_behind(
     assert not files(media_root)
 
 
+def test_canceling_what_a_worker_has_not_begun_with_leaves_no_file_behind(  # noqa: PLR0917
+    running: Generation,
+    outputs: dict[str, Any],
+    client: ComfyClient,
+    media_root: Path,
+    disturbs: Disturbs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The relay gave up in the middle of its copies, and the worker's first one is yet to come."""
+    disturbs(broken)
+    monkeypatch.setattr(apply, "ask", lambda *_: None)
+    assert not store(ended(running, outputs), client)
+    assert leave_to_worker(running, outputs).status == Status.STORING
+    assert files(media_root)
+    assert services.cancel(running).status == Status.CANCELED
+    assert not files(media_root)
+
+
 def test_a_user_who_is_deleted_meanwhile_leaves_no_file_behind(
     running: Generation, outputs: dict[str, Any], client: ComfyClient, media_root: Path, disturbs: Disturbs
 ) -> None:

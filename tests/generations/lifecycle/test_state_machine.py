@@ -15,7 +15,7 @@ from generations import tasks
 from generations.comfy.messages import ExecutionError, ExecutionInterrupted, ExecutionSuccess
 from generations.comfy.state import HistoryEntry
 from generations.files import assets
-from generations.lifecycle import services, storing
+from generations.lifecycle import services, storing, transitions
 from generations.models import (
     ComfyServer,
     Generation,
@@ -119,7 +119,7 @@ class Life(RuleBasedStateMachine):
     @rule(attempt=attempts, retry=st.sampled_from([Retry.WITHDRAWN, Retry.OUT_OF_MEMORY]))
     def retry(self, attempt: Any, retry: Retry) -> None:
         if attempt:
-            apply.retried(*attempt, retry)
+            transitions.retried(*attempt, retry)
 
     @rule(pk=generations)
     def cancel(self, pk: Any) -> None:
@@ -193,6 +193,11 @@ class Life(RuleBasedStateMachine):
                 assert row.submitted_at is not None
             if row.status == Status.SUCCEEDED:
                 assert list(row.outputs.values_list("value", flat=True)) == ["done"]
+
+    @invariant()
+    def what_was_canceled_is_not_run_once_more(self) -> None:
+        unwanted = Generation.objects.unwanted()
+        assert not unwanted.exclude(status__in=(*UPSTREAM, *TERMINAL)).exists()
 
     @invariant()
     def no_output_belongs_to_what_is_not_stored(self) -> None:

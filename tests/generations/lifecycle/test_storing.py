@@ -17,7 +17,7 @@ from generations import contract, tasks
 from generations.comfy.client import ComfyClient
 from generations.comfy.state import HistoryEntry
 from generations.files import storage
-from generations.lifecycle import copying, storing
+from generations.lifecycle import copying, services, storing
 from generations.models import Asset, ComfyServer, Generation, Status
 from generations.models.generation import Failure
 from generations.relay import apply
@@ -274,6 +274,14 @@ def test_the_sweep_frees_what_was_on_a_deleted_server(eager_tasks: None) -> None
     tasks.sweep()
     generation.refresh_from_db()
     assert (generation.status, generation.losses) == (Status.QUEUED, 0)
+
+
+def test_the_sweep_ends_what_was_being_canceled_on_a_deleted_server(eager_tasks: None) -> None:
+    generation = make_generation(make_user(), status=Status.RUNNING, server=None, attempt=1, tag=1.0)
+    services.cancel(generation)
+    tasks.sweep()
+    generation.refresh_from_db()
+    assert generation.status == Status.CANCELED
 
 
 def test_the_sweep_lets_in_whom_a_crash_left_outside(eager_tasks: None) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from accounts.models import Plan, User
-from generations.lifecycle.transitions import transition
+from generations.comfy.messages import ExecutionError
+from generations.comfy.state import HistoryEntry
+from generations.lifecycle import transitions
+from generations.lifecycle.removal import discard_leftovers
+from generations.lifecycle.transitions import publish_state, retried, transition
 from generations.live import snapshot
-from generations.models import Generation, Status, Webhook, WebhookDelivery
+from generations.models import ComfyServer, Generation, Status, Webhook, WebhookDelivery
+from generations.models.generation import GenerationQuerySet, Retry
+from generations.relay import apply
+from generations.scheduling import claims
+from generations.scheduling.claims import Memory
 from generations.webhooks import outbox
 from tests.support.factories import make_generation, make_server
 
@@ -55,6 +64,65 @@ def test_what_is_still_on_a_server_lets_nobody_in(owner: User, django_capture_on
     with django_capture_on_commit_callbacks(execute=True):
         assert transition(lambda: Generation.objects.request_cancel(first.pk), pk=first.pk)
     assert not Generation.objects.in_line().exists()
+
+
+MEMORY = ExecutionError("", "3", "KSampler", "out of memory", "torch.OutOfMemoryError")
+WAYS_BACK: dict[str, Callable[[Generation], object]] = {
+    "released": apply.released,
+    "lost": apply.lost,
+    "out of memory": lambda row: apply.ended(row, HistoryEntry(str(row.prompt_id), {}, "error", False, (MEMORY,))),
+    "withdrawn": lambda row: retried(row.pk, row.prompt_id, Retry.WITHDRAWN),
+    "file gone": lambda row: retried(row.pk, row.prompt_id, Retry.FILE_GONE),
+}
+
+
+@pytest.mark.parametrize("name", list(WAYS_BACK))
+def test_what_is_canceled_on_its_way_back_into_the_queue_does_not_get_there(
+    owner: User, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The wish comes after the last look and before the statement."""
+    status = Status.STORING if name == "file gone" else Status.SUBMITTED
+    generation = make_generation(owner, status=status, server=make_server(lease_token=1), attempt=1, tag=1.0)
+
+    def late(change: Callable[..., int]) -> Callable[..., int]:
+        def changed(*args: Any) -> int:
+            assert Generation.objects.request_cancel(generation.pk)
+            return change(*args)
+
+        return changed
+
+    for each in ("release", "requeue"):
+        monkeypatch.setattr(GenerationQuerySet, each, late(getattr(GenerationQuerySet, each)))
+    WAYS_BACK[name](generation)
+    generation.refresh_from_db()
+    assert generation.status == Status.CANCELED
+    assert claims.claim(ComfyServer.objects.get(), Memory(), token=1) is None
+
+
+@pytest.mark.parametrize(
+    ("attempt", "end", "is_asked"),
+    [
+        (0, Status.CANCELED, False),
+        (1, Status.CANCELED, True),
+        (1, Status.FAILED, True),
+        (1, Status.SUCCEEDED, False),
+        (2, Status.SUCCEEDED, True),
+    ],
+)
+def test_files_without_rows_are_looked_for_where_there_may_be_some(  # noqa: PLR0917
+    owner: User,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+    attempt: int,
+    end: Status,
+    is_asked: bool,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(transitions, "ask", lambda task, *_: asked.append(task))
+    generation = make_generation(owner, status=end, attempt=attempt)
+    with django_capture_on_commit_callbacks(execute=True):
+        publish_state(generation)
+    assert (discard_leftovers in asked) == is_asked
 
 
 def test_no_status_changes_whose_message_cannot_be_written(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:

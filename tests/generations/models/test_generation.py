@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
+from pytest_django.fixtures import DjangoAssertNumQueries
 
 from generations.models import ComfyServer, Generation, Status
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Failure, Retry, Run
 from generations.scheduling import claims
 from generations.scheduling.claims import Memory
 from tests.support.factories import make_generation, make_server, make_template, make_user
-from tests.support.waiting import patient
+from tests.support.waiting import eventually, patient
 
 Transition = Callable[[Generation], int]
 FAILURE = Failure("node_execution_error", "boom")
@@ -88,6 +89,61 @@ def test_late_success_does_not_undo_cancel() -> None:
     assert G.store_at_once(generation.prompt_id, RUN, "id") is None
     assert G.cancel(generation.prompt_id) == 1
     assert G.succeed(generation.pk, turn=0) == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["release", "requeue, lost", "requeue, withdrawn", "requeue, memory"])
+def test_what_was_canceled_is_not_queued_again(name: str) -> None:
+    generation = make(Status.SUBMITTED)
+    G.request_cancel(generation.pk)
+    assert TRANSITIONS[name][0](generation) == 0
+    assert G.cancel(generation.prompt_id) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", list(Status))
+def test_a_cancel_is_one_statement_so_that_nothing_changes_within_it(
+    status: Status, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    generation = make(status, partner_key="secret")
+    with django_assert_num_queries(1):
+        G.request_cancel(generation.pk)
+    generation.refresh_from_db()
+    assert (generation.partner_key is None) == (status in {Status.QUEUED, Status.STORING})
+    assert (generation.store_after is None) == (generation.status != Status.STORING)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(Status.SUBMITTED, "release"), (Status.RUNNING, "requeue, lost"), (Status.RUNNING, "finish_upstream")],
+)
+def test_a_cancel_is_heard_although_the_status_changes_at_that_moment(source: Status, name: str) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite lets one write at a time")
+    generation, changed = make(source), []
+
+    def cancel() -> None:
+        changed.append(G.request_cancel(generation.pk))
+        connection.close()
+
+    thread = threading.Thread(target=cancel)
+    with transaction.atomic():
+        assert TRANSITIONS[name][0](generation) == 1
+        thread.start()
+        eventually(is_somebody_kept_waiting, what="the cancel to meet the row")
+    thread.join(patient(30))
+    generation.refresh_from_db()
+    assert (changed, generation.status) == ([1], Status.CANCELED)
+
+
+def is_somebody_kept_waiting() -> bool:
+    """True while a statement waits for a row that this connection has changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from generations.comfy.errors import NodeError, Rejected, Unavailable
+from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, WorkflowTemplate
 from generations.relay import claiming
 from generations.relay.claiming import Claimer
 from generations.relay.session import Session
 from generations.relay.submit import InputMissingError, StorageUnavailableError
+from generations.scheduling import claims
+from generations.scheduling.claims import Memory
 from tests.support.factories import make_template, submit
 from tests.support.queueing import CATALOG, at_work, finish, person, tell
 
@@ -29,8 +32,10 @@ class Upstream:
     def __init__(self) -> None:
         self.given: list[uuid.UUID] = []
         self.fault: Exception | None = None
+        self.before: Callable[[], object] = lambda: None  # happens while it is handed over
 
     def submit(self, generation: Generation, *_: Any, **__: Any) -> uuid.UUID:
+        self.before()
         if self.fault is not None:
             raise self.fault
         self.given.append(generation.pk)
@@ -174,6 +179,27 @@ def test_what_certainly_did_not_arrive_waits_again(
     assert ComfyServer.objects.get().state == "unreachable"
     assert claimer.session.timers.claim > time.monotonic()
     assert not claimer.session.prompts
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Unavailable("ComfyUI cannot be reached."),
+        StorageUnavailableError("away"),
+        Rejected("Unknown node", type="missing_node_type"),
+    ],
+)
+def test_what_was_canceled_while_it_was_handed_over_in_vain_goes_to_nobody_else(
+    claimer: Claimer, upstream: Upstream, template: WorkflowTemplate, server: ComfyServer, fault: Exception
+) -> None:
+    generation = submit(template, person("user"))
+    upstream.before, upstream.fault = lambda: services.cancel(generation), fault
+    del (lacking := dict(CATALOG))["KSampler"]
+    claimer._catalog_reader = SimpleNamespace(read=lambda: tell(server, lacking) is None)  # type: ignore[assignment]
+    claimer.claim_all()
+    assert state(generation) == (Status.CANCELED, 1)
+    assert not claimer.session.prompts
+    assert claims.claim(at_work("two", 2), Memory(), token=1) is None
 
 
 def test_what_may_have_arrived_is_looked_for_first(
