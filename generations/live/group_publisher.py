@@ -60,7 +60,7 @@ class GroupPublisher:
 
 
 class PublishingThread:
-    """Publishes what `take` returns whenever it is rung for, until that is nothing; starts with the first ring."""
+    """Publishes what `take` returns whenever it is rung for, until that is nothing. What `take` raises on is lost."""
 
     def __init__(self, publisher: GroupPublisher, take: Callable[[], Mapping[str, bytes]]) -> None:
         self._publisher, self._take = publisher, take
@@ -74,9 +74,18 @@ class PublishingThread:
     def _run(self) -> None:
         while True:
             self._bell.get()
-            while messages := self._take():
-                try:
-                    self._publisher.publish(messages)
-                except Exception:
-                    logger.exception("Messages for %s could not be sent", ", ".join(messages))
-                    self._publisher.close()
+            while self._publish_some():
+                pass
+
+    def _publish_some(self) -> bool:
+        """False: there was nothing."""
+        messages: Mapping[str, bytes] = {}
+        try:
+            messages = self._take()
+            if not messages:
+                return False
+            self._publisher.publish(messages)
+        except Exception:
+            logger.exception("Messages for %s could not be sent", ", ".join(messages) or "some groups")
+            self._publisher.close()
+        return True

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.conf import settings
@@ -39,16 +39,30 @@ class LoopThread:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
+        """The running loop. RuntimeError: the system has no thread for it now; ask again."""
         with self._lock:
             if self._loop is None or self._loop.is_closed():
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="publisher", daemon=True).start()
+                self._loop = _started_loop()
             return self._loop
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Start `work` on the loop and return at once."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        """Start `work` on the loop and return at once. RuntimeError: there is no loop."""
+        try:
+            loop = self.loop
+        except BaseException:
+            work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(work, loop)
+
+
+def _started_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    try:
+        threading.Thread(target=loop.run_forever, name="publisher", daemon=True).start()
+    except BaseException:
+        loop.close()
+        raise
+    return loop
 
 
 sender = LoopThread()
@@ -80,8 +94,17 @@ class Outbox:
             if self._is_draining:
                 return
             self._is_draining = True
-            if settings.REDIS_URL and self._thread is None:
-                self._thread = PublishingThread(_group_publisher(), self._take_packed)
+        try:
+            self._start_draining()
+        except Exception:
+            logger.exception("Events wait until the next one: sending could not start")
+            with self._lock:
+                self._is_draining = False
+
+    def _start_draining(self) -> None:
+        """By one caller at a time: who finds `_is_draining` returns."""
+        if settings.REDIS_URL and self._thread is None:
+            self._thread = PublishingThread(_group_publisher(), self._take_packed)
         if self._thread is not None:
             self._thread.ring()
         else:
@@ -95,8 +118,8 @@ class Outbox:
             return batches
 
     def _take_packed(self) -> dict[str, bytes]:
-        layer: Any = channel_layer()
-        return {group: layer.serialize(_message(group, batch)) for group, batch in self._take().items()}
+        batches, layer = self._take(), cast("Any", channel_layer())
+        return {group: layer.serialize(_message(group, batch)) for group, batch in batches.items()}
 
     async def _drain(self) -> None:
         while batches := self._take():
@@ -130,7 +153,7 @@ def publish(generation: Generation, event: events.Event) -> None:
 
 def announce_access(user_id: int) -> None:
     """Have everything that is open on behalf of this user check, after commit, whether it still may be."""
-    transaction.on_commit(lambda: sender.run(_send_access(user_id)))
+    transaction.on_commit(lambda: sender.run(_send_access(user_id)), robust=True)
 
 
 async def _send_access(user_id: int) -> None:

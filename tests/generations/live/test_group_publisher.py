@@ -81,3 +81,19 @@ async def test_the_thread_goes_on_after_a_failure(redis_url: str, caplog: pytest
         thread.ring()
         assert [each["type"] for each in await heard(layer, channel, 2)] == ["1", "2"]
     assert "could not be sent" in caplog.text
+
+
+async def test_the_thread_goes_on_after_what_cannot_be_taken(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    publisher = GroupPublisher(redis_url, own := prefix())
+    async with listening(redis_url, own, "one") as (layer, channel):
+        waiting = [{"one": layer.serialize({"type": "said"})}, None]
+
+        def take() -> dict[str, bytes]:
+            messages = waiting.pop() if waiting else {}
+            if messages is None:
+                raise TypeError("as asked for")
+            return messages
+
+        PublishingThread(publisher, take).ring()
+        assert [each["type"] for each in await heard(layer, channel, 1)] == ["said"]
+    assert "could not be sent" in caplog.text
