@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from contextlib import suppress
 
 from django.db import DatabaseError, close_old_connections, connections
 
@@ -132,7 +133,8 @@ class ServerAgent:
                     logger.exception("The agent of %s met something unexpected", self.server)
                     self._pause(error)
             self._collector.finisher.wait()
-            self._session.forget_histories(all_of_them=True)
+            with suppress(DatabaseError):
+                self._session.forget_histories()  # later ones stay: should the database crash now, they are needed
         finally:
             connections.close_all()
 
@@ -150,8 +152,6 @@ class ServerAgent:
 
     def _pause(self, error: Exception) -> None:
         logger.warning("The agent of %s pauses: %s", self.server, error)
-        if isinstance(error, DatabaseError):
-            self._session.keep_histories()
         # Whatever message was being handled is not repeated: reconciling finds what it said.
         timers = self._session.timers
         timers.claim = timers.reconcile = time.monotonic() + timing.PAUSE_AFTER_FAULT_SECONDS

@@ -49,7 +49,7 @@ class Session:
         self._is_woken = threading.Event()
         self.inbox: queue.SimpleQueue[Event | Finished | None] = queue.SimpleQueue()
         self.finishing: set[str] = set()  # prompts that ended, whose results are being stored: leave them alone
-        self._stored: list[tuple[float, str]] = []  # whose histories ComfyUI may forget, and when
+        self._stored: dict[str, float] = {}  # whose histories ComfyUI may forget, and when
         self.timers = Timers()
         self.connection = Connection()
         self.prompts = Prompts()
@@ -132,20 +132,25 @@ class Session:
         """Nothing is at its result any more."""
         self.finishing.discard(finished.entry.prompt_id)
         if finished.is_over and not self.server.is_history_kept:
-            self._stored.append((time.monotonic() + timing.HISTORY_SECONDS, finished.entry.prompt_id))
+            self._stored[finished.entry.prompt_id] = time.monotonic() + timing.HISTORY_SECONDS
 
-    def forget_histories(self, *, all_of_them: bool = False) -> None:
-        """Have ComfyUI forget what is stored: its history lies in memory. What fails does no harm."""
+    def forget_histories(self) -> None:
+        """Have ComfyUI forget what was stored a while ago: its history lies in memory. What fails there does no harm.
+
+        A database that crashed meanwhile has undone what it took last, and nobody need have noticed: it is asked, and
+        what it knows nothing of stays, to be found again. A DatabaseError leaves all of them for later.
+        """
         now = time.monotonic()
-        due = [prompt_id for at, prompt_id in self._stored if at <= now or all_of_them]
-        if due:
-            self._stored = self._stored[len(due) :]
+        due = [prompt_id for prompt_id, at in self._stored.items() if at <= now]
+        if not due or now < self.timers.histories:
+            return
+        self.timers.histories = now + timing.TICK_SECONDS
+        undone = set(Generation.objects.upstream().filter(prompt_id__in=due).values_list("prompt_id", flat=True))
+        for prompt_id in due:
+            del self._stored[prompt_id]
+        if stored := [prompt_id for prompt_id in due if uuid.UUID(prompt_id) not in undone]:
             with suppress(ComfyError):
-                self.client.delete_history(*due)
-
-    def keep_histories(self) -> None:
-        """The database was away: what it took last may be undone, and then is found in ComfyUI again."""
-        self._stored.clear()
+                self.client.delete_history(*stored)
 
     def adopt(self, generation: Generation, actual: uuid.UUID) -> None:
         """The server has it under an id of its own. What it said before we knew is found by reconciling."""

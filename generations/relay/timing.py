@@ -34,6 +34,7 @@ class Timers:
     line: float = 0.0  # nothing was in line at all: no claim before, unless woken
     reconcile: float = 0.0
     look_around: float = 0.0
+    histories: float = 0.0  # that are stored are forgotten, not before
     catalog: float = 0.0
 
     def pause_claims(self) -> None:

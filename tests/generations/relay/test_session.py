@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from generations.comfy.state import HistoryEntry
 from generations.models import Generation, Status
+from generations.models.generation import GenerationQuerySet
 from generations.relay import timing
 from generations.relay.session import Finished, Session
 from tests.support.factories import make_generation, make_server, make_user
@@ -95,28 +97,71 @@ def test_what_is_being_stored_concerns_nothing_else(session: Session) -> None:
     assert session.rows().get() == generation
 
 
+@pytest.fixture
+def deleted(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prompts whose histories ComfyUI has forgotten."""
+    found: list[str] = []
+    monkeypatch.setattr(session.client, "delete_history", lambda *prompt_ids: found.extend(prompt_ids))
+    return found
+
+
+def finished(session: Session) -> str:
+    """The prompt_id of one that was stored at once."""
+    user = make_user(f"{uuid.uuid4()}@example.com")
+    prompt_id = str(make_generation(user, status=Status.SUCCEEDED, server=session.server).prompt_id)
+    session.finished(Finished(HistoryEntry(prompt_id, {}, "success", True, ()), timezone.now(), is_over=True))
+    return prompt_id
+
+
 def test_histories_are_deleted_a_while_after_their_results_are_stored(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: Session, deleted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deleted: list[tuple[str, ...]] = []
-    monkeypatch.setattr(session.client, "delete_history", lambda *prompt_ids: deleted.append(prompt_ids))
-
-    def finish(*prompt_ids: str) -> None:
-        for prompt_id in prompt_ids:
-            entry = HistoryEntry(prompt_id, {}, "success", True, ())
-            session.finished(Finished(entry, timezone.now(), is_over=True))
-
-    finish("a", "b")
-    session.forget_histories()
-    assert not deleted
+    monkeypatch.setattr(timing, "HISTORY_SECONDS", 1000.0)
+    finished(session)
     monkeypatch.setattr(timing, "HISTORY_SECONDS", 0.0)
-    session.keep_histories()  # the database may have forgotten them
-    finish("c", "d")
+    stored = [finished(session) for _ in range(2)]
     session.forget_histories()
+    assert deleted == stored
+    stored.append(finished(session))
+    session.timers.histories = time.monotonic() + 1000  # it has been asked just now
+    session.forget_histories()
+    assert deleted == stored[:2]
+    session.timers.histories = 0.0
     session.server.is_history_kept = True
-    finish("e")
-    session.forget_histories(all_of_them=True)
-    assert deleted == [("c", "d")]
+    finished(session)
+    session.forget_histories()
+    assert deleted == stored
+
+
+def test_the_history_of_what_the_database_has_undone_is_kept(
+    session: Session, deleted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "HISTORY_SECONDS", 0.0)
+    stored = [finished(session) for _ in range(2)]
+    Generation.objects.filter(prompt_id=stored[0]).update(status=Status.RUNNING, finished_at=None)
+    session.forget_histories()
+    session.timers.histories = 0.0
+    session.forget_histories()
+    assert deleted == stored[1:]
+
+
+def test_a_database_that_does_not_answer_is_asked_again_before_histories_are_deleted(
+    session: Session, deleted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "HISTORY_SECONDS", 0.0)
+    stored = finished(session)
+
+    def failing(_queryset: object) -> None:
+        raise DatabaseError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GenerationQuerySet, "upstream", failing)
+        with pytest.raises(DatabaseError):
+            session.forget_histories()
+    assert not deleted
+    session.timers.histories = 0.0
+    session.forget_histories()
+    assert deleted == [stored]
 
 
 def test_a_run_that_is_found_under_way_has_only_the_rest_of_its_time(session: Session) -> None:
