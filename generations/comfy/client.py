@@ -65,11 +65,14 @@ _DROPPED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 @dataclass(frozen=True, slots=True)
 class ViewStream:
-    """A file being downloaded. `content_length` is in bytes, None when unknown."""
+    """A file being downloaded. `content_length` is in bytes, None when unknown.
+
+    `iter_bytes` cuts it into pieces of that many bytes; None: as they arrive.
+    """
 
     content_length: int | None
     content_type: str
-    iter_bytes: Callable[[int], Iterator[bytes]]
+    iter_bytes: Callable[[int | None], Iterator[bytes]]
 
 
 @lru_cache(maxsize=1)
@@ -256,11 +259,15 @@ class ComfyClient:
         return f"{folder}/{stored_name}" if isinstance(folder, str) and folder else stored_name
 
     @contextmanager
-    def view(self, file: FileRef) -> Iterator[ViewStream]:
-        """Downloads a file in constant memory. Raises NotFound when the server does not have it any more."""
+    def view(self, file: FileRef, *, silent_seconds: float | None = None) -> Iterator[ViewStream]:
+        """Downloads a file in constant memory. Raises NotFound when the server does not have it any more.
+
+        `silent_seconds`: how long the server may send nothing, if not as long as in every request.
+        """
         # Compressed, the content length would not be that of the file.
         headers = {"Accept-Encoding": "identity"}
-        request = self._http.build_request("GET", "view", params=_view_params(file), headers=headers)
+        timeout = self._http.timeout if silent_seconds is None else httpx.Timeout(silent_seconds)
+        request = self._http.build_request("GET", "view", params=_view_params(file), headers=headers, timeout=timeout)
         response = self._transmit(request, stream=True)
         try:
             self._check_view(response, file)
@@ -283,7 +290,7 @@ class ComfyClient:
             response.read()
         self._checked(response)
 
-    def _chunks(self, response: httpx.Response, chunk: int) -> Iterator[bytes]:
+    def _chunks(self, response: httpx.Response, chunk: int | None) -> Iterator[bytes]:
         with self._translated(response.request):
             yield from response.iter_bytes(chunk)
 

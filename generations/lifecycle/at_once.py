@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 MAX_FILES = 16
 MAX_OUTPUTS = 100
 MAX_BYTES = 8 * 1024 * 1024  # of each file
+COPY_SECONDS = 5.0  # for all of them; and ComfyUI may be silent as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Ended:
     started_at: datetime
     executed_at: datetime
     is_start_known: bool
+
+
+class TooSlowError(Exception):
+    """The files do not arrive within COPY_SECONDS."""
 
 
 class _AnotherTemplateError(Exception):
@@ -70,10 +77,7 @@ def store(ended: Ended, items: Sequence[OutputItem], client: ComfyClient) -> boo
     False: it is a worker's, with whatever may be copied of it by now; a copy is overwritten by the next one.
     """
     try:
-        copied = [
-            Copied(position, item, copying.copy(ended.generation, position, item, client, at_most=MAX_BYTES))
-            for position, item in enumerate(items)
-        ]
+        copied = _copy(ended.generation, items, client)
         return _write(ended, copied) or _settle(ended.generation, copied)
     except Exception as error:
         is_expected = isinstance(error, _EXPECTED)
@@ -82,8 +86,25 @@ def store(ended: Ended, items: Sequence[OutputItem], client: ComfyClient) -> boo
 
 
 _EXPECTED = (
-    copying.TooLargeError, NotFound, WorkflowLeftError, ComfyError, IncompleteCopyError, OSError, _AnotherTemplateError,
+    copying.TooLargeError, TooSlowError, NotFound, WorkflowLeftError, ComfyError, IncompleteCopyError, OSError,
+    _AnotherTemplateError,
 )  # fmt: skip
+
+
+def _copy(generation: Generation, items: Sequence[OutputItem], client: ComfyClient) -> list[Copied]:
+    """TooSlowError, beside what copying raises."""
+    in_time = partial(_in_time, time.monotonic() + COPY_SECONDS)
+    copy_one = partial(copying.copy, through=in_time, at_most=MAX_BYTES, silent_seconds=COPY_SECONDS)
+    return [Copied(position, item, copy_one(generation, position, item, client)) for position, item in enumerate(items)]
+
+
+def _in_time(give_up: float, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, while there is time: whoever waits for one server has no time for the others."""
+    for chunk in chunks:
+        if time.monotonic() > give_up:
+            msg = f"not all files arrived in {COPY_SECONDS:g} s"
+            raise TooSlowError(msg)
+        yield chunk
 
 
 def _write(ended: Ended, copied: Sequence[Copied]) -> bool:

@@ -76,10 +76,13 @@ def _bytes(item: OutputItem) -> bytes:
 
 
 @contextmanager
-def opened(generation: Generation, item: OutputItem, client: ComfyClient | None) -> Iterator[Source]:
+def opened(
+    generation: Generation, item: OutputItem, client: ComfyClient | None, *, silent_seconds: float | None = None
+) -> Iterator[Source]:
     """The bytes of a file, for as long as the context lasts. NotFound when they are gone for good.
 
-    `client` is None when the server that had them was deleted.
+    `client` is None when the server that had them was deleted. With `silent_seconds`, which ComfyUI may be silent,
+    bytes come as they arrive, be they few.
     """
     file = item.file
     if file is None or item.value is not None:
@@ -98,8 +101,9 @@ def opened(generation: Generation, item: OutputItem, client: ComfyClient | None)
     elif client is None:
         raise NotFound("its ComfyUI server was deleted")
     else:
-        with client.view(file) as stream:
-            yield Source(stream.iter_bytes(spooling.CHUNK_BYTES), stream.content_length)
+        with client.view(file, silent_seconds=silent_seconds) as stream:
+            chunks = stream.iter_bytes(spooling.CHUNK_BYTES if silent_seconds is None else None)
+            yield Source(chunks, stream.content_length)
 
 
 def copy(
@@ -110,16 +114,18 @@ def copy(
     *,
     through: Callable[[Iterator[bytes]], Iterable[bytes]] = iter,
     at_most: int | None = None,
+    silent_seconds: float | None = None,
 ) -> Asset | None:
     """Put the item's file into the storage; the asset that describes it, not saved yet. None: the item has no file.
 
-    The bytes run `through` that while they arrive. NotFound, WorkflowLeftError; TooLargeError for more than `at_most`
-    bytes; errors of the storage and of ComfyUI pass through. A repeat overwrites the same file.
+    The bytes run `through` that while they arrive (`silent_seconds`: see `opened`). NotFound, WorkflowLeftError;
+    TooLargeError for more than `at_most` bytes; errors of the storage and of ComfyUI pass through. A repeat overwrites
+    the same file.
     """
     if item.file is None:
         return None
     is_bare = generation.version.is_workflow_removed and item.value is None
-    with opened(generation, item, client) as source:
+    with opened(generation, item, client, silent_seconds=silent_seconds) as source:
         spooled = spooling.spool(
             through(_limited(source, at_most)),
             expected_bytes=source.length,

@@ -97,6 +97,8 @@ class Finisher:
 
         The session forgets the prompt, and its slot is free: for ComfyUI it is over. False: it was not taken.
         """
+        if len(self.session.finishing) >= THREADS - 1:
+            return False  # should this server or the storage stall, others find a thread
         items = at_once.items_of(generation, entry.outputs)
         if items is None:
             return False

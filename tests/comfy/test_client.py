@@ -377,6 +377,8 @@ def live() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             assert request.transport is not None
             request.transport.abort()
             return response
+        if name == "silent.png":
+            return await hang(request)
         if name != "größe & co.png":
             return web.Response(status={"forbidden": 403, "bad": 400}.get(name, 404))
         assert request.headers["Accept-Encoding"] == "identity"
@@ -407,6 +409,15 @@ def test_files_are_streamed_in_pieces(live: tuple[str, list[Any]]) -> None:
         pieces = list(stream.iter_bytes(65_536))
     assert max(map(len, pieces)) == 65_536
     assert b"".join(pieces) == b"0123456789" * 100_000
+
+
+def test_a_download_waits_no_longer_than_asked(live: tuple[str, list[Any]]) -> None:
+    with (
+        ComfyClient(live[0]) as client,
+        pytest.raises(Unavailable, match="in time"),
+        client.view(FileRef("silent.png"), silent_seconds=0.2),
+    ):
+        pass
 
 
 def test_a_download_that_breaks_off_is_told(live: tuple[str, list[Any]]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from generations.comfy.client import ComfyClient
+from generations.comfy.client import ComfyClient, ViewStream
+from generations.comfy.outputs import FileRef
 from generations.comfy.state import HistoryEntry
 from generations.files import storage
 from generations.lifecycle import at_once, results, services, storing
@@ -199,6 +202,35 @@ def test_a_comfyui_that_gives_no_file_leaves_all_to_a_worker(
     simulator.faults.set(**{fault: 1})
     assert not store(ended(running, outputs), client)
     assert_untouched(running)
+
+
+class Trickling(ComfyClient):
+    """A byte now and then, for ever."""
+
+    @contextmanager
+    def view(self, file: FileRef, *, silent_seconds: float | None = None) -> Iterator[ViewStream]:
+        assert silent_seconds == at_once.COPY_SECONDS
+
+        def trickle(chunk_bytes: int | None) -> Iterator[bytes]:
+            assert chunk_bytes is None  # else it would wait for that many
+            return itertools.repeat(b"x")
+
+        yield ViewStream(None, "image/png", trickle)
+
+
+def test_a_comfyui_that_trickles_leaves_all_to_a_worker(
+    running: Generation,
+    outputs: dict[str, Any],
+    simulator: RunningSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", at_once.__name__)
+    monkeypatch.setattr(at_once, "COPY_SECONDS", 0.01)
+    with Trickling(simulator.url) as client:
+        assert not store(ended(running, outputs), client)
+    assert_untouched(running)
+    assert "not all files arrived in 0.01 s" in caplog.text
 
 
 def test_a_large_file_is_a_workers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,17 @@ def test_without_room_a_worker_stores_it(scene: Scene, monkeypatch: pytest.Monke
     done = scene.done()
     assert (done.store_attempts, done.outputs.count()) == (1, 2)
     assert files(media_root) == names(done)
+
+
+def test_a_server_whose_results_have_all_threads_but_one_leaves_that_to_others(scene: Scene) -> None:
+    scene.done()
+    (agent,) = scene.relay._agents.values()
+    finishing_now = agent._session.finishing
+    eventually(lambda: not finishing_now)
+    stalled = {str(uuid.uuid4()) for _ in range(finishing.THREADS - 1)}
+    finishing_now |= stalled
+    assert scene.done(seed=2).store_attempts == 1
+    finishing_now -= stalled
 
 
 def test_a_large_result_is_a_workers(scene: Scene, monkeypatch: pytest.MonkeyPatch, media_root: Path) -> None:
