@@ -45,8 +45,6 @@ ELSEWHERE = {
     "generations/lifecycle/copying.py": "tests/generations/lifecycle/test_storing.py",
     "generations/lifecycle/raw.py": "tests/api/test_raw.py",
     "generations/live/events.py": "declares what events look like",
-    "generations/live/publisher.py": "tests/generations/live/test_consumers.py and "
-    "tests/generations/relay/test_coalescer.py",
     "generations/live/routing.py": "declares addresses",
     "generations/management/commands/relay.py": "tests/processes/test_cluster.py",
     "generations/parameters/primitives.py": "tests/generations/parameters/test_propose_named.py",
