@@ -21,7 +21,7 @@ from generations.broker import ask
 from generations.database import delete_some, in_batches
 from generations.files import storage
 from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unused
-from generations.lifecycle.removal import remove_some
+from generations.lifecycle.removal import discard_leftovers, remove_some
 from generations.lifecycle.storing import store_outputs
 from generations.lifecycle.transitions import retried
 from generations.live import publisher
@@ -47,6 +47,7 @@ ROWS_AT_ONCE = 1000
 JOBS_AT_ONCE = 500
 ORPHAN_AGE = timedelta(days=1)
 ORPHANS_AT_ONCE = 500
+LEFTOVERS_AT_ONCE = 500  # generations whose folder is looked through
 
 
 @shared_task(ignore_result=True, expires=settings.SWEEP_SECONDS)
@@ -72,14 +73,23 @@ def sweep() -> None:
 def expire() -> int:
     """Delete whatever is older than RETENTION_DAYS, and files whose own time is up.
 
-    Files that something unfinished needs stay until it is finished.
+    Files that something unfinished needs stay until it is finished. What attempts that came to nothing have left is
+    looked for once more: a relay may have been cut off behind the end of its generation, or the wish to look is lost.
     """
+    _discard_leftovers()
     now, until = timezone.now(), time.monotonic() + EXPIRE_SECONDS
     for rows in (IdempotencyKey.objects.expired(), WebhookDelivery.objects.filter(created_at__lt=now - LOG_KEPT)):
         in_batches(partial(delete_some, rows), size=ROWS_AT_ONCE, until=until)
     gone = partial(discard_unused, Asset.objects.filter(expires_at__lt=now))
     number = in_batches(gone, size=EXPIRE_AT_ONCE, until=until)
     return number + _expire_old(until) if settings.RETENTION_DAYS else number
+
+
+def _discard_leftovers() -> None:
+    lately = timezone.now() - timedelta(seconds=2 * settings.HOUSEKEEPING_SECONDS)
+    again = Generation.objects.filter(finished_at__gt=lately, attempt__gt=1).order_by("-finished_at")
+    for pk in again.values_list("pk", flat=True)[:LEFTOVERS_AT_ONCE]:
+        discard_leftovers(str(pk))
 
 
 def _expire_old(until: float) -> int:

@@ -23,6 +23,7 @@ from tests.chaos.world import World
 from tests.support.processes import ROOT
 
 SETTLE_SECONDS = 240.0
+HOUSEKEEPING = "from generations.tasks import expire; expire()"
 
 
 def run(
@@ -80,11 +81,12 @@ def run(
 
 
 def _settle(world: World) -> None:
-    """Nothing breaks any more: wait for the last one, but not for ever."""
+    """Nothing breaks any more: wait for the last one, but not for ever; then keep house, as workers do now and then."""
     give_up = time.monotonic() + SETTLE_SECONDS
     while unfinished(world) and time.monotonic() < give_up:
         world.revive()
         time.sleep(0.5)
+    world.manage("shell", "--verbosity", "0", "-c", HOUSEKEEPING)
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from generations import tasks
-from generations.files import assets
+from generations.files import assets, storage
 from generations.lifecycle import removal
 from generations.models import Asset, DiscardedFile, Generation, Output, Status, StorageUsage, TemplateVersion
 from tests.support.factories import make_asset, make_generation, make_output, txt2img_graph
@@ -87,6 +87,19 @@ def test_what_is_rolled_back_is_still_there(owner: User) -> None:
         raise ZeroDivisionError
     assert Generation.objects.get().outputs.get().asset == result
     assert default_storage.exists(result.key)
+
+
+def test_what_earlier_attempts_left_goes_even_if_nobody_was_asked_to_look(owner: User) -> None:
+    again = make_generation(owner, status=Status.SUCCEEDED, attempt=2)
+    result = make_output(again).asset
+    under_way = make_generation(owner, status=Status.RUNNING, attempt=2)
+    assert result is not None
+    left, in_use = (storage.output_key(each.pk, 1, 0) for each in (again, under_way))
+    for key in (left, in_use):
+        storage.write_bytes(key, b"of the first attempt")
+    tasks.expire()
+    assert DiscardedFile.objects.filter(key=left).exists()
+    assert not DiscardedFile.objects.filter(key__in=[result.key, in_use]).exists()
 
 
 # ---------------------------------------------------------------------------------------------- batches
