@@ -98,8 +98,8 @@ def test_what_earlier_attempts_left_goes_even_if_nobody_was_asked_to_look(owner:
     for key in (left, in_use):
         storage.write_bytes(key, b"of the first attempt")
     tasks.expire()
-    assert DiscardedFile.objects.filter(key=left).exists()
-    assert not DiscardedFile.objects.filter(key__in=[result.key, in_use]).exists()
+    assert not default_storage.exists(left)
+    assert default_storage.exists(result.key) and default_storage.exists(in_use)
 
 
 # ---------------------------------------------------------------------------------------------- batches
