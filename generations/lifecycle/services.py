@@ -99,7 +99,9 @@ def current_version(template: WorkflowTemplate) -> TemplateVersion:
     if template.published_version_id is None:
         msg = f"{template} is not published"
         raise ValueError(msg)
-    version = TemplateVersion.objects.kept(template.published_version_id)
+    is_loaded = WorkflowTemplate.published_version.is_cached(template)  # lists load it
+    loaded = template.published_version if is_loaded else None
+    version = loaded or TemplateVersion.objects.kept(template.published_version_id)
     version.template = template  # known already
     return version
 

@@ -142,3 +142,10 @@ def test_one_that_was_held_back_for_a_run_that_ended_meanwhile_gets_in_line(
     assert made.tag is None
     made.refresh_from_db()
     assert made.tag is not None
+
+
+def test_lists_of_any_length_ask_for_no_version_once_more(django_assert_num_queries: Any) -> None:
+    make_template()
+    (template,) = WorkflowTemplate.objects.for_lists()
+    with django_assert_num_queries(0):
+        assert services.current_version(template).title == template.title
