@@ -57,7 +57,7 @@ class ReleasesConnections:
     """Reading and writing files is slow: who does it keeps neither a database connection nor a turn meanwhile."""
 
     def open(self, name: Any, mode: str = "rb") -> Any:
-        """The file."""
+        """The file under this name. FileNotFoundError, and what the storage raises."""
         database.release()
         with aside():
             return super().open(name, mode)  # type: ignore[misc]  # of Django's Storage, beside which this stands

@@ -39,7 +39,7 @@ class Pool:
         self._lock = threading.Lock()
 
     def offer(self, work: Callable[[], None]) -> bool:
-        """Have it done soon. False: there is no room, or no thread. It must not raise anything. From any thread."""
+        """Have this done soon, from any thread; `work` must not raise. False when there is no room or no thread."""
         if not self._room.acquire(blocking=False):
             return False
         if not self._has_begun():

@@ -28,7 +28,7 @@ OVERTAKEN_SECONDS = 30.0  # how long one may be passed over for that reason
 LEAVE_SECONDS = 2.0  # how long one is left to a server that should have it rather: each looks every second
 AVOID_SECONDS = 30.0  # the same for the server that lost it before
 LEFT_AT_MOST, VERSIONS_AT_MOST, VALUES_AT_MOST = 1000, 2000, 200  # what an agent remembers
-FIT_AT_MOST = 200  # versions that are told to the database with each claim
+FIT_AT_MOST = 200  # versions that each claim names to the database
 
 
 @dataclass(frozen=True, slots=True)

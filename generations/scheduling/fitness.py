@@ -136,7 +136,7 @@ class Fleet:
         return Verdict(self.number_at_work(needs), self.why_waiting(needs), self.why_not(needs))
 
     def known_nodes(self) -> ObjectInfo | None:
-        """See `catalogs.known_nodes`."""
+        """The node classes of all enabled servers together; None while none has been asked yet."""
         known = sorted((each for each in self._enabled if each.digest), key=lambda each: each.pk)
         return catalogs.merged([catalogs.Known(each.pk, each.name, each.digest, each.is_simulator) for each in known])
 
