@@ -1,0 +1,36 @@
+"""People, their plans, and the API keys they call the API with."""
+
+from accounts.models.api_key import (
+    ALL_SCOPES,
+    KEY_PREFIX,
+    LAST_USED_RESOLUTION,
+    MAX_KEYS,
+    USUAL_SCOPES,
+    ApiKey,
+    ApiKeyQuerySet,
+    KeyRefusedError,
+    Scope,
+    TooManyKeysError,
+    all_scopes,
+)
+from accounts.models.plan import Plan
+from accounts.models.user import User, UserManager, access_changed, access_revoked
+
+__all__ = [
+    "ALL_SCOPES",
+    "KEY_PREFIX",
+    "LAST_USED_RESOLUTION",
+    "MAX_KEYS",
+    "USUAL_SCOPES",
+    "ApiKey",
+    "ApiKeyQuerySet",
+    "KeyRefusedError",
+    "Plan",
+    "Scope",
+    "TooManyKeysError",
+    "User",
+    "UserManager",
+    "access_changed",
+    "access_revoked",
+    "all_scopes",
+]

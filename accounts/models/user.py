@@ -1,0 +1,106 @@
+"""Users, who sign in with their e-mail address."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.db import models, transaction
+from django.db.models.functions import Lower
+from django.dispatch import Signal
+
+from accounts.models.plan import Plan
+
+# Sent with `user_id` when a user's keys or password changed: open connections check whether they may go on.
+access_changed = Signal()
+# Sent with `user_id` when somebody else may have had access to the account: its webhooks are switched off, too.
+access_revoked = Signal()
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users by e-mail address. Addresses are compared without regard to case."""
+
+    use_in_migrations = True
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A new user whose address whoever runs the site vouches for. ValueError without an address.
+
+        Without a password nobody can sign in as this user.
+        """
+        if not email:
+            msg = "A user needs an e-mail address."
+            raise ValueError(msg)
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        with transaction.atomic(using=self._db):
+            user.save(using=self._db)
+            user.vouch()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A user who may do everything in the admin."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """The user with this address, whatever its case."""
+        return self.get(email__iexact=username)
+
+
+class User(AbstractUser):
+    """A person with an account. There is no user name: the e-mail address is the identity."""
+
+    username = None  # type: ignore[assignment]  # AbstractUser's field, taken out as Django documents it
+    email = models.EmailField("e-mail address", unique=True)
+    plan = models.ForeignKey(
+        Plan,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="users",
+        help_text="This user's share of the servers, and limits. Empty means the usual ones.",
+    )
+
+    objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_whatever_case")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Has open connections check whether they may go on: the password or “active” may have changed."""
+        is_new = self._state.adding
+        super().save(*args, **kwargs)
+        if not is_new and "last_login" not in (kwargs.get("update_fields") or ()):
+            access_changed.send(sender=User, user_id=self.pk)
+
+    def lock(self) -> User:
+        """This user's row as it is now. Lock it before you count something that a plan limits, and add to it."""
+        # Without the key: rows that merely refer to this user go on being written.
+        return User.objects.select_for_update(no_key=True).get(pk=self.pk)
+
+    @property
+    def is_verified(self) -> bool:
+        """True when this person confirmed the address, or whoever runs the site vouches for it."""
+        return bool(EmailAddress.objects.filter(user=self.pk, email__iexact=self.email, verified=True).exists())
+
+    def vouch(self) -> None:
+        """Verify this user's address without a mail. Earlier addresses no longer open the account."""
+        EmailAddress.objects.filter(user=self.pk).exclude(email=self.email.lower()).delete()
+        found = {"verified": True, "primary": True}
+        EmailAddress.objects.update_or_create(user_id=self.pk, email=self.email.lower(), defaults=found)
+
+    def revoke_access(self) -> None:
+        """Revoke every key and switch off every webhook, because somebody else may have had access."""
+        self.api_keys.all().revoke()
+        access_revoked.send(sender=User, user_id=self.pk)
+
+    @property
+    def limits(self) -> Plan:
+        """The plan, or the usual limits."""
+        return self.plan or Plan()
