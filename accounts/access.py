@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
 from accounts import rates
-from accounts.models import ApiKey, Scope, User
+from accounts.models import ApiKey, Scope, SuspendedError, User
 
 SLOT_SECONDS = 60
 KNOWN_KEYS = 10_000
@@ -38,7 +38,9 @@ class Access:
         return cls(key.user_id, key_id=key.pk)
 
     def holds(self) -> bool:
-        """False once the key is revoked or expired, the session ended, the password changed or the user deactivated."""
+        """False once the key is revoked or expired, the session ended, the password changed, or the user is suspended
+        or not active.
+        """
         if self.key_id is not None:
             return ApiKey.objects.usable().filter(pk=self.key_id, user=self.user_id).exists()
         user = _user_of_session(self.session_key)
@@ -51,7 +53,9 @@ def user_of(request: HttpRequest) -> User:
 
 
 def key_for(secret: str, address: str) -> ApiKey | None:
-    """The usable key with this secret; RateLimitedError when too many wrong ones came from this address.
+    """The valid key with this secret; RateLimitedError when too many wrong ones came from this address.
+
+    Its user may be suspended: the caller looks, and refuses.
 
     Each wrong key costs a query, so the error comes before that. It spares keys that were right in this process: their
     owners may share the address with whoever guesses.
@@ -72,7 +76,7 @@ def key_for(secret: str, address: str) -> ApiKey | None:
 
 
 def key_for_reading(authorization: str, address: str) -> ApiKey | None:
-    """The key of an Authorization header, if it has the scope “read”. RateLimitedError: see `key_for`."""
+    """The key of an Authorization header, if it has the scope “read”. Errors: see `sender_of`."""
     key = _key_of(authorization, address)
     return key if key is not None and Scope.READ.value in key.scopes else None
 
@@ -80,7 +84,8 @@ def key_for_reading(authorization: str, address: str) -> ApiKey | None:
 def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
     """Who sends a request with these headers (names in small letters), before anything else of it is read.
 
-    A request that brings a key is judged by its key alone, as the API does. RateLimitedError: see `key_for`.
+    A request that brings a key is judged by its key alone, as the API does. RateLimitedError: see `key_for`;
+    SuspendedError: the right key of somebody who is suspended. (Their sessions ended.)
     """
     if authorization := headers.get(b"authorization", b"").decode("latin-1"):
         key = _key_of(authorization, address)
@@ -91,7 +96,10 @@ def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
 
 def _key_of(authorization: str, address: str) -> ApiKey | None:
     kind, _, secret = authorization.partition(" ")
-    return key_for(secret.strip(), address) if kind.lower() == "bearer" else None
+    key = key_for(secret.strip(), address) if kind.lower() == "bearer" else None
+    if key is not None and key.user.is_suspended:
+        raise SuspendedError
+    return key
 
 
 def _user_of_session(session_key: str | None) -> User | None:
@@ -100,7 +108,7 @@ def _user_of_session(session_key: str | None) -> User | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return user if user.is_authenticated and user.is_active else None
+    return user if user.is_authenticated and user.is_active and not user.is_suspended else None
 
 
 def take_slot(kind: str, user: User, *, most: int) -> str | None:

@@ -7,11 +7,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
-from accounts import devices
+from accounts import devices, standing
+from accounts.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -45,6 +48,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         for action, key in _attempts(request, _email(credentials), None):
             ratelimit.clear(request, app="allauth.account", action=action, key=key)
 
+    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
+        """Whoever proved to be a suspended person reads that they are; nobody else learns it."""
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return response or (_suspended(request) if user.is_suspended else None)
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        """ImmediateHttpResponse for somebody who was suspended between the steps of the sign-in."""
+        if user.is_suspended:
+            raise ImmediateHttpResponse(_suspended(request))
+        super().login(request, user)
+
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         """Remembers the browser."""
         response: HttpResponse = super().post_login(request, user, **kwargs)
@@ -57,6 +71,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         host = urlsplit(settings.PUBLIC_URL).netloc
         site = SimpleNamespace(name=host, domain=host)
         super().send_mail(template_prefix, email, {**context, **links, "current_site": site})
+
+
+def _suspended(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/suspended.html", {"notice": standing.notice()}, status=403)
 
 
 def _email(credentials: dict[str, Any]) -> str:

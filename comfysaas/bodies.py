@@ -16,8 +16,10 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.utils.http import parse_header_parameters
 
+from accounts import standing
 from accounts.access import sender_of
 from accounts.addresses import address_of_scope
+from accounts.models import SuspendedError
 from accounts.rates import RateLimitedError, ensure_upload
 from comfysaas.http_server import EXTENSION
 from comfysaas.mount import below_root
@@ -141,6 +143,8 @@ def _judge_sender(headers: dict[bytes, bytes], address: str, length: int | None,
         if is_kept:
             ensure_upload(user)
             StorageUsage.objects.ensure_room(user, size_bytes=(length or 0) - FORM_OVERHEAD_BYTES)
+    except SuspendedError:
+        return Refusal(403, "account_suspended", standing.notice())
     except RateLimitedError as error:
         return Refusal(429, "rate_limited", str(error), error.allowance.reset_seconds)
     except StorageFullError as error:

@@ -139,6 +139,9 @@ class Env(BaseSettings):
         description="Lets anybody create an account. They must confirm their address by mail, so set EMAIL_HOST. "
         "Otherwise only staff create accounts.",
     )
+    appeal_email: str = Field(
+        "", description="Address that people may write to whose account was suspended. Default: none is named."
+    )
     email_host: str = Field(
         "", description="SMTP server for confirmations and password resets. Default: mails are printed on stdout."
     )

@@ -332,6 +332,7 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{ENV.public_host}] "
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
 SIGNUP_OPEN = ENV.signup_open
+APPEAL_EMAIL = ENV.appeal_email
 ANONYMOUS_PAGES_PER_MINUTE = ENV.anonymous_pages_per_minute
 EMAIL_BACKEND = (
     "comfysaas.mail.ReleasingBackend" if ENV.email_host else "django.core.mail.backends.console.EmailBackend"

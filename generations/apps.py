@@ -17,11 +17,12 @@ class GenerationsConfig(AppConfig):
         from django.core import checks
         from django.db.models.signals import post_migrate
 
-        from accounts.models import access_changed, access_revoked
+        from accounts.models import access_changed, access_revoked, access_suspended
         from generations.models import searching
 
         access_changed.connect(_tell_connections)
         access_revoked.connect(_switch_off_webhooks)
+        access_suspended.connect(_withdraw)
         user_logged_out.connect(_tell_connections_of)
         post_migrate.connect(_keep_search_index, sender=self)
         checks.register(searching.check, checks.Tags.database)
@@ -37,6 +38,12 @@ def _switch_off_webhooks(user_id: int, **_: Any) -> None:
     from generations.models import Webhook
 
     Webhook.objects.switch_off(user_id, reason="Switched off with a new password. Switch it on again if it is yours.")
+
+
+def _withdraw(user_id: int, **_: Any) -> None:
+    from generations.lifecycle import withdrawal
+
+    withdrawal.withdraw(user_id)
 
 
 def _tell_connections_of(user: Any, **_: Any) -> None:

@@ -24,6 +24,7 @@ from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unuse
 from generations.lifecycle.removal import discard_leftovers, remove_some
 from generations.lifecycle.storing import store_outputs
 from generations.lifecycle.transitions import retried
+from generations.lifecycle.withdrawal import cancel_withdrawn
 from generations.live import publisher
 from generations.models import (
     Asset,
@@ -33,6 +34,7 @@ from generations.models import (
     StorageUsage,
     TemplateVersion,
     WebhookDelivery,
+    Withdrawal,
 )
 from generations.models.generation import Retry
 from generations.models.webhook import KEPT as LOG_KEPT
@@ -63,6 +65,8 @@ def sweep() -> None:
         ask(delete_files, files)
     if WebhookDelivery.objects.due().exists():
         ask(deliver_webhooks)
+    for user_id in Withdrawal.objects.values_list("pk", flat=True):
+        ask(cancel_withdrawn, user_id)
     # Held back, although their users have nothing under way any more that would let them in.
     for user in User.objects.filter(pk__in=Generation.objects.held().values("user")).select_related("plan"):
         if queue.admit(user):

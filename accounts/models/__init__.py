@@ -13,8 +13,9 @@ from accounts.models.api_key import (
     TooManyKeysError,
     all_scopes,
 )
+from accounts.models.audit import AppendOnlyError, AuditEntry
 from accounts.models.plan import Plan
-from accounts.models.user import User, UserManager, access_changed, access_revoked
+from accounts.models.user import SuspendedError, User, UserManager, access_changed, access_revoked, access_suspended
 
 __all__ = [
     "ALL_SCOPES",
@@ -24,13 +25,17 @@ __all__ = [
     "USUAL_SCOPES",
     "ApiKey",
     "ApiKeyQuerySet",
+    "AppendOnlyError",
+    "AuditEntry",
     "KeyRefusedError",
     "Plan",
     "Scope",
+    "SuspendedError",
     "TooManyKeysError",
     "User",
     "UserManager",
     "access_changed",
     "access_revoked",
+    "access_suspended",
     "all_scopes",
 ]

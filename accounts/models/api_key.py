@@ -47,7 +47,11 @@ class KeyRefusedError(Exception):
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> ApiKeyQuerySet:
-        """Keys that are neither revoked nor expired, of users who may still sign in."""
+        """Keys with which somebody may call: `valid`, and not of somebody who is suspended."""
+        return self.valid().filter(user__suspended_at=None)
+
+    def valid(self) -> ApiKeyQuerySet:
+        """Keys that are neither revoked nor expired, of users who are active. Those of suspended people wait."""
         return self.filter(
             models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()),
             revoked_at=None,
@@ -96,7 +100,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def _check_may_issue(self, user: User, by: ApiKey | None) -> None:
         now = user.lock()
         is_gone = by is not None and not self.usable().filter(pk=by.pk).exists()
-        if is_gone or not now.is_active or now.password != user.password:
+        if is_gone or now.is_suspended or not now.is_active or now.password != user.password:
             msg = "Your access changed a moment ago. Sign in again."
             raise KeyRefusedError(msg)
         if not now.is_verified:
@@ -112,9 +116,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return changed
 
     def authenticate(self, secret: str) -> ApiKey | None:
-        """The usable key with this secret, or None. Notes the use, at most once a minute."""
+        """The valid key with this secret, or None. Notes the use, at most once a minute.
+
+        Its user may be suspended, which is loaded with the key: the caller looks.
+        """
         prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
-        key = self.usable().select_related("user__plan").filter(prefix=prefix).first()
+        key = self.valid().select_related("user__plan").filter(prefix=prefix).first()
         # The same work without a key, so that the time of the answer does not show which prefixes exist.
         expected = key.secret_hash if key else _hash("")
         if not hmac.compare_digest(expected, _hash(secret)) or key is None:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.dispatch import Signal
+from django.utils.crypto import salted_hmac
 
 from accounts.models.plan import Plan
 
@@ -16,6 +17,15 @@ from accounts.models.plan import Plan
 access_changed = Signal()
 # Sent with `user_id` when somebody else may have had access to the account: its webhooks are switched off, too.
 access_revoked = Signal()
+# Sent with `user_id` in the transaction that suspends a person: nothing of theirs may start any more.
+access_suspended = Signal()
+
+# Written by the statements of `accounts.standing` alone: who saves an older copy of the row changes none of it.
+STANDING = frozenset({"suspended_at", "suspension_reason", "suspended_by", "session_epoch"})
+
+
+class SuspendedError(Exception):
+    """This person's account is suspended."""
 
 
 class UserManager(BaseUserManager["User"]):
@@ -61,12 +71,25 @@ class User(AbstractUser):
         help_text="This user's share of the servers, and limits. Empty means the usual ones.",
     )
 
+    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    suspension_reason = models.TextField(blank=True, default="", db_default="", editable=False)
+    suspended_by = models.ForeignKey(
+        "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    session_epoch = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Counts up when all sessions end at once."
+    )
+
     objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
+        permissions = [
+            ("suspend_user", "Can suspend and reinstate people, and sign them out"),
+            ("impersonate_user", "Can impersonate people"),
+        ]
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_whatever_case")]
 
     def __str__(self) -> str:
@@ -75,14 +98,32 @@ class User(AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Has open connections check whether they may go on: the password or “active” may have changed."""
         is_new = self._state.adding
+        wanted = kwargs.get("update_fields") or ()
+        if not is_new and not wanted:
+            loaded = {each.name for each in self._meta.concrete_fields if not each.primary_key}
+            deferred = {each.name for each in self._meta.concrete_fields if each.attname in self.get_deferred_fields()}
+            kwargs["update_fields"] = loaded - deferred - STANDING
         super().save(*args, **kwargs)
-        if not is_new and "last_login" not in (kwargs.get("update_fields") or ()):
+        if not is_new and "last_login" not in wanted:
             access_changed.send(sender=User, user_id=self.pk)
 
     def lock(self) -> User:
         """This user's row as it is now. Lock it before you count something that a plan limits, and add to it."""
         # Without the key: rows that merely refer to this user go on being written.
         return User.objects.select_for_update(no_key=True).get(pk=self.pk)
+
+    @property
+    def is_suspended(self) -> bool:
+        """True from the moment that staff suspend this person until they reinstate them."""
+        return self.suspended_at is not None
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What each session carries: it ends with another password, and when `session_epoch` counts up."""
+        before: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]  # not in the stubs
+        if not self.session_epoch:
+            return before
+        salt = "accounts.models.User.session_epoch"
+        return salted_hmac(salt, f"{before} {self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def is_verified(self) -> bool:

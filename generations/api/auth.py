@@ -13,7 +13,7 @@ from ninja.utils import check_csrf
 from accounts import rates
 from accounts.access import key_for, user_of
 from accounts.addresses import address_of
-from accounts.models import ApiKey, Scope, User
+from accounts.models import ApiKey, Scope, SuspendedError, User
 
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
@@ -32,6 +32,7 @@ class ApiKeyAuth(HttpBearer):
         """The key's user, who becomes the request's; None for a wrong key. HttpError 403 when the key lacks the scope.
 
         RateLimitedError: too many requests of this key or user, or too many wrong keys from this address.
+        SuspendedError: the key's user is suspended.
         """
         key = key_for(token, address_of(request))
         if key is None:
@@ -39,6 +40,8 @@ class ApiKeyAuth(HttpBearer):
         request.user = key.user
         remember(request, key)
         _count(request, key.user, key)
+        if key.user.is_suspended:
+            raise SuspendedError
         need(request, self.scope)
         return key.user
 
@@ -52,7 +55,7 @@ class SessionAuth(NinjaSessionAuth):
         super().__init__(csrf=False)
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
-        """The session's user. HttpError 403 when an unsafe method lacks the token.
+        """The session's user. HttpError 403 when an unsafe method lacks the token; SuspendedError.
 
         A request that brings a key is judged by its key alone: a wrong one must not go unnoticed.
         """
@@ -60,6 +63,8 @@ class SessionAuth(NinjaSessionAuth):
         if not user.is_authenticated or "Authorization" in request.headers:
             return None
         _count(request, user, None)
+        if user.is_suspended:
+            raise SuspendedError
         if check_csrf(request):
             raise HttpError(403, "The header X-CSRFToken is missing or wrong. Reload the page and try again.")
         return user

@@ -16,8 +16,9 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from accounts import standing
 from accounts.concurrency import TooBusyError
-from accounts.models import MAX_KEYS, KeyRefusedError, TooManyKeysError
+from accounts.models import MAX_KEYS, KeyRefusedError, SuspendedError, TooManyKeysError
 from accounts.rates import RateLimitedError
 from generations.api import job_queries, webhooks
 from generations.api.body import InvalidBodyError
@@ -172,6 +173,11 @@ def _forbidden(request: HttpRequest, error: Exception) -> HttpResponse:
 def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse:
     headers = {**error.allowance.headers, "Retry-After": str(error.allowance.reset_seconds)}
     return envelope(request, 429, "rate_limited", str(error), headers=headers)
+
+
+@_handles(SuspendedError)
+def _suspended(request: HttpRequest, error: SuspendedError) -> HttpResponse:
+    return envelope(request, 403, "account_suspended", standing.notice())
 
 
 @_handles(StorageFullError)

@@ -16,6 +16,7 @@ from django.core.cache import cache
 
 from accounts.access import SLOT_SECONDS, Access, key_for_reading, take_slot
 from accounts.addresses import address_of_scope
+from accounts.models import SuspendedError
 from accounts.rates import RateLimitedError
 from generations.live import events, snapshot
 from generations.live.outgoing import Outgoing
@@ -83,7 +84,7 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         self._slot: str | None = None
         await self.accept()
         user = self.scope.get("user")
-        if user is None or not user.is_authenticated or not user.is_active:
+        if user is None or not user.is_authenticated or not user.is_active or user.is_suspended:
             await self.close(CLOSE_UNAUTHENTICATED)
             return
         self.user = cast("User", user)
@@ -248,7 +249,7 @@ class KeyAuthentication:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Put the key's user into the scope; for a wrong key, an anonymous one."""
         key = None
-        with contextlib.suppress(RateLimitedError):
+        with contextlib.suppress(RateLimitedError, SuspendedError):
             key = await database_sync_to_async(key_for_reading)(authorization_of(scope), address_of_scope(scope))
         about = {"user": key.user, "access": Access.by_key(key)} if key else {"user": AnonymousUser()}
         return await self._application({**scope, **about}, receive, send)

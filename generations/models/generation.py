@@ -172,6 +172,13 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         """STORING ones that no worker copies at the moment: new ones, and those whose next try is due."""
         return self.filter(status=Status.STORING, store_after__lte=timezone.now())
 
+    def hold_back(self) -> int:
+        """Take them out of line, and those on servers, too, so that none is claimed should it come back into the queue.
+
+        Nothing else about them changes: they can still be canceled, and end.
+        """
+        return self.filter(IN_PLAY).update(tag=None)
+
     # ------------------------------------------------------------------------------------- transitions
     def claim(self, pk: uuid.UUID, *, server: ComfyServer) -> int:
         """QUEUED -> SUBMITTED, for this server. Call `claims.claim`, which knows whose turn it is."""

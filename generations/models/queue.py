@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Greatest
+from django.utils import timezone
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,24 @@ class QueueShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.finish_tag}"
+
+
+class WithdrawalQuerySet(models.QuerySet["Withdrawal"]):
+    def add(self, user_id: int) -> None:
+        """Everything that this person has under way by now is to be canceled."""
+        self.update_or_create(user_id=user_id, defaults={"until": timezone.now()})
+
+
+class Withdrawal(models.Model):
+    """What a worker is still to cancel: all that a person began until then. The row goes when that is done."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    until = models.DateTimeField()
+
+    objects = WithdrawalQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: until {self.until}"
 
 
 class QueueClockQuerySet(models.QuerySet["QueueClock"]):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import connection, transaction
 from django.db.models import Count, Q, Sum
 
+from accounts.models import SuspendedError
 from generations.models import Generation, QueueShare
 from generations.models.queue import Outlook
 from generations.models.template import MEAN_SECONDS
@@ -64,8 +65,10 @@ class Line:
         """Save new generations of one version: in line as far as the plan lets more run, the rest held back.
 
         True when one is in line. The first learns its `outlook`, for which nothing more has to be asked.
-        QueueFullError: there is no room for all of them, and none is saved.
+        QueueFullError: there is no room for all of them, and none is saved. SuspendedError: the user may run nothing.
         """
+        if self._counts.is_suspended:
+            raise SuspendedError
         counts, limit = self._counts, self._limits.max_queued
         if counts.mine_in_line + counts.held + len(rows) > limit:
             raise QueueFullError(limit)
@@ -85,7 +88,7 @@ class Line:
 
     def admit(self) -> int:
         """Put as many held generations in line as the plan lets run. Returns how many."""
-        if self._free <= 0:
+        if self._free <= 0 or self._counts.is_suspended:
             return 0
         mine = Generation.objects.filter(user=self._user).held()
         held = mine.order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
@@ -120,6 +123,7 @@ class _Counts(NamedTuple):
     busy_cost: float  # of all that servers have
     clock: float
     stored_bytes: int
+    is_suspended: bool
 
     def outlook(self, generation: Generation, fleet: Fleet) -> Outlook:
         """Of one that this user has just added, as the first of several."""
@@ -135,7 +139,8 @@ class _Counts(NamedTuple):
 # no later tag than the new one's, which is the clock's or the end of the user's share, whichever is later.
 _COUNT = """
     SELECT play.mine_in_line, play.mine_upstream, held.number, play.users, play.line, play.line_cost, play.ahead,
-           play.ahead_cost, play.busy_cost, COALESCE(clock.virtual_time, 0), COALESCE(files.stored_bytes, 0)
+           play.ahead_cost, play.busy_cost, COALESCE(clock.virtual_time, 0), COALESCE(files.stored_bytes, 0),
+           owner.suspended_at IS NOT NULL
     FROM (
         SELECT COUNT(*) FILTER (WHERE user_id = %(user)s AND status = 'queued') AS mine_in_line,
                COUNT(*) FILTER (WHERE user_id = %(user)s AND status <> 'queued') AS mine_upstream,
@@ -159,12 +164,19 @@ _COUNT = """
     ) AS held
     LEFT JOIN generations_queueclock AS clock ON 1 = 1
     LEFT JOIN generations_storageusage AS files ON files.user_id = %(user)s
+    LEFT JOIN (SELECT suspended_at FROM accounts_user WHERE id = %(user)s {lock}) AS owner ON 1 = 1
 """
+# Whoever suspends the user waits until this transaction ends, or this one for that: nothing gets in line unseen. SQLite
+# has one writer at a time in any case.
+_LOCKS = {"postgresql": "FOR SHARE"}
 
 
 def _count(user_id: int, finish_tag: float, priority: int) -> _Counts:
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {"user": user_id, "finish": finish_tag, "priority": priority})
+        cursor.execute(
+            _COUNT.format(lock=_LOCKS.get(connection.vendor, "")),
+            {"user": user_id, "finish": finish_tag, "priority": priority},
+        )
         return _Counts(*cursor.fetchone())
 
 
@@ -174,6 +186,8 @@ def _cost(mean_seconds: float) -> float:
 
 def admit(user: User) -> int:
     """Put as many of the user's held generations in line as the plan lets run. Returns how many."""
+    if user.is_suspended:
+        return 0
     mine = Generation.objects.filter(user=user)
     if mine.in_play().count() >= user.limits.max_concurrent or not mine.held().exists():
         return 0

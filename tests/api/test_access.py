@@ -11,6 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from accounts import standing
 from accounts.models import ALL_SCOPES, ApiKey, User
 from generations.api.openapi import static_document
 from generations.models import ComfyServer, Status
@@ -18,8 +19,8 @@ from tests.api.envelope import error_of
 from tests.support.factories import make_asset, make_generation, make_server, make_template, make_user, txt2img_graph
 from tests.support.pictures import png
 
-CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "stranger", "owner", "staff")
-OURS = {"anonymous": 401, "bad key": 401, "revoked key": 401, "wrong scope": 403}
+CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "suspended", "stranger", "owner", "staff")
+OURS = {"anonymous": 401, "bad key": 401, "revoked key": 401, "wrong scope": 403, "suspended": 403}
 
 
 class Row(NamedTuple):
@@ -163,7 +164,7 @@ def test_access(  # noqa: PLR0917  (fixtures)
     if expected == 401 and method != "HEAD":
         error_of(response, 401, "unauthorized")
     if expected == 403 and method != "HEAD":
-        error_of(response, 403, "forbidden")
+        error_of(response, 403, "account_suspended" if caller == "suspended" else "forbidden")
 
 
 def _headers(caller: str, scope: str, owner: User, staff: User) -> dict[str, str]:
@@ -180,6 +181,9 @@ def _headers(caller: str, scope: str, owner: User, staff: User) -> dict[str, str
             ApiKey.objects.filter(name="matrix").revoke()
         case "wrong scope":
             secret = key(owner, [each for each in ALL_SCOPES if each != scope])
+        case "suspended":
+            secret = key(owner)
+            standing.suspend(owner, by=staff, reason="spam")
         case "stranger":
             secret = key(make_user("a-stranger@example.com"))
         case "owner":

@@ -1,0 +1,177 @@
+"""Suspending a person ends their work at once, however much it is, and lets nothing slip in meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from accounts import standing
+from accounts.models import SuspendedError, User
+from generations import tasks
+from generations.lifecycle import services, withdrawal
+from generations.models import Generation, Status, Withdrawal
+from generations.models.generation import ACTIVE
+from generations.scheduling import queue
+from tests.support.factories import make_generation, make_server, make_template
+from tests.support.waiting import patient
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def suspend(person: User, by: User) -> None:
+    standing.suspend(User.objects.get(pk=person.pk), by=by, reason="spam")
+
+
+def submit(user: User, template: Any) -> Generation:
+    return services.submit_current(user=user, template=template, inputs={"prompt": "x"})[0]
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_everything_of_that_person_ends_and_nothing_of_others(owner: User, stranger: User, staff: User) -> None:
+    server = make_server("known", "http://127.0.0.1:1")
+    waiting = [make_generation(owner), make_generation(owner, tag=None)]
+    running = make_generation(owner, status=Status.RUNNING, server=server)
+    storing = make_generation(owner, status=Status.STORING)
+    done = make_generation(owner, status=Status.SUCCEEDED)
+    other = make_generation(stranger)
+    suspend(owner, staff)
+    for each in (*waiting, storing):
+        each.refresh_from_db()
+        assert each.status == Status.CANCELED
+    running.refresh_from_db()
+    assert running.is_canceling  # the relay stops it upstream
+    done.refresh_from_db()
+    assert done.status == Status.SUCCEEDED
+    other.refresh_from_db()
+    assert (other.status, other.tag) == (Status.QUEUED, 0.0)
+    assert not Withdrawal.objects.exists()
+
+
+def test_nothing_can_be_claimed_before_a_worker_comes(
+    owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    waiting = make_generation(owner)
+    running = make_generation(owner, status=Status.RUNNING, server=make_server("known", "http://127.0.0.1:1"))
+    suspend(owner, staff)
+    assert not Generation.objects.in_line().exists()
+    assert queue.admit(User.objects.get(pk=owner.pk)) == 0
+    with transaction.atomic():
+        assert queue.Line(owner).admit() == 0  # with a row from before
+    # Back from its server, it is held, too.
+    Generation.objects.filter(pk=running.pk).update(status=Status.SUBMITTED, attempt=1)
+    assert Generation.objects.release(running.prompt_id)
+    assert set(Generation.objects.held()) == {waiting, running}
+
+
+def test_what_the_broker_did_not_take_is_found_by_the_sweep(
+    owner: User, staff: User, monkeypatch: pytest.MonkeyPatch, eager_tasks: None
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawal, "ask", lambda *_: None)
+        waiting = make_generation(owner)
+        suspend(owner, staff)
+    tasks.sweep()
+    waiting.refresh_from_db()
+    assert waiting.status == Status.CANCELED
+    assert not Withdrawal.objects.exists()
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_many_are_canceled_in_batches_and_the_rest_is_asked_for(
+    owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "AT_ONCE", 2)
+    monkeypatch.setattr(withdrawal, "SECONDS", 0.0)
+    for _ in range(5):
+        make_generation(owner, tag=None)
+    suspend(owner, staff)
+    assert Generation.objects.filter(status=Status.CANCELED).count() == 5
+    assert not Withdrawal.objects.exists()
+
+
+def test_what_is_begun_after_reinstating_goes_on(
+    owner: User, staff: User, monkeypatch: pytest.MonkeyPatch, known_server: Any
+) -> None:
+    template = make_template()
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawal, "ask", lambda *_: None)
+        before = make_generation(owner, created_at=timezone.now() - timedelta(minutes=1))
+        suspend(owner, staff)
+    standing.reinstate(User.objects.get(pk=owner.pk), by=staff)
+    after = submit(owner, template)
+    withdrawal.cancel_withdrawn(owner.pk)
+    before.refresh_from_db()
+    after.refresh_from_db()
+    assert (before.status, after.status) == (Status.CANCELED, Status.QUEUED)
+
+
+def test_a_submission_that_was_under_way_is_refused(owner: User, staff: User, known_server: Any) -> None:
+    template = make_template()
+    mine = User.objects.get(pk=owner.pk)  # as the request loaded it
+    suspend(owner, staff)
+    with pytest.raises(SuspendedError):
+        submit(mine, template)
+    assert not Generation.objects.exists()
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_of_a_submission_and_a_suspension_at_once_nothing_is_left_to_run(
+    owner: User, staff: User, known_server: Any
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    template = make_template()
+    begin = threading.Barrier(5)
+    failures: list[BaseException] = []
+
+    def submit_many() -> None:
+        try:
+            mine = User.objects.get(pk=owner.pk)
+            begin.wait(patient(5))
+            for _ in range(10):
+                submit(mine, template)
+        except SuspendedError:
+            pass
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=submit_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begin.wait(patient(5))
+    suspend(owner, staff)
+    for thread in threads:
+        thread.join(patient(20))
+    assert not failures
+    assert not Generation.objects.filter(status__in=ACTIVE).exists()
+
+
+def test_a_submission_first_makes_the_suspension_wait(owner: User, staff: User, known_server: Any) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    entered, suspended = threading.Event(), threading.Event()
+
+    def suspend_meanwhile() -> None:
+        entered.wait(patient(5))
+        try:
+            suspend(owner, staff)
+        finally:
+            suspended.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=suspend_meanwhile)
+    thread.start()
+    with transaction.atomic():
+        queue.Line(owner)
+        entered.set()
+        assert not suspended.wait(0.3)
+    assert suspended.wait(patient(5))
+    thread.join(patient(5))
