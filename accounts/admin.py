@@ -14,6 +14,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -21,11 +22,16 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from accounts import audit
+from accounts.audit_admin import AuditEntryAdmin
+from accounts.auditing import AuditedAdmin
 from accounts.models import ApiKey, Plan, User
+
+__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "GroupAdmin", "PlanAdmin", "UserAdmin"]
 
 admin.site.unregister([Group, EmailAddress])
 POWERS = ("is_staff", "is_superuser", "groups")  # permissions come with groups
@@ -96,7 +102,7 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]  # unfold ships no type
 
 
 @admin.register(Plan)
-class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class PlanAdmin(AuditedAdmin):
     """Shares and limits. A change affects what is admitted from now on."""
 
     list_display = (
@@ -112,7 +118,7 @@ class PlanAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
+class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
     """People. The e-mail address takes the place of Django's user name."""
 
     form = ChangeUserForm
@@ -153,6 +159,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         if not change or "email" in form.changed_data:
             obj.vouch()
 
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """All of it or nothing: what cannot be logged does not happen."""
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only superusers change accounts that hold powers, with their passwords and addresses."""
         return bool(super().has_change_permission(request, obj)) and _may_touch(request, obj)
@@ -163,7 +174,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):  # type: ignore[misc]  # see above
     """Groups decide who sees which template, and what staff may do."""
 
     filter_horizontal = ()  # its two lists are wider than the page
@@ -186,7 +197,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold 
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class ApiKeyAdmin(AuditedAdmin):
     """All keys, to look at and to revoke."""
 
     list_display = ("name", "user", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
@@ -251,7 +262,11 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         chosen = ApiKey.objects.filter(pk__in=queryset.values("pk"))
         if not _is_superuser(request):
             chosen = chosen.filter(user__is_staff=False, user__is_superuser=False)
-        self.message_user(request, _revoked(chosen.revoke()))
+        with transaction.atomic():
+            for key in chosen.filter(revoked_at=None).select_related("user"):
+                audit.note(request, audit.KEY_REVOKED, key, person=key.user)
+            number = chosen.revoke()
+        self.message_user(request, _revoked(number))
 
 
 def _revoked(number: int) -> str:

@@ -9,15 +9,17 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from accounts import audit
+from accounts.auditing import AuditedAdmin
 from accounts.models import User
 from generations.admin.keyset import KeysetChangeList
 from generations.lifecycle import services
@@ -25,11 +27,15 @@ from generations.models import Generation, Status
 from generations.models.generation import TERMINAL
 
 MANY_USERS = 1000
+VALUES = "current_inputs"  # in errors of nodes: what the node was given, prompts among it
 
 
 @admin.register(Generation)
-class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """Read only. The error's full detail is here and nowhere else."""
+class GenerationAdmin(AuditedAdmin):
+    """Read only, and without what its owner wrote or made: staff see that when they impersonate the owner.
+
+    Of an error, all that ComfyUI says of itself is here and nowhere else; the inputs in it are left out.
+    """
 
     list_display = ("id", "user", "version", "shown_status", "server", "created_at", "finished_at", "error_message")
     list_filter = ("status", "created_at", "server", "version__template")
@@ -43,7 +49,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     actions = ("cancel",)
     change_form_outer_before_template = "admin/buttons.html"
     fieldsets = (
-        (None, {"fields": ("id", "user", "version", "shown_status", "shown_inputs", "shown_resolved")}),
+        (None, {"fields": ("id", "user", "version", "shown_status")}),
         ("Error", {"fields": (
             "error_code", "error_message", "error_node_id", "error_node_title", "error_class_type", "shown_detail",
         )}),
@@ -51,7 +57,7 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
             "created_at", "submitted_at", "started_at", "executed_at", "finished_at", "cancel_requested_at",
         )}),
         ("ComfyUI", {"fields": (
-            "server", "attempt", "prompt_id", "store_attempts", "shown_upstream", "shown_warnings",
+            "server", "attempt", "prompt_id", "store_attempts",
         )}),
     )  # fmt: skip
 
@@ -124,7 +130,10 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         """Ask it to stop, and go back to its page."""
         if not self.has_cancel_permission(request):
             raise PermissionDenied
-        generation = services.cancel(get_object_or_404(Generation, pk=pk))
+        found = get_object_or_404(Generation.objects.select_related("user"), pk=pk)
+        with transaction.atomic():
+            audit.note(request, audit.JOB_CANCELED, found, person=found.user)
+            generation = services.cancel(found)
         status = generation.get_status_display().lower()
         message = "Asked to stop." if generation.is_canceling else f"This generation is {status}."
         self.message_user(request, message, messages.INFO)
@@ -133,7 +142,10 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
     @admin.action(description="Cancel the selected generations", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
         """Cancel them as their owners could."""
-        chosen = Generation.objects.active().filter(pk__in=queryset.values("pk")).select_related("version__template")
+        active = Generation.objects.active().filter(pk__in=queryset.values("pk"))
+        chosen = list(active.select_related("version__template", "user"))
+        for generation in chosen:
+            audit.note(request, audit.JOB_CANCELED, generation, person=generation.user)
         asked = len([services.cancel(generation) for generation in chosen])
         self.message_user(request, f"Asked to stop: {asked}. Finished ones stay as they are.", messages.INFO)
 
@@ -153,30 +165,14 @@ class GenerationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         """“Stopping” while it is being canceled, otherwise its status."""
         return generation.status_label
 
-    @admin.display(description="Inputs")
-    def shown_inputs(self, generation: Generation) -> str:
-        """As they were validated."""
-        return _json(generation.inputs)
-
-    @admin.display(description="Texts as they ran")
-    def shown_resolved(self, generation: Generation) -> str:
-        """Where they had patterns."""
-        return _json(generation.resolved)
-
     @admin.display(description="Error detail (staff only)")
     def shown_detail(self, generation: Generation) -> str:
-        """ComfyUI's own words."""
-        return _json(generation.error_detail)
+        """ComfyUI's own words, without the inputs and outputs of nodes, which are the owner's."""
+        return _json(_without_values(generation.error_detail))
 
-    @admin.display(description="What ComfyUI reported")
-    def shown_upstream(self, generation: Generation) -> str:
-        """The outputs as ComfyUI listed them."""
-        return _json(generation.upstream_outputs)
 
-    @admin.display(description="Missing results")
-    def shown_warnings(self, generation: Generation) -> str:
-        """What its owner reads about missing results."""
-        return _json(generation.warnings)
+def _without_values(detail: Any) -> Any:
+    return {name: each for name, each in detail.items() if name != VALUES} if isinstance(detail, dict) else detail
 
 
 def _json(value: object) -> str:

@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from accounts.access import user_of
+from accounts.models import User
 from generations.admin import several
 from generations.admin.pages import TemplatePages, to_studio
 from generations.comfy.graph import GraphError
@@ -40,6 +41,11 @@ class ImportForm(forms.Form):
     source = ""
     content_hash = ""
 
+    def __init__(self, *args: Any, by: User | None = None, **kwargs: Any) -> None:
+        """`by`: who imports it."""
+        super().__init__(*args, **kwargs)
+        self._by = by
+
     def clean(self) -> dict[str, Any]:
         """Read the workflow: the file, or the pasted text where no file was chosen."""
         data: dict[str, Any] = super().clean() or {}
@@ -50,7 +56,7 @@ class ImportForm(forms.Form):
         self.source = file.name or "" if file else ""
         try:
             content = file.read(importing.MAX_BYTES + 1) if file else data.get("workflow", "").encode()
-            self.imported = importing.read(content, self.object_info)
+            self.imported = importing.read(content, self.object_info, by=self._by)
             self.content_hash = spooling.hash_of(io.BytesIO(content))
         except GraphError as error:
             self.add_error(None, forms.ValidationError(str(error).splitlines()))
@@ -70,7 +76,7 @@ class ImportPages(TemplatePages):
             raise PermissionDenied
         if request.method == "POST" and several.are_several(request):
             return self._make_several(request)
-        form = ImportForm(request.POST or None, request.FILES or None)
+        form = ImportForm(request.POST or None, request.FILES or None, by=user_of(request))
         if request.method == "POST" and form.is_valid():
             return to_studio(self._make(request, form))
         return self._page(request, form)

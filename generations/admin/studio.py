@@ -50,7 +50,7 @@ class StudioPages(TemplatePages):
         template = self.look_up(request, pk)
         if request.method == "GET":
             return to_studio(template)
-        form = ImportForm(request.POST, request.FILES)
+        form = ImportForm(request.POST, request.FILES, by=user_of(request))
         if not form.is_valid():
             return self._page(request, template, form)
         intake.put(template, user_of(request), form.imported, object_info=form.object_info, source=form.source)

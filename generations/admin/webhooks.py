@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
+from accounts import audit
+from accounts.auditing import AuditedAdmin
 from generations.models import Webhook
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class WebhookAdmin(AuditedAdmin):
     """Read only: they belong to their users. Secrets are not shown."""
 
     list_display = ("url", "user", "is_enabled", "failing_since", "disabled_reason", "created_at")
@@ -48,5 +49,8 @@ class WebhookAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Their owners can switch them on again."""
         reason = "Switched off by the operator."
-        changed = queryset.filter(is_enabled=True).update(is_enabled=False, disabled_reason=reason)
+        enabled = Webhook.objects.filter(pk__in=queryset.values("pk"), is_enabled=True)
+        for hook in enabled.select_related("user"):
+            audit.note(request, audit.WEBHOOK_OFF, hook, person=hook.user)
+        changed = enabled.update(is_enabled=False, disabled_reason=reason)
         self.message_user(request, f"Switched off: {changed}.")

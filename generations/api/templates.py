@@ -135,7 +135,7 @@ def import_template(
     user = staff(request, "generations.add_workflowtemplate")
     object_info = catalogs.known_nodes()
     content = file.read(importing.MAX_BYTES + 1)
-    imported = importing.read(content, object_info)
+    imported = importing.read(content, object_info, by=user)
     version: TemplateVersion | None = None
     with transaction.atomic():
         template, notes = making.create(

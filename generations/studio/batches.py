@@ -122,7 +122,7 @@ class Batch:
         content_hash = spooling.hash_of(io.BytesIO(content))
         if (line := self._known(name, content_hash)) is not None:
             return line
-        imported = importing.read(content, self._object_info)
+        imported = importing.read(content, self._object_info, by=self._user)
         with transaction.atomic():
             WorkflowTemplate.objects.all().lock_making()
             if (line := self._known(name, content_hash)) is not None:  # another process was faster

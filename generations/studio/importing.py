@@ -7,7 +7,7 @@ import copy
 import io
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from generations.comfy import app_mode, editor_notes, input_nodes
 from generations.comfy.asset_references import replace_references
@@ -29,6 +29,9 @@ from generations.parameters.propose import propose
 from generations.parameters.schema import Parameter
 from generations.studio import archives, packages
 from generations.studio.definitions import Definition
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_JSON_BYTES = 32 * 1024 * 1024
@@ -57,6 +60,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+SENT_BY_ANOTHER = "Somebody else made this result with a workflow of their own. Ask them for the workflow."
 NOT_OURS = "This result was not made here, or its history was deleted; it was read like any other picture."
 
 
@@ -82,8 +86,9 @@ class Imported:
     proposed: list[Parameter] | None = None  # without such a choice; None: nobody has looked yet
 
 
-def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
-    """The workflow in a file's bytes, whatever kind of file it is.
+def read(data: bytes, object_info: ObjectInfo | None, *, by: User | None = None) -> Imported:
+    """The workflow in a file's bytes, whatever kind of file it is. Of a result of this site, only `by` whoever made it
+    is shown the inputs of its run: others get the template alone, staff included.
 
     GraphError says what is wrong with it and what to do; for what cannot be converted it names the nodes.
     """
@@ -103,8 +108,8 @@ def read(data: bytes, object_info: ObjectInfo | None) -> Imported:
         if origin is None:
             kind = NoWorkflowFileError if isinstance(error, NothingInItError) else GraphError
             raise kind(str(error)) from error
-        return _read_own(origin)
-    return _read_result(data, embedded, object_info)
+        return _read_own(origin, by)
+    return _read_result(data, embedded, object_info, by)
 
 
 def _as_text(data: bytes) -> str | None:
@@ -263,33 +268,34 @@ def _listed(choice: app_mode.Choice, graph: Graph) -> str:
     )
 
 
-def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None) -> Imported:
+def _read_result(data: bytes, embedded: Embedded, object_info: ObjectInfo | None, by: User | None) -> Imported:
     origin = origin_of(io.BytesIO(data))
     if origin is not None:
-        return _read_own(origin)
+        return _read_own(origin, by)
     imported = _read_pair(embedded.prompt, embedded.workflow, object_info)
     notes = [Note(NOT_OURS, is_flag=False)] if MARK in embedded.extra else []
     return replace(imported, notes=[*notes, *imported.notes])
 
 
-def _read_own(origin: Generation) -> Imported:
+def _read_own(origin: Generation, by: User | None) -> Imported:
     """The version that made it, with the inputs of that run as defaults; seeds and files stay open."""
-    version = origin.version
+    version, is_mine = origin.version, by is not None and origin.user_id == by.pk
     if version.template_id is None:
+        if not is_mine:
+            raise GraphError(SENT_BY_ANOTHER)
         blank = replace_references(version.graph, lambda _asset_id, _known: "")
         sentence = "This is a result of a workflow sent whole."
         return replace(_as_exported(blank), notes=[Note(sentence, is_flag=False)])
     parameters = version.parsed_parameters
-    values = {each.name: origin.inputs.get(each.name) for each in parameters if not each.is_media}
+    values = {each.name: origin.inputs.get(each.name) for each in parameters if is_mine and not each.is_media}
     definitions = copy.deepcopy(version.parameters)
     for definition in definitions:
         value = values.get(definition["name"])
         if value is not None and definition["type"] != "seed":
             definition["default"] = value
-    graph = bind(version.graph, [each for each in parameters if not each.is_media], values)
-    sentence = (
-        f"This is a result of “{version.template}”, version {version.number}: its parameters and inputs came along."
-    )
+    graph = bind(version.graph, [each for each in parameters if each.name in values], values)
+    what = "its parameters and inputs came along" if is_mine else "somebody else made it, so its inputs stay private"
+    sentence = f"This is a result of “{version.template}”, version {version.number}: {what}."
     note = Note(sentence, is_flag=False)
     return Imported(
         graph, definitions, list(version.output_nodes), version.safety_node, notes=[note], editor=version.editor

@@ -104,3 +104,22 @@ def test_active_one_is_not_deleted(admin: Client, owner: Any) -> None:
     assert admin.post(f"{LIST}{generation.pk}/delete/", {"post": "yes"}).status_code == 403
     admin.post(LIST, {"action": "delete_selected", "_selected_action": [generation.pk], "post": "yes"})
     assert Generation.objects.filter(pk=generation.pk).exists()
+
+
+def test_staff_see_no_inputs_and_no_results(admin: Client, owner: Any) -> None:
+    secret = "a secret prompt"
+    made = make_generation(
+        owner,
+        status=Status.FAILED,
+        inputs={"prompt": secret},
+        resolved=[["6", "text", secret]],
+        upstream_outputs={"9": {"text": [secret]}},
+        warnings=[{"code": "x", "message": secret, "node_id": "9", "name": secret}],
+        error_code="node_execution_error",
+        error_detail={"exception_type": "ValueError", "current_inputs": {"text": [secret]}},
+    )
+    make_output(made, value=secret)
+    for page in ("", f"{made.pk}/change/", f"{made.pk}/delete/", f"{made.pk}/history/"):
+        html = admin.get(f"/admin/generations/generation/{page}").content.decode()
+        assert secret not in html
+    assert "ValueError" in admin.get(f"/admin/generations/generation/{made.pk}/change/").content.decode()

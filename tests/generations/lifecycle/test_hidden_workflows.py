@@ -122,14 +122,17 @@ def test_uploaded_cover_with_a_workflow_that_stays_is_refused(staff: Any, client
         covers.set_cover(make_template(), ContentFile(damaged, name="cover.png"))
 
 
-def test_staff_find_the_version_and_the_inputs_by_a_stripped_result(stored: Callable[..., Generation]) -> None:
+def test_staff_find_the_version_by_a_stripped_result_and_its_owner_the_inputs(
+    stored: Callable[..., Generation], staff: Any
+) -> None:
     generation = stored(MORE["png"](), inputs={"prompt": "a fox", "seed": "7", "steps": 9, "width": 256})
     (content,) = bytes_of(generation)
     with pytest.raises(ValueError, match="without a workflow"):
         read_embedded(io.BytesIO(content))
-    imported = importing.read(content, None)
-    assert imported.parameters is not None
-    assert {each["name"]: each.get("default") for each in imported.parameters}["prompt"] == "a fox"
+    for reader, prompt in ((generation.user, "a fox"), (staff, "a bottle of stars")):
+        imported = importing.read(content, None, by=reader)
+        assert imported.parameters is not None
+        assert {each["name"]: each.get("default") for each in imported.parameters}["prompt"] == prompt
 
 
 def test_setting_travels_with_the_package(owner: Any) -> None:

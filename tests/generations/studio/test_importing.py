@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from generations import origins
 from generations.comfy.graph import GraphError
-from generations.models import Status
+from generations.models import Generation, Status, TemplateVersion
 from generations.scheduling import catalogs
 from generations.studio import definitions, importing, making
 from tests.comfy import test_embedded
@@ -29,8 +29,8 @@ KEYS = [
 ]  # fmt: skip
 
 
-def read(value: Any, info: Any = OBJECT_INFO) -> importing.Imported:
-    return importing.read(value if isinstance(value, bytes) else json.dumps(value).encode(), info)
+def read(value: Any, info: Any = OBJECT_INFO, **fields: Any) -> importing.Imported:
+    return importing.read(value if isinstance(value, bytes) else json.dumps(value).encode(), info, **fields)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_own_result_gives_back_template_and_inputs(owner: Any) -> None:
         inputs={"prompt": "a fox", "seed": str(2**64 - 1), "steps": 9, "width": 256},
     )
     mark = {"generation": str(generation.pk), "template": "ours", "version": 1}
-    imported = read(png(prompt={"1": {"class_type": "X", "inputs": {}}}, comfysaas=mark))
+    imported = read(png(prompt={"1": {"class_type": "X", "inputs": {}}}, comfysaas=mark), by=owner)
     assert imported.parameters is not None
     defaults = {each["name"]: each.get("default") for each in imported.parameters}
     assert (defaults["prompt"], defaults["steps"], defaults["width"]) == ("a fox", 9, 256)
@@ -189,6 +189,28 @@ def test_own_result_gives_back_template_and_inputs(owner: Any) -> None:
     assert imported.graph["6"]["inputs"]["text"] == "a fox"
     assert "Ours" in imported.notes[0]
     assert origins.origin_of(io.BytesIO(png(prompt={}, comfysaas=mark))) == generation
+
+
+@pytest.mark.parametrize("who", ["staff", "nobody"])
+def test_inputs_of_other_peoples_results_stay_private(owner: Any, staff: Any, who: str) -> None:
+    made = {"template": make_template(), "status": Status.SUCCEEDED}
+    generation = make_generation(owner, inputs={"prompt": "a secret", "seed": "7"}, **made)
+    mark = {"generation": str(generation.pk), "template": "text-to-image", "version": 1}
+    imported = read(png(prompt={"1": {"class_type": "X", "inputs": {}}}, comfysaas=mark), by={"staff": staff}.get(who))
+    assert "a secret" not in repr(imported)
+    assert imported.graph == generation.version.graph
+    assert "private" in imported.notes[0]
+
+
+def test_whole_workflows_of_others_stay_private(owner: Any, staff: Any) -> None:
+    version = TemplateVersion.raw(graph=txt2img_graph(), created_by=owner)
+    version.save()
+    generation = make_generation(owner, status=Status.SUCCEEDED)
+    Generation.objects.filter(pk=generation.pk).update(version=version)
+    content = png(prompt={}, comfysaas={"generation": str(generation.pk), "template": "", "version": 1})
+    assert read(content, by=owner).graph
+    with pytest.raises(GraphError, match="Somebody else"):
+        read(content, by=staff)
 
 
 def test_own_result_without_metadata_is_known_by_its_bytes(owner: Any) -> None:
