@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,15 +9,17 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from django.conf import settings
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from accounts import devices, standing
+from accounts import devices, invited, mails, standing
 from accounts.models import User
+from accounts.sessions import browser_of
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
-    """Sign-up is closed unless SIGNUP_OPEN says otherwise."""
+    """Sign-up is closed unless SIGNUP_OPEN or SIGNUP_BY_INVITATION says otherwise."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
         "email_password_mismatch": "The e-mail address or the password is wrong.",
@@ -26,8 +27,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """True when anybody may create an account."""
-        return bool(settings.SIGNUP_OPEN)
+        """True when anybody may create an account, or when this browser holds an invitation."""
+        return bool(settings.SIGNUP_OPEN) or invited.address_of(request) is not None
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """ValidationError after too many wrong passwords: for this account from this address, and for this account from
@@ -66,11 +67,34 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return response
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """With links to PUBLIC_URL: allauth makes them of the Host header, which whoever asks for a mail chooses."""
+        """With links to PUBLIC_URL: allauth makes them of the Host header, which whoever asks for a mail chooses.
+
+        Needs no request, so that workers can send mails, too.
+        """
         links = {name: _public(value) for name, value in context.items() if name.endswith("_url")}
-        host = urlsplit(settings.PUBLIC_URL).netloc
-        site = SimpleNamespace(name=host, domain=host)
-        super().send_mail(template_prefix, email, {**context, **links, "current_site": site})
+        self.render_mail(template_prefix, email, {"email": email, **context, **links}).send()
+
+    def render_mail(
+        self,
+        template_prefix: str,
+        email: str | list[str],
+        context: dict[str, Any],
+        headers: dict[str, str] | None = None,
+    ) -> EmailMessage:
+        """In our look: `accounts.mails` says what a template is."""
+        known = {
+            "site": urlsplit(settings.PUBLIC_URL).netloc,
+            "site_url": settings.PUBLIC_URL,
+            "is_signup_open": settings.SIGNUP_OPEN,
+            "browser": browser_of(str(context.get("user_agent") or "")),
+            "when": context.get("timestamp"),
+        }
+        mail = mails.render(template_prefix, {**known, **context})
+        to = [email] if isinstance(email, str) else email
+        subject = self.format_email_subject(mail.subject)
+        message = EmailMultiAlternatives(subject, mail.text, self.get_from_email(), to, headers=headers)
+        message.attach_alternative(mail.html, "text/html")
+        return message
 
 
 def _suspended(request: HttpRequest) -> HttpResponse:

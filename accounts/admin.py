@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -33,7 +36,8 @@ from accounts.models import ApiKey, Plan, User
 
 __all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "GroupAdmin", "PlanAdmin", "UserAdmin"]
 
-admin.site.unregister([Group, EmailAddress])
+# Group has a page of ours; the others are for their owners alone, or come from the environment.
+admin.site.unregister([Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken, UserSession])
 POWERS = ("is_staff", "is_superuser", "groups")  # permissions come with groups
 
 

@@ -6,11 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from allauth.account import forms as allauth_forms
+from allauth.core import context
+from allauth.socialaccount import forms as provider_forms
 from django import forms
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import invited
 from accounts.models import USUAL_SCOPES, Scope, User
 
 LIFETIMES = [("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
@@ -53,7 +57,20 @@ class ForgotPasswordForm(_EmailForm, allauth_forms.ResetPasswordForm):  # type: 
     """Asks for the address that the link goes to."""
 
 
-class SignupForm(_EmailForm, allauth_forms.SignupForm):  # type: ignore[misc]  # see above
+class _InvitedForm(forms.Form):
+    """Where sign-up is not open to anybody, an invitation is for one address."""
+
+    def clean_email(self) -> str:
+        """The address; ValidationError for another than the invited one."""
+        email = str(super().clean_email())  # type: ignore[misc]  # allauth's forms have it
+        chosen = invited.address_of(context.request)
+        if not settings.SIGNUP_OPEN and chosen and email.lower() != chosen:
+            msg = f"The invitation is for {chosen}. Sign up with this address."
+            raise forms.ValidationError(msg)
+        return email
+
+
+class SignupForm(_EmailForm, _InvitedForm, allauth_forms.SignupForm):  # type: ignore[misc]  # see above
     """Takes as long for an address that has an account as for a new one, so that nobody learns who has one."""
 
     def try_save(self, request: HttpRequest) -> Any:
@@ -61,6 +78,18 @@ class SignupForm(_EmailForm, allauth_forms.SignupForm):  # type: ignore[misc]  #
         if self.account_already_exists:
             User().set_password(self.cleaned_data["password1"])
         return super().try_save(request)
+
+
+class ProviderSignupForm(_EmailForm, _InvitedForm, provider_forms.SignupForm):  # type: ignore[misc]  # see above
+    """Asks for the address that a provider did not name."""
+
+
+class ChangeAddressForm(_EmailForm, allauth_forms.AddEmailForm):  # type: ignore[misc]  # see above
+    """A new address, which takes the place of the old one once it is confirmed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "New address"
 
 
 class _RevokingForm(forms.Form):

@@ -23,6 +23,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # Celery closes the connections before and after each task, unless it may use them again: after so many, it does.
 app.conf.CELERY_DB_REUSE_MAX = TASKS_PER_CONNECTION
 app.autodiscover_tasks()
+app.autodiscover_tasks(["comfysaas"], related_name="mail")
 
 
 @worker_init.connect

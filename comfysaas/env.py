@@ -7,16 +7,45 @@ declared here does not exist.
 from __future__ import annotations
 
 import secrets
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import available_timezones
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
+OIDC = "openid_connect"
+
+
+class SignInProvider(BaseModel):
+    """A service that people may sign in with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: str = Field(pattern=r"^[a-z0-9_]+$")
+    """One of django-allauth's, such as google or github; openid_connect for any server that speaks OpenID Connect."""
+    client_id: str = Field(min_length=1)
+    secret: SecretStr
+    id: str = Field("", pattern=r"^[a-z0-9-]*$")
+    """Of an OpenID Connect server: it is in the address that the server sends people back to."""
+    name: str = ""
+    server_url: str = ""
+    signup: bool = False
+    """Whether people whom it sends may create an account although sign-up is closed."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if find_spec(f"allauth.socialaccount.providers.{self.provider}") is None:
+            msg = f"“{self.provider}” is no provider of django-allauth; use openid_connect for a server of your own"
+            raise ValueError(msg)
+        if self.provider == OIDC and not (self.id and self.name and self.server_url):
+            msg = "openid_connect needs an id, a name and a server_url"
+            raise ValueError(msg)
+        return self
 
 
 class Env(BaseSettings):
@@ -137,15 +166,32 @@ class Env(BaseSettings):
     signup_open: bool = Field(
         False,
         description="Lets anybody create an account. They must confirm their address by mail, so set EMAIL_HOST. "
-        "Otherwise only staff create accounts.",
+        "Otherwise staff create accounts.",
+    )
+    signup_by_invitation: bool = Field(
+        False,
+        description="Lets people who were invited to a workspace create an account with the address that was invited. "
+        "With SIGNUP_OPEN, anybody may anyway.",
+    )
+    sign_in_providers: tuple[SignInProvider, ...] = Field(
+        (),
+        description="Google, GitHub and other services that people may sign in with, as a JSON list such as "
+        '`[{"provider": "google", "client_id": "…", "secret": "…"}]`. docs/admin.md has one of each kind.',
     )
     appeal_email: str = Field(
         "", description="Address that people may write to whose account was suspended. Default: none is named."
     )
     email_host: str = Field(
-        "", description="SMTP server for confirmations and password resets. Default: mails are printed on stdout."
+        "",
+        description="SMTP server for all mails. Default: `manage.py standalone` shows mails to staff at /outbox/, a "
+        "cluster prints them on stdout.",
     )
-    email_port: int = Field(587, ge=1, le=65535, description="Port of the SMTP server, which must offer STARTTLS.")
+    email_port: int = Field(587, ge=1, le=65535, description="Port of the SMTP server.")
+    email_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls",
+        description="How the connection to the SMTP server is encrypted: `starttls` (usually port 587), `tls` from the "
+        "start (port 465), or `none`. The server's certificate is verified.",
+    )
     email_host_user: str = Field("", description="User name for the SMTP server.")
     email_host_password: SecretStr | None = Field(None, description="Password for the SMTP server.")
     email_from: str = Field("comfysaas@localhost", description="Sender address of mails.")
@@ -168,6 +214,15 @@ class Env(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("sign_in_providers")
+    @classmethod
+    def _are_told_apart(cls, value: tuple[SignInProvider, ...]) -> tuple[SignInProvider, ...]:
+        ids = [each.id or each.provider for each in value]
+        if len(set(ids)) < len(ids):
+            msg = "two providers have the same id"
+            raise ValueError(msg)
         return value
 
     @field_validator("time_zone")

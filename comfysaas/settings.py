@@ -99,6 +99,10 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    *sorted({f"allauth.socialaccount.providers.{each.provider}" for each in ENV.sign_in_providers}),
+    "allauth.usersessions",
     "channels",
     "corsheaders",
     "csp",
@@ -125,6 +129,8 @@ MIDDLEWARE = [
     "comfysaas.middleware.SignInAgain",
     "comfysaas.middleware.PageLimits",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.sessions.Activity",
+    "accounts.providers.LeaveByPage",
 ]
 ROOT_URLCONF = "comfysaas.urls"
 ASGI_APPLICATION = "comfysaas.asgi.application"
@@ -140,6 +146,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
                 "accounts.context.sign_up",
+                "accounts.second_factor.passkeys",
             ],
         },
     },
@@ -238,6 +245,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS},
     "expire": {"task": "generations.tasks.expire", "schedule": HOUSEKEEPING_SECONDS},
     "tidy": {"task": "generations.tasks.tidy_storage", "schedule": 24 * 3600.0},
+    "mail": {"task": "comfysaas.mail.send_mails", "schedule": SWEEP_SECONDS},
+    "old mail": {"task": "comfysaas.mail.forget_mails", "schedule": 24 * 3600.0},
 }
 
 # ---------------------------------------------------------------------------------------------- files
@@ -311,10 +320,18 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 # Without it, signing up would show who has an account, and people could make keys with other people's addresses. Users
 # whom staff made are verified already.
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True  # in the browser that signed up, and in no other
+ACCOUNT_CHANGE_EMAIL = True  # an account has one address; a new one takes its place once it is confirmed
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an address, a password or another way to sign in changes
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if IS_HTTPS else "http"
+PASSWORD_RESET_TIMEOUT = 24 * 3600
 ACCOUNT_FORMS = {
     "login": "accounts.forms.LoginForm",
     "reset_password": "accounts.forms.ForgotPasswordForm",
     "signup": "accounts.forms.SignupForm",
+    "add_email": "accounts.forms.ChangeAddressForm",
     "change_password": "accounts.forms.ChangePasswordForm",
     "reset_password_from_key": "accounts.forms.ResetPasswordForm",
 }
@@ -323,6 +340,9 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,5/5m/key",
     "login_failed_anywhere": "100/h/key",
     "login_failed_device": "5/5m/key",
+    "signup": "20/m/ip,100/h/ip",
+    "reset_password": "20/m/ip,5/m/key,20/d/key",
+    "manage_email": "10/m/user,30/d/user",
 }
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = ROOT_PATH
@@ -333,11 +353,45 @@ ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
 SIGNUP_OPEN = ENV.signup_open
 APPEAL_EMAIL = ENV.appeal_email
+SIGNUP_BY_INVITATION = ENV.signup_by_invitation
 ANONYMOUS_PAGES_PER_MINUTE = ENV.anonymous_pages_per_minute
+
+MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody signs in unverified; otherwise those with 2FA could not change their address
+MFA_TOTP_TOLERANCE = 1  # phones' clocks are not exact
+MFA_TOTP_ISSUER = ENV.public_host
+
+USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
+
+SOCIALACCOUNT_ADAPTER = "accounts.providers.ProvidersAdapter"
+SOCIALACCOUNT_FORMS = {"signup": "accounts.forms.ProviderSignupForm"}
+# What a provider says of an address never opens an account that is there already (see accounts.providers).
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_STORE_TOKENS = False
+SIGN_IN_PROVIDERS = ENV.sign_in_providers
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {}
+for _each in SIGN_IN_PROVIDERS:
+    _provider = SOCIALACCOUNT_PROVIDERS.setdefault(_each.provider, {"OAUTH_PKCE_ENABLED": True, "APPS": []})
+    _provider["APPS"].append(
+        {
+            "provider_id": _each.id or _each.provider,
+            "name": _each.name,
+            "client_id": _each.client_id,
+            "secret": _each.secret.get_secret_value(),
+            "settings": {"server_url": _each.server_url, "oauth_pkce_enabled": True},
+        }
+    )
+
+# Requests write mails into the database; workers send them (comfysaas/mail.py). A site for one machine without a mail
+# server keeps them to be read at /outbox/.
 EMAIL_BACKEND = (
-    "comfysaas.mail.ReleasingBackend" if ENV.email_host else "django.core.mail.backends.console.EmailBackend"
+    "comfysaas.mail.Outbox" if ENV.email_host or not IS_CLUSTER else "django.core.mail.backends.console.EmailBackend"
 )
-EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = ENV.email_host, ENV.email_port, True
+EMAIL_HOST, EMAIL_PORT = ENV.email_host, ENV.email_port
+EMAIL_USE_TLS, EMAIL_USE_SSL = ENV.email_security == "starttls", ENV.email_security == "tls"
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.email_host_user, _reveal(ENV.email_host_password) or ""
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from

@@ -7,7 +7,8 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from comfysaas import health
+from accounts import sessions
+from comfysaas import health, outbox
 from generations.api import api
 from generations.api.docs import docs
 from generations.api.errors import not_found
@@ -18,8 +19,10 @@ _everything: list[Any] = [
     path("readyz", health.readyz, name="readyz"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True)),
     path("admin/", admin.site.urls),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/sessions/", sessions.index, name="usersessions_list"),
+    path("accounts/", include("allauth.urls")),
     path("account/", include("accounts.urls")),
+    path("outbox/", outbox.index, name="outbox"),
     path("api/docs", docs, name="api-docs"),
     path("api/v2/openapi.json", openapi_json, name="api-openapi"),
     path("api/v2/", api.urls),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 
@@ -16,13 +17,27 @@ POSTGRES_URL = os.environ.setdefault("TEST_POSTGRES_URL", os.environ.get("DATABA
 REDIS_SERVER_URL = os.environ.setdefault("TEST_REDIS_URL", os.environ.get("REDIS_URL", ""))
 IS_CI = os.environ.get("CI", "").lower() == "true"
 for _name in list(os.environ):
-    if _name.startswith(("S3_", "COMFYUI_")) or _name in {
-        "ADMIN_PASSWORD", "DEMO_PASSWORD", "PUBLIC_URL", "PORT", "DEBUG", "SIGNUP_OPEN", "REDIS_URL", "DATABASE_URL",
+    if _name.startswith(("S3_", "COMFYUI_", "EMAIL_")) or _name in {
+        "ADMIN_PASSWORD", "DEMO_PASSWORD", "PUBLIC_URL", "PORT", "DEBUG", "SIGNUP_OPEN",
+        "SIGNUP_BY_INVITATION", "REDIS_URL", "DATABASE_URL",
     }:  # fmt: skip
         del os.environ[_name]
 # pytest-timeout's own variable: a test that hangs ends some time, but not because the machine is busy.
 os.environ.setdefault("PYTEST_TIMEOUT", str(patient(120)))
 os.environ["SECRET_KEY"] = "tests-only-" + "x" * 50
+# Providers decide about addresses when Django starts; tests say where this one answers.
+os.environ["SIGN_IN_PROVIDERS"] = json.dumps(
+    [
+        {
+            "provider": "openid_connect",
+            "id": "acme",
+            "name": "Acme",
+            "client_id": "comfysaas",
+            "secret": "acme-secret",
+            "server_url": "http://127.0.0.1:9",
+        }
+    ]
+)
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="comfysaas-tests-")
 if os.environ.get("TEST_BACKEND") == "postgres":
     if not POSTGRES_URL:

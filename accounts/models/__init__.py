@@ -14,6 +14,7 @@ from accounts.models.api_key import (
     all_scopes,
 )
 from accounts.models.audit import AppendOnlyError, AuditEntry
+from accounts.models.outgoing_mail import OutgoingMail
 from accounts.models.plan import Plan
 from accounts.models.user import SuspendedError, User, UserManager, access_changed, access_revoked, access_suspended
 
@@ -28,6 +29,7 @@ __all__ = [
     "AppendOnlyError",
     "AuditEntry",
     "KeyRefusedError",
+    "OutgoingMail",
     "Plan",
     "Scope",
     "SuspendedError",

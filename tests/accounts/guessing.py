@@ -20,3 +20,8 @@ def guess(email: str, times: int, *, address: str = "198.51.100.7", client: Clie
     """The page after so many wrong passwords."""
     pages = [sign_in(client or Client(), email, "wrong", address).content.decode() for _ in range(times)]
     return pages[-1]
+
+
+def confirm(client: Client, password: str = PASSWORD) -> Any:
+    """The answer to the form that asks once more who is there, before what is dangerous."""
+    return client.post("/accounts/reauthenticate/", {"password": password})

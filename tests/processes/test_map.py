@@ -26,7 +26,6 @@ ELSEWHERE = {
     "accounts/views.py": "tests/api/test_account.py has the pages about keys",
     "comfysaas/asgi.py": "tests/comfysaas/test_http_server.py and tests/generations/live/test_consumers.py",
     "comfysaas/commandline.py": "tests/processes/test_commands.py",
-    "comfysaas/mail.py": "tests/generations/test_database.py",
     "comfysaas/management/commands/configuration.py": "`make check` compares what it writes",
     "comfysaas/management/commands/create_bucket.py": "tests/processes/test_commands.py",
     "comfysaas/management/commands/migrate.py": "tests/processes/test_commands.py",

@@ -1,0 +1,24 @@
+"""People who hold an invitation: with SIGNUP_BY_INVITATION they may sign up, with the address that was invited."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest
+
+_ADDRESS = "accounts.invited"
+
+
+def admit(request: HttpRequest, email: str) -> None:
+    """Remember in this browser's session that this address was invited. Call it for an invitation that still holds."""
+    request.session[_ADDRESS] = email.lower()
+
+
+def forget(request: HttpRequest) -> None:
+    """The invitation was used, or holds no longer."""
+    request.session.pop(_ADDRESS, None)
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """The address, in lower case, that may sign up in this browser's session; None if there is none."""
+    found = request.session.get(_ADDRESS) if settings.SIGNUP_BY_INVITATION else None
+    return str(found) if found else None

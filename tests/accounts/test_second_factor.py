@@ -1,0 +1,164 @@
+"""Authenticator apps, recovery codes and who may do without them. Passkeys: tests/browser/test_sign_in.py."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from allauth.mfa.totp.internal.auth import yield_hotp_counters_from_time as counters
+from django.core.cache import cache
+from django.test import Client, RequestFactory
+
+from accounts import second_factor
+from accounts.models import User
+from tests.accounts.guessing import PASSWORD, confirm, sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+def code_of(secret: str) -> str:
+    """What the app shows at the moment."""
+    found: str = format_hotp_value(hotp_value(secret, next(iter(counters()))))
+    return found
+
+
+@pytest.fixture
+def secret(owner: User) -> str:
+    """The owner's second factor."""
+    found: str = generate_totp_secret()
+    TOTP.activate(owner, found)
+    return found
+
+
+def half_way(owner: User) -> Client:
+    """A browser that knows the password."""
+    client = Client()
+    assert sign_in(client, owner.email, PASSWORD)["Location"].startswith("/accounts/2fa/authenticate/")
+    return client
+
+
+def is_signed_in(client: Client) -> bool:
+    return client.get("/account/keys/").status_code == 200
+
+
+def test_setting_it_up_gives_recovery_codes_and_a_mail(
+    owner: User, mailoutbox: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    client = Client()
+    sign_in(client, owner.email, PASSWORD)
+    assert client.get("/accounts/2fa/totp/activate/")["Location"].startswith("/accounts/reauthenticate/")
+    confirm(client)
+    page = client.get("/accounts/2fa/totp/activate/").content.decode()
+    found = re.search(r'id="authenticator_secret"[^>]*value="([A-Z2-7]+)"', page)
+    assert found is not None
+    assert "data:image/svg+xml" in page
+    refused = client.post("/accounts/2fa/totp/activate/", {"code": "000000"})
+    assert "Incorrect code" in refused.content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        done = client.post("/accounts/2fa/totp/activate/", {"code": code_of(found[1])})
+    assert done["Location"] == "/accounts/2fa/recovery-codes/"
+    assert len(re.findall(r"<li>\d{8}</li>", client.get(done["Location"]).content.decode())) == 10
+    assert "authenticator app protects" in mailoutbox[0].subject
+
+
+def test_the_password_alone_opens_nothing(owner: User, secret: str) -> None:
+    client = half_way(owner)
+    for path in ("/", "/account/keys/", "/accounts/email/", "/accounts/2fa/", "/accounts/sessions/", "/api/v2/me"):
+        assert client.get(path).status_code in {302, 401}, path
+    assert not is_signed_in(client)
+    assert client.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})["Location"] == "/"
+    assert is_signed_in(client)
+
+
+def test_a_code_works_once(owner: User, secret: str) -> None:
+    code = code_of(secret)
+    assert half_way(owner).post("/accounts/2fa/authenticate/", {"code": code}).status_code == 302
+    again = half_way(owner).post("/accounts/2fa/authenticate/", {"code": code})
+    assert "Incorrect code" in again.content.decode()
+
+
+def test_a_recovery_code_works_once(owner: User, secret: str) -> None:
+    from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+
+    code = RecoveryCodes.activate(owner).get_unused_codes()[0]
+    assert half_way(owner).post("/accounts/2fa/authenticate/", {"code": code}).status_code == 302
+    assert half_way(owner).post("/accounts/2fa/authenticate/", {"code": code}).status_code == 200
+
+
+def test_codes_cannot_be_guessed(owner: User, secret: str) -> None:
+    answers = []
+    for _ in range(8):
+        client = half_way(owner)
+        answers.append(client.post("/accounts/2fa/authenticate/", {"code": "000000"}).content.decode())
+    assert "Too many" in answers[-1]
+    client = half_way(owner)
+    client.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
+    assert not is_signed_in(client)
+
+
+def test_a_reset_by_mail_does_not_go_around_it(owner: User, secret: str, mailoutbox: Any) -> None:
+    client = Client()
+    client.post("/accounts/password/reset/", {"email": owner.email})
+    link = re.search(r"/accounts/password/reset/key/\S+/", mailoutbox[-1].body)
+    assert link is not None
+    path = client.get(link[0], follow=True).redirect_chain[-1][0]
+    client.post(path, {"password1": "another horse battery", "password2": "another horse battery"})
+    assert not is_signed_in(client)
+    answer = sign_in(client, owner.email, "another horse battery")
+    assert answer["Location"].startswith("/accounts/2fa/authenticate/")
+
+
+def test_removing_it_takes_a_confirmation(owner: User, secret: str) -> None:
+    client = half_way(owner)
+    client.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
+    assert client.post("/accounts/2fa/totp/deactivate/")["Location"].startswith("/accounts/reauthenticate/")
+    assert Authenticator.objects.filter(user=owner).exists()
+    confirm(client)
+    client.post("/accounts/2fa/totp/deactivate/")
+    assert not Authenticator.objects.filter(user=owner, type="totp").exists()
+
+
+def test_secrets_lie_encrypted_in_the_database(owner: User, secret: str) -> None:
+    row = Authenticator.objects.get(user=owner, type="totp")
+    assert secret not in str(row.data)
+    assert second_factor.SecondFactorAdapter().decrypt(row.data["secret"]) == secret
+
+
+def test_whoever_runs_the_site_lets_somebody_in_who_lost_everything(owner: User, secret: str) -> None:
+    assert second_factor.remove_all(owner) == 1
+    assert second_factor.remove_all(owner) == 0
+    assert sign_in(Client(), owner.email, PASSWORD)["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "host", "expected", "works"),
+    [
+        ("https://studio.example.com", "studio.example.com", "studio.example.com", True),
+        ("https://studio.example.com/sub", "localhost", "studio.example.com", True),
+        ("http://127.0.0.1:8000", "localhost:8000", "localhost", True),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", "127.0.0.1", False),
+    ],
+)
+def test_passkeys_belong_to_the_public_host(
+    settings: Any, public_url: str, host: str, expected: str, works: bool
+) -> None:
+    from allauth.core import context
+
+    settings.PUBLIC_URL = public_url
+    settings.ALLOWED_HOSTS = ["*"]
+    with context.request_context(RequestFactory().get("/", headers={"host": host})):
+        assert second_factor.passkey_host() == expected
+        assert second_factor.has_passkeys() is works
+
+
+def test_a_passkey_of_nobody_signs_nobody_in() -> None:
+    client = Client()
+    assert client.get("/accounts/2fa/webauthn/login/", headers={"accept": "application/json"}).status_code == 200
+    for credential in ("", "{}", "no JSON", '{"id": "x", "rawId": "x", "response": {}}'):
+        answer = client.post("/accounts/2fa/webauthn/login/", {"credential": credential})
+        assert answer.status_code in {200, 302}, credential
+        assert not is_signed_in(client)
+    cache.clear()

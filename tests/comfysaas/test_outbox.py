@@ -1,0 +1,88 @@
+"""The outbox: staff of a site for one machine read its mails there; nobody else finds the page."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.mail import send_mail
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.models.outgoing_mail import OutgoingMail
+from tests.accounts.guessing import PASSWORD, sign_in
+from tests.support.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def without_a_server(settings: Any) -> None:
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST = "comfysaas.mail.Outbox", ""
+    settings.SIGNUP_OPEN, settings.IS_CLUSTER = True, False
+
+
+def test_nobody_but_staff_finds_the_page(owner: User, staff: User, client_for: Any) -> None:
+    clients = [Client(), client_for(owner), client_for(staff)]
+    assert [client.get("/outbox/").status_code for client in clients] == [404, 404, 200]
+    assert client_for(staff).post("/outbox/").status_code == 405
+
+
+def test_a_cluster_has_none(settings: Any, admin: Any) -> None:
+    settings.IS_CLUSTER = True
+    assert admin.get("/outbox/").status_code == 404
+    assert 'href="/outbox/"' not in admin.get("/").content.decode()
+
+
+def test_the_page_is_linked_for_staff_alone(admin: Any, owner: User, client_for: Any) -> None:
+    assert 'href="/outbox/"' in admin.get("/").content.decode()
+    assert 'href="/outbox/"' not in client_for(owner).get("/").content.decode()
+
+
+def test_the_whole_flow_works_without_a_mail_server(admin: Any) -> None:
+    new = Client()
+    data = {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD}
+    new.post("/accounts/signup/", data)
+    box = admin.get("/outbox/").content.decode()
+    assert "new@example.com" in box
+    link = re.search(r'href="http://127\.0\.0\.1:8000(/accounts/confirm-email/[^"]+)"', box)
+    assert link is not None
+    assert "Confirm the address" not in Client().get(link[1]).content.decode()
+    Client().post(link[1])
+    assert sign_in(Client(), "new@example.com", PASSWORD)["Location"] == "/"
+
+
+def test_staff_without_all_powers_do_not_read_mails_that_open_accounts_with_powers(
+    staff: User, owner: User, client_for: Any
+) -> None:
+    helper = make_user("helper@example.com", is_staff=True)
+    for user in (staff, owner):
+        Client().post("/accounts/password/reset/", {"email": user.email.upper()})
+    seen = [client_for(user).get("/outbox/").content.decode().count("/password/reset/key/") for user in (staff, helper)]
+    assert seen == [4, 2]  # each link twice: as an address and as what is shown
+
+
+def test_with_a_mail_server_the_page_says_what_waits_and_not_what_it_says(settings: Any, admin: Any) -> None:
+    settings.EMAIL_HOST = "mail.example.com"
+    send_mail("A subject", "A secret body", "site@example.com", ["anna@example.com"])
+    OutgoingMail.objects.update(error="The mail server cannot be used: Connection refused")
+    page = admin.get("/outbox/").content.decode()
+    assert "A subject" in page
+    assert "Connection refused" in page
+    assert "A secret body" not in page
+
+
+def test_mails_come_in_pages(admin: Any) -> None:
+    for number in range(30):
+        send_mail(f"Subject {number:02}", "Body", "site@example.com", ["anna@example.com"])
+        OutgoingMail.objects.filter(subject=f"Subject {number:02}").update(
+            created_at=timezone.now() + timedelta(seconds=number)
+        )
+    first, second = (admin.get(f"/outbox/?page={page}").content.decode() for page in (1, 2))
+    assert "Subject 29" in first
+    assert "Subject 04" not in first
+    assert "Subject 04" in second
+    assert admin.get("/outbox/?page=x").status_code == 200
