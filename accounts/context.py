@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
 from accounts import invited
+from accounts.current import chosen_membership, memberships_of
+
+INVITATION_COOKIE = "invitation"
 
 
 def sign_up(request: HttpRequest) -> dict[str, Any]:
@@ -18,4 +22,18 @@ def sign_up(request: HttpRequest) -> dict[str, Any]:
         "is_signup_open": settings.SIGNUP_OPEN or invited.address_of(request) is not None,
         "has_providers": bool(settings.SIGN_IN_PROVIDERS),
         "has_outbox": not settings.IS_CLUSTER,
+    }
+
+
+def workspaces(request: HttpRequest) -> dict[str, Any]:
+    """For people who are signed in: `current_membership`, `memberships`, and `invitation_token`, which they came with.
+
+    The first two are functions, which ask the database (once for both) on pages that show them.
+    """
+    if not request.user.is_authenticated:
+        return {}
+    return {
+        "current_membership": partial(chosen_membership, request),
+        "memberships": partial(memberships_of, request),
+        "invitation_token": request.COOKIES.get(INVITATION_COOKIE, ""),
     }

@@ -11,9 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import user_of
+from accounts.current import chosen_membership
 from accounts.forms import KeyForm
 from accounts.methods import post_only
-from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
+from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User, Workspace
 
 
 @login_required
@@ -25,21 +26,26 @@ def keys(request: HttpRequest) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     secret, status = "", 200
     if request.method == "POST":
-        secret = _issue(user, form)
+        secret = _issue(user, form, chosen_membership(request).workspace)
         status = 201 if secret else 422
         form = KeyForm() if secret else form
-    context = {"keys": ApiKey.objects.for_user(user), "form": form, "secret": secret, "site": settings.PUBLIC_URL}
+    context = {
+        "keys": ApiKey.objects.for_user(user).select_related("workspace"),
+        "form": form,
+        "secret": secret,
+        "site": settings.PUBLIC_URL,
+    }
     return render(request, "account/keys.html", context, status=status)
 
 
-def _issue(user: User, form: KeyForm) -> str:
+def _issue(user: User, form: KeyForm, workspace: Workspace) -> str:
     """The new key's secret; empty when the form says why there is none."""
     if not form.is_valid():
         return ""
     data = form.cleaned_data
     try:
         _key, secret = ApiKey.objects.issue(
-            user=user, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at()
+            user=user, workspace=workspace, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at()
         )
     except TooManyKeysError:
         form.add_error(None, f"You already have {MAX_KEYS} keys, the most that is possible. Revoke one first.")

@@ -146,6 +146,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
                 "accounts.context.sign_up",
+                "accounts.context.workspaces",
                 "accounts.second_factor.passkeys",
             ],
         },
@@ -244,6 +245,7 @@ HOUSEKEEPING_SECONDS = 600.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS},
     "expire": {"task": "generations.tasks.expire", "schedule": HOUSEKEEPING_SECONDS},
+    "dissolve": {"task": "accounts.tasks.delete_dissolved", "schedule": HOUSEKEEPING_SECONDS},
     "tidy": {"task": "generations.tasks.tidy_storage", "schedule": 24 * 3600.0},
     "mail": {"task": "comfysaas.mail.send_mails", "schedule": SWEEP_SECONDS},
     "old mail": {"task": "comfysaas.mail.forget_mails", "schedule": 24 * 3600.0},

@@ -1,4 +1,4 @@
-"""People, their plans, and the API keys they call the API with."""
+"""People and the workspaces they belong to, plans, and the API keys they call the API with."""
 
 from accounts.models.api_key import (
     ALL_SCOPES,
@@ -14,9 +14,11 @@ from accounts.models.api_key import (
     all_scopes,
 )
 from accounts.models.audit import AppendOnlyError, AuditEntry
+from accounts.models.invitation import Invitation, InvitationQuerySet
 from accounts.models.outgoing_mail import OutgoingMail
 from accounts.models.plan import Plan
 from accounts.models.user import SuspendedError, User, UserManager, access_changed, access_revoked, access_suspended
+from accounts.models.workspace import Membership, MembershipQuerySet, Role, Workspace, WorkspaceQuerySet
 
 __all__ = [
     "ALL_SCOPES",
@@ -28,14 +30,21 @@ __all__ = [
     "ApiKeyQuerySet",
     "AppendOnlyError",
     "AuditEntry",
+    "Invitation",
+    "InvitationQuerySet",
     "KeyRefusedError",
+    "Membership",
+    "MembershipQuerySet",
     "OutgoingMail",
     "Plan",
+    "Role",
     "Scope",
     "SuspendedError",
     "TooManyKeysError",
     "User",
     "UserManager",
+    "Workspace",
+    "WorkspaceQuerySet",
     "access_changed",
     "access_revoked",
     "access_suspended",

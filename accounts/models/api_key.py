@@ -13,6 +13,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from accounts.models.user import User, access_changed
+from accounts.models.workspace import Membership, Workspace
 
 KEY_PREFIX = "csk_"
 MAX_KEYS = 50
@@ -51,11 +52,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.valid().filter(user__suspended_at=None)
 
     def valid(self) -> ApiKeyQuerySet:
-        """Keys that are neither revoked nor expired, of users who are active. Those of suspended people wait."""
+        """Keys that are neither revoked nor expired, of active users, suspended or not, in workspaces that stay."""
         return self.filter(
             models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()),
             revoked_at=None,
             user__is_active=True,
+            workspace__dissolve_after=None,
         )
 
     def for_user(self, user: User | AnonymousUser) -> ApiKeyQuerySet:
@@ -71,23 +73,34 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         expires_at: datetime | None = None,
         requests_per_minute: int = 0,
         by: ApiKey | None = None,
+        workspace: Workspace | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret, which is shown once and stored only as a hash. TooManyKeysError, KeyRefusedError.
 
-        `by`: the key that makes it. The new one has no further scopes and does not outlive it.
+        `by`: the key that makes it. The new one is for the same workspace, has no further scopes and does not outlive
+        it. `workspace`: where the key works; by default in the user's own.
         """
         chosen = set(scopes)
         if by is not None:
             by.check_heir(chosen)
+            workspace = by.workspace
             expires_at = min((each for each in (expires_at, by.expires_at) if each), default=None)
         prefix = secrets.token_hex(6)
         secret = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
         with transaction.atomic():
             self._check_may_issue(user, by)
+            workspace = workspace or Workspace.objects.personal_of(user)
+            # Locked, so that the key is not made beside the end of the membership, which revokes keys.
+            # (`exists()` would lock the joined workspace, too, and deadlock with that.)
+            mine = Membership.objects.of(user).filter(workspace=workspace, workspace__dissolve_after=None)
+            if mine.select_for_update(of=("self",), no_key=True).first() is None:
+                msg = "You are not a member of this workspace any more."
+                raise KeyRefusedError(msg)
             if self.filter(user=user).usable().count() >= MAX_KEYS:
                 raise TooManyKeysError
             key = self.create(
                 user=user,
+                workspace=workspace,
                 name=name,
                 prefix=prefix,
                 secret_hash=_hash(secret),
@@ -121,7 +134,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         Its user may be suspended, which is loaded with the key: the caller looks.
         """
         prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
-        key = self.valid().select_related("user__plan").filter(prefix=prefix).first()
+        key = self.valid().select_related("user__plan", "workspace").filter(prefix=prefix).first()
         # The same work without a key, so that the time of the answer does not show which prefixes exist.
         expected = key.secret_hash if key else _hash("")
         if not hmac.compare_digest(expected, _hash(secret)) or key is None:
@@ -136,6 +149,10 @@ class ApiKey(models.Model):
     """A secret that lets a program act as a user. Only its SHA-256 is stored: it has 256 random bits."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    # Empty for keys that the release before made; they work in the user's own.
+    workspace = models.ForeignKey(
+        Workspace, null=True, editable=False, on_delete=models.CASCADE, related_name="api_keys"
+    )
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12, unique=True, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)

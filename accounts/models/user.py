@@ -103,7 +103,8 @@ class User(AbstractUser):
             loaded = {each.name for each in self._meta.concrete_fields if not each.primary_key}
             deferred = {each.name for each in self._meta.concrete_fields if each.attname in self.get_deferred_fields()}
             kwargs["update_fields"] = loaded - deferred - STANDING
-        super().save(*args, **kwargs)
+        with transaction.atomic():  # with the personal workspace, which a receiver makes
+            super().save(*args, **kwargs)
         if not is_new and "last_login" not in wanted:
             access_changed.send(sender=User, user_id=self.pk)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, Membership, Role, User, Workspace
 from generations.comfy.catalog import digest_of
 from generations.comfy.queued import inputs_to_resolve
 from generations.lifecycle import services
@@ -40,6 +40,16 @@ def make_user(email: str = "somebody@example.com", password: str = "correct hors
 def make_key(user: User, **fields: Any) -> str:
     """The secret of a new API key of this user."""
     return ApiKey.objects.issue(user=user, name="tests", **fields)[1]
+
+
+def make_team(owner: User, *, admin: User | None = None, member: User | None = None, name: str = "Studio") -> Workspace:
+    """A team with these people."""
+    team = Workspace.objects.create(name=name)
+    people = ((owner, Role.OWNER), (admin, Role.ADMIN), (member, Role.MEMBER))
+    for user, role in people:
+        if user is not None:
+            Membership.objects.create(workspace=team, user=user, role=role)
+    return team
 
 
 def txt2img_graph() -> dict[str, Any]:

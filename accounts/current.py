@@ -1,0 +1,97 @@
+"""In which workspace a request works: its API key's, the one that a header names, or the one chosen in the page."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, cast
+
+from django.http import HttpRequest
+
+from accounts.access import user_of
+from accounts.models import ApiKey, Membership, Workspace
+from accounts.workspaces import NotAllowedError, NotAMemberError
+
+HEADER = "X-Comfy-Workspace-ID"
+IN_SESSION = "workspace"
+_FOUND = "_comfysaas_memberships"
+
+
+def workspace_of(request: HttpRequest) -> Workspace:
+    """The workspace that a signed-in person works in. At most one statement a request; none with a key.
+
+    NotAMemberError: the header names none of this person's. NotAllowedError: the key is for another one.
+    """
+    key: ApiKey | None = getattr(request, "api_key", None)
+    if key is None:
+        return membership_of(request).workspace
+    workspace = _workspace_of_key(key)
+    wanted = request.headers.get(HEADER)
+    if wanted is not None and _uuid(wanted) != workspace.public_id:
+        msg = f"This key works in another workspace than the one that {HEADER} names."
+        raise NotAllowedError(msg)
+    return workspace
+
+
+def membership_of(request: HttpRequest) -> Membership:
+    """The person's membership of `workspace_of`, with its workspace. As that, but one statement with a key."""
+    if getattr(request, "api_key", None) is not None:
+        workspace = workspace_of(request)
+        found = Membership.objects.of(user_of(request)).filter(workspace=workspace).first()
+        if found is None:
+            raise NotAMemberError
+        found.workspace = workspace
+        return found
+    wanted = request.headers.get(HEADER)
+    if wanted is None:
+        return chosen_membership(request)
+    mine = memberships_of(request)
+    named = next((each for each in mine if each.workspace.public_id == _uuid(wanted)), None)
+    if named is None:
+        raise NotAMemberError
+    return named
+
+
+def chosen_membership(request: HttpRequest) -> Membership:
+    """The person's membership of the workspace that they chose in this session, whatever the request's headers say."""
+    mine = memberships_of(request)
+    chosen = request.session.get(IN_SESSION)
+    # Whoever left the team that was chosen is back in their own workspace, which every list begins with.
+    return next((each for each in mine if str(each.workspace.public_id) == chosen), mine[0])
+
+
+def memberships_of(request: HttpRequest) -> list[Membership]:
+    """All this person's workspaces that are open, their own first, then by name. One statement, once a request."""
+    found: list[Membership] | None = getattr(request, _FOUND, None)
+    if found is None:
+        found = _read(request)
+        setattr(request, _FOUND, found)
+    return found
+
+
+def choose(request: HttpRequest, workspace: Workspace) -> None:
+    """Work in this workspace from now on, in this session."""
+    request.session[IN_SESSION] = str(workspace.public_id)
+    cast("Any", request.session).modified = True
+
+
+def _read(request: HttpRequest) -> list[Membership]:
+    user = user_of(request)
+    rows = Membership.objects.of(user).filter(workspace__dissolve_after=None)
+    found = list(rows.select_related("workspace", "workspace__plan"))
+    if not any(each.workspace.is_personal for each in found):
+        Workspace.objects.personal_of(user)  # of a user whom the release before this one made
+        found = list(rows.select_related("workspace", "workspace__plan"))
+    return sorted(found, key=lambda each: (not each.workspace.is_personal, each.workspace.name.casefold(), each.pk))
+
+
+def _workspace_of_key(key: ApiKey) -> Workspace:
+    if key.workspace is None:  # made by the release before this one
+        key.workspace = Workspace.objects.personal_of(key.user)
+    return key.workspace
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
