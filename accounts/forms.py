@@ -39,6 +39,13 @@ class KeyForm(forms.Form):
         return timezone.now() + timedelta(days=int(days)) if days else None
 
 
+def _label(form: forms.Form, **labels: str) -> None:
+    """Spell the labels of fields as our pages do, and leave out allauth's placeholders, which repeat them."""
+    for name in labels.keys() & form.fields.keys():
+        form.fields[name].label = labels[name]
+        form.fields[name].widget.attrs.pop("placeholder", None)
+
+
 class _EmailForm(forms.Form):
     """Spells “e-mail” as our pages do."""
 
@@ -102,6 +109,10 @@ class _RevokingForm(forms.Form):
         help_text="Do this if somebody else may have used your account. "
         "You are signed out everywhere else in any case.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _label(self, oldpassword="Current password", password1="New password", password2="New password (again)")
 
     def save(self) -> None:
         """Saves all of it or nothing; nobody can make a key meanwhile."""

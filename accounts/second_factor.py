@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from django import forms
 from django.conf import settings
 from django.utils.functional import SimpleLazyObject
 from encrypted_fields.fields import EncryptedTextField
@@ -16,6 +19,39 @@ from encrypted_fields.fields import EncryptedTextField
 from accounts.models import User
 
 SITE_NAME = "comfysaas"
+NAME_LENGTH = 60
+MAX_PASSKEYS = 20
+
+
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]  # see below
+    """A new passkey or security key."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].help_text = "To tell it from others, such as the name of the device."
+        self.fields["name"].widget.attrs["maxlength"] = NAME_LENGTH
+        field = self.fields["passwordless"]
+        field.initial = True
+        field.label = "Sign in with it instead of a password"
+        field.help_text = "A passkey. Otherwise it is a second factor that is asked for after the password."
+
+    def clean_name(self) -> str:
+        """The name, cut to its length: a credential that the device keeps by now is not refused for it."""
+        return str(super().clean_name())[:NAME_LENGTH]
+
+    def clean(self) -> dict[str, Any]:
+        """ValidationError for one more than anybody needs."""
+        if Authenticator.objects.filter(user=self.user, type=Authenticator.Type.WEBAUTHN).count() >= MAX_PASSKEYS:
+            msg = f"You have {MAX_PASSKEYS} passkeys, the most that is possible. Remove one first."
+            raise forms.ValidationError(msg)
+        cleaned: dict[str, Any] = super().clean()
+        return cleaned
+
+
+class RenamePasskeyForm(EditWebAuthnForm):  # type: ignore[misc]  # see below
+    """Another name for a passkey."""
+
+    name = forms.CharField(max_length=NAME_LENGTH)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -28,6 +64,10 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth s
     def decrypt(self, encrypted_text: str) -> str:
         """Also what a former SECRET_KEY encrypted."""
         return str(_field().f.decrypt(encrypted_text.encode()).decode())
+
+    def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
+        """What a new passkey is called unless its owner says otherwise."""
+        return f"Passkey {Authenticator.objects.filter(user=user, type=type).count() + 1}"
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """The host that passkeys are made for: PUBLIC_URL's, whatever Host header a request has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.account.decorators import reauthentication_required
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -18,10 +19,14 @@ from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError,
 
 
 @login_required
+@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]  # allauth ships no types
 @never_cache
 @require_http_methods(["GET", "POST"])
 def keys(request: HttpRequest) -> HttpResponse:
-    """The user's keys, and a form for another one. Only the answer to the form shows a new secret."""
+    """The user's keys, and a form for another one. Only the answer to the form shows a new secret.
+
+    Whoever asks for one shows once more who they are: a key outlives the session that it was made in.
+    """
     user = user_of(request)
     form = KeyForm(request.POST if request.method == "POST" else None)
     secret, status = "", 200

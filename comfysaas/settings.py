@@ -359,6 +359,10 @@ SIGNUP_BY_INVITATION = ENV.signup_by_invitation
 ANONYMOUS_PAGES_PER_MINUTE = ENV.anonymous_pages_per_minute
 
 MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
+MFA_FORMS = {
+    "add_webauthn": "accounts.second_factor.AddPasskeyForm",
+    "edit_webauthn": "accounts.second_factor.RenamePasskeyForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody signs in unverified; otherwise those with 2FA could not change their address

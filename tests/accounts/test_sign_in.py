@@ -126,7 +126,11 @@ def test_whoever_signs_up_confirms_the_address_before_anything_else(mailoutbox: 
     assert client.post(link[0]).status_code == 302
     assert sign_in(client, user.email, "a long enough one")["Location"] == "/"
     data = {"name": "k", "scopes": ["read"], "lifetime": ""}
-    assert client.post("/account/keys/", data).status_code == 201
+    assert client.post("/account/keys/", data)["Location"] == "/accounts/reauthenticate/?next=%2Faccount%2Fkeys%2F"
+    assert not ApiKey.objects.exists()
+    page = client.post("/accounts/reauthenticate/", {"password": "a long enough one", "next": "/account/keys/"})
+    assert page.status_code == 201  # the form that was sent goes on
+    assert "csk_" in page.content.decode()
 
 
 def test_the_page_says_why_there_is_no_key(client_for: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.steps import sign_in
+from tests.browser.steps import DEMO_PASSWORD, sign_in
 
 
 def test_the_api_documentation_works_in_a_browser(page: Page) -> None:
@@ -24,6 +24,8 @@ def test_a_key_is_made_on_a_page_opens_the_documentation_and_is_revoked(page: Pa
     page.goto("/account/keys/")
     page.get_by_label("Name").fill("From a test")
     page.get_by_role("button", name="Create key").click()
+    page.get_by_label("Password").fill(DEMO_PASSWORD)
+    page.get_by_role("button", name="Continue").click()
     secret = page.get_by_label("The key").input_value()
 
     stranger = browser.new_context(base_url=page.url.partition("/account")[0]).new_page()
