@@ -16,7 +16,7 @@ from django.contrib.auth import get_user
 from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
-from accounts import rates
+from accounts import impersonation, rates
 from accounts.models import ApiKey, Scope, SuspendedError, User
 
 SLOT_SECONDS = 60
@@ -107,6 +107,8 @@ def _user_of_session(session_key: str | None) -> User | None:
         return None
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    if not impersonation.holds(request.session):
+        return None
     user = get_user(request)
     return user if user.is_authenticated and user.is_active and not user.is_suspended else None
 

@@ -37,3 +37,8 @@ def workspaces(request: HttpRequest) -> dict[str, Any]:
         "memberships": partial(memberships_of, request),
         "invitation_token": request.COOKIES.get(INVITATION_COOKIE, ""),
     }
+
+
+def impersonation(request: HttpRequest) -> dict[str, Any]:
+    """`impersonator`: the member of staff who is at work as `user`; None usually."""
+    return {"impersonator": getattr(request, "impersonator", None)}

@@ -47,7 +47,9 @@ class Activity(MiddlewareMixin):
     """Notes now and then that a session is in use. allauth's own middleware writes with each request."""
 
     def process_request(self, request: HttpRequest) -> None:
-        """Note it, unless that was done a moment ago."""
+        """Note it, unless that was done a moment ago. Staff who impersonate somebody are none of their sessions."""
+        if getattr(request, "impersonator", None) is not None:
+            return
         if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
             return
         try:

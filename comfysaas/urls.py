@@ -8,7 +8,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from accounts import sessions
-from comfysaas import health, outbox
+from comfysaas import health, impersonating, outbox
 from generations.api import api
 from generations.api.docs import docs
 from generations.api.errors import not_found
@@ -17,10 +17,11 @@ from generations.api.openapi import openapi_json
 _everything: list[Any] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True)),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True), name="favicon"),
     path("admin/", admin.site.urls),
     path("accounts/sessions/", sessions.index, name="usersessions_list"),
     path("accounts/", include("allauth.urls")),
+    path("account/impersonation/end/", impersonating.end, name="impersonation-end"),
     path("account/", include("accounts.urls")),
     path("outbox/", outbox.index, name="outbox"),
     path("api/docs", docs, name="api-docs"),

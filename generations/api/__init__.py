@@ -10,7 +10,7 @@ from django.utils.decorators import decorator_from_middleware
 from ninja import NinjaAPI
 
 from accounts.models import Scope
-from generations.api import account, assets, errors, jobs, servers, templates, webhooks
+from generations.api import account, assets, errors, jobs, people, servers, templates, webhooks
 from generations.api.auth import allowed
 from generations.api.body import StrictParser
 from generations.api.middleware import Enveloped
@@ -48,5 +48,6 @@ for _module, _tag in (
     (webhooks, "webhooks"),
     (account, "account"),
     (servers, "servers"),
+    (people, "people"),
 ):
     api.add_router("/", _module.router, tags=[_tag])

@@ -175,6 +175,11 @@ def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse
     return envelope(request, 429, "rate_limited", str(error), headers=headers)
 
 
+@_handles(standing.OutOfReachError)
+def _out_of_reach(request: HttpRequest, error: standing.OutOfReachError) -> HttpResponse:
+    return envelope(request, 403, "forbidden", str(error))
+
+
 @_handles(SuspendedError)
 def _suspended(request: HttpRequest, error: SuspendedError) -> HttpResponse:
     return envelope(request, 403, "account_suspended", standing.notice())

@@ -15,7 +15,7 @@ from ninja.errors import AuthenticationError
 
 from accounts.access import key_for_reading
 from accounts.addresses import address_of
-from accounts.models import User
+from accounts.models import SuspendedError, User
 from accounts.rates import RateLimitedError
 from generations.api import api
 from generations.api.schemas.jobs import TemplateJobRequest
@@ -39,7 +39,7 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
     if authorization:
         try:
             key = key_for_reading(authorization, address_of(request))
-        except RateLimitedError as error:
+        except (RateLimitedError, SuspendedError) as error:
             return api.on_exception(request, error)
         if key is None:
             return api.on_exception(request, AuthenticationError())

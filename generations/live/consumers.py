@@ -14,6 +14,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 
+from accounts import impersonation
 from accounts.access import SLOT_SECONDS, Access, key_for_reading, take_slot
 from accounts.addresses import address_of_scope
 from accounts.models import SuspendedError
@@ -90,6 +91,9 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         self.user = cast("User", user)
         by_key = cast("Access | None", self.scope.get("access"))
         self.access = by_key or Access(self.user.pk, session_key=self.scope["session"].session_key)
+        if by_key is None and not await self._is_impersonation_valid():
+            await self.close(CLOSE_UNAUTHENTICATED)
+            return
         self._slot = await self._take_slot()
         if self._slot is None:
             await self.close(CLOSE_TOO_MANY)
@@ -149,6 +153,10 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
     @database_sync_to_async
     def _take_slot(self) -> str | None:
         return take_slot("socket", self.user, most=self.user.limits.max_sockets)
+
+    @database_sync_to_async
+    def _is_impersonation_valid(self) -> bool:
+        return impersonation.holds(self.scope["session"])
 
     async def _check_access(self) -> bool:
         holds: bool = await database_sync_to_async(self.access.holds)()

@@ -11,19 +11,20 @@ from django.contrib.auth.models import Group, Permission
 from django.db import models
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import audit
 from accounts.auditing import AuditedAdmin
 from accounts.models import ApiKey, AuditEntry, Plan, User
 from generations.models import Status, Webhook
 from tests.accounts.test_admin import LIMITS
-from tests.support.factories import make_generation
+from tests.support.factories import make_generation, make_user
 
 PASSWORD = {"usable_password": "true", "password1": "another horse battery", "password2": "another horse battery"}
 PLAN = {"name": "Studio", "weight": "3", "priority": "0", **LIMITS}
 # Of nobody's things: what staff make, and the log itself.
 NOT_ABOUT_PEOPLE = {"accounts.auditentry", "generations.workflowtemplate"}
-LOOKING = {"generations_generation_changelist"}
+LOOKING = {"person"}  # pages that change nothing
 
 
 def is_about_people(model: type[models.Model]) -> bool:
@@ -55,7 +56,7 @@ def doors(staff: User) -> Iterator[str]:
         usual = {f"{each.opts.app_label}_{each.opts.model_name}_{kind}" for kind in
                  ("changelist", "add", "history", "delete", "change")}  # fmt: skip
         for url in each.get_urls():
-            if url.name and url.name not in usual:
+            if url.name and url.name not in usual | LOOKING:
                 yield f"{name} view {url.name}"
 
 
@@ -85,11 +86,16 @@ def tries(owner: User) -> dict[str, Callable[[Client], Any]]:
     key = ApiKey.objects.issue(user=owner, name="laptop")[0]
     hook = owner.webhooks.create(url="https://example.com/hook")
     waiting, done = make_generation(owner), make_generation(owner, status=Status.SUCCEEDED)
+    suspended = make_user("suspended@example.com", suspended_at=timezone.now())
     person = {"email": owner.email, "is_active": "on", "plan": str(plan.pk), "groups": [str(group.pk)]}
     return {
         "accounts.user add": post("accounts_user_add", email="new@example.com", **PASSWORD),
         "accounts.user change": change("accounts_user", owner.pk, **person),
         "accounts.user view auth_user_password_change": post("auth_user_password_change", owner.pk, **PASSWORD),
+        "accounts.user view person_suspend": post("person_suspend", owner.pk, reason="spam"),
+        "accounts.user view person_reinstate": post("person_reinstate", suspended.pk),
+        "accounts.user view person_sign_out": post("person_sign_out", owner.pk),
+        "accounts.user view person_impersonate": post("person_impersonate", owner.pk, reason="ticket"),
         "auth.group add": post("auth_group_add", name="Others"),
         "auth.group change": change("auth_group", group.pk, name="VIPs"),
         "auth.group delete": post("auth_group_delete", group.pk, post="yes"),
@@ -121,14 +127,15 @@ def test_every_door_is_tried_and_leaves_an_entry(admin: Client, staff: User, tri
 
 
 NAMES = (
-    "accounts.user add", "accounts.user change", "accounts.user view auth_user_password_change", "auth.group add",
-    "auth.group change", "auth.group delete", "auth.group action delete_selected", "accounts.plan add",
-    "accounts.plan change", "accounts.plan delete", "accounts.plan action delete_selected", "accounts.apikey delete",
-    "accounts.apikey action delete_selected", "accounts.apikey action revoke", "accounts.apikey view api_key_revoke",
-    "generations.webhook delete", "generations.webhook action delete_selected",
-    "generations.webhook action switch_off", "generations.generation delete",
-    "generations.generation action delete_selected", "generations.generation action cancel",
-    "generations.generation view generation_cancel",
+    "accounts.user add", "accounts.user change", "accounts.user view auth_user_password_change",
+    "accounts.user view person_suspend", "accounts.user view person_reinstate", "accounts.user view person_sign_out",
+    "accounts.user view person_impersonate", "auth.group add", "auth.group change", "auth.group delete",
+    "auth.group action delete_selected", "accounts.plan add", "accounts.plan change", "accounts.plan delete",
+    "accounts.plan action delete_selected", "accounts.apikey delete", "accounts.apikey action delete_selected",
+    "accounts.apikey action revoke", "accounts.apikey view api_key_revoke", "generations.webhook delete",
+    "generations.webhook action delete_selected", "generations.webhook action switch_off",
+    "generations.generation delete", "generations.generation action delete_selected",
+    "generations.generation action cancel", "generations.generation view generation_cancel",
 )  # fmt: skip
 
 
@@ -141,9 +148,9 @@ def test_it_leaves_an_entry(admin: Client, staff: User, owner: User, tries: dict
     assert entry is not None
     assert AuditEntry.objects.count() == before + 1
     assert (entry.actor, entry.address) == (staff, "127.0.0.1")
+    others = {"accounts.user add": "new@example.com", "accounts.user view person_reinstate": "suspended@example.com"}
     is_of_nobody = name.startswith(("auth.group", "accounts.plan"))
-    assert entry.person_id == (None if is_of_nobody else User.objects.get(email="new@example.com").pk if name.endswith(
-        "user add") else owner.pk)  # fmt: skip
+    assert entry.person == (None if is_of_nobody else User.objects.get(email=others.get(name, owner.email)))
 
 
 def test_all_tries_have_a_name(tries: dict[str, Any]) -> None:
@@ -176,9 +183,13 @@ def test_a_change_that_cannot_be_logged_is_undone(
     for name in NAMES:
         with pytest.raises(RuntimeError):
             tries[name](admin)
+    assert "impersonation" not in admin.session
+    assert User.objects.get(email="suspended@example.com").is_suspended
     owner.refresh_from_db()
     assert owner.check_password("correct horse battery")
     assert owner.plan is None
+    assert not owner.is_suspended
+    assert owner.session_epoch == 0
     assert owner.api_keys.usable().count() == 1
     assert Group.objects.get().name == "VIP"
     assert owner.webhooks.get().is_enabled

@@ -96,6 +96,10 @@ ROWS: dict[str, Row] = {
     "changeServer": for_staff(200, lambda: {"slots": 3}),
     "deleteServer": for_staff(204),
     "checkServer": for_staff(200),
+    "listPeople": for_staff(200),
+    "getPerson": for_staff(200),
+    "suspendPerson": for_staff(200, lambda: {"reason": "spam"}),
+    "reinstatePerson": for_staff(200),
 }
 OPERATIONS = {
     operation["operationId"]: (method.upper(), path, operation)
@@ -128,6 +132,7 @@ def things(owner: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "webhooks": str(hook.pk),
         "delivery_id": str(delivery.pk),
         "servers": str(server.pk),
+        "people": str(make_user("a-person@example.com").pk),
         "keys": key.prefix,
         "hash": asset.hash,
     }

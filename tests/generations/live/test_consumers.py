@@ -11,6 +11,7 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.test import Client
 
+from accounts import impersonation, standing
 from accounts.models import Plan, User
 from comfysaas.asgi import application
 from generations.lifecycle import services
@@ -161,3 +162,42 @@ async def test_no_more_sockets_than_the_plan_allows_and_a_closed_one_makes_room(
     assert (await fourth.receive_json_from(patient(5)))["type"] == "snapshot"
     await fourth.disconnect()
     await second.disconnect()
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_staff_who_impersonate_the_owner_hear_what_they_hear_until_it_is_over(
+    is_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, generation = await made()
+    staff = await database_sync_to_async(make_user)("staff@example.com", is_staff=True, is_superuser=True)
+    browser = await signed_in(staff)
+    monkeypatch.setattr(impersonation, "LONGEST_SECONDS", -1.0 if is_over else 60.0)
+    start = f"/admin/accounts/user/{user.pk}/impersonate/"
+    await database_sync_to_async(browser.post)(start, {"reason": "ticket"})
+    communicator = await socket(f"/ws/generations/{generation.pk}/", browser)
+    assert (await communicator.connect())[0]
+    if is_over:
+        assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
+    else:
+        assert (await communicator.receive_json_from(patient(5)))["type"] == "snapshot"
+        publisher.sender.use(asyncio.get_running_loop())
+        try:
+            await database_sync_to_async(browser.post)("/account/impersonation/end/")
+            assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
+        finally:
+            publisher.sender.use(None)
+
+
+@pytest.mark.parametrize("path", ["/ws/generations/", "/ws/generations/{id}/"])
+async def test_suspension_closes_sockets_at_once(path: str) -> None:
+    user, generation = await made()
+    staff = await database_sync_to_async(make_user)("staff@example.com", is_staff=True, is_superuser=True)
+    communicator = await socket(path.format(id=generation.pk), await signed_in(user))
+    assert (await communicator.connect())[0]
+    await communicator.receive_json_from(patient(5))
+    publisher.sender.use(asyncio.get_running_loop())
+    try:
+        await database_sync_to_async(standing.suspend)(user, by=staff, reason="spam")
+        assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
+    finally:
+        publisher.sender.use(None)
