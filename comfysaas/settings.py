@@ -76,7 +76,7 @@ if ENV.trust_proxy_headers:
 CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
 CORS_URLS_REGEX = rf"^{re.escape(ROOT_PATH)}api/"
 CORS_ALLOW_CREDENTIALS = False
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "range"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "range", "x-comfy-workspace-id"]
 CORS_EXPOSE_HEADERS = [
     "content-range", "location", "ratelimit-limit", "ratelimit-policy", "ratelimit-remaining", "ratelimit-reset",
     "retry-after", "x-comfy-request-id",

@@ -10,7 +10,7 @@ from django.utils.decorators import decorator_from_middleware
 from ninja import NinjaAPI
 
 from accounts.models import Scope
-from generations.api import account, assets, errors, jobs, people, servers, templates, webhooks
+from generations.api import account, assets, errors, jobs, people, servers, templates, webhooks, workspaces
 from generations.api.auth import allowed
 from generations.api.body import StrictParser
 from generations.api.middleware import Enveloped
@@ -31,7 +31,8 @@ api = _Api(
     description=(
         "Run published ComfyUI templates and, with permission, whole workflows. The API is a superset of the Comfy API "
         "v2. Sign in, or send `Authorization: Bearer csk_…`. Jobs are durable from the moment they are created: poll "
-        "`GET jobs/{id}`, follow `GET jobs/{id}/events`, or add a webhook."
+        "`GET jobs/{id}`, follow `GET jobs/{id}/events`, or add a webhook. A key works in one workspace; with a "
+        "session, the header `X-Comfy-Workspace-ID` names the workspace of a request."
     ),
     auth=allowed(Scope.MANAGE),  # an operation that names no scope needs the greatest
     parser=StrictParser(),
@@ -47,6 +48,7 @@ for _module, _tag in (
     (assets, "assets"),
     (webhooks, "webhooks"),
     (account, "account"),
+    (workspaces, "workspaces"),
     (servers, "servers"),
     (people, "people"),
 ):

@@ -15,10 +15,21 @@ from ninja import Path, Query, Router
 from ninja import Status as Answer
 
 from accounts.access import user_of
-from accounts.models import ApiKey, Scope
+from accounts.current import membership_of, workspace_of
+from accounts.models import ApiKey, ApiKeyQuerySet, Role, Scope
 from generations.api.auth import key_of
 from generations.api.operations import operation
-from generations.api.schemas.account import DayUsage, KeyList, KeyOut, KeyRequest, Limits, Me, NewKey, Usage
+from generations.api.schemas.account import (
+    CurrentWorkspace,
+    DayUsage,
+    KeyList,
+    KeyOut,
+    KeyRequest,
+    Limits,
+    Me,
+    NewKey,
+    Usage,
+)
 from generations.contract import STATUS
 from generations.lifecycle import raw
 from generations.models import Asset, Generation, Status, StorageUsage
@@ -29,14 +40,20 @@ router = Router()
 
 @operation(router, "GET", "/me", scope=Scope.READ, name="getMe", summary="Read your account", returns={200: Me})
 def get_me(request: HttpRequest) -> Me:
-    """Your account, the key of this request, and the limits of your plan."""
-    user, key = user_of(request), key_of(request)
+    """Your account, the workspace and the key of this request, and the limits of your plan."""
+    user, key, mine = user_of(request), key_of(request), membership_of(request)
     plan = user.limits
     return Me(
         email=user.email,
         name=user.get_full_name(),
         is_staff=user.is_staff,
         may_submit_workflows=user.has_perm(raw.PERMISSION),
+        workspace=CurrentWorkspace(
+            id=mine.workspace.public_id,
+            name=mine.workspace.name,
+            is_personal=mine.workspace.is_personal,
+            role=Role(mine.role),
+        ),
         key=describe_key(key) if key else None,
         limits=Limits(
             plan=plan.name or None,
@@ -109,8 +126,8 @@ def _by_day(rows: GenerationQuerySet) -> list[DayUsage]:
     returns={200: KeyList},
 )
 def list_keys(request: HttpRequest) -> KeyList:
-    """The keys that are not revoked, newest first, without their secrets."""
-    return KeyList(keys=[describe_key(key) for key in ApiKey.objects.for_user(user_of(request))])
+    """The keys that are not revoked, newest first, without their secrets. A key sees those of its workspace."""
+    return KeyList(keys=[describe_key(key) for key in _keys(request)])
 
 
 @operation(
@@ -127,7 +144,7 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
     """Store the `secret`: only this answer has it.
 
     A key can make keys that have no other scopes than it has itself and expire no later. A key with its own
-    `requests_per_minute` cannot make keys.
+    `requests_per_minute` cannot make keys. The new key works in the workspace of this request.
     """
     expires_at = timezone.now() + timedelta(days=payload.expires_in_days) if payload.expires_in_days else None
     key, secret = ApiKey.objects.issue(
@@ -137,6 +154,7 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
         expires_at=expires_at,
         requests_per_minute=payload.requests_per_minute,
         by=key_of(request),
+        workspace=workspace_of(request),
     )
     return Answer(201, NewKey(**describe_key(key).model_dump(), secret=secret))
 
@@ -153,10 +171,22 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
 )
 def delete_key(request: HttpRequest, id: Annotated[str, Path(pattern="^[0-9a-f]{1,12}$")]) -> Answer[None]:
     """The key stops working at once, and its open streams and sockets are closed."""
-    rows = ApiKey.objects.for_user(user_of(request))
+    rows = _keys(request)
     found = get_object_or_404(rows, prefix=id)
     rows.filter(pk=found.pk).revoke()
     return Answer(204, None)
+
+
+def _keys(request: HttpRequest) -> ApiKeyQuerySet:
+    """Those that the caller may see and revoke. A key knows only those of its own workspace."""
+    rows = ApiKey.objects.for_user(user_of(request))
+    if key_of(request) is None:
+        return rows.select_related("workspace")
+    workspace = workspace_of(request)
+    mine = Q(workspace=workspace)
+    if workspace.is_personal:
+        mine |= Q(workspace=None)  # made by the release before this one
+    return rows.filter(mine).select_related("workspace")
 
 
 def describe_key(key: ApiKey) -> KeyOut:
@@ -165,6 +195,7 @@ def describe_key(key: ApiKey) -> KeyOut:
         id=key.prefix,
         name=key.name,
         hint=key.hint,
+        workspace_id=key.workspace.public_id if key.workspace else None,
         scopes=key.scopes,
         requests_per_minute=key.requests_per_minute,
         created_at=key.created_at,

@@ -10,7 +10,7 @@ from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as NinjaSessionAuth
 from ninja.utils import check_csrf
 
-from accounts import rates
+from accounts import current, rates
 from accounts.access import key_for, user_of
 from accounts.addresses import address_of
 from accounts.models import ApiKey, Scope, SuspendedError, User
@@ -43,6 +43,7 @@ class ApiKeyAuth(HttpBearer):
         if key.user.is_suspended:
             raise SuspendedError
         need(request, self.scope)
+        _check_workspace(request)
         return key.user
 
 
@@ -67,6 +68,7 @@ class SessionAuth(NinjaSessionAuth):
             raise SuspendedError
         if check_csrf(request):
             raise HttpError(403, "The header X-CSRFToken is missing or wrong. Reload the page and try again.")
+        _check_workspace(request)
         return user
 
 
@@ -98,6 +100,12 @@ def staff(request: HttpRequest, permission: str) -> User:
     if not (user.is_staff and user.has_perm(permission)):
         raise HttpError(403, "Only staff with the right permission can do this.")
     return user
+
+
+def _check_workspace(request: HttpRequest) -> None:
+    """NotAMemberError or NotAllowedError when the header names a workspace that the caller does not work in."""
+    if current.HEADER in request.headers:
+        current.workspace_of(request)
 
 
 def _count(request: HttpRequest, user: User, key: ApiKey | None) -> None:

@@ -20,6 +20,7 @@ from accounts import standing
 from accounts.concurrency import TooBusyError
 from accounts.models import MAX_KEYS, KeyRefusedError, SuspendedError, TooManyKeysError
 from accounts.rates import RateLimitedError
+from accounts.workspaces import WorkspaceError
 from generations.api import job_queries, webhooks
 from generations.api.body import InvalidBodyError
 from generations.api.envelope import envelope, request_id
@@ -183,6 +184,11 @@ def _out_of_reach(request: HttpRequest, error: standing.OutOfReachError) -> Http
 @_handles(SuspendedError)
 def _suspended(request: HttpRequest, error: SuspendedError) -> HttpResponse:
     return envelope(request, 403, "account_suspended", standing.notice())
+
+
+@_handles(WorkspaceError)
+def _refused_by_workspace(request: HttpRequest, error: WorkspaceError) -> HttpResponse:
+    return envelope(request, error.status, error.code, str(error))
 
 
 @_handles(StorageFullError)

@@ -11,12 +11,20 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from accounts import standing
-from accounts.models import ALL_SCOPES, ApiKey, User
+from accounts import invitations, standing
+from accounts.models import ALL_SCOPES, ApiKey, Role, User, Workspace
 from generations.api.openapi import static_document
 from generations.models import ComfyServer, Status
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_server, make_template, make_user, txt2img_graph
+from tests.support.factories import (
+    make_asset,
+    make_generation,
+    make_server,
+    make_team,
+    make_template,
+    make_user,
+    txt2img_graph,
+)
 from tests.support.pictures import png
 
 CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "suspended", "stranger", "owner", "staff")
@@ -55,6 +63,7 @@ def workflow_file() -> SimpleUploadedFile:
     return SimpleUploadedFile("flow.json", json.dumps(txt2img_graph()).encode())
 
 
+TEAM = "/api/v2/workspaces/{id}"
 SERVER = {"name": "two", "url": "http://10.0.0.9:8188"}
 ROWS: dict[str, Row] = {
     "listTemplates": collection(200),
@@ -87,6 +96,22 @@ ROWS: dict[str, Row] = {
     "redeliver": mine(202),
     "getMe": collection(200),
     "getUsage": collection(200),
+    "listWorkspaces": collection(200),
+    "postWorkspace": collection(201, lambda: {"name": "New"}),
+    "getWorkspace": mine(200),
+    "changeWorkspace": mine(200, lambda: {"name": "New"}),
+    "leaveWorkspace": mine(409),  # its last owner
+    "dissolveWorkspace": mine(200),
+    "keepWorkspace": mine(200),
+    "listMembers": mine(200),
+    "changeMember": mine(200, lambda: {"role": "admin", "max_queued": 3}),
+    "deleteMember": mine(204),
+    "transferWorkspace": mine(200),
+    "listInvitations": mine(200),
+    "postInvitation": mine(201, lambda: {"email": "guest@example.com"}),
+    "renewInvitation": mine(200),
+    "deleteInvitation": mine(204),
+    "acceptInvitation": Row(409, 200, 200, lambda: {"token": TOKEN}),
     "listKeys": collection(200),
     "postKey": collection(201, lambda: {"name": "one more", "scopes": ["read"]}),
     "deleteKey": mine(204),
@@ -109,7 +134,7 @@ OPERATIONS = {
 
 
 PICTURE = png("olive")
-HASH = ""
+HASH = TOKEN = ""
 
 
 @pytest.fixture
@@ -125,7 +150,13 @@ def things(owner: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     make_server("known", "http://127.0.0.1:1")
     server = ComfyServer.objects.create(name="one", url="http://10.0.0.8:8188", is_enabled=False)
     key, _secret = ApiKey.objects.issue(user=owner, name="to be revoked")
+    team = make_team(owner, member=make_user("member@example.com"))
+    invitation, link = invitations.invite(acting=owner, workspace=team, role=Role.MEMBER)
+    monkeypatch.setitem(globals(), "TOKEN", link.rstrip("/").rsplit("/", 1)[1])
     return {
+        "workspaces": str(team.public_id),
+        "member_id": str(team.memberships.get(role=Role.MEMBER).pk),
+        "invitation_id": str(invitation.pk),
         "slug": "text-to-image",
         "jobs": str(generation.pk),
         "assets": str(asset.pk),
@@ -159,7 +190,8 @@ def test_access(  # noqa: PLR0917  (fixtures)
     row = ROWS[name]
     kind = path.split("/")[3]
     address = path.format(**{"id": things.get(kind, ""), **things})
-    headers = _headers(caller, operation["x-scope"], owner, staff)
+    team = Workspace.objects.get(public_id=things["workspaces"]) if path.startswith(TEAM) else None
+    headers = _headers(caller, operation["x-scope"], (owner, team), staff)
     response = _send(Client(headers=headers), method, address, row)
 
     expected = OURS.get(caller, getattr(row, caller, None))
@@ -172,9 +204,12 @@ def test_access(  # noqa: PLR0917  (fixtures)
         error_of(response, 403, "account_suspended" if caller == "suspended" else "forbidden")
 
 
-def _headers(caller: str, scope: str, owner: User, staff: User) -> dict[str, str]:
+def _headers(caller: str, scope: str, owning: tuple[User, Workspace | None], staff: User) -> dict[str, str]:
+    owner, team = owning  # the owner's keys work in the team where it is asked about
+
     def key(user: User, scopes: Any = ALL_SCOPES) -> str:
-        return ApiKey.objects.issue(user=user, name="matrix", scopes=scopes)[1]
+        workspace = team if user == owner else None
+        return ApiKey.objects.issue(user=user, name="matrix", scopes=scopes, workspace=workspace)[1]
 
     match caller:
         case "anonymous":

@@ -20,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from accounts.models import ApiKey, Plan
+from accounts import invitations
+from accounts.models import ApiKey, Plan, Role
 from generations.api.openapi import document, static_document
 from generations.models import Status
 from tests.support.factories import (
@@ -28,6 +29,7 @@ from tests.support.factories import (
     make_generation,
     make_output,
     make_server,
+    make_team,
     make_template,
     make_user,
 )
@@ -58,6 +60,15 @@ def world(db: None) -> Iterator[dict[str, Any]]:
         key = ApiKey.objects.issue(user=user, name=prompt)[0]
         ids = {"job": done.pk, "asset": asset.pk, "webhook": hook.pk, "delivery": delivery.pk, "key": key.prefix}
     secret = ApiKey.objects.issue(user=owner, name="tests")[1]
+    make_team(stranger, name=SECRET_WORDS)
+    team = make_team(owner, member=make_user("member@example.com"))
+    invitation, _link = invitations.invite(acting=owner, workspace=team, role=Role.MEMBER)
+    ids |= {
+        "workspace": team.public_id,
+        "member": team.memberships.get(role=Role.MEMBER).pk,
+        "invitation": invitation.pk,
+        "team": {"Authorization": f"Bearer {ApiKey.objects.issue(user=owner, name='tests', workspace=team)[1]}"},
+    }
     # As Django's own test client does: the connection is the test's.
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
@@ -69,8 +80,15 @@ def world(db: None) -> Iterator[dict[str, Any]]:
 def known_ids(world: dict[str, Any], path: str) -> dict[str, Any]:
     """Path parameters that lead to something, half of the time."""
     kind = path.removeprefix("/api/v2/").split("/")[0]
-    first = {"jobs": "job", "assets": "asset", "webhooks": "webhook", "keys": "key"}.get(kind)
-    return {"id": str(world[first]) if first else 1, "slug": "text-to-image", "delivery_id": str(world["delivery"])}
+    names = {"jobs": "job", "assets": "asset", "webhooks": "webhook", "keys": "key"}
+    first = (names | {"workspaces": "workspace"}).get(kind)
+    return {
+        "id": str(world[first]) if first else 1,
+        "slug": "text-to-image",
+        "delivery_id": str(world["delivery"]),
+        "member_id": world["member"],
+        "invitation_id": world["invitation"],
+    }
 
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
@@ -94,7 +112,7 @@ def test_whatever_is_sent_the_answer_is_as_documented(
     def run(case: Case, is_known: bool) -> None:
         if is_known:
             case.path_parameters.update({name: known[name] for name in case.path_parameters.keys() & known.keys()})
-        response = case.call(headers=world["headers"])
+        response = case.call(headers=world["team" if path.startswith("/api/v2/workspaces/{id}") else "headers"])
         # There is no event stream without an ASGI server, which the contract allows for.
         checks = CHECKS[1:] if response.status_code == 501 else CHECKS
         case.validate_response(response, checks=checks)

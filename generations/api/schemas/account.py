@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
 from ninja import Schema
 from pydantic import Field
 
+from accounts.models import Role
 from generations.api.schemas import Name
 
 ScopeName = Literal["read", "run", "raw", "manage"]
@@ -37,6 +39,9 @@ class KeyOut(Schema):
     id: str = Field(examples=["3f2a90c1d4e5"])
     name: str
     hint: str = Field(examples=["csk_3f2a90c1d4e5_…"])
+    workspace_id: uuid.UUID | None = Field(
+        description="Where the key works. Null for old keys, which work in your personal workspace."
+    )
     scopes: list[str]
     requests_per_minute: int = Field(description="0 means that only your plan's limit counts.")
     created_at: datetime
@@ -71,13 +76,25 @@ class KeyList(Schema):
     keys: list[KeyOut]
 
 
+class CurrentWorkspace(Schema):
+    """The workspace in which a request works, and your role in it."""
+
+    id: uuid.UUID
+    name: str
+    is_personal: bool
+    role: Role
+
+
 class Me(Schema):
-    """Your account, the key of this request, and what your plan allows."""
+    """Your account, the workspace and the key of this request, and what your plan allows."""
 
     email: str
     name: str
     is_staff: bool
     may_submit_workflows: bool = Field(description="True when you may run whole workflows (`POST jobs`).")
+    workspace: CurrentWorkspace = Field(
+        description="The key's; for a session that which `X-Comfy-Workspace-ID` names, or which the page shows."
+    )
     key: KeyOut | None = Field(description="The key of this request; null for a session.")
     limits: Limits
 
