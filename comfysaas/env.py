@@ -101,6 +101,11 @@ class Env(BaseSettings):
         description="Most PostgreSQL connections of one web process. A worker keeps one for each task that it runs at "
         "a time, a relay one for each server that it works for and two more.",
     )
+    database_prepared: bool = Field(
+        True,
+        description="Set to false behind a pooler that hands connections from one transaction to the next and does not "
+        "know prepared statements, such as PgBouncer before 1.21. PostgreSQL then plans each statement anew.",
+    )
     redis_url: SecretStr | None = Field(
         None,
         description="`redis://host:6379/0`: channel layer, cache and Celery broker. Default: in memory. `rediss://` is "

@@ -163,6 +163,7 @@ if ENV.database_url:
         DATABASES["default"]["ENGINE"] = "comfysaas.postgresql"  # which checks connections of the pool itself
         DATABASES["default"]["OPTIONS"] = {
             **DATABASES["default"].get("OPTIONS", {}),
+            "prepare_threshold": 5 if ENV.database_prepared else None,  # what is not meant to be prepared never is
             "pool": {"min_size": 0, "max_size": ENV.database_pool_size, "timeout": 15},
         }
 else:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models.user import User, access_changed
 from accounts.models.workspace import Membership, Workspace
+from accounts.statements import Kept, Slot
 
 KEY_PREFIX = "csk_"
 MAX_KEYS = 50
@@ -51,10 +52,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Keys with which somebody may call: `valid`, and not of somebody who is suspended."""
         return self.valid().filter(user__suspended_at=None)
 
-    def valid(self) -> ApiKeyQuerySet:
-        """Keys that are neither revoked nor expired, of active users, suspended or not, in workspaces that stay."""
+    def valid(self, at: datetime | Slot | None = None) -> ApiKeyQuerySet:
+        """Keys that are neither revoked nor expired (by now, or `at` that moment), of active users, suspended or not, in
+        workspaces that stay.
+        """
         return self.filter(
-            models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()),
+            models.Q(expires_at=None) | models.Q(expires_at__gt=at or timezone.now()),
             revoked_at=None,
             user__is_active=True,
             workspace__dissolve_after=None,
@@ -134,7 +137,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         Its user may be suspended, which is loaded with the key: the caller looks.
         """
         prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
-        key = self.valid().select_related("user__plan", "workspace").filter(prefix=prefix).first()
+        key = _BY_PREFIX.first(prefix=prefix, now=timezone.now())
         # The same work without a key, so that the time of the answer does not show which prefixes exist.
         expected = key.secret_hash if key else _hash("")
         if not hmac.compare_digest(expected, _hash(secret)) or key is None:
@@ -143,6 +146,15 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
             self.filter(pk=key.pk).update(last_used_at=now)
         return key
+
+
+_BY_PREFIX = Kept(
+    lambda: (
+        ApiKey.objects.usable(Slot("now", models.DateTimeField()))
+        .select_related("user__plan")
+        .filter(prefix=Slot("prefix", models.CharField()))
+    )
+)
 
 
 class ApiKey(models.Model):

@@ -6,7 +6,7 @@ import uuid
 from typing import Annotated, Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router
 from ninja import Status as Answer
@@ -34,6 +34,7 @@ from generations.contract import Job, job_of
 from generations.lifecycle import raw, rerunning, services
 from generations.lifecycle.services import extras_of
 from generations.models import Generation, Status
+from generations.models.reading import read
 
 router = Router()
 
@@ -138,7 +139,9 @@ def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
 )
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Status, progress, error, and every output that is stored so far. Poll this, or follow `GET jobs/{id}/events`."""
-    return job_of(mine(request, id), settings.PUBLIC_ORIGIN)
+    if (found := read(user_of(request), id)) is None:
+        raise Http404
+    return job_of(found, settings.PUBLIC_ORIGIN)
 
 
 @operation(

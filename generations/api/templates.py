@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile as DjangoFile
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from ninja import File, Form, Query, Router
@@ -254,7 +254,8 @@ def post_job(
     429: too many of your jobs wait already; try again after Retry-After seconds.
     """
     user = user_of(request)
-    template = get_object_or_404(WorkflowTemplate.objects.visible_to(user), slug=slug)
+    if (template := WorkflowTemplate.objects.runnable(user, slug)) is None:
+        raise Http404
     payload, files = _read(request)
     extras = services.extras_of(
         user, webhook_id=payload.webhook, metadata=payload.metadata, idempotency_key=idempotency_key

@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Subquery
 from django.utils import timezone
 
 from generations.comfy.client import ComfyClient
@@ -29,7 +28,7 @@ from generations.files.spooling import IncompleteCopyError
 from generations.lifecycle import copying, results
 from generations.lifecycle.results import Copied
 from generations.lifecycle.transitions import given_up, let_next_in, publish_state
-from generations.models import Asset, Generation, Status, Webhook, WorkflowTemplate
+from generations.models import Asset, Generation, Status, WorkflowTemplate, reading
 from generations.models.generation import UPSTREAM, Run
 from generations.webhooks import outbox
 
@@ -112,38 +111,24 @@ def _write(ended: Ended, copied: Sequence[Copied]) -> bool:
     generation, finished_at = ended.generation, timezone.now()
     run = Run(generation.upstream_outputs or {}, ended.started_at, ended.executed_at, finished_at)
     with transaction.atomic():
-        found = Generation.objects.store_at_once(
-            generation.prompt_id, run, "started_at", _has_webhooks(generation), *_is_bare(generation)
-        )
+        found = Generation.objects.store_at_once(generation, run)
         if found is None:
             return False
-        started_at, has_webhooks, *is_bare = found
-        if is_bare and is_bare[0] != generation.version.is_workflow_removed:
+        if found.is_bare is not None and found.is_bare != generation.version.is_workflow_removed:
             raise _AnotherTemplateError
-        generation.status, generation.started_at = Status.RUNNING, started_at
-        if has_webhooks and not ended.is_start_known:
+        generation.status, generation.started_at = Status.RUNNING, found.started_at
+        if found.has_webhooks and not ended.is_start_known:
             outbox.notify(copy.copy(generation))
         generation.status, generation.executed_at, generation.finished_at = Status.SUCCEEDED, *run[2:]
-        results.attach(generation, results.write(generation, copied))
+        reading.attach(generation, results.write(generation, copied))
         if ended.seconds is not None and generation.version.template_id is not None:
             WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=ended.seconds)
-        if has_webhooks:
+        if found.has_webhooks:
             outbox.notify(generation)
         publish_state(generation)
-    let_next_in(generation)
+    if found.is_more_held:
+        let_next_in(generation)
     return True
-
-
-def _has_webhooks(generation: Generation) -> Exists:
-    return Exists(Webhook.objects.concerned(generation.user_id, named=generation.webhook_id))
-
-
-def _is_bare(generation: Generation) -> list[Subquery]:
-    """Asked of the template once more, because admins change it while its runs go on."""
-    if generation.version.template_id is None:
-        return []
-    template = WorkflowTemplate.objects.order_by().filter(pk=generation.version.template_id)
-    return [Subquery(template.values("is_workflow_removed"))]
 
 
 def _settle(generation: Generation, copied: Sequence[Copied]) -> bool:

@@ -45,10 +45,3 @@ def _output(generation: Generation, copied: Copied) -> Output:
         asset=copied.asset,
         value=None if copied.asset else item.value,
     )
-
-
-def attach(generation: Generation, outputs: Sequence[Output]) -> None:
-    """Let this object know its outputs without a query, as prefetch_related would."""
-    rows = generation.outputs.all()
-    rows._result_cache, rows._prefetch_done = list(outputs), True  # type: ignore[attr-defined]  # as Django does it
-    generation._prefetched_objects_cache = {"outputs": rows}  # type: ignore[attr-defined]

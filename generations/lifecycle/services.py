@@ -298,7 +298,7 @@ def _announce(user: User, rows: Sequence[Generation], *, is_in_line: bool) -> No
         publisher.publish(row, snapshot.snapshot_event(row))
     if any(row.tag is None for row in rows):
         # What it was held back for may have ended before others could see it, and then let nobody in.
-        is_in_line = bool(queue.admit(user)) or is_in_line
+        is_in_line = (queue.wants_admission(user.pk) and bool(queue.admit(user))) or is_in_line
     if is_in_line:
         publisher.wake_relays()
 

@@ -13,14 +13,13 @@ from django.db.models import prefetch_related_objects
 from generations.broker import ask
 from generations.lifecycle.removal import discard_leftovers
 from generations.live import publisher, snapshot
-from generations.models import Generation, TemplateVersion
+from generations.models import Generation
 from generations.models.generation import UPSTREAM, Retry, Status
+from generations.models.reading import LARGE, complete
 from generations.scheduling import queue
 from generations.webhooks import outbox
 
 logger = logging.getLogger(__name__)
-
-LARGE = ("graph", "parameters", "editor", "required_inputs", "required_choices")  # columns of a version
 
 
 def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
@@ -54,14 +53,6 @@ def given_up(prompt_id: uuid.UUID) -> bool:
     return transition(lambda: Generation.objects.unwanted().cancel(prompt_id), prompt_id=prompt_id)
 
 
-def _complete(generation: Generation) -> None:
-    """Give it what never changes of its version, which may be large, and which the process has."""
-    if LARGE[0] in generation.version.get_deferred_fields():
-        template = generation.version.template
-        generation.version = TemplateVersion.objects.kept(generation.version_id)
-        generation.version.template = template
-
-
 def publish_state(generation: Generation) -> None:
     """Tell those who watch where it stands, on commit: in full once it is finished."""
     if generation.is_terminal:
@@ -70,13 +61,13 @@ def publish_state(generation: Generation) -> None:
         if generation.attempt > 1 or (generation.attempt and generation.status != Status.SUCCEEDED):
             transaction.on_commit(partial(ask, discard_leftovers, str(generation.pk)))
     else:
-        _complete(generation)
+        complete(generation)
         publisher.publish(generation, snapshot.status_event(generation))
 
 
 def _publish_end(generation: Generation) -> None:
     try:
-        _complete(generation)
+        complete(generation)
         prefetch_related_objects([generation], "outputs__asset")  # asks nothing where both are known
         publisher.publish(generation, snapshot.snapshot_event(generation))
     except Exception:  # whatever it is, what else follows from the commit must not be skipped
@@ -85,9 +76,8 @@ def _publish_end(generation: Generation) -> None:
 
 def let_next_in(generation: Generation) -> None:
     """Its user may have one more in line. Should this fail, the sweeper does it."""
-    held = Generation.objects.filter(user=generation.user_id).held()
     try:
-        if held.exists() and queue.admit(generation.user):  # most have nothing held back, and need not be read
+        if queue.wants_admission(generation.user_id) and queue.admit(generation.user):
             publisher.wake_relays()
     except DatabaseError:
         logger.warning("The next generation of user %s is put in line later", generation.user_id, exc_info=True)

@@ -19,12 +19,12 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
 from django.db.models import Case, Exists, F, OuterRef, Q, When
-from django.db.models.expressions import BaseExpression
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Greatest
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from accounts.statements import KeptUpdate, Slot
 from generations.comfy import editor_notes, queued
 from generations.comfy.catalog import Needs, Value, as_values
 from generations.comfy.graph import Graph
@@ -32,9 +32,8 @@ from generations.models import searching
 from generations.models.asset import Asset
 from generations.models.history import HistoryQuerySet
 from generations.models.queue import Outlook
-from generations.models.returning import update_returning
 from generations.models.server import ComfyServer
-from generations.models.template import TemplateVersion
+from generations.models.template import TemplateVersion, WorkflowTemplate
 from generations.models.webhook import Webhook
 from generations.parameters.bind import bind
 
@@ -100,6 +99,15 @@ class Run(NamedTuple):
     started_at: datetime
     executed_at: datetime
     finished_at: datetime
+
+
+class Stored(NamedTuple):
+    """What is known of a run once its end is written."""
+
+    started_at: datetime
+    has_webhooks: bool  # some address wants to hear of it
+    is_bare: bool | None  # whether its template's results go without the workflow, as of now; None without template
+    is_more_held: bool  # others of this user wait to be put in line
 
 
 class GenerationQuerySet(HistoryQuerySet["Generation"]):
@@ -235,21 +243,19 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
         """SUBMITTED -> RUNNING, since `at` or just now."""
         return self._from(prompt_id, Status.SUBMITTED).update(status=Status.RUNNING, started_at=at or timezone.now())
 
-    def store_at_once(self, prompt_id: uuid.UUID, run: Run, *wanted: str | BaseExpression) -> tuple[Any, ...] | None:
+    def store_at_once(self, generation: Generation, run: Run) -> Stored | None:
         """SUBMITTED, RUNNING -> SUCCEEDED: what it made is in the storage already. Not when it was canceled.
 
-        `wanted`: what to return of it, as `update_returning` does. None: it did not change.
+        None: it did not change.
         """
-        rows = self._from(prompt_id, *UPSTREAM).filter(cancel_requested_at=None)
-        changes = {
-            "status": Status.SUCCEEDED,
-            "upstream_outputs": run.outputs,
-            "started_at": models.functions.Coalesce("started_at", run.started_at),
-            "executed_at": run.executed_at,
-            "finished_at": run.finished_at,
-            "partner_key": None,
-        }
-        return next(iter(update_returning(rows, changes, *wanted)), None)
+        changed = _STORE_AT_ONCE(
+            prompt_id=generation.prompt_id,
+            user=generation.user_id,
+            webhook=generation.webhook_id,
+            template=generation.version.template_id,
+            **run._asdict(),
+        )
+        return Stored(*changed[0]) if changed else None
 
     def finish_upstream(self, prompt_id: uuid.UUID, *, outputs: dict[str, Any]) -> int:
         """SUBMITTED, RUNNING -> STORING, with ComfyUI's `outputs` to copy. Not when it was canceled."""
@@ -342,8 +348,34 @@ class GenerationQuerySet(HistoryQuerySet["Generation"]):
             partner_key=None,
         )
 
-    def _from(self, prompt_id: uuid.UUID, *statuses: Status) -> Self:
+    def _from(self, prompt_id: uuid.UUID | Slot, *statuses: Status) -> Self:
         return self.filter(prompt_id=prompt_id, status__in=statuses)
+
+
+def _storing_at_once() -> tuple[GenerationQuerySet, dict[str, Any], Sequence[Any]]:
+    rows = (
+        Generation.objects.all()
+        ._from(Slot("prompt_id", models.UUIDField()), *UPSTREAM)
+        .filter(cancel_requested_at=None)
+    )
+    moment, number = models.DateTimeField(), models.BigIntegerField()
+    changes = {
+        "status": Status.SUCCEEDED,
+        "upstream_outputs": Slot("outputs", models.JSONField()),
+        "started_at": models.functions.Coalesce("started_at", Slot("started_at", moment)),
+        "executed_at": Slot("executed_at", moment),
+        "finished_at": Slot("finished_at", moment),
+        "partner_key": None,
+    }
+    hooks = Webhook.objects.concerned(Slot("user", number), named=Slot("webhook", models.UUIDField()))
+    # Asked of the template once more, because admins change it while its runs go on.
+    template = WorkflowTemplate.objects.order_by().filter(pk=Slot("template", number))
+    held = Generation.objects.filter(user=Slot("user", number)).held()
+    is_bare = models.Subquery(template.values("is_workflow_removed"))
+    return rows, changes, ("started_at", Exists(hooks), is_bare, Exists(held))
+
+
+_STORE_AT_ONCE = KeptUpdate(_storing_at_once)
 
 
 class Generation(models.Model):

@@ -15,6 +15,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from accounts.statements import Kept, KeptUpdate, Slot
 from generations.comfy.catalog import Needs, as_values, graph_needs
 from generations.comfy.graph import Graph
 from generations.parameters.schema import Parameter, bound_inputs, parse_parameters
@@ -38,6 +39,18 @@ class Visibility(models.TextChoices):
     GROUPS = "groups", "Members of the chosen groups"
 
 
+_SLUG = Slot("slug", models.CharField())
+_OF_STAFF = Kept(lambda: WorkflowTemplate.objects.published().filter(slug=_SLUG))
+_OF_USERS = Kept(
+    lambda: WorkflowTemplate.objects.all()._open_to(Slot("user", models.BigIntegerField())).filter(slug=_SLUG)
+)
+_NOTE_RUN = KeptUpdate(
+    lambda: (
+        WorkflowTemplate.objects.filter(pk=Slot("pk", models.BigIntegerField())),
+        {"mean_seconds": models.F("mean_seconds") * 0.75 + Slot("seconds", models.FloatField())},
+        ("id",),
+    )
+)
 _MAKING = 0x636F6D66  # any number: of the lock that whoever makes a template takes
 
 
@@ -52,11 +65,17 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
         """Published templates that this user may run: a template outside this set is a 404."""
         if not user.is_authenticated:
             return self.none()
-        if user.is_staff:
-            return self.published()
+        return self.published() if user.is_staff else self._open_to(user)
+
+    def _open_to(self, user: User | Slot) -> Self:
         links = WorkflowTemplate.groups.through.objects.filter(workflowtemplate=models.OuterRef("pk"), group__user=user)
         is_for_a_group_of_theirs = models.Q(models.Exists(links), visibility=Visibility.GROUPS)
         return self.published().filter(models.Q(visibility=Visibility.EVERYONE) | is_for_a_group_of_theirs)
+
+    def runnable(self, user: User, slug: str) -> WorkflowTemplate | None:
+        """The one of this name among those `visible_to` the user."""
+        kept = _OF_STAFF if user.is_staff else _OF_USERS
+        return kept.first(user=user.pk, slug=slug)
 
     def made_from(self, content_hash: str) -> WorkflowTemplate | None:
         """The first one that was made from the file with these bytes (`spooling.hash_of`) and still has a workflow.
@@ -93,7 +112,7 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
 
     def note_run(self, template_id: int, *, seconds: float) -> int:
         """ComfyUI worked on it for so long: the estimate for the next run moves a quarter of the way."""
-        return self.filter(pk=template_id).update(mean_seconds=models.F("mean_seconds") * 0.75 + seconds * 0.25)
+        return len(_NOTE_RUN(pk=template_id, seconds=seconds * 0.25))
 
 
 class WorkflowTemplate(models.Model):

@@ -11,6 +11,7 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Greatest
 from django.template.defaultfilters import filesizeformat
 
+from accounts.statements import KeptUpdate, Slot
 from generations.models.asset import Asset
 
 if TYPE_CHECKING:
@@ -54,10 +55,9 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
 
     def add_anyway(self, user_id: int, size_bytes: int) -> None:
         """Count a result, in the transaction that writes its row. It is kept, even if the plan has no room for it."""
-        rows = self.filter(user=user_id)
-        if not rows.update(stored_bytes=F("stored_bytes") + size_bytes):
+        if not _ADD(user=user_id, size=size_bytes):
             self._ensure([user_id])
-            rows.update(stored_bytes=F("stored_bytes") + size_bytes)
+            _ADD(user=user_id, size=size_bytes)
 
     def lock(self, user_ids: Iterable[int]) -> None:
         """Until the transaction ends, no other one changes which files these users have.
@@ -90,6 +90,15 @@ class StorageUsageQuerySet(models.QuerySet["StorageUsage"]):
     def _ensure(self, user_ids: Iterable[int]) -> None:
         missing = set(user_ids) - set(self.filter(user__in=user_ids).values_list("user", flat=True))
         self.bulk_create([StorageUsage(user_id=each) for each in sorted(missing)], ignore_conflicts=True)
+
+
+_ADD = KeptUpdate(
+    lambda: (
+        StorageUsage.objects.filter(user=Slot("user", models.BigIntegerField())),
+        {"stored_bytes": F("stored_bytes") + Slot("size", models.BigIntegerField())},
+        ("user",),
+    )
+)
 
 
 class StorageUsage(models.Model):

@@ -18,6 +18,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from accounts.statements import Slot
 from generations.models.history import HistoryQuerySet
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """This user's own: one outside this set is a 404, for staff too."""
         return self.filter(user=user) if user.is_authenticated else self.none()
 
-    def concerned(self, user_id: int, *, named: int | uuid.UUID | None) -> Self:
+    def concerned(self, user_id: int | Slot, *, named: int | uuid.UUID | Slot | None) -> Self:
         """Those to be told of a job: the ones for every job, and the one that it names."""
         return self.filter(Q(is_for_every_job=True) | Q(pk=named), user_id=user_id, is_enabled=True)
 

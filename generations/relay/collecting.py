@@ -99,6 +99,7 @@ class Collector:
     def finished(self, finished: Finished) -> None:
         """The threads that store small results are done with one: if it was none for them, a worker gets it."""
         self.session.finished(finished)
+        self.finisher.go_on()
         if finished.is_over:
             return
         prompt_id = uuid.UUID(finished.entry.prompt_id)

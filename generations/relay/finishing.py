@@ -6,8 +6,9 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from django.db import close_old_connections, connections
@@ -25,7 +26,9 @@ from generations.relay.session import Finished, Session
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # of a relay process, for all its servers
-ROOM = 8  # results that are copied or wait for a thread; workers take what is more
+ROOM = 8  # results that are copied or wait for a thread
+WAITING = 16  # results of one server that wait for room, PATIENCE_SECONDS at most; workers take what is more
+PATIENCE_SECONDS = 2.0
 
 
 class Pool:
@@ -85,20 +88,31 @@ class Pool:
             connections.close_all()
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    work: Callable[[], None]
+    ended: Ended
+    entry: HistoryEntry
+    since: float  # time.monotonic
+
+
 @dataclass(slots=True)
 class Finisher:
-    """For one server, in threads of a pool. Only the acting thread of its agent calls it."""
+    """For one server, in threads of a pool. Only the acting thread of its agent calls it.
+
+    Should the server or the storage stall, it has all threads but one: others find one.
+    """
 
     session: Session
     pool: Pool
+    _at_work: int = 0  # whose `Finished` was not read yet
+    _waiting: deque[_Waiting] = field(default_factory=deque)
 
     def take(self, generation: Generation, entry: HistoryEntry) -> bool:
         """Store it, unless its result is large or in any way special; the agent's inbox gets a `Finished` in the end.
 
         The session forgets the prompt, and its slot is free: for ComfyUI it is over. False: it was not taken.
         """
-        if len(self.session.finishing) >= THREADS - 1:
-            return False  # should this server or the storage stall, others find a thread
         items = at_once.items_of(generation, entry.outputs)
         if items is None:
             return False
@@ -112,14 +126,37 @@ class Finisher:
             executed_at=now,
             is_start_known=start.is_written,
         )
-        if not self.pool.offer(partial(_store, session, ended, items, entry)):
-            return False
+        one = _Waiting(partial(_store, session, ended, items, entry), ended, entry, time.monotonic())
+        if not self._begin(one):
+            if not self._at_work or len(self._waiting) >= WAITING:
+                return False  # nothing would have it go on, or too late
+            self._waiting.append(one)
         session.finishing.add(entry.prompt_id)  # in time: its `Finished` is read by this thread, later
         session.forget(entry.prompt_id)
         return True
 
+    def _begin(self, one: _Waiting) -> bool:
+        if self._at_work >= THREADS - 1 or not self.pool.offer(one.work):
+            return False
+        self._at_work += 1
+        return True
+
+    def go_on(self) -> None:
+        """A `Finished` was read: there may be room for one that waits. Those that waited too long are a worker's."""
+        self._at_work -= 1
+        while self._waiting and self._begin(self._waiting[0]):
+            self._waiting.popleft()
+        too_long = time.monotonic() - PATIENCE_SECONDS
+        while self._waiting and (not self._at_work or self._waiting[0].since < too_long):
+            one = self._waiting.popleft()
+            self.session.inbox.put(Finished(one.entry, one.ended.started_at, is_over=False))
+            self._at_work += 1
+
     def wait(self) -> None:
-        """Before the agent ends: what is not finished in FINISHING_SECONDS is found by the next one."""
+        """Before the agent ends: what waits, or is not finished in FINISHING_SECONDS, is found by the next one."""
+        for one in self._waiting:
+            self.session.finishing.discard(one.entry.prompt_id)
+        self._waiting.clear()
         give_up = time.monotonic() + timing.FINISHING_SECONDS
         while self.session.finishing and (left := give_up - time.monotonic()) > 0:
             try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from accounts.statements import Kept
 from generations.comfy.catalog import Catalog, Needs, Value
 from generations.comfy.differences import Difference, differences
 from generations.comfy.graph import Graph
@@ -18,6 +19,8 @@ from generations.parameters.schema import Parameter
 from generations.scheduling import catalogs
 
 T = TypeVar("T")
+_COLUMNS = ("pk", "name", "catalog_digest", "is_enabled", "is_draining", "state", "is_simulator")
+_ROWS = Kept(lambda: ComfyServer.objects.order_by("name").values_list(*_COLUMNS))
 KEPT_AT_MOST = 5000  # what is kept of a fleet
 NOT_SET_UP = "No ComfyUI server is set up yet."
 ALL_OFF = "Every ComfyUI server is switched off."
@@ -107,8 +110,7 @@ class Fleet:
     @classmethod
     def now(cls) -> Fleet:
         """The fleet of this moment: one query, whatever is asked of it."""
-        columns = ("pk", "name", "catalog_digest", "is_enabled", "is_draining", "state", "is_simulator")
-        rows = list(ComfyServer.objects.order_by("name").values_list(*columns))
+        rows = _ROWS.all()
         latest = cls._latest
         if latest is None or latest._rows != rows:
             cls._latest = latest = cls(rows)

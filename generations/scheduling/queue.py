@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import connection, transaction
-from django.db.models import Count, Q, Sum
+from django.db import transaction
+from django.db.models import BigIntegerField, Case, Count, FloatField, Q, Sum, Value, When
 
-from accounts.models import SuspendedError
+from accounts.models import Plan, SuspendedError
+from accounts.statements import Kept, KeptUpdate, Slot, ask
 from generations.models import Generation, QueueShare
 from generations.models.queue import Outlook
 from generations.models.template import MEAN_SECONDS
@@ -41,6 +42,11 @@ class QueueFullError(Exception):
         self.retry_after = RETRY_AFTER_SECONDS
 
 
+_OF_USER = QueueShare.objects.filter(user=Slot("user", BigIntegerField()))
+_LOCKED_SHARE = Kept(_OF_USER.select_for_update)
+_SAVE_SHARE = KeptUpdate(lambda: (_OF_USER, {"finish_tag": Slot("finish_tag", FloatField())}, ("user",)))
+
+
 # ---------------------------------------------------------------------------------------------- getting in line
 class Line:
     """What one user has in the queue, and what may join it. Only inside a transaction.
@@ -51,7 +57,8 @@ class Line:
     def __init__(self, user: User) -> None:
         self._user = user
         self._limits = user.limits
-        self._share, _ = QueueShare.objects.select_for_update().get_or_create(user_id=user.pk)
+        share = _LOCKED_SHARE.first(user=user.pk)
+        self._share = share or QueueShare.objects.select_for_update().get_or_create(user_id=user.pk)[0]
         self._counts = _count(user.pk, self._share.finish_tag, self._limits.priority)
         self._free = self._limits.max_concurrent - self._counts.mine_in_line - self._counts.mine_upstream
 
@@ -82,7 +89,7 @@ class Line:
             self._use(row.tag, row.cost)
         Generation.objects.bulk_create(rows)
         if in_line:
-            self._share.save(update_fields=["finish_tag"])
+            self._save_share()
         rows[0].outlook = counts.outlook(rows[0], fleet)
         return bool(in_line)
 
@@ -92,18 +99,26 @@ class Line:
             return 0
         mine = Generation.objects.filter(user=self._user).held()
         held = mine.order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
-        admitted = 0
-        for pk, mean_seconds in held[: self._free]:
+        first = list(held[: self._free])
+        tags, costs = [], []
+        for pk, mean_seconds in first:
             tag, cost = self._next_tag(), _cost(mean_seconds or MEAN_SECONDS)
-            if mine.filter(pk=pk).update(tag=tag, cost=cost, priority=self._limits.priority):
-                self._use(tag, cost)
-                admitted += 1
-        if admitted:
-            self._share.save(update_fields=["finish_tag"])
+            self._use(tag, cost)
+            tags.append(When(pk=pk, then=Value(tag, FloatField())))
+            costs.append(When(pk=pk, then=Value(cost, FloatField())))
+        if not tags:
+            return 0
+        # Those that were canceled in this moment are left out, and what they used of the share is lost to the user.
+        chosen = mine.filter(pk__in=[pk for pk, _ in first])
+        admitted = chosen.update(tag=Case(*tags), cost=Case(*costs), priority=self._limits.priority)
+        self._save_share()
         return admitted
 
     def _next_tag(self) -> float:
         return max(self._counts.clock, self._share.finish_tag)
+
+    def _save_share(self) -> None:
+        _SAVE_SHARE(user=self._user.pk, finish_tag=self._share.finish_tag)
 
     def _use(self, tag: float, cost: float) -> None:
         self._share.finish_tag = tag + cost / self._limits.weight
@@ -172,24 +187,45 @@ _LOCKS = {"postgresql": "FOR SHARE"}
 
 
 def _count(user_id: int, finish_tag: float, priority: int) -> _Counts:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _COUNT.format(lock=_LOCKS.get(connection.vendor, "")),
-            {"user": user_id, "finish": finish_tag, "priority": priority},
-        )
-        return _Counts(*cursor.fetchone())
+    lock = _LOCKS.get(connection.vendor, "")
+    (found,) = ask(_COUNT.format(lock=lock), {"user": user_id, "finish": finish_tag, "priority": priority})
+    return _Counts(*found)
 
 
 def _cost(mean_seconds: float) -> float:
-    return min(max(mean_seconds, CHEAPEST_SECONDS), DEAREST_SECONDS)
+    return float(min(max(mean_seconds, CHEAPEST_SECONDS), DEAREST_SECONDS))
+
+
+# As long as a user's line is longer than SHORT_LINE, held ones wait until an eighth of what the plan lets run is free:
+# whoever sends a flood has them put in line a few at a time. Most plans let so few run that each one counts.
+SHORT_LINE, BATCHES = 8, 8
+_ROOM = """
+    SELECT EXISTS (
+        SELECT 1 FROM generations_generation WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL
+    ), play.in_line, play.in_line + play.upstream, (
+        SELECT plan.max_concurrent FROM accounts_user AS owner JOIN accounts_plan AS plan ON plan.id = owner.plan_id
+        WHERE owner.id = %(user)s
+    )
+    FROM (
+        SELECT COUNT(*) FILTER (WHERE status = 'queued') AS in_line,
+               COUNT(*) FILTER (WHERE status <> 'queued') AS upstream
+        FROM generations_generation
+        WHERE user_id = %(user)s AND status IN ('queued', 'submitted', 'running') AND tag IS NOT NULL
+    ) AS play
+"""
+
+
+def wants_admission(user_id: int) -> bool:
+    """Whether some of the user's generations are held back although it is time to put them in line."""
+    ((is_held, in_line, in_play, limit),) = ask(_ROOM, {"user": user_id})
+    most = Plan().max_concurrent if limit is None else limit
+    free = most - in_play
+    return bool(is_held) and free > 0 and (in_line < SHORT_LINE or free * BATCHES >= most)
 
 
 def admit(user: User) -> int:
     """Put as many of the user's held generations in line as the plan lets run. Returns how many."""
     if user.is_suspended:
-        return 0
-    mine = Generation.objects.filter(user=user)
-    if mine.in_play().count() >= user.limits.max_concurrent or not mine.held().exists():
         return 0
     with transaction.atomic():
         return Line(user).admit()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from accounts.statements import Columns, ask
 from generations.models import ComfyServer, Generation, QueueClock, TemplateVersion, WorkflowTemplate
 
 
@@ -121,7 +122,10 @@ _CLOCK = """
     INSERT INTO generations_queueclock AS clock (id, virtual_time) {}
     ON CONFLICT (id) DO UPDATE SET virtual_time = excluded.virtual_time
     WHERE clock.virtual_time < excluded.virtual_time"""
-_TEMPLATE = ("id", "slug", "title", "time_limit_seconds", "is_workflow_removed", "mean_seconds")
+_OWN = Columns(Generation)  # by name: a migration may add more while relays run
+_TEMPLATE = Columns(
+    WorkflowTemplate, ("id", "slug", "title", "time_limit_seconds", "is_workflow_removed", "mean_seconds")
+)
 
 # ---------------------------------------------------------------------------------------------- PostgreSQL
 # The first one is looked at without a lock: a server that leaves it does not hide it, not even for a moment, from one
@@ -140,17 +144,17 @@ _ONE = """
     ),
     loading AS (
         UPDATE generations_comfyserver SET loaded_models = %(models)s::jsonb
-        WHERE id = %(server)s AND %(models)s IS NOT NULL AND EXISTS (SELECT 1 FROM taken)
+        WHERE id = %(server)s AND %(models)s::jsonb IS NOT NULL AND EXISTS (SELECT 1 FROM taken)
     )"""
 
 _CLAIMED = f"""
     claimed AS (
         UPDATE generations_generation AS mine SET {_CLAIM} FROM taken WHERE mine.id = taken.id
-        RETURNING mine.*
+        RETURNING {", ".join(f"mine.{name}" for name in _OWN.names)}
     ),
     clock AS ({_CLOCK.format("SELECT 1, tag FROM claimed")})"""  # noqa: S608
 
-_COLUMNS = "claimed.*, " + ", ".join(f"template.{name} AS template_{name}" for name in _TEMPLATE)
+_COLUMNS = ", ".join([*(f"claimed.{name}" for name in _OWN.names), *(f"template.{name}" for name in _TEMPLATE.names)])
 _WITH_TEMPLATE = """
     LEFT JOIN generations_templateversion AS version ON version.id = claimed.version_id
     LEFT JOIN generations_workflowtemplate AS template ON template.id = version.template_id"""
@@ -196,10 +200,9 @@ def take_first(server: ComfyServer, known: Known, *, token: int) -> Answer:
 
 
 def _take_first(server: ComfyServer, values: dict[str, Any]) -> Answer:
-    row: Any
-    (row,) = Generation.objects.raw(_TAKE_FIRST, values)
-    generation = _complete(row, server) if row.pk is not None else None
-    return _answer(generation, row.is_something, row.was_allowed, row.is_more)
+    (row,) = ask(_TAKE_FIRST, values)
+    is_something, was_allowed, is_more = row[-3:]
+    return _answer(_complete(row, server), is_something, was_allowed, is_more)
 
 
 def _look_and_take(server: ComfyServer, values: dict[str, Any]) -> Answer:
@@ -233,17 +236,19 @@ def take(server: ComfyServer, pk: uuid.UUID, *, token: int, models: Iterable[str
         return _take_stepwise(server, pk, token, list(models))
     wanted = _json(models) if models else None
     values = {"server": server.pk, "token": token, "now": timezone.now(), "pk": pk, "models": wanted}
-    rows = list(Generation.objects.raw(_TAKE_ONE, values))
+    rows = ask(_TAKE_ONE, values)
     return _complete(rows[0], server) if rows else None
 
 
-def _complete(row: Any, server: ComfyServer) -> Generation:
-    """The claimed row with everything that submitting it reads. Its version never changes; its template does."""
-    template = None
-    if row.template_id is not None:
-        values = [getattr(row, f"template_{name}") for name in _TEMPLATE]
-        template = WorkflowTemplate.from_db(row._state.db, _TEMPLATE, values)
-    return _with_parts(row, server, template)
+def _complete(row: Sequence[Any], server: ComfyServer) -> Generation | None:
+    """The claimed one with everything that submitting it reads; None if none was. Its version never changes; its
+    template does.
+    """
+    own, rest = row[: len(_OWN.names)], row[len(_OWN.names) :]
+    if own[0] is None:
+        return None
+    template = _TEMPLATE.instance(rest[: len(_TEMPLATE.names)]) if rest[0] is not None else None
+    return _with_parts(_OWN.instance(own), server, template)
 
 
 def _with_parts(generation: Generation, server: ComfyServer, template: WorkflowTemplate | None) -> Generation:

@@ -303,6 +303,7 @@ def test_what_was_committed_without_an_answer_is_not_stored_again(
     monkeypatch: pytest.MonkeyPatch,
     media_root: Path,
 ) -> None:
+    make_generation(running.user, tag=None)
     with monkeypatch.context() as patch:
         patch.setattr(at_once, "let_next_in", broken)
         assert not store(ended(running, outputs), client)

@@ -1,8 +1,9 @@
 """Through how many of our files a request goes until its row is committed: what somebody reads who follows it.
 
 Counted are the files whose functions run between the API's operation and the COMMIT that keeps the row; once before,
-so that caches are warm. `comfy` and `parameters` know no database and are read by themselves, as libraries are: they
-have a number of their own. Raise a budget only for what the reader of a request has to know.
+so that caches are warm. `comfy` and `parameters` know no database, and `statements` no model: they are read by
+themselves, as libraries are, and have a number of their own. Raise a budget only for what the reader of a request has
+to know.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.support.factories import make_template
 
 ROOT = Path(generations.__file__).parents[1]
 ROOMS = ("generations/", "accounts/", "comfysaas/")
-LIBRARIES = ("generations/comfy/", "generations/parameters/")
+LIBRARIES = ("generations/comfy/", "generations/parameters/", "accounts/statements.py")
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("known_server")]
 
@@ -69,6 +70,8 @@ class Hops:
         path = Path(frame.f_code.co_filename)
         if self._has_begun and path.is_relative_to(ROOT):
             name = path.relative_to(ROOT).as_posix()
+            if name.startswith("accounts/models/"):
+                name = "accounts/models"  # small classes that are read together
             if name.startswith(ROOMS) and name not in self.files:
                 self.files.append(name)
 
@@ -95,17 +98,23 @@ def counted(files: list[str]) -> tuple[int, int]:
     return len(files) - len(libraries), len(libraries)
 
 
-@pytest.mark.parametrize(("operation", "most"), [(templates.post_job, (10, 11)), (None, (17, 11))])
+@pytest.mark.parametrize(("operation", "most"), [(templates.post_job, (10, 12)), (None, (17, 12))])
 def test_a_submit_by_the_api(api: Client, operation: Any, most: tuple[int, int]) -> None:
     submit(api)
     hops = Hops(operation and operation.__code__, 'INSERT INTO "generations_generation"')
     files = hops.during(lambda: submit(api))
-    assert all(number <= limit for number, limit in zip(counted(files), most, strict=True)), (counted(files), files)
+    assert all(number <= limit for number, limit in zip(counted(files), most, strict=True)), (
+        counted(files),
+        sorted(files),
+    )
 
 
-@pytest.mark.parametrize(("operation", "most"), [(jobs.cancel_job, (6, 0)), (None, (14, 0))])
+@pytest.mark.parametrize(("operation", "most"), [(jobs.cancel_job, (6, 0)), (None, (14, 1))])
 def test_a_cancel_by_the_api(api: Client, operation: Any, most: tuple[int, int]) -> None:
     canceling(api)()
     hops = Hops(operation and operation.__code__, 'UPDATE "generations_generation"')
     files = hops.during(canceling(api))
-    assert all(number <= limit for number, limit in zip(counted(files), most, strict=True)), (counted(files), files)
+    assert all(number <= limit for number, limit in zip(counted(files), most, strict=True)), (
+        counted(files),
+        sorted(files),
+    )

@@ -12,7 +12,7 @@ from accounts.models import User
 from generations.comfy.outputs import FileRef, OutputItem
 from generations.lifecycle import results
 from generations.lifecycle.results import Copied
-from generations.models import Asset, Generation, Output, Status, StorageUsage
+from generations.models import Asset, Generation, Output, Status, StorageUsage, reading
 from tests.support.factories import make_generation
 
 pytestmark = pytest.mark.django_db
@@ -76,7 +76,7 @@ def test_what_was_written_is_known_without_a_query(owner: User, django_assert_nu
     generation = make_generation(owner, status=Status.STORING)
     written = results.write(generation, copied(generation))
     fresh = Generation.objects.get(pk=generation.pk)
-    results.attach(fresh, written)
+    reading.attach(fresh, written)
     with django_assert_num_queries(0):
         assert [each.value for each in fresh.outputs.all()] == [None, None, "a text"]
         assert all(each.asset for each in fresh.outputs.all() if each.kind == "image")

@@ -38,7 +38,7 @@ TRANSITIONS: dict[str, tuple[Transition, tuple[Status, ...], Status]] = {
     "requeue, file": (lambda g: G.requeue(g.prompt_id, Retry.FILE_GONE), (Status.STORING,), Status.QUEUED),
     "start": (lambda g: G.start(g.prompt_id), (Status.SUBMITTED,), Status.RUNNING),
     "finish_upstream": (lambda g: G.finish_upstream(g.prompt_id, outputs={}), UPSTREAM, Status.STORING),
-    "store_at_once": (lambda g: len(G.store_at_once(g.prompt_id, RUN, "id") or ()), UPSTREAM, Status.SUCCEEDED),
+    "store_at_once": (lambda g: int(G.store_at_once(g, RUN) is not None), UPSTREAM, Status.SUCCEEDED),
     "succeed": (lambda g: G.succeed(g.pk, turn=0), (Status.STORING,), Status.SUCCEEDED),
     "fail": (lambda g: G.fail(g.pk, FAILURE), ACTIVE, Status.FAILED),
     "cancel": (lambda g: G.cancel(g.prompt_id), UPSTREAM, Status.CANCELED),
@@ -86,7 +86,7 @@ def test_late_success_does_not_undo_cancel() -> None:
     generation = make(Status.RUNNING)
     G.request_cancel(generation.pk)
     assert G.finish_upstream(generation.prompt_id, outputs={"9": {}}) == 0
-    assert G.store_at_once(generation.prompt_id, RUN, "id") is None
+    assert G.store_at_once(generation, RUN) is None
     assert G.cancel(generation.prompt_id) == 1
     assert G.succeed(generation.pk, turn=0) == 0
 
@@ -152,7 +152,7 @@ def test_an_old_attempt_cannot_touch_the_new_one() -> None:
     old = generation.prompt_id
     Generation.objects.filter(pk=generation.pk).update(prompt_id=uuid.uuid4())
     assert G.finish_upstream(old, outputs={}) == 0
-    assert G.store_at_once(old, RUN, "id") is None
+    assert G.store_at_once(generation, RUN) is None
     assert G.fail(generation.pk, FAILURE, prompt_id=old) == 0
     assert G.requeue(old, Retry.LOST) == 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,15 +122,74 @@ def test_without_room_a_worker_stores_it(scene: Scene, monkeypatch: pytest.Monke
     assert files(media_root) == names(done)
 
 
-def test_a_server_whose_results_have_all_threads_but_one_leaves_that_to_others(scene: Scene) -> None:
-    scene.done()
+def stall(scene: Scene, gate: Gate) -> list[Generation]:
+    """As many as one server may have stored at a time."""
+    return [copying(scene, gate, seed=seed) for seed in range(100, 100 + finishing.THREADS - 1)]
+
+
+def finisher_of(scene: Scene) -> finishing.Finisher:
     (agent,) = scene.relay._agents.values()
-    finishing_now = agent._session.finishing
-    eventually(lambda: not finishing_now)
-    stalled = {str(uuid.uuid4()) for _ in range(finishing.THREADS - 1)}
-    finishing_now |= stalled
-    assert scene.done(seed=2).store_attempts == 1
-    finishing_now -= stalled
+    return agent._collector.finisher
+
+
+def test_a_server_has_all_threads_but_one_and_further_results_wait_for_that(scene: Scene, gate: Gate) -> None:
+    stalled = stall(scene, gate)
+    waiting = scene.submit(seed=2)
+    eventually(lambda: finisher_of(scene)._waiting, what="a result that waits")
+    assert len(gate.waiting) == len(stalled)
+    gate.open()
+    assert [scene.done(each).store_attempts for each in (*stalled, waiting)] == [0] * len([*stalled, waiting])
+    eventually(lambda: finisher_of(scene)._at_work == 0)
+
+
+def test_what_is_more_than_may_wait_is_a_workers(scene: Scene, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finishing, "WAITING", 0)
+    stalled = stall(scene, gate)
+    too_many = scene.submit(seed=2)
+    eventually(lambda: Generation.objects.get(pk=too_many.pk).store_attempts, what="a worker at it")
+    gate.open()
+    scene.done(too_many)
+    for each in stalled:
+        assert scene.done(each).store_attempts == 0
+
+
+def test_what_waited_too_long_is_a_workers(scene: Scene, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finishing, "PATIENCE_SECONDS", 0.0)
+    stalled = stall(scene, gate)
+    waiting = [scene.submit(seed=seed) for seed in range(2, 8)]
+    eventually(lambda: len(finisher_of(scene)._waiting) == len(waiting), what="results that wait")
+    gate.open()
+    for each in (*stalled, *waiting):
+        scene.done(each)
+    assert any(each.store_attempts for each in Generation.objects.filter(pk__in=[each.pk for each in waiting]))
+    eventually(lambda: finisher_of(scene)._at_work == 0)
+
+
+def test_where_others_have_all_the_room_those_that_wait_are_a_workers(
+    scene: Scene, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled = stall(scene, gate)
+    waiting = scene.submit(seed=2)
+    eventually(lambda: finisher_of(scene)._waiting, what="a result that waits")
+    monkeypatch.setattr(Pool, "offer", lambda _pool, _work: False)
+    gate.open()
+    assert scene.done(waiting).store_attempts == 1
+    for each in stalled:
+        scene.done(each)
+
+
+def test_what_still_waits_when_the_relay_ends_is_found_by_the_next_one(
+    scene: Scene, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "FINISHING_SECONDS", 0.05)
+    stalled = stall(scene, gate)
+    waiting = scene.submit(seed=2)
+    eventually(lambda: finisher_of(scene)._waiting, what="a result that waits")
+    scene.relay.stop()
+    gate.open()
+    with running_relay():
+        for each in (*stalled, waiting):
+            scene.done(each)
 
 
 def test_a_large_result_is_a_workers(scene: Scene, monkeypatch: pytest.MonkeyPatch, media_root: Path) -> None:
