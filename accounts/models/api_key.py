@@ -53,7 +53,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.valid().filter(user__suspended_at=None)
 
     def valid(self, at: datetime | Slot | None = None) -> ApiKeyQuerySet:
-        """Keys that are neither revoked nor expired (by now, or `at` that moment), of active users, suspended or not, in
+        """Keys that are neither revoked nor expired (now or `at` a moment), of active users, suspended or not, in
         workspaces that stay.
         """
         return self.filter(
@@ -150,8 +150,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 _BY_PREFIX = Kept(
     lambda: (
-        ApiKey.objects.usable(Slot("now", models.DateTimeField()))
-        .select_related("user__plan")
+        ApiKey.objects.valid(Slot("now", models.DateTimeField()))
+        .select_related("user__plan", "workspace")
         .filter(prefix=Slot("prefix", models.CharField()))
     )
 )
