@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 
+from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -124,9 +125,10 @@ def remove(request: HttpRequest, public_id: uuid.UUID, pk: int) -> HttpResponse:
 
 
 @login_required
+@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]  # allauth ships no types
 @post_only("workspace-member", "public_id", "pk")
 def transfer(request: HttpRequest, public_id: uuid.UUID, pk: int) -> HttpResponse:
-    """Make a member the owner in one's own place."""
+    """Make a member the owner in one's own place. Whoever does it shows once more who they are."""
     _mine, target = _member(request, public_id, pk)
     with told(request):
         workspaces.transfer(acting=user_of(request), to=target)
@@ -173,9 +175,10 @@ def leave(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 
 @login_required
+@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]  # allauth ships no types
 @post_only("workspace", "public_id")
 def dissolve(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """Close the team; it is deleted later."""
+    """Close the team; it is deleted later. Whoever does it shows once more who they are."""
     workspace = membership(request, public_id).workspace
     with told(request):
         workspaces.dissolve(acting=user_of(request), workspace=workspace)

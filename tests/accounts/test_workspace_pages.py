@@ -178,6 +178,18 @@ def test_a_team_that_is_being_dissolved_says_so_and_can_be_kept(
     assert "stays." in owner.post(address(team, "keep", names), follow=True).text
 
 
+@pytest.mark.parametrize("path", ["dissolve", "members/{target}/transfer"])
+def test_an_open_session_is_not_enough_to_give_a_team_away(
+    team: Workspace, names: dict[str, int], owner: User, path: str
+) -> None:
+    client = Client()
+    client.force_login(owner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    response = client.post(address(team, path, names))
+    assert response["Location"].startswith("/accounts/reauthenticate/")
+    assert Membership.objects.get(workspace=team, user=owner).is_owner
+    assert not Workspace.objects.get(pk=team.pk).is_dissolving
+
+
 def test_a_personal_workspace_has_a_page(owner: User, client_for: Callable[[Any], Client]) -> None:
     mine = Workspace.objects.personal_of(owner)
     assert "Nobody else can see" in client_for(owner).get(f"/account/workspaces/{mine.public_id}/").text

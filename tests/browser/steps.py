@@ -20,7 +20,7 @@ def sign_in_here(page: Page, email: str = "demo@example.com", password: str = DE
     """On the sign-in form that is open, until the page behind it is loaded."""
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(password)
-    follow(page.get_by_role("button", name="Sign in"))
+    follow(page.get_by_role("button", name="Sign in", exact=True))
 
 
 def follow(link: Locator) -> None:
