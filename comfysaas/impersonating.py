@@ -61,8 +61,9 @@ class Impersonating(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
         """Set `request.impersonator`; or the answer to a session that does not hold any more."""
         request.impersonator = None  # type: ignore[attr-defined]  # read by `accounts.audit`
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES or "Authorization" in request.headers:
-            return None
+        is_api = below_root(request.path_info).startswith("/api/v2/")
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES or (is_api and "Authorization" in request.headers):
+            return None  # the API judges a request with a key by the key alone; pages do not look at that header
         # Before anybody asks for the user: Django throws away a session whose user does not fit any more.
         found = Impersonation.of(request.session)
         if found is None:

@@ -210,6 +210,15 @@ def test_a_key_in_the_request_is_judged_alone(inside: Client, stranger: User) ->
     assert me.json()["email"] == stranger.email
 
 
+def test_a_key_beside_the_session_opens_no_page(inside: Client) -> None:
+    for header in ("Bearer csk_x", "x"):
+        assert inside.get("/account/keys/", headers={"Authorization": header}).status_code == 403
+        assert inside.get("/admin/", headers={"Authorization": header}).status_code == 403
+        assert BANNER in inside.get("/", headers={"Authorization": header}).content.decode()
+    document = inside.get("/api/v2/openapi.json", headers={"Authorization": "Bearer csk_x"})
+    error_of(document, 401, "unauthorized")
+
+
 def test_what_staff_confirmed_of_themselves_does_not_count_as_that_person(support: User, owner: User) -> None:
     browser = Client()
     browser.post("/accounts/login/", {"login": support.email, "password": "correct horse battery"})
