@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
@@ -29,9 +30,9 @@ from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts import audit
+from accounts import audit, impersonation
 from accounts.audit_admin import AuditEntryAdmin
-from accounts.auditing import AuditedAdmin
+from accounts.auditing import AuditedAdmin, changes_of
 from accounts.models import ApiKey, Plan, User
 
 __all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "GroupAdmin", "PlanAdmin", "UserAdmin"]
@@ -149,8 +150,13 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc,type-arg]  
         return self.inlines if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Only superusers hand out powers: who may edit users could otherwise make themselves one."""
-        return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)
+        """Only superusers hand out powers: who may edit users could otherwise make themselves one.
+
+        With another address somebody could sign in as that person, so that needs the permission to impersonate.
+        """
+        address = ("email",) if obj is not None and not _may_become(request) else ()
+        powers = () if _is_superuser(request) else POWERS
+        return (*self.readonly_fields, *address, *powers)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Groups are few: boxes to tick."""
@@ -162,11 +168,22 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc,type-arg]  
         super().save_model(request, obj, form, change)
         if not change or "email" in form.changed_data:
             obj.vouch()
+        if change and "email" in form.changed_data:
+            _tell(str(form.initial["email"]), new_email=obj.email)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """All of it or nothing: what cannot be logged does not happen."""
-        with transaction.atomic():
+        """As a new address, this needs the permission to impersonate, and the person is told."""
+        if not _may_become(request):
+            raise PermissionDenied
+        with transaction.atomic():  # what cannot be logged does not happen
             return super().user_change_password(request, id, form_url)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Which also is where a new password is known to be set."""
+        logged = super().log_change(request, obj, message)
+        if "password" in changes_of(request):
+            _tell(obj.email)
+        return logged
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only superusers change accounts that hold powers, with their passwords and addresses."""
@@ -280,6 +297,16 @@ def _revoked(number: int) -> str:
 def _may_touch(request: HttpRequest, user: User | None) -> bool:
     """Only superusers touch accounts that hold powers: a password, an address or a key of them would take them over."""
     return user is None or _is_superuser(request) or not (user.is_staff or user.is_superuser)
+
+
+def _may_become(request: HttpRequest) -> bool:
+    """Whether they may sign in as others in any case."""
+    return bool(request.user.has_perm(impersonation.PERMISSION))
+
+
+def _tell(email: str, **context: str) -> None:
+    """Mail the person what staff changed, to the address that was theirs before."""
+    get_adapter().send_mail("account/email/changed_by_staff", email, context)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

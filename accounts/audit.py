@@ -13,6 +13,7 @@ from accounts.models import AuditEntry, User
 ADDED: Final = "added"
 CHANGED: Final = "changed"
 DELETED: Final = "deleted"
+INVITED: Final = "invited"
 SUSPENDED: Final = "suspended"
 REINSTATED: Final = "reinstated"
 SIGNED_OUT: Final = "signed out everywhere"
@@ -24,7 +25,7 @@ IMPERSONATED: Final = "acted as that person"
 IMPERSONATION_ENDED: Final = "stopped impersonating"
 EXPORTED: Final = "exported the audit log"
 VERBS = (
-    ADDED, CHANGED, DELETED, SUSPENDED, REINSTATED, SIGNED_OUT, KEY_REVOKED, WEBHOOK_OFF, JOB_CANCELED,
+    ADDED, CHANGED, DELETED, INVITED, SUSPENDED, REINSTATED, SIGNED_OUT, KEY_REVOKED, WEBHOOK_OFF, JOB_CANCELED,
     IMPERSONATION_STARTED, IMPERSONATED, IMPERSONATION_ENDED, EXPORTED,
 )  # fmt: skip
 COMMAND = "an operator's command"

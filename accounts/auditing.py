@@ -37,12 +37,12 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         """With an entry."""
-        audit.note(request, audit.ADDED, obj, person=self.person_of(obj), **getattr(request, _CHANGES, {}))
+        audit.note(request, audit.ADDED, obj, person=self.person_of(obj), **_details(request))
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         """With an entry."""
-        audit.note(request, audit.CHANGED, obj, person=self.person_of(obj), **getattr(request, _CHANGES, {}))
+        audit.note(request, audit.CHANGED, obj, person=self.person_of(obj), **_details(request))
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Iterable[models.Model]) -> Any:
@@ -58,14 +58,25 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return response
 
 
-def _changes(form: forms.Form) -> dict[str, Any]:
-    """For each changed field its value before and after, as a person reads it; of passwords, that they changed."""
-    found = {name: _before_and_after(form, name) for name in form.changed_data if name in form.fields}
-    return {"changes": found} if found else {}
+def changes_of(request: HttpRequest) -> dict[str, list[str]]:
+    """For each field that this request's form changed, its value before and after, as a person reads it; of passwords,
+    that they changed.
+    """
+    found: dict[str, list[str]] = getattr(request, _CHANGES, {})
+    return found
+
+
+def _details(request: HttpRequest) -> dict[str, Any]:
+    changes = changes_of(request)
+    return {"changes": changes} if changes else {}
+
+
+def _changes(form: forms.Form) -> dict[str, list[str]]:
+    return {name: _before_and_after(form, name) for name in form.changed_data}
 
 
 def _before_and_after(form: forms.Form, name: str) -> list[str]:
-    if "password" in name:
+    if "password" in name or name not in form.fields:  # of passwords, Django names a field that the form does not have
         return [_HIDDEN, _HIDDEN]
     field = form.fields[name]
     return [_plain(field, form.initial.get(name)), _plain(field, form.cleaned_data.get(name))]

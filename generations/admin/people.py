@@ -17,13 +17,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import audit, impersonation, standing
+from accounts import audit, impersonation, standing, welcome
 from accounts.access import user_of
 from accounts.addresses import address_of
 from accounts.admin import UserAdmin
-from accounts.models import AuditEntry, User
+from accounts.models import AuditEntry, Plan, User
 from accounts.sessions import browser_of
 from generations.models import Generation, Status, StorageUsage
 
@@ -53,8 +53,17 @@ class ImpersonationForm(forms.Form):
     )
 
 
+class InvitationForm(forms.Form):
+    """Who is invited to the site."""
+
+    email = forms.EmailField(label="E-mail address", max_length=254)
+    plan = forms.ModelChoiceField(Plan.objects.all(), required=False, empty_label="The usual limits")
+
+
 class PersonAdmin(UserAdmin):
     """With a page for looking at a person, and its buttons."""
+
+    list_before_template = "admin/accounts/_invite.html"
 
     list_select_related = ("plan",)
     change_form_outer_before_template = "admin/accounts/_to_person.html"
@@ -76,8 +85,10 @@ class PersonAdmin(UserAdmin):
             "reinstate": self.reinstate,
             "sign_out": self.sign_out,
             "impersonate": self.impersonate,
+            "remind": self.remind,
         }
         return [
+            path("invite/", wrap(require_http_methods(["GET", "HEAD", "POST"])(self.invite)), name="people_invite"),
             path("<int:pk>/person/", wrap(require_GET(self.person)), name="person"),
             *(path(f"<int:pk>/{name.replace('_', '-')}/", wrap(require_POST(view)), name=f"person_{name}")
               for name, view in post.items()),
@@ -97,6 +108,40 @@ class PersonAdmin(UserAdmin):
     def person(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Look at a person."""
         return self._page(request, self._find(request, pk))
+
+    def invite(self, request: HttpRequest) -> HttpResponse:
+        """Invite somebody to the site by mail."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = InvitationForm(request.POST if request.method == "POST" else None)
+        if form.is_valid() and (person := self._invited(request, form)) is not None:
+            self.message_user(request, f"We sent an invitation to {person}.", messages.SUCCESS)
+            return HttpResponseRedirect(reverse("admin:person", args=[person.pk]))
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Invite somebody", "form": form}
+        status = 422 if form.is_bound else 200
+        return TemplateResponse(request, "admin/accounts/invite.html", context, status=status)
+
+    def _invited(self, request: HttpRequest, form: InvitationForm) -> User | None:
+        try:
+            return welcome.invite(
+                form.cleaned_data["email"],
+                by=user_of(request),
+                plan=form.cleaned_data["plan"],
+                address=address_of(request),
+            )
+        except welcome.KnownAddressError as error:
+            form.add_error("email", str(error))
+            return None
+
+    def remind(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send the invitation once more."""
+        person = self._find(request, pk, "accounts.add_user")
+
+        def act() -> str:
+            done = welcome.remind(person, by=user_of(request), address=address_of(request))
+            return f"We sent the invitation to {person} again." if done else f"{person} needs no invitation any more."
+
+        return self._do(request, person, act)
 
     def suspend(self, request: HttpRequest, pk: int) -> HttpResponse:
         """End everything of theirs at once."""
@@ -172,6 +217,7 @@ class PersonAdmin(UserAdmin):
             "last_activity": _last_activity(person),
             "can_suspend": staff.has_perm(SUSPEND) and _is_allowed(standing.ensure_within_reach, staff, person),
             "can_impersonate": _is_allowed(impersonation.ensure_may, staff, person),
+            "can_remind": staff.has_perm("accounts.add_user") and welcome.is_waiting(person),
             "can_change": self.has_change_permission(request, person),
             "suspension": bound.get("suspension") or SuspensionForm(),
             "impersonation": bound.get("impersonation") or ImpersonationForm(),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group, Permission
+from django.core import mail
 from django.test import Client
 
 from accounts.models import ApiKey, Plan, User
@@ -232,6 +233,51 @@ def test_keys_of_accounts_with_powers_are_revoked_by_superusers(helper: Client, 
     else:
         helper.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
     assert ApiKey.objects.authenticate(secret) is not None
+
+
+@pytest.fixture
+def editor(client_for: Any, db: None) -> Client:
+    """Staff who may change people, but not impersonate them."""
+    user = make_user("editor@example.com", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user"]))
+    client: Client = client_for(user)
+    return client
+
+
+def test_a_password_or_address_with_which_staff_could_sign_in_as_somebody_needs_that_permission(
+    editor: Client, owner: User
+) -> None:
+    page = f"/admin/accounts/user/{owner.pk}"
+    passwords = {"usable_password": "true", "password1": "another horse battery", "password2": "another horse battery"}
+    assert editor.post(f"{page}/password/", passwords).status_code == 403
+    data = {"email": "mine@example.com", "first_name": "New", "is_active": "on"}
+    for formset in editor.get(f"{page}/change/").context["inline_admin_formsets"]:
+        form = formset.formset.management_form
+        data |= {f"{formset.formset.prefix}-{k}": v for k, v in form.initial.items()}
+    assert editor.post(f"{page}/change/", data).status_code == 302
+    owner.refresh_from_db()
+    assert (owner.email, owner.first_name) == ("owner@example.com", "New")
+    assert owner.check_password("correct horse battery")
+    assert not mail.outbox
+
+
+def test_people_are_told_when_staff_set_their_password(helper: Client, owner: User) -> None:
+    page = f"/admin/accounts/user/{owner.pk}/password/"
+    helper.post(page, {"usable_password": "true", "password1": "x", "password2": "y"})
+    assert not mail.outbox
+    password = "another horse battery"
+    helper.post(page, {"usable_password": "true", "password1": password, "password2": password})
+    (sent,) = mail.outbox
+    assert sent.to == [owner.email]
+    assert "set a new password" in sent.body
+    assert password not in sent.body
+
+
+def test_people_are_told_at_their_old_address_when_staff_change_it(admin: Client, owner: User) -> None:
+    test_user_with_keys_can_be_changed(admin, owner)
+    (sent,) = mail.outbox
+    assert sent.to == ["owner@example.com"]
+    assert "renamed@example.com" in sent.body
 
 
 def test_helpers_change_and_revoke_for_ordinary_users(helper: Client, owner: User) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
+from django.core import mail
 from django.db import models
 from django.test import Client, RequestFactory
 from django.urls import reverse
@@ -87,11 +88,14 @@ def tries(owner: User) -> dict[str, Callable[[Client], Any]]:
     hook = owner.webhooks.create(url="https://example.com/hook")
     waiting, done = make_generation(owner), make_generation(owner, status=Status.SUCCEEDED)
     suspended = make_user("suspended@example.com", suspended_at=timezone.now())
+    invited = make_user("invited@example.com", None)
     person = {"email": owner.email, "is_active": "on", "plan": str(plan.pk), "groups": [str(group.pk)]}
     return {
         "accounts.user add": post("accounts_user_add", email="new@example.com", **PASSWORD),
         "accounts.user change": change("accounts_user", owner.pk, **person),
         "accounts.user view auth_user_password_change": post("auth_user_password_change", owner.pk, **PASSWORD),
+        "accounts.user view people_invite": post("people_invite", email="new@example.com"),
+        "accounts.user view person_remind": post("person_remind", invited.pk),
         "accounts.user view person_suspend": post("person_suspend", owner.pk, reason="spam"),
         "accounts.user view person_reinstate": post("person_reinstate", suspended.pk),
         "accounts.user view person_sign_out": post("person_sign_out", owner.pk),
@@ -127,6 +131,7 @@ def test_every_door_is_tried_and_leaves_an_entry(admin: Client, staff: User, tri
 
 
 NAMES = (
+    "accounts.user view people_invite", "accounts.user view person_remind",
     "accounts.user add", "accounts.user change", "accounts.user view auth_user_password_change",
     "accounts.user view person_suspend", "accounts.user view person_reinstate", "accounts.user view person_sign_out",
     "accounts.user view person_impersonate", "auth.group add", "auth.group change", "auth.group delete",
@@ -148,7 +153,12 @@ def test_it_leaves_an_entry(admin: Client, staff: User, owner: User, tries: dict
     assert entry is not None
     assert AuditEntry.objects.count() == before + 1
     assert (entry.actor, entry.address) == (staff, "127.0.0.1")
-    others = {"accounts.user add": "new@example.com", "accounts.user view person_reinstate": "suspended@example.com"}
+    others = {
+        "accounts.user add": "new@example.com",
+        "accounts.user view people_invite": "new@example.com",
+        "accounts.user view person_remind": "invited@example.com",
+        "accounts.user view person_reinstate": "suspended@example.com",
+    }
     is_of_nobody = name.startswith(("auth.group", "accounts.plan"))
     assert entry.person == (None if is_of_nobody else User.objects.get(email=others.get(name, owner.email)))
 
@@ -170,7 +180,9 @@ def test_values_before_and_after_are_noted(admin: Client, owner: User, tries: di
 @pytest.mark.parametrize("name", ["accounts.user add", "accounts.user view auth_user_password_change"])
 def test_passwords_are_not_noted(admin: Client, tries: dict[str, Any], name: str) -> None:
     tries[name](admin)
-    assert "horse" not in str(AuditEntry.objects.get().details)
+    entry = AuditEntry.objects.get()
+    assert "horse" not in str(entry.details)
+    assert "not shown" in str(entry.details)
 
 
 def test_a_change_that_cannot_be_logged_is_undone(
@@ -184,6 +196,7 @@ def test_a_change_that_cannot_be_logged_is_undone(
         with pytest.raises(RuntimeError):
             tries[name](admin)
     assert "impersonation" not in admin.session
+    assert not mail.outbox
     assert User.objects.get(email="suspended@example.com").is_suspended
     owner.refresh_from_db()
     assert owner.check_password("correct horse battery")

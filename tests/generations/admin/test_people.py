@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.test import Client
 
 from accounts import standing
@@ -92,6 +93,41 @@ def test_it_shows_where_somebody_is_signed_in(admin: Client, owner: User) -> Non
     assert "Firefox on Linux" in admin.get(address(owner)).content.decode()
     admin.post(address(owner, "sign-out"))
     assert "Not signed in anywhere" in admin.get(address(owner)).content.decode()
+
+
+def test_inviting_by_mail(helper: Callable[..., Client]) -> None:
+    browser = helper("view_user", "add_user")
+    assert "Invite somebody" in browser.get("/admin/accounts/user/").content.decode()
+    assert browser.get("/admin/accounts/user/invite/").status_code == 200
+    page = browser.post("/admin/accounts/user/invite/", {"email": "New@Example.com"}, follow=True).content.decode()
+    assert "We sent an invitation to new@example.com." in page
+    assert "Send the invitation again" in page
+    person = User.objects.get(email="new@example.com")
+    assert "again" in browser.post(address(person, "remind"), follow=True).content.decode()
+    assert [sent.to for sent in mail.outbox] == [["new@example.com"]] * 2
+
+
+@pytest.mark.parametrize("email", ["", "x", "OWNER@example.com"])
+def test_an_invitation_needs_a_new_address(admin: Client, owner: User, email: str) -> None:
+    response = admin.post("/admin/accounts/user/invite/", {"email": email})
+    assert response.status_code == 422
+    assert "errorlist" in response.content.decode()
+    assert not mail.outbox
+
+
+def test_inviting_is_for_staff_who_may_add_people(
+    owner: User, stranger: User, helper: Callable[..., Client], client_for: Any
+) -> None:
+    for browser, status in ((Client(), 302), (client_for(stranger), 302), (helper("view_user"), 403)):
+        assert browser.post("/admin/accounts/user/invite/", {"email": "new@example.com"}).status_code == status
+        assert browser.post(address(owner, "remind")).status_code == status
+    assert "Invite somebody" not in browser.get("/admin/accounts/user/").content.decode()
+    assert not User.objects.filter(email="new@example.com").exists()
+
+
+def test_who_has_a_password_is_not_reminded(admin: Client, owner: User) -> None:
+    assert "needs no invitation" in admin.post(address(owner, "remind"), follow=True).content.decode()
+    assert not mail.outbox
 
 
 def test_signing_out_everywhere(owner: User, admin: Client, client_for: Any) -> None:
