@@ -30,7 +30,8 @@ def workspaces(request: HttpRequest) -> dict[str, Any]:
 
     The first two are functions, which ask the database (once for both) on pages that show them.
     """
-    if not request.user.is_authenticated:
+    user = getattr(request, "user", None)  # nobody's, when the request was refused before anybody asked who sends it
+    if user is None or not user.is_authenticated:
         return {}
     return {
         "current_membership": partial(chosen_membership, request),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest
 
+from accounts.models import Invitation
+
 _ADDRESS = "accounts.invited"
 
 
@@ -19,6 +21,10 @@ def forget(request: HttpRequest) -> None:
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """The address, in lower case, that may sign up in this browser's session; None if there is none."""
-    found = request.session.get(_ADDRESS) if settings.SIGNUP_BY_INVITATION else None
-    return str(found) if found else None
+    """The address, in lower case, that may sign up in this browser's session; None if there is none.
+
+    An invitation that was used, taken back or expired meanwhile counts no longer.
+    """
+    session = getattr(request, "session", None)  # none when the request was refused before it was read
+    found = session.get(_ADDRESS) if session is not None and settings.SIGNUP_BY_INVITATION else None
+    return found if found and Invitation.objects.usable().filter(email=found).exists() else None

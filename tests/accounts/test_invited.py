@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client, RequestFactory
+from django.test import Client
+from django.utils import timezone
 
-from accounts import invited
-from accounts.models import User
+from accounts.models import Invitation, User
 from tests.accounts.guessing import PASSWORD
+from tests.accounts.inviting import BOSS, holder
 
 pytestmark = pytest.mark.django_db
 FORM = {"email": "anna@example.com", "password1": PASSWORD, "password2": PASSWORD}
-
-
-def holder(email: str) -> Client:
-    """A browser that opened an invitation for this address."""
-    client, request = Client(), RequestFactory().get("/")
-    request.session = client.session
-    invited.admit(request, email)
-    request.session.save()
-    return client
+CLOSED = "Sign-up is closed"
 
 
 @pytest.fixture(autouse=True)
@@ -29,37 +23,60 @@ def by_invitation(settings: Any) -> None:
     settings.SIGNUP_OPEN, settings.SIGNUP_BY_INVITATION = False, True
 
 
-def test_an_invited_person_signs_up(mailoutbox: Any) -> None:
+def sign_up(client: Client) -> str:
+    """The page after the form was sent."""
+    return client.post("/accounts/signup/", FORM, follow=True).content.decode()
+
+
+def newcomers() -> list[str]:
+    return [user.email for user in User.objects.exclude(email=BOSS)]
+
+
+def test_an_invited_person_signs_up_and_still_confirms_the_address(mailoutbox: Any) -> None:
     client = holder("Anna@Example.com")
     assert "Create an account" in client.get("/accounts/signup/").content.decode()
-    assert client.post("/accounts/signup/", FORM).status_code == 302
-    assert User.objects.get().email == "anna@example.com"
-    assert mailoutbox[0].to == ["anna@example.com"]  # an invitation by link proves no address
+    sign_up(client)
+    assert newcomers() == ["anna@example.com"]
+    assert mailoutbox[-1].to == ["anna@example.com"]
+    assert "Confirm your e-mail address" in mailoutbox[-1].subject  # whoever invited somebody has the link, too
 
 
 def test_the_invitation_is_for_one_address() -> None:
-    page = holder("ben@example.com").post("/accounts/signup/", FORM)
-    assert "The invitation is for ben@example.com" in page.content.decode()
-    assert not User.objects.exists()
+    assert "The invitation is for ben@example.com" in sign_up(holder("ben@example.com"))
+    assert newcomers() == []
 
 
 def test_nobody_else_signs_up(settings: Any) -> None:
-    assert "Sign-up is closed" in Client().post("/accounts/signup/", FORM).content.decode()
+    assert CLOSED in sign_up(Client())
     settings.SIGNUP_BY_INVITATION = False
-    assert "Sign-up is closed" in holder("anna@example.com").post("/accounts/signup/", FORM).content.decode()
-    assert not User.objects.exists()
+    assert CLOSED in sign_up(holder("anna@example.com"))
+    assert newcomers() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"revoked_at": timezone.now()}, {"accepted_at": timezone.now()}, {"expires_at": timezone.now() - timedelta(1)}],
+)
+def test_an_invitation_that_holds_no_longer_lets_nobody_in(change: dict[str, Any]) -> None:
+    client = holder("anna@example.com")
+    Invitation.objects.update(**change)
+    assert CLOSED in sign_up(client)
+    assert newcomers() == []
 
 
 def test_where_sign_up_is_open_any_address_will_do(settings: Any) -> None:
     settings.SIGNUP_OPEN = True
-    assert holder("ben@example.com").post("/accounts/signup/", FORM).status_code == 302
-    assert User.objects.exists()
+    sign_up(holder("ben@example.com"))
+    assert newcomers() == ["anna@example.com"]
 
 
-def test_a_used_invitation_is_forgotten() -> None:
+def test_a_request_that_is_refused_unread_is_answered_as_ever() -> None:
+    """It has neither a session nor a user when its page is made."""
+    from django.test import RequestFactory
+
+    from accounts.context import sign_up as context
+    from accounts.context import workspaces
+
     request = RequestFactory().get("/")
-    request.session = holder("anna@example.com").session
-    assert invited.address_of(request) == "anna@example.com"
-    invited.forget(request)
-    invited.forget(request)
-    assert invited.address_of(request) is None
+    assert context(request)["is_signup_open"] is False
+    assert workspaces(request) == {}

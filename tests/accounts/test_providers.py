@@ -16,6 +16,7 @@ from django.test import Client
 from accounts.models import User
 from comfysaas.env import SignInProvider
 from tests.accounts.guessing import PASSWORD, confirm, sign_in
+from tests.accounts.inviting import holder
 from tests.support.oidc import Provider, oidc_server, person
 
 pytestmark = pytest.mark.django_db
@@ -186,12 +187,8 @@ def test_an_invitation_counts_for_the_address_that_acme_verified(
     acme: Provider, settings: Any, address: str, is_let_in: bool
 ) -> None:
     settings.SIGNUP_OPEN, settings.SIGNUP_BY_INVITATION = False, True
-    client = Client()
-    session = client.session
-    session["accounts.invited"] = address
-    session.save()
-    sign_in_with_acme(client)
-    assert User.objects.exists() is is_let_in
+    sign_in_with_acme(holder(address))
+    assert User.objects.filter(email="anna@example.com").exists() is is_let_in
 
 
 @pytest.mark.parametrize("path", ["/token", "/userinfo"])
