@@ -86,7 +86,7 @@ def _drops(server: Standalone, nodes: int) -> float:
         page.goto("/accounts/login/?next=/admin/generations/workflowtemplate/import/")
         page.get_by_label("E-mail address").fill("admin@example.com")
         page.get_by_label("Password").fill("the bench's password")
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         times = [_drop(page, text) for _ in range(TIMES)]
         browser.close()
     return statistics.median(times)
