@@ -134,6 +134,9 @@ def check(invitation: Invitation, workspace: Workspace) -> None:
         raise InvitationRevokedError
     if invitation.is_expired:
         raise InvitationExpiredError
+    inviter = invitation.invited_by
+    if inviter is not None and (inviter.is_suspended or not inviter.is_active):
+        raise InvitationRevokedError
     if workspace.is_dissolving:
         msg = "This team is being dissolved. Nobody can join it at the moment."
         raise DissolvingError(msg)

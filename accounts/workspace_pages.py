@@ -58,17 +58,13 @@ def detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """A workspace and a page of its members, which `q` searches."""
     mine = membership(request, public_id)
     q = request.GET.get("q", "").replace("\x00", "").strip()[:100]
-    members, after = (
-        Membership.objects.for_member(request.user)
-        .filter(workspace=mine.workspace)
-        .mentioning(q)
-        .page(PAGE_SIZE, after=request.GET.get("after", "").replace("\x00", ""))
-    )
+    everybody = Membership.objects.for_member(request.user).filter(workspace=mine.workspace)
+    members, after = everybody.mentioning(q).page(PAGE_SIZE, after=request.GET.get("after", "").replace("\x00", ""))
     context = {
         "mine": mine,
         "workspace": mine.workspace,
         "members": members,
-        "number": Membership.objects.filter(workspace=mine.workspace).count(),
+        "number": everybody.count(),
         "q": q,
         "after": after,
         "form": NameForm(instance=mine.workspace),

@@ -29,8 +29,9 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         return self.filter(accepted_at=None, revoked_at=None)
 
     def usable(self) -> InvitationQuerySet:
-        """Those that can be accepted now."""
-        return self.pending().filter(expires_at__gt=timezone.now(), workspace__dissolve_after=None)
+        """Those that can be accepted now. What people sent who were suspended or deactivated since, waits with them."""
+        able = Q(invited_by=None) | Q(invited_by__is_active=True, invited_by__suspended_at=None)
+        return self.pending().filter(able, expires_at__gt=timezone.now(), workspace__dissolve_after=None)
 
     def addressed_to(self, user: User | AnonymousUser) -> InvitationQuerySet:
         """Usable ones for an address that this person confirmed: they need no link, should the mail be lost."""

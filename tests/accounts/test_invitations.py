@@ -224,6 +224,17 @@ def test_nobody_joins_a_team_that_is_being_dissolved(owner: User, team: Workspac
         invitations.accept(acting=guest, token=token)
 
 
+@pytest.mark.parametrize("change", [{"suspended_at": timezone.now()}, {"is_active": False}])
+def test_what_a_suspended_person_sent_lets_nobody_in(
+    owner: User, team: Workspace, guest: User, change: dict[str, Any]
+) -> None:
+    token = invite(owner, team, GUEST)
+    User.objects.filter(pk=owner.pk).update(**change)
+    assert not Invitation.objects.addressed_to(guest).exists()
+    with pytest.raises(InvitationRevokedError):
+        invitations.accept(acting=guest, token=token)
+
+
 def test_whoever_is_in_too_many_workspaces_may_accept_later(
     owner: User, team: Workspace, guest: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

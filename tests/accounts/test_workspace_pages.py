@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts import workspaces
 from accounts.models import Invitation, Membership, User, Workspace
+from comfysaas.bodies import Refusal
+from comfysaas.refusing import refuse
 from tests.support.factories import make_team, make_user
 
 pytestmark = pytest.mark.django_db
@@ -221,3 +223,10 @@ def test_keys_are_made_for_the_workspace_that_was_chosen(
     page = client.post("/account/keys/", {"name": "one", "scopes": ["read"], "lifetime": ""}).text
     assert owner.api_keys.get().workspace == team
     assert '<span class="tag">Studio</span>' in page
+
+
+def test_pages_that_refuse_a_request_early_need_no_user_and_no_session(db: None, settings: Any) -> None:
+    settings.USE_X_FORWARDED_HOST, settings.SIGNUP_OPEN, settings.SIGNUP_BY_INVITATION = True, False, True
+    assert Client(headers={"X-Forwarded-Host": "evil.example"}).get("/").status_code == 400
+    refused: Any = RequestFactory().get("/")
+    assert refuse(refused, Refusal(413, "too_large", "Too large.")).status_code == 413
