@@ -7,15 +7,18 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from allauth.account.adapter import get_adapter
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from django import forms
 from django.conf import settings
+from django.db import transaction
 from django.utils.functional import SimpleLazyObject
 from encrypted_fields.fields import EncryptedTextField
 
+from accounts import audit
 from accounts.models import User
 
 SITE_NAME = "comfysaas"
@@ -86,12 +89,18 @@ def has_passkeys() -> bool:
     return not _is_number(passkey_host())
 
 
-def remove_all(user: User) -> int:
+@transaction.atomic
+def remove_all(user: User, *, by: User | None, address: str = "") -> int:
     """Take away every second factor and passkey of somebody who lost them; how many these were.
 
-    The password alone opens the account again, so ask first who it is that has lost them.
+    The password alone opens the account again, so ask first who it is that has lost them. The person gets a mail, and
+    the audit log an entry: `by` is who did it, from which `address`; None for an operator's command.
     """
     number, _by_model = Authenticator.objects.filter(user=user).delete()
+    if number:
+        details = {"second factors": [number, 0]}
+        audit.record(audit.CHANGED, by=by, target=user, address=address, details=details)
+        get_adapter().send_mail("mfa/email/factors_removed", user.email, {})
     return int(number)
 
 

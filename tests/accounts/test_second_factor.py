@@ -10,10 +10,11 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from allauth.mfa.totp.internal.auth import yield_hotp_counters_from_time as counters
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 
-from accounts import second_factor
-from accounts.models import User
+from accounts import audit, second_factor
+from accounts.models import AuditEntry, User
 from tests.accounts.guessing import PASSWORD, confirm, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -127,10 +128,16 @@ def test_secrets_lie_encrypted_in_the_database(owner: User, secret: str) -> None
     assert second_factor.SecondFactorAdapter().decrypt(row.data["secret"]) == secret
 
 
-def test_whoever_runs_the_site_lets_somebody_in_who_lost_everything(owner: User, secret: str) -> None:
-    assert second_factor.remove_all(owner) == 1
-    assert second_factor.remove_all(owner) == 0
+def test_whoever_runs_the_site_lets_somebody_in_who_lost_everything(owner: User, secret: str, mailoutbox: Any) -> None:
+    for _ in range(2):
+        call_command("remove_second_factors", owner.email.upper())
     assert sign_in(Client(), owner.email, PASSWORD)["Location"] == "/"
+    (mail,) = mailoutbox
+    assert "no longer takes a second factor" in mail.subject
+    entry = AuditEntry.objects.get()
+    assert (entry.person_id, entry.actor_label, entry.details) == (owner.pk, audit.COMMAND, {"second factors": [1, 0]})
+    with pytest.raises(CommandError, match="No user has the address"):
+        call_command("remove_second_factors", "nobody@example.com")
 
 
 @pytest.mark.parametrize(

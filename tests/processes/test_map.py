@@ -23,6 +23,7 @@ ELSEWHERE = {
     "accounts/context.py": "tests/accounts/test_ways_on.py",
     "accounts/forms.py": "tests/accounts/test_admin.py and tests/accounts/test_sign_in.py",
     "accounts/tasks.py": "tests/accounts/test_workspaces.py",
+    "accounts/management/commands/remove_second_factors.py": "tests/accounts/test_second_factor.py",
     "accounts/urls.py": "declares addresses",
     "accounts/views.py": "tests/api/test_account.py has the pages about keys",
     "accounts/workspace_forms.py": "tests/accounts/test_workspace_pages.py and tests/accounts/test_invitation_pages.py",
