@@ -6,6 +6,7 @@ import time
 from functools import partial
 
 from celery import shared_task
+from django.core.cache import cache
 from django.db import transaction
 
 from generations.broker import ask
@@ -29,10 +30,26 @@ def withdraw(user_id: int) -> None:
 
 @shared_task(name="generations.tasks.cancel_withdrawn", ignore_result=True)
 def cancel_withdrawn(user_id: int) -> None:
-    """Cancel what this person has under way; once they are reinstated, what they began before the withdrawal."""
+    """Cancel what this person has under way; once they are reinstated, what they began before the withdrawal.
+
+    One worker at a time is at it: `sweep` asks again and again.
+    """
+    turn = f"withdrawal.{user_id}"
+    if not cache.add(turn, True, 2 * SECONDS):
+        return
+    try:
+        is_done = _cancel_withdrawn(user_id)
+    finally:
+        cache.delete(turn)
+    if not is_done:
+        ask(cancel_withdrawn, user_id)
+
+
+def _cancel_withdrawn(user_id: int) -> bool:
+    """False when some are left."""
     found = Withdrawal.objects.filter(user=user_id).select_related("user").first()
     if found is None:
-        return
+        return True
     begun = Generation.objects.filter(user=user_id).active().filter(cancel_requested_at=None)
     if not found.user.is_suspended:
         begun = begun.filter(created_at__lte=found.until)
@@ -44,6 +61,6 @@ def cancel_withdrawn(user_id: int) -> None:
 
     in_batches(cancel_some, size=AT_ONCE, until=until)
     if begun.exists():
-        ask(cancel_withdrawn, user_id)
-    else:
-        Withdrawal.objects.filter(user=user_id, until=found.until).delete()
+        return False
+    Withdrawal.objects.filter(user=user_id, until=found.until).delete()
+    return True

@@ -96,8 +96,9 @@ class Webhook(models.Model):
 
 class DeliveryQuerySet(HistoryQuerySet["WebhookDelivery"]):
     def due(self) -> Self:
-        """Those whose time has come, the oldest first."""
-        rows = self.filter(next_attempt_at__lte=timezone.now(), webhook__is_enabled=True)
+        """Those whose time has come, the oldest first. Those of suspended people wait."""
+        active = {"webhook__is_enabled": True, "webhook__user__suspended_at": None}
+        rows = self.filter(next_attempt_at__lte=timezone.now(), **active)
         return rows.order_by("next_attempt_at")
 
     def in_turn(self, each: int) -> Iterable[tuple[uuid.UUID, uuid.UUID, int, str, datetime | None]]:

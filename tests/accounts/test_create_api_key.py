@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, AuditEntry, User
 
 
 def create(*arguments: str) -> str:
@@ -41,6 +41,12 @@ def test_odd_arguments_are_refused_with_what_is_right(arguments: list[str], says
     with pytest.raises(CommandError, match=says):
         create(*arguments)
     assert not ApiKey.objects.exists()
+
+
+def test_the_audit_log_has_it(owner: Any) -> None:
+    call_command("create_api_key", owner.email, stdout=StringIO())
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.person, entry.target_type) == (None, owner, "accounts.apikey")
 
 
 def test_create_api_key_prints_a_key_that_works_and_stores_only_its_hash(owner: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from channels.testing import WebsocketCommunicator
 from django.core.cache import cache
 from django.utils import timezone
 
-from accounts.models import ApiKey, Plan
+from accounts import standing
+from accounts.models import ApiKey, Plan, User
 from comfysaas.asgi import application
 from generations.api import streams
 from generations.lifecycle import services
@@ -232,15 +233,27 @@ async def test_only_so_many_streams_are_open_and_a_closed_one_makes_room() -> No
         await each.leave()
 
 
-async def test_a_revoked_key_ends_its_streams_and_sockets_at_once(loop: None) -> None:
-    _user, generation, secret = await made(status=Status.RUNNING)
+def revoke(user: User) -> None:
+    ApiKey.objects.filter(user=user).revoke()
+
+
+def suspend(user: User) -> None:
+    staff = make_user("staff@example.com", is_staff=True)
+    standing.suspend(user, by=staff, reason="spam")
+
+
+@pytest.mark.parametrize("end", [revoke, suspend])
+async def test_a_revoked_key_or_a_suspension_ends_streams_and_sockets_at_once(
+    loop: None, end: Callable[[User], None]
+) -> None:
+    user, generation, secret = await made(status=Status.RUNNING)
     stream = Stream(generation, secret)
     await stream.open()
     await stream.event()
     socket = by_key("/ws/generations/", secret)
     assert (await socket.connect())[0]
     assert (await socket.receive_json_from(patient(5)))["type"] == "snapshot"
-    await database_sync_to_async(lambda: ApiKey.objects.all().revoke())()
+    await database_sync_to_async(end)(user)
     assert (await stream.event())[0] == "end"
     message = await socket.receive_output(patient(5))
     assert (message["type"], message["code"]) == ("websocket.close", 4401)

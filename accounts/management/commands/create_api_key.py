@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import ALL_SCOPES, MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User
 
 MAX_DAYS = 36_500
@@ -52,7 +54,11 @@ class Command(BaseCommand):
             msg = f"Unknown scopes: “{', '.join(sorted(unknown))}”. Choose from {', '.join(ALL_SCOPES)}."
             raise CommandError(msg)
         try:
-            _, secret = ApiKey.objects.issue(user=user, name=options["name"], scopes=scopes, expires_at=expires_at)
+            with transaction.atomic():
+                key, secret = ApiKey.objects.issue(
+                    user=user, name=options["name"], scopes=scopes, expires_at=expires_at
+                )
+                audit.record(audit.ADDED, by=None, target=key, person=user, details={"scopes": key.scopes})
         except TooManyKeysError as error:
             msg = f"{user} already has {MAX_KEYS} keys, the most that is possible. Revoke one first."
             raise CommandError(msg) from error

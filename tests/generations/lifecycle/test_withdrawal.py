@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
@@ -93,6 +94,21 @@ def test_many_are_canceled_in_batches_and_the_rest_is_asked_for(
     suspend(owner, staff)
     assert Generation.objects.filter(status=Status.CANCELED).count() == 5
     assert not Withdrawal.objects.exists()
+
+
+def test_one_worker_at_a_time_is_at_it(owner: User, staff: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    waiting = make_generation(owner)
+    suspend(owner, staff)
+    cache.set(f"withdrawal.{owner.pk}", True)
+    withdrawal.cancel_withdrawn(owner.pk)
+    waiting.refresh_from_db()
+    assert waiting.status == Status.QUEUED
+    cache.delete(f"withdrawal.{owner.pk}")
+    withdrawal.cancel_withdrawn(owner.pk)
+    withdrawal.cancel_withdrawn(owner.pk)  # nothing is left to do
+    waiting.refresh_from_db()
+    assert waiting.status == Status.CANCELED
 
 
 def test_what_is_begun_after_reinstating_goes_on(

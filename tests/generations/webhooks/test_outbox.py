@@ -13,6 +13,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from accounts import standing
 from accounts.models import User
 from generations import outbound, tasks
 from generations.lifecycle import services
@@ -66,6 +67,15 @@ def test_an_end_is_told_signed_and_once(hook: Webhook, owner: User, other: Recei
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.attempts, delivery.status_code) == ("delivered", 1, 200)
     assert sending.deliver_webhooks() == 0
+
+
+def test_messages_of_suspended_people_wait(hook: Webhook, owner: User, staff: User, other: Receiver) -> None:
+    services.cancel(make_generation(owner))
+    standing.suspend(owner, by=staff, reason="spam")
+    assert sending.deliver_webhooks() == 0
+    standing.reinstate(owner, by=staff)
+    assert sending.deliver_webhooks() == 1
+    assert len(other.received) == 1
 
 
 def test_only_what_was_asked_for_is_told(hook: Webhook, owner: User, stranger: User) -> None:
