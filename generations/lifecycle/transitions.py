@@ -39,7 +39,8 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
             publisher.wake_relays()
         elif generation.status not in (*UPSTREAM, Status.SUCCEEDED):
             # It is neither in line nor on a server any more. (Those that succeed left before.)
-            transaction.on_commit(lambda: let_next_in(generation))
+            if not generation.user.is_suspended:
+                transaction.on_commit(lambda: let_next_in(generation))
     return True
 
 
