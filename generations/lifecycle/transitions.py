@@ -37,10 +37,9 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
         outbox.notify(generation)
         if generation.status == Status.QUEUED:
             publisher.wake_relays()
-        elif generation.status not in (*UPSTREAM, Status.SUCCEEDED):
+        elif generation.status not in (*UPSTREAM, Status.SUCCEEDED) and not generation.user.is_suspended:
             # It is neither in line nor on a server any more. (Those that succeed left before.)
-            if not generation.user.is_suspended:
-                transaction.on_commit(lambda: let_next_in(generation))
+            transaction.on_commit(lambda: let_next_in(generation))
     return True
 
 

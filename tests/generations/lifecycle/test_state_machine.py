@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
-from accounts.models import Plan, User
+from accounts import standing
+from accounts.models import Plan, SuspendedError, User
 from generations import tasks
 from generations.comfy.messages import ExecutionError, ExecutionInterrupted, ExecutionSuccess
 from generations.comfy.state import HistoryEntry
 from generations.files import assets
-from generations.lifecycle import services, storing, transitions
+from generations.lifecycle import services, storing, transitions, withdrawal
 from generations.models import (
     ComfyServer,
     Generation,
@@ -24,6 +25,7 @@ from generations.models import (
     QueueShare,
     Status,
     TemplateVersion,
+    Withdrawal,
     WorkflowTemplate,
 )
 from generations.models.generation import ACTIVE, TERMINAL, UPSTREAM, Retry
@@ -68,6 +70,7 @@ class Life(RuleBasedStateMachine):
             make_user(f"{n}@example.com", plan=Plan.objects.create(name=str(n), max_concurrent=CAP, max_queued=ROOM))
             for n in range(2)
         ]
+        self.staff = make_user("staff@example.com", is_staff=True, is_superuser=True)
         self.version = version_of(make_template())
         self.servers = [make_server(f"s{n}", f"http://s{n}", lease_token=1, state="online") for n in range(2)]
         self.ended: dict[Any, str] = {}
@@ -78,10 +81,14 @@ class Life(RuleBasedStateMachine):
         waiting = Generation.objects.filter(user=user, status=Status.QUEUED).count()
         try:
             made = services.submit(user=user, version=self.version, inputs={"prompt": "x"})
+        except SuspendedError:
+            assert user.is_suspended
+            return None
         except QueueFullError:
             assert waiting >= ROOM
             return None
         assert waiting < ROOM
+        assert not user.is_suspended
         return made.pk
 
     @rule(target=attempts, where=st.integers(0, 1))
@@ -150,6 +157,19 @@ class Life(RuleBasedStateMachine):
         self.servers[where].delete()
         self.servers[where] = make_server(f"s{where}", f"http://s{where}", lease_token=1, state="online")
 
+    @rule(who=st.integers(0, 1))
+    def suspend(self, who: int) -> None:
+        standing.suspend(self.users[who], by=self.staff, reason="x")
+
+    @rule(who=st.integers(0, 1))
+    def reinstate(self, who: int) -> None:
+        standing.reinstate(self.users[who], by=self.staff)
+
+    @rule(who=st.integers(0, 1))
+    def cancel_withdrawn(self, who: int) -> None:
+        withdrawal.cancel_withdrawn(self.users[who].pk)
+        assert not Withdrawal.objects.filter(user=self.users[who]).exists()
+
     @rule()
     def sweep(self) -> None:
         tasks.sweep()
@@ -170,15 +190,20 @@ class Life(RuleBasedStateMachine):
     def nobody_has_more_under_way_than_the_plan_allows(self) -> None:
         for user in self.users:
             mine = Generation.objects.filter(user=user)
-            assert mine.in_line().count() + mine.upstream().count() <= CAP
+            assert mine.in_play().count() <= CAP
             assert mine.filter(status=Status.QUEUED).count() <= ROOM + CAP  # what is run once more is not turned away
 
     @invariant()
     def whoever_waits_is_let_in_when_there_is_room(self) -> None:
         for user in self.users:
             mine = Generation.objects.filter(user=user)
-            if mine.held().exists():
-                assert mine.in_line().count() + mine.upstream().count() == CAP
+            is_withdrawn = Withdrawal.objects.filter(user=user).exists()  # all of it ends when a worker comes
+            if mine.held().exists() and not is_withdrawn:
+                assert mine.in_play().count() == CAP
+
+    @invariant()
+    def nothing_of_suspended_people_can_be_claimed(self) -> None:
+        assert not Generation.objects.in_line().filter(user__suspended_at__isnull=False).exists()
 
     @invariant()
     def every_row_makes_sense(self) -> None:
@@ -210,6 +235,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.timeout(300)
 def test_any_order_of_events_leaves_the_database_consistent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storing.store_outputs, "delay", lambda pk: None)  # workers come when the model says so
+    monkeypatch.setattr(withdrawal.cancel_withdrawn, "delay", lambda user_id: None)
     monkeypatch.setattr(assets.delete_files, "delay", lambda keys: None)
     run_machine(
         Life,
