@@ -54,8 +54,9 @@ def opened(file: BinaryIO, demuxer: str) -> Iterator[InputContainer]:
     To find out about its streams FFmpeg may decode a first frame, which happens here already: pictures beyond
     MAX_FRAME_PIXELS are not decoded then, nor by the codec contexts of the container's streams.
     """
-    import av  # slow to load, and only needed for these
+    import av  # slow to load and large, and only needed for these
 
+    av.logging.set_level(None)  # else it writes about damaged files to the log
     if demuxer not in DEMUXERS:
         raise ValueError(f"{demuxer} is not among the demuxers that may be used")
     limits = {"max_pixels": str(MAX_FRAME_PIXELS), "codec_whitelist": ",".join(_DECODERS), "threads": "1"}

@@ -20,11 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import av
-
 from generations.comfy import containers, pictures
 
 MEMORY_BYTES = 512 * 1024 * 1024  # above what the program itself takes
+FFMPEG_BYTES = 128 * 1024 * 1024  # of addresses, for libraries that are loaded with the first video or sound
 OUTPUT_BYTES = 512 * 1024 * 1024
 CPU_SECONDS = 15
 REQUEST_BYTES = 4096
@@ -97,7 +96,8 @@ def _confine() -> None:
     with suppress(OSError):  # when the machine runs out of memory, this process goes first
         Path("/proc/self/oom_score_adj").write_text("1000")
     if sys.platform == "linux":
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + MEMORY_BYTES
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        size += MEMORY_BYTES + FFMPEG_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries complain there about damaged files
 
@@ -128,7 +128,6 @@ def _answer(request: bytes, descriptors: list[int]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until the other side closes."""
-    av.logging.set_level(None)
     pictures.use_own_limits()
     channel = socket.socket(fileno=os.dup(0))
     _confine()

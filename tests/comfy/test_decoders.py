@@ -147,7 +147,7 @@ def test_memory_time_and_output_are_limited(pool: decoders._Pool, picture: IO[by
     (pid,) = pids(pool)
     size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
     memory, _hard = resource.prlimit(pid, resource.RLIMIT_AS)
-    assert memory <= size + decoder_process.MEMORY_BYTES
+    assert memory <= size + decoder_process.MEMORY_BYTES + decoder_process.FFMPEG_BYTES
     assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] <= decoder_process.CPU_SECONDS + 5
     assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[1] == decoder_process.OUTPUT_BYTES
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
