@@ -191,6 +191,10 @@ class Columns(Generic[Model]):
         self._converters: dict[str, Any] = {}
         self.names = [each.column for each in fields]
 
+    def record(self, instance: Model) -> dict[str, Any]:
+        """Its values by column, as they are in Python."""
+        return {name: getattr(instance, field) for name, field in zip(self.names, self._attributes, strict=True)}
+
     def instance(self, values: Sequence[Any]) -> Model:
         """What the database returned for these columns, as an instance."""
         connection = connections[DEFAULT_DB_ALIAS]

@@ -1,7 +1,7 @@
 """Small results are stored where their end is heard, in one go: first the files, then one transaction with every row.
 
-Nothing is written into the database before the files are in the storage and verified. Until that transaction is
-committed, ComfyUI's history is what says that there is a result, and whoever looks there next does it all again, under
+Nothing is written into the database before the files are in the storage and verified. On PostgreSQL the transaction is
+a single statement, unless a webhook waits for the end. Until it is committed, ComfyUI's history is what says that there is a result, and whoever looks there next does it all again, under
 the same keys. Whatever is not plain is left to a worker (`storing.py`), which has turns, back-off and warnings.
 """
 
@@ -28,7 +28,7 @@ from generations.files.spooling import IncompleteCopyError
 from generations.lifecycle import copying, results
 from generations.lifecycle.results import Copied
 from generations.lifecycle.transitions import given_up, let_next_in, publish_state
-from generations.models import Asset, Generation, Status, WorkflowTemplate, reading
+from generations.models import Asset, Generation, Status, WorkflowTemplate, ending, reading
 from generations.models.generation import UPSTREAM, Run
 from generations.webhooks import outbox
 
@@ -108,8 +108,30 @@ def _in_time(give_up: float, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _write(ended: Ended, copied: Sequence[Copied]) -> bool:
     """The end with all its rows. False when the row waits for no result any more."""
-    generation, finished_at = ended.generation, timezone.now()
-    run = Run(generation.upstream_outputs or {}, ended.started_at, ended.executed_at, finished_at)
+    run = Run(ended.generation.upstream_outputs or {}, ended.started_at, ended.executed_at, timezone.now())
+    return _write_whole(ended, run, copied) or _write_stepwise(ended, run, copied)
+
+
+def _write_whole(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
+    """In one statement. False, with nothing written, when there is more to it."""
+    generation = ended.generation
+    assets, outputs = results.rows_of(generation, copied)
+    found = ending.store_whole(generation, run, assets=assets, outputs=outputs, seconds=ended.seconds)
+    if found is None:
+        return False
+    generation.status, generation.started_at = Status.SUCCEEDED, found.started_at
+    generation.executed_at, generation.finished_at = run.executed_at, run.finished_at
+    reading.attach(generation, outputs)
+    results.tell(generation, outputs)
+    publish_state(generation)
+    if found.is_more_held:
+        let_next_in(generation)
+    return True
+
+
+def _write_stepwise(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
+    """In one transaction."""
+    generation = ended.generation
     with transaction.atomic():
         found = Generation.objects.store_at_once(generation, run)
         if found is None:
@@ -119,7 +141,11 @@ def _write(ended: Ended, copied: Sequence[Copied]) -> bool:
         generation.status, generation.started_at = Status.RUNNING, found.started_at
         if found.has_webhooks and not ended.is_start_known:
             outbox.notify(copy.copy(generation))
-        generation.status, generation.executed_at, generation.finished_at = Status.SUCCEEDED, *run[2:]
+        generation.status, generation.executed_at, generation.finished_at = (
+            Status.SUCCEEDED,
+            run.executed_at,
+            run.finished_at,
+        )
         reading.attach(generation, results.write(generation, copied))
         if ended.seconds is not None and generation.version.template_id is not None:
             WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=ended.seconds)

@@ -21,15 +21,26 @@ class Copied:
 
 def write(generation: Generation, copied: Sequence[Copied]) -> list[Output]:
     """Write their rows, inside a transaction: three statements. Those who watch hear of each one on commit."""
-    assets = [each.asset for each in copied if each.asset is not None]
+    assets, outputs = rows_of(generation, copied)
     if assets:
         Asset.objects.bulk_create(assets)
         StorageUsage.objects.add_anyway(generation.user_id, sum(each.size_bytes for each in assets))
-    outputs = Output.objects.bulk_create([_output(generation, each) for each in copied])
+    Output.objects.bulk_create(outputs)
+    tell(generation, outputs)
+    return outputs
+
+
+def rows_of(generation: Generation, copied: Sequence[Copied]) -> tuple[list[Asset], list[Output]]:
+    """New rows, not saved yet."""
+    assets = [each.asset for each in copied if each.asset is not None]
+    return assets, [_output(generation, each) for each in copied]
+
+
+def tell(generation: Generation, outputs: Sequence[Output]) -> None:
+    """Those who watch hear of each one, on commit."""
     for output in outputs:
         described = snapshot.output_item(output, generation.version.graph)
         publisher.publish(generation, {"type": "output", "prompt_id": str(generation.pk), "output": described})
-    return outputs
 
 
 def _output(generation: Generation, copied: Copied) -> Output:

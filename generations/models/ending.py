@@ -1,0 +1,100 @@
+"""The end of a run and everything that it made, in one statement of PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import connection
+
+from accounts.statements import Columns, ask
+from generations.models.asset import Asset, Output
+from generations.models.generation import Generation, Run, Stored
+
+_ASSET = Columns(Asset)
+_OUTPUT = Columns(Output, [each.attname for each in Output._meta.concrete_fields if not each.primary_key])
+
+
+def _insert(table: str, columns: Columns[Any], values: str) -> str:
+    names = ", ".join(f'"{name}"' for name in columns.names)
+    wanted = ", ".join(f'one."{name}"' for name in columns.names)
+    return f"""
+        INSERT INTO {table} ({names})
+        SELECT {wanted} FROM ended, jsonb_populate_recordset(NULL::{table}, %({values})s::jsonb) AS one"""  # noqa: S608
+
+
+# Rows are locked in the order in which the same transaction does it step by step: the user's number of bytes, then the
+# template, which the last part waits for.
+_END = f"""
+    WITH ended AS (
+        UPDATE generations_generation SET
+            status = 'succeeded', upstream_outputs = %(outputs)s::jsonb, partner_key = NULL,
+            started_at = COALESCE(started_at, %(started_at)s), executed_at = %(executed_at)s,
+            finished_at = %(finished_at)s
+        WHERE prompt_id = %(prompt_id)s AND status IN ('submitted', 'running') AND cancel_requested_at IS NULL
+        AND NOT EXISTS (
+            SELECT 1 FROM generations_webhook
+            WHERE user_id = %(user)s AND is_enabled AND (is_for_every_job OR id = %(webhook)s)
+        )
+        AND (%(template)s::bigint IS NULL OR %(is_bare)s = (
+            SELECT is_workflow_removed FROM generations_workflowtemplate WHERE id = %(template)s::bigint
+        ))
+        RETURNING user_id, started_at
+    ),
+    files AS ({_insert("generations_asset", _ASSET, "assets")}
+    ),
+    made AS ({_insert("generations_output", _OUTPUT, "made")}
+    ),
+    counted AS (
+        INSERT INTO generations_storageusage AS known (user_id, stored_bytes)
+        SELECT user_id, %(size)s::bigint FROM ended WHERE %(size)s::bigint > 0
+        ON CONFLICT (user_id) DO UPDATE SET stored_bytes = known.stored_bytes + excluded.stored_bytes
+        RETURNING 1
+    ),
+    noted AS (
+        UPDATE generations_workflowtemplate SET mean_seconds = mean_seconds * 0.75 + %(seconds)s::float8 * 0.25
+        FROM ended, (SELECT COUNT(*) FROM counted) AS first
+        WHERE id = %(template)s::bigint AND %(seconds)s::float8 IS NOT NULL
+    )
+    SELECT started_at, EXISTS (
+        SELECT 1 FROM generations_generation WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL
+    ) FROM ended"""  # noqa: S608
+
+
+def store_whole(
+    generation: Generation, run: Run, *, assets: Sequence[Asset], outputs: Sequence[Output], seconds: float | None
+) -> Stored | None:
+    """SUBMITTED, RUNNING -> SUCCEEDED, with new rows of its files and outputs, which stay without their ids here; the
+    user's bytes and the template's mean (`seconds` that it ran, if known) count them.
+
+    None, with nothing changed: it waits for no result any more, or somebody has to be told by webhook, or its template
+    changed, or the database has no such statement. Then `store_at_once` says more.
+    """
+    if connection.vendor != "postgresql":
+        return None
+    found = ask(
+        _END,
+        {
+            "prompt_id": generation.prompt_id,
+            "user": generation.user_id,
+            "webhook": generation.webhook_id,
+            "template": generation.version.template_id,
+            "is_bare": generation.version.is_workflow_removed,
+            "outputs": json.dumps(run.outputs),
+            "started_at": run.started_at,
+            "executed_at": run.executed_at,
+            "finished_at": run.finished_at,
+            "assets": _records(_ASSET.record(each) for each in assets),
+            "made": _records(_OUTPUT.record(each) for each in outputs),
+            "size": sum(each.size_bytes for each in assets),
+            "seconds": seconds,
+        },
+    )
+    for started_at, is_more_held in found:
+        return Stored(started_at, has_webhooks=False, is_bare=None, is_more_held=is_more_held)
+    return None
+
+
+def _records(rows: Iterable[Mapping[str, Any]]) -> str:
+    return json.dumps(list(rows), default=str)  # ids and moments as PostgreSQL reads them
