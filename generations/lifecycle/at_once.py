@@ -1,8 +1,9 @@
 """Small results are stored where their end is heard, in one go: first the files, then one transaction with every row.
 
 Nothing is written into the database before the files are in the storage and verified. On PostgreSQL the transaction is
-a single statement, unless a webhook waits for the end. Until it is committed, ComfyUI's history is what says that there is a result, and whoever looks there next does it all again, under
-the same keys. Whatever is not plain is left to a worker (`storing.py`), which has turns, back-off and warnings.
+a single statement, unless a webhook waits for the end. Until it is committed, ComfyUI's history is what says that there
+is a result, and whoever looks there next does it all again, under the same keys. Whatever is not plain is left to a
+worker (`storing.py`), which has turns, back-off and warnings.
 """
 
 from __future__ import annotations
@@ -141,11 +142,8 @@ def _write_stepwise(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
         generation.status, generation.started_at = Status.RUNNING, found.started_at
         if found.has_webhooks and not ended.is_start_known:
             outbox.notify(copy.copy(generation))
-        generation.status, generation.executed_at, generation.finished_at = (
-            Status.SUCCEEDED,
-            run.executed_at,
-            run.finished_at,
-        )
+        generation.status = Status.SUCCEEDED
+        generation.executed_at, generation.finished_at = run.executed_at, run.finished_at
         reading.attach(generation, results.write(generation, copied))
         if ended.seconds is not None and generation.version.template_id is not None:
             WorkflowTemplate.objects.note_run(generation.version.template_id, seconds=ended.seconds)

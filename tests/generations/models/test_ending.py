@@ -12,7 +12,16 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
-from generations.models import Asset, Generation, Output, Status, StorageUsage, Webhook, WorkflowTemplate
+from generations.models import (
+    Asset,
+    Generation,
+    Output,
+    Status,
+    StorageUsage,
+    TemplateVersion,
+    Webhook,
+    WorkflowTemplate,
+)
 from generations.models.ending import store_whole
 from generations.models.generation import Run
 from tests.support.factories import make_generation, make_server
@@ -147,7 +156,6 @@ def test_a_webhook_that_is_switched_off_or_of_another_user_changes_nothing(runni
 
 
 def test_a_whole_workflow_has_no_template(running: Generation) -> None:
-    version = running.version
-    version.template = None
-    version.save()
+    TemplateVersion.objects.update(template=None)
+    running = Generation.objects.get(pk=running.pk)
     assert store_whole(running, RUN, assets=[], outputs=[], seconds=2.0)
