@@ -14,7 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import invited
+from accounts import claims, invited
 from accounts.models import USUAL_SCOPES, Scope, User
 
 LIFETIMES = [("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
@@ -63,6 +63,12 @@ class LoginForm(_EmailForm, allauth_forms.LoginForm):  # type: ignore[misc]  # a
 class ForgotPasswordForm(_EmailForm, allauth_forms.ResetPasswordForm):  # type: ignore[misc]  # see above
     """Asks for the address that the link goes to."""
 
+    def clean_email(self) -> str:
+        """The address. An account that only claims it gets no link there: the address may be a stranger's, mistyped."""
+        email = str(super().clean_email())
+        self.users: list[User] = claims.holders(self.users, email)
+        return email
+
 
 class _InvitedForm(forms.Form):
     """Where sign-up is not open to anybody, an invitation is for one address."""
@@ -79,6 +85,13 @@ class _InvitedForm(forms.Form):
 
 class SignupForm(_EmailForm, _InvitedForm, allauth_forms.SignupForm):  # type: ignore[misc]  # see above
     """Takes as long for an address that has an account as for a new one, so that nobody learns who has one."""
+
+    def validate_unique_email(self, value: str) -> str:
+        """Notes whether an account has the address. One that only claims it does not keep its owner out."""
+        email = str(super().validate_unique_email(value))
+        if self.account_already_exists:
+            self.account_already_exists: bool = claims.is_held(email)
+        return email
 
     def try_save(self, request: HttpRequest) -> Any:
         """As allauth's, with the work that a new account makes."""

@@ -17,7 +17,7 @@ from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 from requests import RequestException
 
-from accounts import invited
+from accounts import claims, invited
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,13 @@ class ProvidersAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # al
         "disconnect_last": "This is your only way to sign in. Connect another one first.",
         "connected_other": "Another account here is connected with it.",
     }
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Addresses that the provider verified are free of others' claims."""
+        if not sociallogin.is_existing:
+            for address in sociallogin.email_addresses:
+                if address.verified:
+                    claims.drop(address.email)
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """True when anybody may, when this provider's people may, or when its address was invited."""

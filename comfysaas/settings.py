@@ -331,7 +331,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an address, a password or another way to sign in changes
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if IS_HTTPS else "http"
-PASSWORD_RESET_TIMEOUT = 24 * 3600
+PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600  # as long as a mail may be on its way (accounts/models/outgoing_mail.py)
 ACCOUNT_FORMS = {
     "login": "accounts.forms.LoginForm",
     "reset_password": "accounts.forms.ForgotPasswordForm",
@@ -347,6 +347,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed_device": "5/5m/key",
     "signup": "20/m/ip,100/h/ip",
     "reset_password": "20/m/ip,5/m/key,20/d/key",
+    "confirm_email": "5/10m/key",  # whoever only claims an address must not use up its owner's mails
     "manage_email": "10/m/user,30/d/user",
 }
 ACCOUNT_LOGOUT_ON_GET = False

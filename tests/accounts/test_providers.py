@@ -104,6 +104,14 @@ def test_an_address_that_has_an_account_is_not_taken_over(acme: Provider, owner:
     assert sign_in(Client(), owner.email, PASSWORD)["Location"] == "/"
 
 
+def test_an_address_that_an_account_only_claims_is_free_for_its_owner(acme: Provider, owner: User) -> None:
+    EmailAddress.objects.create(user=owner, email="anna@example.com", verified=False, primary=False)
+    client = Client()
+    sign_in_with_acme(client)
+    assert signed_in_as(client) == "anna@example.com"
+    assert User.objects.get(email="anna@example.com") != owner
+
+
 def test_the_owner_connects_acme_and_signs_in_with_it(acme: Provider, owner: User, mailoutbox: Any) -> None:
     acme.claims = person("somebody@acme.example")
     client = Client()

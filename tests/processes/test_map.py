@@ -20,6 +20,7 @@ ELSEWHERE = {
     "tests/generations/live/test_consumers.py hold what is open",
     "accounts/adapter.py": "tests/accounts/test_sign_in.py",
     "accounts/apps.py": "declares the app",
+    "accounts/claims.py": "tests/accounts/test_change_of_address.py",
     "accounts/context.py": "tests/accounts/test_ways_on.py",
     "accounts/forms.py": "tests/accounts/test_admin.py and tests/accounts/test_sign_in.py",
     "accounts/tasks.py": "tests/accounts/test_workspaces.py",
