@@ -32,7 +32,12 @@ class ProvidersAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # al
     }
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Addresses that the provider verified are free of others' claims."""
+        """Addresses that the provider verified are free of others' claims.
+
+        Some providers write “false”, which is true in Python.
+        """
+        for address in sociallogin.email_addresses:
+            address.verified = str(address.verified).lower() == "true"
         if not sociallogin.is_existing:
             for address in sociallogin.email_addresses:
                 if address.verified:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import hashlib
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,10 +11,12 @@ from urllib.parse import urlsplit
 from allauth.account.adapter import get_adapter
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from django import forms
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from django.utils.functional import SimpleLazyObject
 from encrypted_fields.fields import EncryptedTextField
@@ -24,6 +27,30 @@ from accounts.models import User
 SITE_NAME = "comfysaas"
 NAME_LENGTH = 60
 MAX_PASSKEYS = 20
+USED_SECONDS = 120  # longer than a code works
+
+
+class _OnceForm(forms.Form):
+    """A code that was used is used up. allauth forgets that after one period, and a code is accepted for three."""
+
+    user: User
+
+    def clean_code(self) -> str:
+        """The code; ValidationError when it was used a moment ago."""
+        code = str(super().clean_code())  # type: ignore[misc]  # allauth's forms have it
+        typed = "".join(filter(str.isalnum, code)).upper()
+        digest = hashlib.sha256(f"{self.user.pk} {typed}".encode()).hexdigest()
+        if not cache.add(f"allauth.code.{digest}", True, USED_SECONDS):
+            raise SecondFactorAdapter().validation_error("incorrect_code")
+        return code
+
+
+class CodeForm(_OnceForm, AuthenticateForm):  # type: ignore[misc]  # see below
+    """Asks for the second factor."""
+
+
+class CodeAgainForm(_OnceForm, ReauthenticateForm):  # type: ignore[misc]  # see below
+    """Asks for it once more."""
 
 
 class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]  # see below
@@ -104,7 +131,7 @@ def remove_all(user: User, *, by: User | None, address: str = "") -> int:
     return int(number)
 
 
-@cache
+@lru_cache
 def _field() -> EncryptedTextField:
     return EncryptedTextField()
 

@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import user_of
+from accounts.impersonation import Impersonation
 from accounts.models import access_changed
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Activity(MiddlewareMixin):
         except Exception:
             logger.warning("When a session was last seen is not noted: the cache does not answer", exc_info=True)
             return
-        if is_new:
+        if is_new and Impersonation.of(request.session) is None:  # a session of staff is none of that person's
             UserSession.objects.create_from_request(request)
 
 

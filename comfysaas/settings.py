@@ -364,6 +364,8 @@ ANONYMOUS_PAGES_PER_MINUTE = ENV.anonymous_pages_per_minute
 
 MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
 MFA_FORMS = {
+    "authenticate": "accounts.second_factor.CodeForm",
+    "reauthenticate": "accounts.second_factor.CodeAgainForm",
     "add_webauthn": "accounts.second_factor.AddPasskeyForm",
     "edit_webauthn": "accounts.second_factor.RenamePasskeyForm",
 }

@@ -167,6 +167,15 @@ def test_an_address_that_acme_has_not_verified_is_verified_here(acme: Provider, 
     assert "Confirm your e-mail address" in mailoutbox[0].subject
 
 
+@pytest.mark.parametrize(("said", "is_verified"), [("false", False), ("true", True), (None, False), (1, False)])
+def test_what_acme_says_of_an_address_counts_only_if_it_is_true(acme: Provider, said: Any, is_verified: bool) -> None:
+    acme.claims = {**person("anna@example.com"), "email_verified": said}
+    client = Client()
+    sign_in_with_acme(client)
+    assert (signed_in_as(client) is not None) is is_verified
+    assert EmailAddress.objects.get().verified is is_verified
+
+
 def test_acme_without_an_address_has_people_type_one(acme: Provider, mailoutbox: Any) -> None:
     acme.claims = {"sub": "acme|anna"}
     client = Client()

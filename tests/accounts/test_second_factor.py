@@ -81,6 +81,16 @@ def test_a_code_works_once(owner: User, secret: str) -> None:
     assert "Incorrect code" in again.content.decode()
 
 
+@pytest.mark.parametrize("again", ["{}", "{:.3}-{}", " {} "])
+def test_a_code_works_once_for_as_long_as_it_is_accepted(owner: User, secret: str, again: str) -> None:
+    """allauth forgets after 30 seconds that it was used, and accepts it for 90."""
+    code = code_of(secret)
+    half_way(owner).post("/accounts/2fa/authenticate/", {"code": code})
+    cache.delete(f"allauth.mfa.totp.used?user={owner.pk}&code={code}")
+    typed = {"{}": code, "{:.3}-{}": f"{code[:3]}-{code[3:]}", " {} ": f" {code} "}[again]
+    assert half_way(owner).post("/accounts/2fa/authenticate/", {"code": typed}).status_code == 200
+
+
 def test_a_recovery_code_works_once(owner: User, secret: str) -> None:
     from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from allauth.usersessions.models import UserSession
 from django.core.cache import cache
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.sessions import browser_of
+from accounts.sessions import Activity, browser_of
 from tests.accounts.guessing import PASSWORD, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +112,18 @@ def test_last_seen_is_written_now_and_then_and_not_with_each_request(
     cache.clear()
     client.get("/account/keys/")
     assert UserSession.objects.get().last_seen_at > long_ago
+
+
+def test_staff_at_work_as_somebody_leave_no_session_of_theirs(owner: User, client_for: Any) -> None:
+    client = client_for(owner)
+    session = client.session
+    session["impersonation"] = {"person_id": owner.pk, "staff_id": 0, "until": 0.0, "kept": {}}
+    session.save()
+    request = RequestFactory().get("/")
+    request.session, request.user = session, owner
+    request.COOKIES["sessionid"] = session.session_key
+    Activity(lambda _: HttpResponse()).process_request(request)
+    assert not UserSession.objects.exists()
 
 
 def test_a_cache_that_is_away_signs_nobody_out(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,11 @@ import pytest
 import redis
 from django.core.cache import cache, caches
 from django.test import Client
+from redis.exceptions import RedisError
 
 from accounts.models import User
 from comfysaas.cache import JsonSerializer
+from tests.accounts.guessing import PASSWORD, sign_in
 
 
 @pytest.fixture
@@ -59,6 +61,26 @@ def test_requests_share_connections(redis_cache: Any, monkeypatch: pytest.Monkey
         contextvars.Context().run(lambda number=number: caches["default"].set("value", number, 30))  # as a request has
     assert redis_cache.get("value") == 4
     assert len(opened) <= 1  # none, when another test has used this server before
+
+
+@pytest.mark.django_db
+def test_people_sign_in_while_redis_is_away(settings: Any, owner: User) -> None:
+    before = settings.CACHES
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "comfysaas.cache.SharedRedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",  # nobody answers there
+            "OPTIONS": {"serializer": "comfysaas.cache.JsonSerializer"},
+        }
+    }
+    client = Client()
+    assert client.post("/accounts/password/reset/", {"email": owner.email}).status_code == 302
+    assert sign_in(client, owner.email, "wrong").status_code == 200
+    assert sign_in(client, owner.email, PASSWORD)["Location"] == "/"
+    assert client.get("/accounts/sessions/").status_code == 200
+    with pytest.raises(RedisError):
+        cache.get("ours.counter")
+    settings.CACHES = before  # for what cleans up after each test
 
 
 def test_what_json_cannot_express_is_refused() -> None:
