@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
+from django.urls import get_resolver
 
 from accounts.models import User
 
@@ -42,10 +46,44 @@ def test_sign_up_is_closed_unless_it_is_opened(settings: Any) -> None:
     assert User.objects.get().email == "new@example.com"
 
 
-@pytest.mark.parametrize("path", ["password/change/", "password/reset/", "logout/", "signup/"])
-def test_every_account_page_looks_like_ours(owner: Any, client_for: Any, path: str) -> None:
-    client = client_for(owner) if path in {"password/change/", "logout/"} else Client()
-    assert "css/site.css" in client.get(f"/accounts/{path}").content.decode()
+def account_pages() -> list[str]:
+    """Every address below /accounts/, with something in place of its parts."""
+
+    def walk(resolver: Any, before: str) -> Iterator[str]:
+        for each in resolver.url_patterns:
+            path = f"{before}{each.pattern}"
+            yield from walk(each, path) if hasattr(each, "url_patterns") else [path]
+
+    found = [path for path in walk(get_resolver(), "/") if path.startswith("/accounts/")]
+    return sorted({re.sub(r"\(\?P<.*", "x/", re.sub(r"<int:\w+>", "1", path)).replace("^", "") for path in found})
+
+
+def on_the_way(owner: User) -> Client:
+    """A browser that knows the password of somebody with a second factor, and not that."""
+    client = Client()
+    client.post("/accounts/login/", {"login": owner.email, "password": "correct horse battery"})
+    return client
+
+
+@pytest.mark.parametrize("path", account_pages())
+def test_every_account_page_looks_like_ours_to_everybody(
+    owner: Any, stranger: Any, client_for: Any, settings: Any, path: str
+) -> None:
+    settings.SIGNUP_OPEN = True
+    TOTP.activate(owner, generate_totp_secret())
+    for client in (Client(), on_the_way(owner), client_for(owner), client_for(stranger)):
+        for answer in (client.get(path), client.post(path)):
+            assert answer.status_code < 500
+            if "html" in answer.get("Content-Type", "") and answer.status_code not in {301, 302}:
+                page = answer.content.decode()
+                assert "css/site.css" in page
+                assert "<h1" in page
+
+
+def test_all_pages_of_allauth_are_asked() -> None:
+    pages = account_pages()
+    assert len(pages) > 35
+    assert {"/accounts/2fa/totp/activate/", "/accounts/3rdparty/", "/accounts/sessions/"} <= set(pages)
 
 
 def test_a_forgotten_password_is_reset_by_mail(owner: Any, mailoutbox: Any) -> None:
