@@ -187,8 +187,8 @@ def test_tags_of_a_package_stay(staff: Any) -> None:
 def test_file_that_another_process_imported_meanwhile_is_known(staff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     read, others = importing.read, []
 
-    def read_slowly(content: bytes, object_info: Any) -> importing.Imported:
-        imported = read(content, object_info)
+    def read_slowly(content: bytes, object_info: Any, **by: Any) -> importing.Imported:
+        imported = read(content, object_info, **by)
         if not others:
             others.append(None)
             others[0] = Batch(None, OBJECT_INFO).take("cats.json", content)
@@ -207,8 +207,8 @@ def test_same_file_at_the_same_moment_makes_one_template(monkeypatch: pytest.Mon
     together = threading.Barrier(4)
     read = importing.read
 
-    def read_together(content: bytes, object_info: Any) -> importing.Imported:
-        imported = read(content, object_info)
+    def read_together(content: bytes, object_info: Any, **by: Any) -> importing.Imported:
+        imported = read(content, object_info, **by)
         together.wait()
         return imported
 
