@@ -9,7 +9,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from accounts import standing
+from accounts import standing, workspaces
 from accounts.models import ApiKey, AuditEntry, User
 from generations.models import Status
 from tests.support.factories import make_generation, make_user
@@ -85,6 +85,14 @@ def test_a_suspension_needs_a_reason(owner: User, admin: Client, reason: str) ->
     assert response.status_code == 422
     owner.refresh_from_db()
     assert not owner.is_suspended
+
+
+def test_it_shows_teams_and_roles(admin: Client, owner: User, stranger: User) -> None:
+    workspaces.create_team(acting=owner, name="Painters")
+    html = admin.get(address(owner)).content.decode()
+    assert "Painters" in html
+    assert "their own" in html
+    assert "Painters" not in admin.get(address(stranger)).content.decode()
 
 
 def test_it_shows_where_somebody_is_signed_in(admin: Client, owner: User) -> None:
