@@ -59,6 +59,11 @@ def chosen_membership(request: HttpRequest) -> Membership:
     return next((each for each in mine if str(each.workspace.public_id) == chosen), mine[0])
 
 
+def chosen_workspace(request: HttpRequest) -> Workspace:
+    """The one that pages work in: see `chosen_membership`."""
+    return chosen_membership(request).workspace
+
+
 def memberships_of(request: HttpRequest) -> list[Membership]:
     """All this person's workspaces that are open, their own first, then by name. One statement, once a request."""
     found: list[Membership] | None = getattr(request, _FOUND, None)

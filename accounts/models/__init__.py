@@ -18,7 +18,15 @@ from accounts.models.invitation import Invitation, InvitationQuerySet
 from accounts.models.outgoing_mail import OutgoingMail
 from accounts.models.plan import Plan
 from accounts.models.user import SuspendedError, User, UserManager, access_changed, access_revoked, access_suspended
-from accounts.models.workspace import Membership, MembershipQuerySet, Role, Workspace, WorkspaceQuerySet
+from accounts.models.workspace import (
+    InWorkspace,
+    Membership,
+    MembershipQuerySet,
+    Role,
+    Workspace,
+    WorkspaceQuerySet,
+    WorkspaceRows,
+)
 
 __all__ = [
     "ALL_SCOPES",
@@ -30,6 +38,7 @@ __all__ = [
     "ApiKeyQuerySet",
     "AppendOnlyError",
     "AuditEntry",
+    "InWorkspace",
     "Invitation",
     "InvitationQuerySet",
     "KeyRefusedError",
@@ -45,6 +54,7 @@ __all__ = [
     "UserManager",
     "Workspace",
     "WorkspaceQuerySet",
+    "WorkspaceRows",
     "access_changed",
     "access_revoked",
     "access_suspended",

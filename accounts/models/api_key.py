@@ -151,7 +151,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 _BY_PREFIX = Kept(
     lambda: (
         ApiKey.objects.valid(Slot("now", models.DateTimeField()))
-        .select_related("user__plan", "workspace")
+        .select_related("user__plan", "workspace__plan")
         .filter(prefix=Slot("prefix", models.CharField()))
     )
 )

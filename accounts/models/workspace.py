@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, models, transaction
@@ -207,6 +207,53 @@ class Membership(models.Model):
     def is_admin(self) -> bool:
         """Whether this member may invite people and look after members: admins and owners."""
         return self.rank >= Role.ADMIN.rank
+
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class WorkspaceRows(models.QuerySet[Row]):
+    """Rows that belong to workspaces, and the doors to them: one outside these sets is a 404, for staff too."""
+
+    workspace_path = "workspace"  # from a row to its workspace
+
+    def for_member(self, user: User | AnonymousUser) -> Self:
+        """Those of all workspaces that this person is a member of, and that are open."""
+        return self.filter(**{f"{self.workspace_path}__in": Workspace.objects.for_member(user).open()})
+
+    def in_workspace(self, workspace: Workspace) -> Self:
+        """Those of the workspace that a request works in: see `accounts.current`, which asks for the membership."""
+        return self.filter(**{self.workspace_path: workspace})
+
+    def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Write them; those that name no workspace belong to their user's own."""
+        objs, own = list(objs), dict[int, int]()
+        for row in objs:
+            if isinstance(row, InWorkspace) and row.workspace_id is None:
+                if row.user_id not in own:
+                    own[row.user_id] = Workspace.objects.personal_of(row.user).pk
+                row.workspace_id = own[row.user_id]
+        return super().bulk_create(objs, *args, **kwargs)
+
+
+class InWorkspace(models.Model):
+    """What a person made in a workspace, to which it belongs from then on."""
+
+    user: models.ForeignKey[Any, User]
+    user_id: int
+    # Empty for no row: PostgreSQL fills in what the release before this one leaves out.
+    workspace = models.ForeignKey(  # each table has indexes that begin with it
+        Workspace, null=True, editable=False, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write it; a new one that names no workspace belongs to its user's own."""
+        if self._state.adding and self.workspace_id is None:
+            self.workspace = Workspace.objects.personal_of(self.user)
+        super().save(*args, **kwargs)
 
 
 @receiver(post_save, sender=User)

@@ -15,6 +15,7 @@ from ninja import Status as Answer
 from ninja.files import UploadedFile
 
 from accounts.access import user_of
+from accounts.current import workspace_of
 from accounts.models import Scope
 from generations import contract
 from generations.api.operations import IdempotencyKey, operation
@@ -58,6 +59,7 @@ def post_asset(  # noqa: PLR0917  (django-ninja reads form fields from here)
     details = assets.FileDetails(name=file_path, tags=_words(tags), expires_in=expires_in)
     asset, is_new = assets.add(
         user=user_of(request),
+        workspace=workspace_of(request),
         file=file,
         details=details,
         expected_hash=expected_hash,
@@ -83,7 +85,9 @@ def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
     if not HASH.fullmatch(payload.hash.lower()):
         raise assets.BlobNotFoundError
     details = assets.FileDetails(name=payload.file_path, tags=_words(payload.tags), expires_in=payload.expires_in)
-    asset, is_new = assets.add_from_hash(user=user_of(request), digest=payload.hash, details=details)
+    asset, is_new = assets.add_from_hash(
+        user=user_of(request), workspace=workspace_of(request), digest=payload.hash, details=details
+    )
     return Answer(201 if is_new else 200, _describe(asset, created_new=False))
 
 

@@ -13,6 +13,7 @@ from ninja import Status as Answer
 from ninja.errors import HttpError
 
 from accounts.access import user_of
+from accounts.current import workspace_of
 from accounts.models import Scope
 from generations import contract
 from generations.api import job_queries
@@ -93,10 +94,12 @@ def post_job(
     extra = payload.extra_data or ExtraData()
     generation = raw.submit(
         user=user_of(request),
+        workspace=workspace_of(request),
         workflow=payload.workflow,
         editor=extra.extra_pnginfo.workflow if extra.extra_pnginfo else None,
         extras=extras_of(
             user_of(request),
+            workspace=workspace_of(request),
             webhook_id=payload.webhook,
             metadata=payload.metadata,
             idempotency_key=idempotency_key,
@@ -250,10 +253,15 @@ def rerun_job(
         need(request, Scope.RAW)
     generation = rerunning.rerun(
         found,
+        by=user_of(request),
         is_new_seed=payload.new_seed,
         changes=payload.inputs,
         extras=extras_of(
-            user_of(request), webhook_id=payload.webhook, metadata=payload.metadata, idempotency_key=idempotency_key
+            user_of(request),
+            workspace=workspace_of(request),
+            webhook_id=payload.webhook,
+            metadata=payload.metadata,
+            idempotency_key=idempotency_key,
         ),
     )
     return _made(generation, response)

@@ -18,6 +18,7 @@ from ninja.files import UploadedFile
 from pydantic import ValidationError
 
 from accounts.access import user_of
+from accounts.current import workspace_of
 from accounts.models import Scope
 from generations.api.auth import staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
@@ -257,14 +258,26 @@ def post_job(
     if (template := WorkflowTemplate.objects.runnable(user, slug)) is None:
         raise Http404
     payload, files = _read(request)
+    workspace = workspace_of(request)
     extras = services.extras_of(
-        user, webhook_id=payload.webhook, metadata=payload.metadata, idempotency_key=idempotency_key
+        user,
+        workspace=workspace,
+        webhook_id=payload.webhook,
+        metadata=payload.metadata,
+        idempotency_key=idempotency_key,
     )
     services.ensure_unused(user, extras)  # before files are stored for nothing
     parameters = services.current_version(template).parsed_parameters
     has_files = bool(files) or any(each.is_media for each in parameters)
-    inputs = gather(user, parameters, payload.inputs, files) if has_files else payload.inputs
-    rows = services.submit_current(user=user, template=template, inputs=inputs, count=payload.count or 1, extras=extras)
+    inputs = gather(user, workspace, parameters, payload.inputs, files) if has_files else payload.inputs
+    rows = services.submit_current(
+        user=user,
+        workspace=workspace,
+        template=template,
+        inputs=inputs,
+        count=payload.count or 1,
+        extras=extras,
+    )
     made = [job_of(row, settings.PUBLIC_ORIGIN) for row in rows]
     response["Location"] = made[0].urls.self
     return Answer(201, made[0] if payload.count is None else JobBatch(jobs=made))

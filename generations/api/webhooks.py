@@ -11,6 +11,7 @@ from ninja import Query, Router
 from ninja import Status as Answer
 
 from accounts.access import user_of
+from accounts.current import workspace_of
 from accounts.models import Scope
 from generations.api.operations import operation
 from generations.api.schemas.webhooks import (
@@ -53,7 +54,7 @@ def list_webhooks(request: HttpRequest) -> WebhookList:
 )
 def post_webhook(request: HttpRequest, payload: WebhookRequest) -> Answer[WebhookOut]:
     """The webhook gets signed POST requests (Standard Webhooks). 422 `invalid_address`: the address is not public."""
-    hook = Webhook(user=user_of(request), **payload.model_dump())
+    hook = Webhook(user=user_of(request), workspace=workspace_of(request), **payload.model_dump())
     outbox.save(hook)
     return Answer(201, _describe(hook))
 

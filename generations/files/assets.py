@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts import rates
 from accounts.concurrency import AtOnce
+from accounts.models import Workspace
 from generations.broker import ask
 from generations.comfy import decoders
 from generations.files import accepting, spooling, storage
@@ -48,7 +49,7 @@ class HashMismatchError(Exception):
 
 
 class BlobNotFoundError(Exception):
-    """This user has no file with that hash."""
+    """The workspace has no file with that hash."""
 
 
 class AssetInUseError(Exception):
@@ -75,17 +76,18 @@ class FileDetails:
 NO_DETAILS = FileDetails()
 
 
-def upload(*, user: User, file: UploadedFile[Any], kind: str = "") -> Asset:
+def upload(*, user: User, workspace: Workspace | None = None, file: UploadedFile[Any], kind: str = "") -> Asset:
     """Store a file for a parameter of this kind ("image", "mask", "video", "audio"; "" for any of them).
 
     InvalidUploadError when it is none that a workflow can use; errors as of `add`.
     """
-    return add(user=user, file=file, is_medium=True, kind=kind)[0]
+    return add(user=user, workspace=workspace, file=file, is_medium=True, kind=kind)[0]
 
 
 def add(
     *,
     user: User,
+    workspace: Workspace | None = None,
     file: UploadedFile[Any],
     is_medium: bool = False,
     kind: str = "",
@@ -93,11 +95,13 @@ def add(
     expected_hash: str = "",
     idempotency_key: str = "",
 ) -> tuple[Asset, bool]:
-    """(the asset, whether its bytes are new). Bytes that the user has already are not stored a second time.
+    """(the asset, whether its bytes are new). Bytes that the workspace has already are not stored a second time; by
+    default it is the user's own.
 
     InvalidUploadError; HashMismatchError when they are not the announced ones; KeyReuseError; TooBusyError when the
     user has too many uploads under way; decoders.BusyError; rates.RateLimitedError; StorageFullError.
     """
+    workspace = workspace or Workspace.objects.personal_of(user)
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
     rates.count_upload(user)
     _ensure_size(user, file.size)
@@ -107,13 +111,13 @@ def add(
         if expected_hash and expected_hash.lower() != spooled.hash:
             raise HashMismatchError
         with transaction.atomic():
-            again = _from_stored_bytes(user, spooled.hash, name)
+            again = _from_stored_bytes(user, workspace, spooled.hash, name)
             if again is not None:
                 IdempotencyKey.objects.claim(user, idempotency_key)
                 details.apply(again)
                 again.save()
                 return again, False
-        return _stored(user, spooled, name, details, idempotency_key), True
+        return _stored(user, workspace, spooled, name, details, idempotency_key), True
 
 
 def _received(file: UploadedFile[Any], stack: ExitStack, *, is_medium: bool, kind: str) -> tuple[spooling.Spooled, str]:
@@ -134,11 +138,21 @@ def _ensure_size(user: User, size_bytes: int | None) -> None:
         raise InvalidUploadError(msg)
 
 
-def _stored(user: User, spooled: spooling.Spooled, name: str, details: FileDetails, idempotency_key: str) -> Asset:
+def _stored(  # noqa: PLR0917
+    user: User, workspace: Workspace, spooled: spooling.Spooled, name: str, details: FileDetails, idempotency_key: str
+) -> Asset:
     asset_id = uuid.uuid4()
     key = storage.upload_key(asset_id)
     try:
-        asset = storage.keep(spooled, key=key, user_id=user.pk, name=name, asset_id=asset_id, is_strict=True)
+        asset = storage.keep(
+            spooled,
+            key=key,
+            user_id=user.pk,
+            workspace_id=workspace.pk,
+            name=name,
+            asset_id=asset_id,
+            is_strict=True,
+        )
     except decoders.DamagedError as error:
         raise InvalidUploadError(accepting.damaged("image")) from error
     details.apply(asset)
@@ -153,14 +167,16 @@ def _stored(user: User, spooled: spooling.Spooled, name: str, details: FileDetai
     return asset
 
 
-def _from_stored_bytes(user: User, digest: str, name: str) -> Asset | None:
-    """A new asset over bytes that the user has, not saved yet. Inside a transaction: the one it is made from is locked
-    until its end, so that the bytes stay."""
-    source = Asset.objects.for_user(user).with_bytes(digest).select_for_update(of=("self",)).first()
+def _from_stored_bytes(user: User, workspace: Workspace, digest: str, name: str) -> Asset | None:
+    """A new asset over bytes that the workspace has, not saved yet. Inside a transaction: the one it is made
+    from is locked until its end, so that the bytes stay.
+    """
+    source = Asset.objects.in_workspace(workspace).with_bytes(digest).select_for_update(of=("self",)).first()
     if source is None:
         return None
     return Asset(
         user=user,
+        workspace=workspace,
         name=file_name(name),
         key=source.key,
         thumbnail_key=source.thumbnail_key,
@@ -173,18 +189,23 @@ def _from_stored_bytes(user: User, digest: str, name: str) -> Asset | None:
     )
 
 
-def add_from_hash(*, user: User, digest: str, details: FileDetails) -> tuple[Asset, bool]:
-    """(an asset over bytes that this user has already, whether it is a new one). BlobNotFoundError.
+def add_from_hash(
+    *, user: User, workspace: Workspace | None = None, digest: str, details: FileDetails
+) -> tuple[Asset, bool]:
+    """(an asset over bytes that the workspace has already, whether it is a new one). BlobNotFoundError.
 
     An upload under the same name is given back as it is, kept longer if that was asked for.
     """
+    workspace = workspace or Workspace.objects.personal_of(user)
     with transaction.atomic():
-        same = Asset.objects.for_user(user).with_bytes(digest).filter(output=None).select_for_update(of=("self",))
+        same = (
+            Asset.objects.in_workspace(workspace).with_bytes(digest).filter(output=None).select_for_update(of=("self",))
+        )
         found = (same.filter(name=file_name(details.name)) if details.name else same).order_by("created_at").first()
         if found is not None and (not details.tags or list(details.tags) == found.tags):
             _keep_longer(found, details)
             return found, False
-        made = _from_stored_bytes(user, digest, details.name or (found.name if found else "upload"))
+        made = _from_stored_bytes(user, workspace, digest, details.name or (found.name if found else "upload"))
         if made is None:
             raise BlobNotFoundError
         details.apply(made)

@@ -23,7 +23,7 @@ from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import User, Workspace
 
 FETCH_SECONDS = 20.0
 fetches = AtOnce("files being fetched", per_user=4, in_all=32)
@@ -32,14 +32,15 @@ _DATA_URL = re.compile(r"data:[^,]*?(;base64)?,", re.IGNORECASE)
 
 def gather(
     user: User,
+    workspace: Workspace,
     parameters: Iterable[Parameter],
     inputs: Mapping[str, Any],
     files: Mapping[str, UploadedFile[Any]],
 ) -> dict[str, Any]:
     """The inputs with the id of an asset in place of every file. InvalidInputs names each one that cannot be used.
 
-    What was uploaded or fetched is the user's from now on. TooBusyError when they have too many of either under way;
-    rates.RateLimitedError, StorageFullError.
+    What was uploaded or fetched is the workspace's from now on. TooBusyError when the user has too many of either
+    under way; rates.RateLimitedError, StorageFullError.
     """
     media = {parameter.name: parameter.type for parameter in parameters if parameter.is_media}
     gathered: dict[str, Any] = dict(inputs)
@@ -47,9 +48,9 @@ def gather(
     for name in sorted(media):
         try:
             if name in files:
-                gathered[name] = str(assets.upload(user=user, file=files[name], kind=media[name]).pk)
+                gathered[name] = str(_upload(user, workspace, files[name], media[name]).pk)
             elif name in gathered:
-                gathered[name] = _resolve(user, gathered[name], media[name])
+                gathered[name] = _resolve(user, workspace, gathered[name], media[name])
         except (accepting.InvalidUploadError, outbound.RefusedAddressError, outbound.RequestFailedError) as error:
             errors[name] = [str(error)]
     if errors:
@@ -57,7 +58,7 @@ def gather(
     return gathered
 
 
-def _resolve(user: User, value: Any, kind: str) -> Any:
+def _resolve(user: User, workspace: Workspace, value: Any, kind: str) -> Any:
     """The id of an asset; any other value stays as it is, and validation judges it."""
     if isinstance(value, dict) and is_reference(value):
         found = asset_id_of(value)
@@ -67,18 +68,22 @@ def _resolve(user: User, value: Any, kind: str) -> Any:
     if not isinstance(value, str):
         return value
     if value[:5].lower() == "data:":
-        return str(_keep(user, _decode(value), "upload", kind).pk)
+        return str(_keep(user, workspace, _decode(value), "upload", kind).pk)
     if re.match("https?://", value, re.IGNORECASE):
         rates.count_fetch(user)
         StorageUsage.objects.ensure_room(user)
         with fetches.one_more(user.pk):
             answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
-        return str(_keep(user, answer.body, _name_of(value), kind).pk)
+        return str(_keep(user, workspace, answer.body, _name_of(value), kind).pk)
     return value
 
 
-def _keep(user: User, body: bytes, name: str, kind: str) -> Asset:
-    return assets.upload(user=user, file=SimpleUploadedFile(name, body), kind=kind)
+def _keep(user: User, workspace: Workspace, body: bytes, name: str, kind: str) -> Asset:
+    return _upload(user, workspace, SimpleUploadedFile(name, body), kind)
+
+
+def _upload(user: User, workspace: Workspace, file: UploadedFile[Any], kind: str) -> Asset:
+    return assets.upload(user=user, workspace=workspace, file=file, kind=kind)
 
 
 def _name_of(url: str) -> str:

@@ -20,7 +20,7 @@ from generations.parameters.schema import Parameter
 from generations.parameters.validate import InvalidInputs
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import Workspace
 
 _RESULTS = frozenset({"output", "temp"})
 
@@ -42,18 +42,18 @@ class MissingAssetError(Exception):
         return f"Node {node_id}: you have no file of the name that “{name}” asks for. Upload it, then send this again."
 
 
-def resolve(user: User, graph: Graph, object_info: ObjectInfo | None) -> tuple[Graph, set[uuid.UUID]]:
+def resolve(workspace: Workspace, graph: Graph, object_info: ObjectInfo | None) -> tuple[Graph, set[uuid.UUID]]:
     """(the graph with references instead of names, the ids of all the files it needs).
 
-    MissingAssetError names every input that names no file of this user, and none that all its servers offer; GraphError
-    for inputs that are nested too deep.
+    MissingAssetError names every input that names no file of this workspace, and none that all its servers offer;
+    GraphError for inputs that are nested too deep.
     """
     references = list(find_references(graph))
     named = named_files(graph, object_info)
     ids = {each.asset_id for each in references if each.asset_id}
-    known = set(Asset.objects.for_user(user).filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    known = set(Asset.objects.in_workspace(workspace).filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
     missing = [(each.node_id, each.input_name) for each in references if each.asset_id not in known]
-    found = _own_files(user, named)
+    found = _own_files(workspace, named)
     offered = _offered(graph, [each for each in named if each.path not in found])
     unknown = [each for each in named if each.path not in found and each.path not in offered]
     missing += [each.input_key for each in unknown]
@@ -62,14 +62,14 @@ def resolve(user: User, graph: Graph, object_info: ObjectInfo | None) -> tuple[G
     return with_references(graph, found), known | set(found.values())
 
 
-def _own_files(user: User, named: Iterable[NamedFile]) -> dict[Path, uuid.UUID]:
-    """The newest file of this user for each name; `[output]` and `[temp]` speak of results."""
+def _own_files(workspace: Workspace, named: Iterable[NamedFile]) -> dict[Path, uuid.UUID]:
+    """The newest file of this workspace for each name; `[output]` and `[temp]` speak of results."""
     wanted = {each.path: _candidates(each.text) for each in named if each.text}
     names = {name for candidates in wanted.values() for name, _is_result in candidates}
     if not names:
         return {}
     uploads: dict[tuple[str, bool], uuid.UUID] = {}
-    rows = Asset.objects.for_user(user).filter(name__in=names).order_by("created_at", "pk")
+    rows = Asset.objects.in_workspace(workspace).filter(name__in=names).order_by("created_at", "pk")
     for pk, name, output in rows.values_list("pk", "name", "output"):
         uploads[name, False] = pk
         if output is not None:

@@ -158,7 +158,14 @@ def _thumbnail_kind(spooled: Spooled) -> str | None:
 
 
 def keep(
-    spooled: Spooled, *, key: str, user_id: int, name: str, asset_id: uuid.UUID | None = None, is_strict: bool = False
+    spooled: Spooled,
+    *,
+    key: str,
+    user_id: int,
+    workspace_id: int | None,
+    name: str,
+    asset_id: uuid.UUID | None = None,
+    is_strict: bool = False,
 ) -> Asset:
     """Write the bytes and their thumbnail; the asset that describes them, not saved yet.
 
@@ -172,6 +179,7 @@ def keep(
     return Asset(
         id=asset_id or uuid.uuid4(),
         user_id=user_id,
+        workspace_id=workspace_id,
         name=file_name(name),
         key=key,
         thumbnail_key=small,

@@ -134,7 +134,13 @@ def copy(
     with closing(spooled):
         key = storage.output_key(generation.pk, generation.attempt, position)
         told = replace(spooled, content_type=source.content_type) if source.content_type else spooled
-        return storage.keep(told, key=key, user_id=generation.user_id, name=item.file.filename)
+        return storage.keep(
+            told,
+            key=key,
+            user_id=generation.user_id,
+            workspace_id=generation.workspace_id,
+            name=item.file.filename,
+        )
 
 
 def _limited(source: Source, at_most: int | None) -> Iterator[bytes]:

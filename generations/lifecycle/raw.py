@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from accounts.models import Workspace
 from generations.comfy.catalog import Needs
 from generations.comfy.editor import is_editor_format
 from generations.comfy.graph import Graph, GraphProblem, check_graph, load_api_graph
@@ -47,14 +48,20 @@ class InvalidWorkflowError(Exception):
 
 
 def submit(
-    *, user: User, workflow: object, editor: Mapping[str, Any] | None = None, extras: Extras = NOTHING
+    *,
+    user: User,
+    workspace: Workspace | None = None,
+    workflow: object,
+    editor: Mapping[str, Any] | None = None,
+    extras: Extras = NOTHING,
 ) -> Generation:
-    """A durable, queued generation of a whole graph in the API format, which runs as it is.
+    """A durable, queued generation of a whole graph in the API format, which runs as it is. It belongs to the
+    `workspace`, which is by default the user's own.
 
     `editor`: the same workflow in the editor's format, for nodes that look it up.
 
     RawNotAllowedError; EditorFormatError; GraphError or InvalidWorkflowError say what is wrong with it,
-    naming.MissingAssetError which file is not the user's; CannotRunError: no server is known yet; those of
+    naming.MissingAssetError which file is not the workspace's; CannotRunError: no server is known yet; those of
     `services.enqueue`.
     """
     if not user.has_perm(PERMISSION):
@@ -62,9 +69,10 @@ def submit(
     ensure_unused(user, extras)
     if is_editor_format(workflow):
         raise EditorFormatError
+    workspace = workspace or Workspace.objects.personal_of(user)
     fleet = Fleet.now()
     object_info = fleet.known_nodes()
-    graph, file_ids = naming.resolve(user, _runnable(workflow, object_info, fleet), object_info)
+    graph, file_ids = naming.resolve(workspace, _runnable(workflow, object_info, fleet), object_info)
     version = TemplateVersion.raw(graph=graph, created_by=user, editor=kept_of(editor, graph))
     if obstacle := fleet.obstacle(version.needs):
         message = f"No single server can run all of it. {obstacle}"
@@ -73,9 +81,10 @@ def submit(
     def make() -> list[Generation]:
         version.save()
         model_files = demands.model_files(graph)
-        return [Generation(user=user, version=version, model_files=model_files, text=_texts(graph), **extras.columns())]
+        own = {"user": user, "workspace": workspace, "version": version, **extras.columns()}
+        return [Generation(**own, model_files=model_files, text=_texts(graph))]
 
-    return enqueue(user, make, file_ids, extras, fleet)[0]
+    return enqueue(user, workspace, make, file_ids, extras, fleet)[0]
 
 
 def _runnable(workflow: object, object_info: ObjectInfo | None, fleet: Fleet) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from generations.comfy.graph import Graph
 from generations.comfy.object_info import ObjectInfo, node_spec
@@ -15,24 +16,31 @@ from generations.parameters.schema import MAX_SEED
 from generations.parameters.validate import InvalidInputs
 from generations.scheduling import catalogs
 
+if TYPE_CHECKING:
+    from accounts.models import User
+
 
 def rerun(
     generation: Generation,
     *,
+    by: User,
     is_new_seed: bool,
     changes: Mapping[str, object] | None = None,
     extras: Extras = NOTHING,
 ) -> Generation:
     """The same version and inputs again: exactly, or with seeds and texts drawn anew, and with `changes` to the inputs.
 
+    It becomes this member's, in the workspace that has the first one.
+
     Errors as of `services.submit`, for whole workflows as of `raw.submit`; those have no inputs to change.
     """
     version, changes = generation.version, changes or {}
     if version.template_id is None:
-        return _rerun_raw(generation, changes, extras, is_new_seed=is_new_seed)
+        return _rerun_raw(generation, by, changes, extras, is_new_seed=is_new_seed)
     inputs = run_values.unseeded(version.parsed_parameters, generation.inputs) if is_new_seed else generation.inputs
     return services.submit_variations(
-        user=generation.user,
+        user=by,
+        workspace=generation.workspace,
         version=version,
         inputs={**inputs, **changes},
         count=1,
@@ -42,14 +50,14 @@ def rerun(
 
 
 def _rerun_raw(
-    generation: Generation, changes: Mapping[str, object], extras: Extras, *, is_new_seed: bool
+    generation: Generation, by: User, changes: Mapping[str, object], extras: Extras, *, is_new_seed: bool
 ) -> Generation:
     if changes:
         raise InvalidInputs({name: ["This job is a whole workflow: send the changed one."] for name in changes})
     version = generation.version
     graph = _reseeded(version.graph, catalogs.known_nodes()) if is_new_seed else version.graph
     editor = version.editor and editor_workflow(graph, kept=version.editor, before=version.graph)
-    return raw.submit(user=generation.user, workflow=graph, editor=editor, extras=extras)
+    return raw.submit(user=by, workspace=generation.workspace, workflow=graph, editor=editor, extras=extras)
 
 
 def _reseeded(graph: Graph, object_info: ObjectInfo | None) -> Graph:

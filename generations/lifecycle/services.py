@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from accounts.models import Workspace
 from generations.comfy.catalog import Value
 from generations.comfy.graph import InputKey
 from generations.files import accepting, naming
@@ -80,15 +81,18 @@ NOTHING = Extras()
 def extras_of(
     user: User,
     *,
+    workspace: Workspace | None = None,
     webhook_id: uuid.UUID | None,
     metadata: Mapping[str, str],
     idempotency_key: str = "",
     partner_key: str = "",
 ) -> Extras:
-    """What a client sent along; InvalidInputs for a webhook that the user does not have."""
+    """What a client sent along; InvalidInputs for a webhook that the workspace does not have (by default the user's
+    own one).
+    """
     webhook = None
     if webhook_id is not None:
-        webhook = Webhook.objects.for_user(user).filter(pk=webhook_id).first()
+        webhook = Webhook.objects.in_workspace(workspace or _own(user)).filter(pk=webhook_id).first()
         if webhook is None:
             raise InvalidInputs({"webhook": ["You have no webhook with this id."]})
     return Extras(idempotency_key, metadata, webhook, partner_key)
@@ -106,20 +110,30 @@ def current_version(template: WorkflowTemplate) -> TemplateVersion:
     return version
 
 
+def _own(user: User) -> Workspace:
+    return Workspace.objects.personal_of(user)
+
+
 # ---------------------------------------------------------------------------------------------- submitting
 def submit(
-    *, user: User, version: TemplateVersion, inputs: Mapping[str, object], extras: Extras = NOTHING
+    *,
+    user: User,
+    workspace: Workspace | None = None,
+    version: TemplateVersion,
+    inputs: Mapping[str, object],
+    extras: Extras = NOTHING,
 ) -> Generation:
     """A durable, queued generation.
 
     NotAllowedError: the user may not run this version; otherwise as `submit_current`.
     """
-    return submit_variations(user=user, version=version, inputs=inputs, count=1, extras=extras)[0]
+    return submit_variations(user=user, workspace=workspace, version=version, inputs=inputs, count=1, extras=extras)[0]
 
 
 def submit_variations(
     *,
     user: User,
+    workspace: Workspace | None = None,
     version: TemplateVersion,
     inputs: Mapping[str, object],
     count: int,
@@ -129,12 +143,13 @@ def submit_variations(
     """Several of them, as `submit_current`. `kept`: what texts became in the run that is repeated. NotAllowedError."""
     if not version.may_be_run_by(user):
         raise NotAllowedError(version)
-    return _submit(user, version, inputs, count, extras=extras, kept=kept)
+    return _submit(user, workspace or _own(user), version, inputs, count, extras=extras, kept=kept)
 
 
 def submit_current(
     *,
     user: User,
+    workspace: Workspace | None = None,
     template: WorkflowTemplate,
     inputs: Mapping[str, object],
     count: int = 1,
@@ -142,16 +157,18 @@ def submit_current(
 ) -> list[Generation]:
     """As many durable, queued generations of what is published, all or none: with seeds and texts drawn for each, or
     seeds counting up from the given ones. `template` was found among those that the user may run (`visible_to`).
+    They belong to the `workspace`, which is by default the user's own.
 
     InvalidInputs names every field that is wrong, and `count` for several of a template for which nothing is drawn:
     they would be all alike; CannotRunError: no server has its nodes or models; queue.QueueFullError: the user's plan
     lets no more wait; StorageFullError: there is no room for results; KeyReuseError.
     """
-    return _submit(user, current_version(template), inputs, count, extras=extras)
+    return _submit(user, workspace or _own(user), current_version(template), inputs, count, extras=extras)
 
 
 def _submit(
     user: User,
+    workspace: Workspace,
     version: TemplateVersion,
     inputs: Mapping[str, object],
     count: int,
@@ -161,9 +178,9 @@ def _submit(
 ) -> list[Generation]:
     ensure_unused(user, extras)
     fleet = Fleet.now()
-    prepared = _prepare(user, version, inputs, count, fleet)
+    prepared = _prepare(user, workspace, version, inputs, count, fleet)
     file_ids = {each.pk for each in prepared.files.values()}
-    return enqueue(user, lambda: prepared.rows(count, kept, extras), file_ids, extras, fleet)
+    return enqueue(user, workspace, lambda: prepared.rows(count, kept, extras), file_ids, extras, fleet)
 
 
 def ensure_unused(user: User, extras: Extras) -> None:
@@ -177,6 +194,7 @@ class Prepared:
     """What all runs of one submission have in common. `files`: by parameter; `model_files`: see Generation."""
 
     user: User
+    workspace: Workspace
     version: TemplateVersion
     parameters: Sequence[Parameter]
     values: Mapping[str, Any]
@@ -191,6 +209,7 @@ class Prepared:
         return [
             Generation(
                 user=self.user,
+                workspace=self.workspace,
                 version=self.version,
                 inputs=json_values(self.parameters, values),
                 resolved=resolved,
@@ -202,7 +221,14 @@ class Prepared:
         ]
 
 
-def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object], count: int, fleet: Fleet) -> Prepared:
+def _prepare(  # noqa: PLR0917
+    user: User,
+    workspace: Workspace,
+    version: TemplateVersion,
+    inputs: Mapping[str, object],
+    count: int,
+    fleet: Fleet,
+) -> Prepared:
     """Everything that can be known before the runs get in line. Nothing is written or locked for it.
 
     InvalidInputs, CannotRunError.
@@ -215,10 +241,10 @@ def _prepare(user: User, version: TemplateVersion, inputs: Mapping[str, object],
         raise InvalidInputs(
             {"count": ["Neither a seed nor one of {several|words} is drawn: all results would be alike."]}
         )
-    files = _files_among(user, parameters, values)
+    files = _files_among(workspace, parameters, values)
     model_files = _model_files(version, parameters, values, fleet)
     texts = (str(values[each.name]) for each in parameters if each.type in {"text", "string"})
-    return Prepared(user, version, parameters, values, files, model_files, searchable(texts))
+    return Prepared(user, workspace, version, parameters, values, files, model_files, searchable(texts))
 
 
 def _read_as_files(version: TemplateVersion, fleet: Fleet) -> tuple[Parameter, ...]:
@@ -242,13 +268,13 @@ def _model_files(
     return needed
 
 
-def _files_among(user: User, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Asset]:
+def _files_among(workspace: Workspace, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Asset]:
     """The files among the values, by parameter; InvalidInputs when one is not there or of the wrong kind."""
     wanted = {p.name: p.type for p in parameters if p.is_media and values.get(p.name)}
     if not wanted:
         return {}
     ids = {name: uuid.UUID(str(values[name])) for name in wanted}
-    found = Asset.objects.for_user(user).in_bulk(list(ids.values()))
+    found = Asset.objects.in_workspace(workspace).in_bulk(list(ids.values()))
     errors = {}
     for name, kind in wanted.items():
         asset = found.get(ids[name])
@@ -261,8 +287,9 @@ def _files_among(user: User, parameters: Sequence[Parameter], values: Mapping[st
     return {name: found[pk] for name, pk in ids.items()}
 
 
-def enqueue(
+def enqueue(  # noqa: PLR0917
     user: User,
+    workspace: Workspace,
     make: Callable[[], list[Generation]],
     file_ids: Collection[uuid.UUID],
     extras: Extras,
@@ -278,7 +305,7 @@ def enqueue(
         if extras.idempotency_key:
             IdempotencyKey.objects.claim(user, extras.idempotency_key)
         if file_ids:
-            _lock_files(user, file_ids)
+            _lock_files(workspace, file_ids)
         line = queue.Line(user)
         line.ensure_room_for_results()
         rows = make()
@@ -303,9 +330,9 @@ def _announce(user: User, rows: Sequence[Generation], *, is_in_line: bool) -> No
         publisher.wake_relays()
 
 
-def _lock_files(user: User, file_ids: Collection[uuid.UUID]) -> None:
+def _lock_files(workspace: Workspace, file_ids: Collection[uuid.UUID]) -> None:
     """Nobody deletes one of them until the transaction ends. InvalidInputs when one is gone already."""
-    locked = Asset.objects.for_user(user).select_for_update(of=("self",)).filter(pk__in=file_ids)
+    locked = Asset.objects.in_workspace(workspace).select_for_update(of=("self",)).filter(pk__in=file_ids)
     if len(locked) != len(file_ids):
         raise InvalidInputs({"": ["One of these files was deleted meanwhile. Choose another one."]})
 

@@ -10,8 +10,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils import timezone
 
+from accounts.models import InWorkspace, WorkspaceRows
+
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import User, Workspace
 
 
 # Spelled out, because generations are defined on top of assets.
@@ -23,10 +25,18 @@ def file_name(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text).strip()[-255:] or "file"
 
 
-class AssetQuerySet(models.QuerySet["Asset"]):
+class AssetQuerySet(WorkspaceRows["Asset"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         """This user's own files that are still kept: an asset outside this set is a 404, for staff too."""
         return self.filter(user=user).kept() if user.is_authenticated else self.none()
+
+    def for_member(self, user: User | AnonymousUser) -> Self:
+        """As of all that belongs to workspaces, those that are still kept."""
+        return super().for_member(user).kept()
+
+    def in_workspace(self, workspace: Workspace) -> Self:
+        """As of all that belongs to workspaces, those that are still kept."""
+        return super().in_workspace(workspace).kept()
 
     def kept(self) -> Self:
         """Those whose time is not up."""
@@ -52,10 +62,11 @@ class AssetQuerySet(models.QuerySet["Asset"]):
         return self.filter(hash=digest.lower())
 
 
-class Asset(models.Model):
-    """One stored file of one user: an uploaded input or a copied result. Its bytes never change.
+class Asset(InWorkspace):
+    """One stored file of a workspace: an uploaded input or a copied result, with the member who brought or made it.
 
-    Several assets of a user may share one stored file (`key`): it goes with the last of them.
+    Its bytes never change. Several assets of a workspace may share one stored file (`key`), which goes with the last of
+    them.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -83,6 +94,7 @@ class Asset(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(size_bytes__gte=0), name="asset_size_positive")]
         indexes = [
             models.Index(fields=["hash", "user"], name="asset_hash_user"),
+            models.Index(fields=["workspace", "hash"], name="asset_of_workspace"),
             models.Index(fields=["created_at"], name="asset_age"),
         ]
 

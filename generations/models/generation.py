@@ -24,6 +24,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from accounts.models import InWorkspace, WorkspaceRows
 from accounts.statements import KeptUpdate, Slot
 from generations.comfy import editor_notes, queued
 from generations.comfy.catalog import Needs, Value, as_values
@@ -110,7 +111,9 @@ class Stored(NamedTuple):
     is_more_held: bool  # others of this user wait to be put in line
 
 
-class GenerationQuerySet(HistoryQuerySet["Generation"]):
+class GenerationQuerySet(  # type: ignore[override]  # both have a manager of their own kind of rows
+    HistoryQuerySet["Generation"], WorkspaceRows["Generation"]
+):
     """Look-ups, and the transitions of the state machine."""
 
     def for_user(self, user: User | AnonymousUser) -> Self:
@@ -378,8 +381,8 @@ def _storing_at_once() -> tuple[GenerationQuerySet, dict[str, Any], Sequence[Any
 _STORE_AT_ONCE = KeptUpdate(_storing_at_once)
 
 
-class Generation(models.Model):
-    """One run of a template version for one user. The API calls it a job."""
+class Generation(InWorkspace):
+    """One run of a template version for one user, in a workspace. The API calls it a job."""
 
     id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(  # the indexes of the history begin with it
@@ -479,12 +482,15 @@ class Generation(models.Model):
         ]
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="generation_history"),
-            models.Index(fields=["user", "status", "-created_at", "-id"], name="generation_history_by_status"),
+            models.Index(fields=["workspace", "-created_at", "-id"], name="generation_of_workspace"),
+            models.Index(fields=["workspace", "status", "-created_at", "-id"], name="generation_by_status"),
             models.Index(fields=["-created_at", "-id"], name="generation_newest"),
             models.Index(fields=["finished_at"], name="generation_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["-priority", "tag", "created_at"], name="generation_line", condition=IN_LINE),
             models.Index(fields=["user"], name="generation_in_play", condition=IN_PLAY),
+            models.Index(fields=["workspace"], name="generation_play_of_workspace", condition=IN_PLAY),
             models.Index(fields=["user", "created_at", "id"], name="generation_held", condition=HELD),
+            models.Index(fields=["workspace", "created_at", "id"], name="generation_held_of_workspace", condition=HELD),
             models.Index(fields=["server"], name="generation_upstream", condition=Q(status__in=UPSTREAM)),
             models.Index(fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)),
         ]

@@ -18,6 +18,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
+from accounts.models import InWorkspace, WorkspaceRows
 from accounts.statements import Slot
 from generations.models.history import HistoryQuerySet
 
@@ -55,7 +56,7 @@ def default_events() -> list[str]:
     return [event.value for event in ENDS]
 
 
-class WebhookQuerySet(models.QuerySet["Webhook"]):
+class WebhookQuerySet(WorkspaceRows["Webhook"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         """This user's own: one outside this set is a 404, for staff too."""
         return self.filter(user=user) if user.is_authenticated else self.none()
@@ -69,8 +70,8 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.filter(user_id=user_id, is_enabled=True).update(is_enabled=False, disabled_reason=reason)
 
 
-class Webhook(models.Model):
-    """One address of one user, with the secret that signs what is sent there."""
+class Webhook(InWorkspace):
+    """One address of a workspace, which a member named, with the secret that signs what is sent there."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
@@ -89,6 +90,7 @@ class Webhook(models.Model):
 
     class Meta:
         ordering = ["created_at"]
+        indexes = [models.Index(fields=["workspace"], name="webhook_of_workspace")]
 
     def __str__(self) -> str:
         return self.url

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
+from accounts.access import user_of
 from accounts.methods import post_only
 from generations import origins
 from generations.files import naming
@@ -193,7 +194,7 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Run the same inputs again; `new_seed` draws new seeds."""
     found = _mine(request, pk)
     try:
-        new = rerunning.rerun(found, is_new_seed="new_seed" in request.POST)
+        new = rerunning.rerun(found, by=user_of(request), is_new_seed="new_seed" in request.POST)
     except InvalidInputs as invalid:
         sentences = " ".join(sentence for each in invalid.errors.values() for sentence in each)
         messages.error(request, f"This generation cannot run again as it was. {sentences}")

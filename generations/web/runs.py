@@ -11,12 +11,13 @@ from django_htmx.http import reswap, retarget
 
 from accounts.access import user_of
 from accounts.concurrency import TooBusyError
+from accounts.current import chosen_workspace
 from accounts.rates import RateLimitedError
 from generations.comfy.decoders import BusyError
 from generations.files import accepting, assets
 from generations.lifecycle import services
 from generations.live import snapshot
-from generations.models import Generation, Status, TemplateVersion, WorkflowTemplate
+from generations.models import Asset, Generation, Status, TemplateVersion, WorkflowTemplate
 from generations.models.usage import StorageFullError
 from generations.parameters.form import ParametersForm
 from generations.parameters.validate import InvalidInputs
@@ -52,16 +53,20 @@ def _keep_files(request: HttpRequest, form: ParametersForm) -> None:
         if name not in kinds or name in form.errors:
             continue
         try:
-            form.keep(name, assets.upload(user=user_of(request), file=file, kind=kinds[name]).pk)
+            form.keep(name, _upload(request, file, kinds[name]).pk)
         except (accepting.InvalidUploadError, TooBusyError, BusyError, RateLimitedError, StorageFullError) as error:
             form.add_error(name, str(error))
+
+
+def _upload(request: HttpRequest, file: UploadedFile[Any], kind: str) -> Asset:
+    return assets.upload(user=user_of(request), workspace=chosen_workspace(request), file=file, kind=kind)
 
 
 def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersForm) -> Generation | None:
     """The new generation; None with the reason in the form's errors."""
     inputs, user = dict(form.cleaned_data), user_of(request)
     try:
-        return services.submit(user=user, version=version, inputs=inputs)
+        return services.submit(user=user, workspace=chosen_workspace(request), version=version, inputs=inputs)
     except InvalidInputs as invalid:
         for field, sentences in invalid.errors.items():
             form.add_error(field if field in form.fields else None, sentences)

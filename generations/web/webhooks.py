@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import user_of
+from accounts.current import chosen_workspace
 from accounts.methods import post_only
 from generations.models import Webhook
 from generations.models.webhook import ENDS, WebhookEvent
@@ -49,7 +50,7 @@ def index(request: HttpRequest) -> HttpResponse:
     """The user's webhooks, and a form for another one."""
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if request.method == "POST":
-        hook = Webhook(user=user_of(request))
+        hook = Webhook(user=user_of(request), workspace=chosen_workspace(request))
         if _save(hook, form):
             return redirect("webhook", pk=hook.pk)
     context = {"webhooks": Webhook.objects.for_user(request.user), "form": form}

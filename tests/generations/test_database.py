@@ -67,7 +67,7 @@ def _fetch(settings: Any) -> None:
 def _keep(_settings: Any) -> None:
     with closing(spooling.spool([bombs.png(8, 8)])) as spooled:
         use_a_connection()
-        storage.keep(spooled, key=f"uploads/{uuid.uuid4()}", user_id=1, name="a.png")
+        storage.keep(spooled, key=f"uploads/{uuid.uuid4()}", user_id=1, workspace_id=1, name="a.png")
 
 
 def _thumbnail(_settings: Any) -> None:

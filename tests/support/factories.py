@@ -42,6 +42,11 @@ def make_key(user: User, **fields: Any) -> str:
     return ApiKey.objects.issue(user=user, name="tests", **fields)[1]
 
 
+def own(user: User) -> Workspace:
+    """This person's personal workspace."""
+    return Workspace.objects.personal_of(user)
+
+
 def make_team(owner: User, *, admin: User | None = None, member: User | None = None, name: str = "Studio") -> Workspace:
     """A team with these people."""
     team = Workspace.objects.create(name=name)

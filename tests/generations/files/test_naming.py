@@ -20,7 +20,15 @@ from generations.models import Asset, Generation
 from generations.parameters.validate import InvalidInputs
 from generations.relay.submit import build_graph
 from tests.comfy.recorded import OBJECT_INFO
-from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, parameter
+from tests.support.factories import (
+    make_asset,
+    make_generation,
+    make_output,
+    make_server,
+    make_template,
+    own,
+    parameter,
+)
 from tests.support.uploads import Uploads
 
 Graph = dict[str, Any]
@@ -109,7 +117,7 @@ def one(class_type: str, name: str, value: object) -> Graph:
 
 def keys(graph: Graph, user: User, object_info: Any = KNOWN) -> list[tuple[str, str]]:
     with pytest.raises(naming.MissingAssetError) as caught:
-        naming.resolve(user, graph, object_info)
+        naming.resolve(own(user), graph, object_info)
     return caught.value.input_keys
 
 
@@ -130,7 +138,7 @@ def test_a_name_of_mine_becomes_a_reference(owner: User, stranger: User, class_t
     asset = make_asset(owner, name=MINE)
     graph = one(class_type, name, MINE)
     before = copy.deepcopy(graph)
-    resolved, ids = naming.resolve(owner, graph, KNOWN)
+    resolved, ids = naming.resolve(own(owner), graph, KNOWN)
     assert (resolved, ids) == (one(class_type, name, reference_to(asset.pk)), {asset.pk})
     assert graph == before
 
@@ -158,7 +166,7 @@ def test_names_are_known_while_no_server_has_told_its_classes(owner: User, value
 )
 def test_other_words_stay_as_they_are(owner: User, class_type: str, name: str, value: object) -> None:
     graph = one(class_type, name, value)
-    assert naming.resolve(owner, graph, KNOWN) == (graph, set())
+    assert naming.resolve(own(owner), graph, KNOWN) == (graph, set())
 
 
 def test_the_newest_of_mine_is_taken(owner: User) -> None:
@@ -166,16 +174,16 @@ def test_the_newest_of_mine_is_taken(owner: User) -> None:
     old = make_asset(owner, name=MINE, created_at=now - timedelta(hours=2))
     new = make_asset(owner, name=MINE, created_at=now - timedelta(hours=1))
     make_asset(owner, name=MINE, expires_at=now - timedelta(minutes=1))
-    assert naming.resolve(owner, one("LoadImage", "image", MINE), KNOWN)[1] == {new.pk}
-    assert naming.resolve(owner, one("LoadImage", "image", f"{MINE} [input]"), KNOWN)[1] == {new.pk}
+    assert naming.resolve(own(owner), one("LoadImage", "image", MINE), KNOWN)[1] == {new.pk}
+    assert naming.resolve(own(owner), one("LoadImage", "image", f"{MINE} [input]"), KNOWN)[1] == {new.pk}
     Asset.objects.filter(pk=new.pk).delete()
-    assert naming.resolve(owner, one("LoadImage", "image", MINE), KNOWN)[1] == {old.pk}
+    assert naming.resolve(own(owner), one("LoadImage", "image", MINE), KNOWN)[1] == {old.pk}
 
 
 def test_a_name_may_have_folders(owner: User) -> None:
     asset = make_asset(owner, name="trip/day 1.png")
-    assert naming.resolve(owner, one("LoadImage", "image", "trip/day 1.png"), KNOWN)[1] == {asset.pk}
-    assert naming.resolve(owner, one("VHS_LoadImagePath", "image", "input/trip/day 1.png"), None)[1] == {asset.pk}
+    assert naming.resolve(own(owner), one("LoadImage", "image", "trip/day 1.png"), KNOWN)[1] == {asset.pk}
+    assert naming.resolve(own(owner), one("VHS_LoadImagePath", "image", "input/trip/day 1.png"), None)[1] == {asset.pk}
 
 
 def test_annotated_names_are_those_of_my_results(owner: User, stranger: User) -> None:
@@ -183,7 +191,7 @@ def test_annotated_names_are_those_of_my_results(owner: User, stranger: User) ->
     make_output(make_generation(stranger, status="succeeded"), position=2)
     assert result is not None
     for name in ("ComfyUI_00001_.png [output]", "sub/ComfyUI_00001_.png [output]", "ComfyUI_00001_.png [temp]"):
-        assert naming.resolve(owner, one("LoadImage", "image", name), KNOWN)[1] == {result.pk}
+        assert naming.resolve(own(owner), one("LoadImage", "image", name), KNOWN)[1] == {result.pk}
     assert keys(one("LoadImage", "image", "ComfyUI_00002_.png [output]"), owner) == [("1", "image")]
 
 
@@ -193,7 +201,7 @@ def test_a_name_from_a_text_node_is_resolved_where_it_is_read(owner: User) -> No
         "1": {"class_type": "LoadImage", "inputs": {"image": ["2", 0]}},
         "2": {"class_type": "PrimitiveString", "inputs": {"value": MINE}},
     }
-    resolved, _ids = naming.resolve(owner, graph, KNOWN)
+    resolved, _ids = naming.resolve(own(owner), graph, KNOWN)
     assert resolved["1"]["inputs"]["image"] == reference_to(asset.pk)
     graph["2"]["inputs"]["value"] = f"{MINE} [output]"
     assert ("1", "image") in keys(graph, owner)
@@ -206,7 +214,7 @@ def test_a_name_that_another_node_makes_is_refused(owner: User) -> None:
         "2": {"class_type": "StringConcatenate", "inputs": {"string_a": "x.png [out", "string_b": "put]"}},
     }
     with pytest.raises(naming.MissingAssetError, match="another node makes the name"):
-        naming.resolve(owner, graph, KNOWN)
+        naming.resolve(own(owner), graph, KNOWN)
     graph["2"] = {"class_type": "Any Switch", "inputs": {"any_01": ["3", 0], "x": "a"}}
     graph["3"] = {"class_type": "PrimitiveString", "inputs": {"value": "a"}}
     assert keys(graph, owner) == [("1", "image")]
@@ -221,7 +229,7 @@ def test_references_among_names_are_left_alone(owner: User) -> None:
     asset = make_asset(owner, name=MINE)
     graph = one("LoadImage", "image", reference_to(asset.pk))
     assert named_files(graph, KNOWN) == []
-    assert naming.resolve(owner, graph, KNOWN) == (graph, {asset.pk})
+    assert naming.resolve(own(owner), graph, KNOWN) == (graph, {asset.pk})
 
 
 # ------------------------------------------------------------------------------------------ files of servers
@@ -234,7 +242,7 @@ def test_files_of_servers_are_named_where_an_admin_offers_them(owner: User) -> N
     assert keys(graph, owner) == [("1", "image")]
     server.are_files_offered = True
     server.save()
-    assert naming.resolve(owner, graph, listed) == (graph, set())
+    assert naming.resolve(own(owner), graph, listed) == (graph, set())
     for name in ("other.png", "example.png [output]", "example.png [input]", "comfysaas/a.png", "./example.png"):
         assert keys(one("LoadImage", "image", name), owner) == [("1", "image")]
 
@@ -243,7 +251,7 @@ def test_a_file_that_one_of_the_servers_does_not_offer_is_not_named(owner: User)
     listed = {"LoadImage": {"input": {"required": {"image": [["example.png"], {"image_upload": True}]}}}}
     make_server(object_info=listed, are_files_offered=True)
     make_server("without it", "http://127.0.0.1:2", object_info={"SaveImage": {}})
-    assert naming.resolve(owner, one("LoadImage", "image", "example.png"), listed)[1] == set()
+    assert naming.resolve(own(owner), one("LoadImage", "image", "example.png"), listed)[1] == set()
     make_server("closed", "http://127.0.0.1:3", object_info=listed)
     assert keys(one("LoadImage", "image", "example.png"), owner) == [("1", "image")]
 

@@ -61,7 +61,7 @@ def test_a_result_and_its_thumbnail_are_written_beside_each_other(
     monkeypatch.setattr(storage, "write", lambda *arguments: (both.wait(), write(*arguments))[1])
     monkeypatch.setattr(storage, "write_thumbnail", lambda *arguments: (both.wait(), write_thumbnail(*arguments))[1])
     with closing(spooling.spool([png()])) as spooled:
-        asset = storage.keep(spooled, key="outputs/x/1.0", user_id=1, name="a.png")
+        asset = storage.keep(spooled, key="outputs/x/1.0", user_id=1, workspace_id=1, name="a.png")
     assert stored(asset.key) == png()
     assert stored(asset.thumbnail_key).startswith(b"RIFF")
 
@@ -76,7 +76,7 @@ def test_a_storage_that_fails_has_no_thumbnail_under_way_any_more(monkeypatch: p
     monkeypatch.setattr(storage, "write", failing)
     monkeypatch.setattr(storage, "write_thumbnail", lambda *arguments: written.append(write_thumbnail(*arguments)))
     with closing(spooling.spool([png()])) as spooled, pytest.raises(OSError, match="down"):
-        storage.keep(spooled, key="outputs/x/1.0", user_id=1, name="a.png")
+        storage.keep(spooled, key="outputs/x/1.0", user_id=1, workspace_id=1, name="a.png")
     assert written == ["outputs/x/1.0.thumb"]
 
 

@@ -21,6 +21,7 @@ from tests.support.factories import (
     make_generation,
     make_output,
     make_template,
+    own,
     parameter,
     txt2img_parameters,
     version_of,
@@ -85,7 +86,9 @@ def test_a_file_that_is_deleted_meanwhile_leaves_nothing_of_the_submission(owner
     template, kept = with_picture(), make_asset(owner)
     make = [Generation(user=owner, version=version_of(template), inputs={"photo": str(kept.pk)})]
     with pytest.raises(InvalidInputs, match="deleted meanwhile"):
-        services.enqueue(owner, lambda: make, {kept.pk, uuid.uuid4()}, Extras(idempotency_key="k"), Fleet.now())
+        services.enqueue(
+            owner, own(owner), lambda: make, {kept.pk, uuid.uuid4()}, Extras(idempotency_key="k"), Fleet.now()
+        )
     assert not Generation.objects.exists()
     IdempotencyKey.objects.ensure_unused(owner, "k")
 

@@ -42,6 +42,7 @@ def running(owner: User) -> Generation:
 def rows(generation: Generation) -> tuple[list[Asset], list[Output]]:
     """A picture and two values, with whatever is hard to write down."""
     asset = Asset(
+        workspace=generation.workspace,
         user=generation.user, name="a'b\"%s\\.png", key=f"k/{uuid.uuid4()}", content_type="image/png", size_bytes=2**40,
         hash="blake3:0", width=None, height=7, tags=["ü", 1], expires_at=NOW,
     )  # fmt: skip

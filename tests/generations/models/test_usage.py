@@ -59,7 +59,7 @@ def record_a_result(user: User, content: bytes) -> Generation:
     generation = make_generation(user, status=Status.STORING)
     with closing(spooling.spool([content])) as spooled:
         key = storage.output_key(generation.pk, 1, 0)
-        asset = storage.keep(spooled, key=key, user_id=user.pk, name="a.txt")
+        asset = storage.keep(spooled, key=key, user_id=user.pk, workspace_id=None, name="a.txt")
     file = FileRef(filename="a.txt", subfolder="", type="output")
     item = OutputItem(kind="file", node_id="9", key="images", index=0, file=file, value=None)
     storing._record(generation, Copied(0, item, asset))

@@ -150,7 +150,7 @@ def test_pictures_that_only_travel_over_the_socket_are_kept(
 def test_the_same_again_is_sent_again(relay: Supervisor, simulator: RunningSimulator, reaches: Reaches) -> None:
     first = submit(SEND)
     reaches(first, Status.SUCCEEDED)
-    assert reaches(rerunning.rerun(first, is_new_seed=False), Status.SUCCEEDED).outputs.count() == 2
+    assert reaches(rerunning.rerun(first, by=first.user, is_new_seed=False), Status.SUCCEEDED).outputs.count() == 2
 
 
 def test_servers_that_send_frames_without_metadata_do_as_well(
