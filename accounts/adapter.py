@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,8 +18,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from accounts import devices, invited, mails, standing
+from accounts.addresses import address_of
 from accounts.models import User
 from accounts.sessions import browser_of
+
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104  (nothing listens there)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -28,6 +32,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         "email_password_mismatch": "The e-mail address or the password is wrong.",
         "email_taken": "A user with this e-mail address exists already.",
     }
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Where the request comes from, as everywhere here; allauth fails for one that passed fewer proxies."""
+        seen = address_of(request).partition("/")[0]
+        try:
+            ip_address(seen)
+        except ValueError:
+            return UNKNOWN_ADDRESS
+        return seen
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """True when anybody may create an account, or when this browser holds an invitation."""

@@ -72,6 +72,12 @@ class Env(BaseSettings):
         False,
         description="Set to true behind a reverse proxy that sets X-Forwarded-Proto and X-Forwarded-For.",
     )
+    trusted_proxy_count: int = Field(
+        1,
+        ge=1,
+        description="With TRUST_PROXY_HEADERS, how many proxies of yours a request passes, each of which appends to "
+        "X-Forwarded-For: 2 for a content delivery network before a reverse proxy.",
+    )
     time_zone: str = Field(
         "UTC",
         description="Time zone of pages, and of %date:…% in file names, such as Europe/Berlin.",

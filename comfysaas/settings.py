@@ -347,7 +347,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed_device": "5/5m/key",
     "signup": "20/m/ip,100/h/ip",
     "reset_password": "20/m/ip,5/m/key,20/d/key",
-    "confirm_email": "5/10m/key",  # whoever only claims an address must not use up its owner's mails
+    "confirm_email": "5/10m/key,50/d/key",  # whoever only claims an address must not use up its owner's mails
     "manage_email": "10/m/user,30/d/user",
 }
 ACCOUNT_LOGOUT_ON_GET = False
@@ -356,7 +356,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{ENV.public_host}] "
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
-ALLAUTH_TRUSTED_PROXY_COUNT = 1 if ENV.trust_proxy_headers else 0
+ALLAUTH_TRUSTED_PROXY_COUNT = ENV.trusted_proxy_count if ENV.trust_proxy_headers else 0
 SIGNUP_OPEN = ENV.signup_open
 APPEAL_EMAIL = ENV.appeal_email
 SIGNUP_BY_INVITATION = ENV.signup_by_invitation

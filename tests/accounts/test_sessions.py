@@ -114,6 +114,27 @@ def test_last_seen_is_written_now_and_then_and_not_with_each_request(
     assert UserSession.objects.get().last_seen_at > long_ago
 
 
+@pytest.mark.parametrize(
+    ("proxies", "forwarded_for", "peer", "shown"),
+    [
+        (0, "", "192.0.2.1", "192.0.2.1"),
+        (1, "203.0.113.9, 198.51.100.7", "10.0.0.1", "198.51.100.7"),
+        (2, "198.51.100.7", "10.0.0.1", "10.0.0.1"),  # came past the outer proxy
+        (1, "198.51.100.7:4711", "10.0.0.1", "0.0.0.0"),
+        (1, "nonsense", "10.0.0.1", "0.0.0.0"),
+        (0, "", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        (0, "", "", "0.0.0.0"),  # a socket of the machine itself
+    ],
+)
+def test_people_sign_in_from_wherever_they_are(
+    owner: User, settings: Any, *, proxies: int, forwarded_for: str, peer: str, shown: str
+) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+    client = Client(headers={"x-forwarded-for": forwarded_for} if forwarded_for else {})
+    assert sign_in(client, owner.email, PASSWORD, peer)["Location"] == "/"
+    assert UserSession.objects.get().ip == shown
+
+
 def test_staff_at_work_as_somebody_leave_no_session_of_theirs(owner: User, client_for: Any) -> None:
     client = client_for(owner)
     session = client.session
