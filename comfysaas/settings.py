@@ -250,7 +250,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "generations.tasks.expire", "schedule": HOUSEKEEPING_SECONDS},
     "dissolve": {"task": "accounts.tasks.delete_dissolved", "schedule": HOUSEKEEPING_SECONDS},
     "tidy": {"task": "generations.tasks.tidy_storage", "schedule": 24 * 3600.0},
-    "mail": {"task": "comfysaas.mail.send_mails", "schedule": SWEEP_SECONDS},
+    **({"mail": {"task": "comfysaas.mail.send_mails", "schedule": SWEEP_SECONDS}} if ENV.email_host else {}),
     "old mail": {"task": "comfysaas.mail.forget_mails", "schedule": 24 * 3600.0},
 }
 
