@@ -14,6 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from accounts import garbage  # noqa: E402
 from comfysaas import http_server  # noqa: E402
 from comfysaas.bodies import BoundedBodies  # noqa: E402
 from comfysaas.handler import OneTripHandler  # noqa: E402
@@ -38,3 +39,4 @@ application = Mounted(
     ),
     settings.ROOT_PATH,
 )
+garbage.settle()

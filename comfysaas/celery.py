@@ -7,9 +7,10 @@ import os
 from typing import Any
 
 from celery import Celery, Task, beat
-from celery.signals import task_prerun, worker_init
+from celery.signals import task_prerun, worker_init, worker_ready
 from django.db import close_old_connections
 
+from accounts import garbage
 from generations.database import commit_lazily, keep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "comfysaas.settings")
@@ -38,6 +39,11 @@ def _keep_the_schedule_in_a_thread(**_: Any) -> None:
     The worker's step takes this function from the module when it is made, which is after this signal.
     """
     beat.EmbeddedService = functools.partial(beat.EmbeddedService, thread=True)
+
+
+@worker_ready.connect
+def _settle(**_: Any) -> None:
+    garbage.settle()
 
 
 @task_prerun.connect

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from django.conf import settings
-from django.urls import reverse
 from django.utils import timezone
 from pydantic import BaseModel, Field
 
 from generations.live import events, snapshot
+from generations.live.links import link
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM
 
@@ -261,13 +261,12 @@ def inline_name(output: Output) -> str:
 
 
 def _urls(generation: Generation) -> JobUrls:
-    own = [generation.pk]
     return JobUrls(
-        self=reverse("api:getJob", args=own),
-        events=reverse("api:getJobEvents", args=own),
-        cancel=reverse("api:cancelJob", args=own),
-        workflow=reverse("api:getJobWorkflow", args=own),
-        rerun=reverse("api:rerunJob", args=own),
+        self=link("api:getJob", generation.pk),
+        events=link("api:getJobEvents", generation.pk),
+        cancel=link("api:cancelJob", generation.pk),
+        workflow=link("api:getJobWorkflow", generation.pk),
+        rerun=link("api:rerunJob", generation.pk),
     )
 
 
@@ -292,7 +291,7 @@ def _output(output: Output, site: str) -> JobOutput:
         size_bytes=size,
         id=asset_id,
         hash=digest,
-        url=site + reverse("api:getAssetContent", args=[asset_id]),
+        url=site + link("api:getAssetContent", asset_id),
         url_expires_at=url_expiry(),
         job_id=output.generation_id,
         width=asset.width if asset else None,

@@ -152,6 +152,7 @@ _BY_PREFIX = Kept(
     lambda: (
         ApiKey.objects.valid(Slot("now", models.DateTimeField()))
         .select_related("user__plan", "workspace__plan")
+        .order_by()
         .filter(prefix=Slot("prefix", models.CharField()))
     )
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from django.core.cache import cache
-from django.urls import reverse
 
 from generations.comfy.graph import node_title
 from generations.live import events
+from generations.live.links import link
 from generations.models import Generation, Output, Status
 from generations.models.generation import UPSTREAM, WarningItem
 from generations.models.queue import Outlook
@@ -93,8 +93,8 @@ def output_item(output: Output, graph: dict[str, dict[str, object]]) -> events.O
         "size_bytes": asset.size_bytes if asset else 0,
         "width": asset.width if asset else None,
         "height": asset.height if asset else None,
-        "url": reverse("asset", args=[asset.pk]) if asset else "",
-        "thumbnail_url": reverse("asset-thumbnail", args=[asset.pk]) if asset and asset.thumbnail_key else "",
+        "url": link("asset", asset.pk) if asset else "",
+        "thumbnail_url": link("asset-thumbnail", asset.pk) if asset and asset.thumbnail_key else "",
         "is_temporary": output.is_temporary,
         "value": output.value,
     }

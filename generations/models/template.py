@@ -40,7 +40,7 @@ class Visibility(models.TextChoices):
 
 
 _SLUG = Slot("slug", models.CharField())
-_OF_STAFF = Kept(lambda: WorkflowTemplate.objects.published().filter(slug=_SLUG))
+_OF_STAFF = Kept(lambda: WorkflowTemplate.objects.published().filter(slug=_SLUG).order_by())
 _OF_USERS = Kept(
     lambda: WorkflowTemplate.objects.all()._open_to(Slot("user", models.BigIntegerField())).filter(slug=_SLUG)
 )

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import connection
 
+from accounts import garbage
 from generations.database import commit_lazily
 from generations.relay.supervisor import Supervisor
 
@@ -29,4 +30,5 @@ class Command(BaseCommand):
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: supervisor.stop())
         self.stderr.write(f"Relay {supervisor.owner} is working. Ctrl-C stops it.")
+        garbage.settle()
         supervisor.run()
