@@ -11,7 +11,7 @@ _ANY = uuid.UUID(int=0)
 
 
 def link(name: str, pk: uuid.UUID) -> str:
-    """The path of the address with this name, whose only argument is the id: `reverse`, which takes ten times longer."""
+    """The path of the address with this name, whose only argument is the id; `reverse` takes ten times longer."""
     return _pattern(name, get_script_prefix()).replace(str(_ANY), str(pk), 1)
 
 

@@ -5,6 +5,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -459,6 +460,52 @@ def test_a_server_that_hangs_is_ambiguous_for_a_submission(live: tuple[str, list
     with ComfyClient(live[0], timeout=0.2) as client, pytest.raises(Unavailable, match="in time") as caught:
         client.submit(GRAPH, client_id="me", prompt_id=str(uuid.uuid4()))
     assert caught.value.is_ambiguous
+
+
+def test_a_balancer_finds_its_server_again_by_its_cookie() -> None:
+    seen: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("cookie"))
+        return httpx.Response(
+            200, json={"exec_info": {"queue_remaining": 0}}, headers={"Set-Cookie": "server=b; Path=/"}
+        )
+
+    client = client_of(handler)
+    client.queue_remaining()
+    client.queue_remaining()
+    assert seen == [None, "server=b"]
+
+
+def test_a_redirect_is_not_followed() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"Location": "http://elsewhere/login"})
+
+    with pytest.raises(Unavailable, match="redirects elsewhere"):
+        client_of(handler).queue_remaining()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("exempt", "is_asked"), [("", True), ("comfy.example", False)])
+def test_the_proxy_of_the_environment_is_used(exempt: str, is_asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(patient(0.2 if exempt else 10))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", exempt)
+        client = ComfyClient("http://comfy.example:8188", timeout=httpx.Timeout(patient(10), connect=patient(0.5)))
+        asking = threading.Thread(target=lambda: pytest.raises(Unavailable, client.queue_remaining))
+        asking.start()
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(100).startswith(b"GET http://comfy.example:8188/api/prompt")
+                assert is_asked
+        except TimeoutError:
+            assert not is_asked
+        asking.join(patient(20))
 
 
 def test_a_refused_connection_is_not_ambiguous() -> None:
