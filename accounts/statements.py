@@ -7,6 +7,7 @@ Everything else is part of the text, so that partial indexes are found by it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -191,9 +192,24 @@ class Columns(Generic[Model]):
         self._converters: dict[str, Any] = {}
         self.names = [each.column for each in fields]
 
-    def record(self, instance: Model) -> dict[str, Any]:
-        """Its values by column, as they are in Python."""
-        return {name: getattr(instance, field) for name, field in zip(self.names, self._attributes, strict=True)}
+    def records(self, instances: Iterable[Model]) -> str:
+        """Their values by column, for PostgreSQL's jsonb_populate_recordset: JSON as it is, everything else as text."""
+        connection = connections[DEFAULT_DB_ALIAS]
+
+        def prepared(field: Any, value: Any) -> Any:
+            return value if isinstance(field, models.JSONField) else field.get_db_prep_save(value, connection)
+
+        records = [
+            {each.column: prepared(each, getattr(instance, each.attname)) for each in self._fields}
+            for instance in instances
+        ]
+        return json.dumps(records, default=str)  # ids and moments
+
+    @staticmethod
+    def are_saved(instances: Iterable[models.Model]) -> None:
+        """Rows of these were written by a statement of ours."""
+        for each in instances:
+            each._state.adding, each._state.db = False, DEFAULT_DB_ALIAS
 
     def instance(self, values: Sequence[Any]) -> Model:
         """What the database returned for these columns, as an instance."""

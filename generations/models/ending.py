@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
@@ -85,16 +85,13 @@ def store_whole(
             "started_at": run.started_at,
             "executed_at": run.executed_at,
             "finished_at": run.finished_at,
-            "assets": _records(_ASSET.record(each) for each in assets),
-            "made": _records(_OUTPUT.record(each) for each in outputs),
+            "assets": _ASSET.records(assets),
+            "made": _OUTPUT.records(outputs),
             "size": sum(each.size_bytes for each in assets),
             "seconds": seconds,
         },
     )
     for started_at, is_more_held in found:
+        Columns.are_saved([*assets, *outputs])
         return Stored(started_at, has_webhooks=False, is_bare=None, is_more_held=is_more_held)
     return None
-
-
-def _records(rows: Iterable[Mapping[str, Any]]) -> str:
-    return json.dumps(list(rows), default=str)  # ids and moments as PostgreSQL reads them

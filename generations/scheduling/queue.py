@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import BigIntegerField, Case, Count, FloatField, Q, Sum, Value, When
 
 from accounts.models import Plan, SuspendedError
-from accounts.statements import Kept, KeptUpdate, Slot, ask
+from accounts.statements import Columns, Kept, KeptUpdate, Slot, ask
 from generations.models import Generation, QueueShare
 from generations.models.queue import Outlook
 from generations.models.template import MEAN_SECONDS
@@ -45,6 +45,15 @@ class QueueFullError(Exception):
 _OF_USER = QueueShare.objects.filter(user=Slot("user", BigIntegerField()))
 _LOCKED_SHARE = Kept(_OF_USER.select_for_update)
 _SAVE_SHARE = KeptUpdate(lambda: (_OF_USER, {"finish_tag": Slot("finish_tag", FloatField())}, ("user",)))
+
+
+_COLUMNS = Columns(Generation)
+_ENTER = f"""
+    WITH share AS (UPDATE generations_queueshare SET finish_tag = %(finish)s::float8 WHERE user_id = %(user)s)
+    INSERT INTO generations_generation ({", ".join(_COLUMNS.names)})
+    SELECT {", ".join(f"one.{name}" for name in _COLUMNS.names)}
+    FROM jsonb_populate_recordset(NULL::generations_generation, %(rows)s::jsonb) AS one
+    RETURNING 1"""  # noqa: S608  (of constants)
 
 
 # ---------------------------------------------------------------------------------------------- getting in line
@@ -87,9 +96,7 @@ class Line:
             row.priority = self._limits.priority
             row.tag = self._next_tag()
             self._use(row.tag, row.cost)
-        Generation.objects.bulk_create(rows)
-        if in_line:
-            self._save_share()
+        self._save(rows)
         rows[0].outlook = counts.outlook(rows[0], fleet)
         return bool(in_line)
 
@@ -116,6 +123,16 @@ class Line:
 
     def _next_tag(self) -> float:
         return max(self._counts.clock, self._share.finish_tag)
+
+    def _save(self, rows: Sequence[Generation]) -> None:
+        """New rows, and what they use of the share."""
+        if connection.vendor == "postgresql":
+            values = {"user": self._user.pk, "finish": self._share.finish_tag, "rows": _COLUMNS.records(rows)}
+            ask(_ENTER, values)
+            _COLUMNS.are_saved(rows)
+        else:
+            Generation.objects.bulk_create(rows)
+            self._save_share()
 
     def _save_share(self) -> None:
         _SAVE_SHARE(user=self._user.pk, finish_tag=self._share.finish_tag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import ApiKey, Plan, User
-from accounts.statements import Kept, KeptUpdate, Slot, prepared
+from accounts.statements import Columns, Kept, KeptUpdate, Slot, prepared
 from generations.models import Generation, Status, Webhook
 from tests.support.factories import make_generation, make_user
 
@@ -153,3 +154,13 @@ def test_other_statements_are_asked_as_before() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s", ["text"])
         assert cursor.fetchone() == ("text",)
+
+
+def test_records_hold_what_django_would_write() -> None:
+    generation = make_generation(make_user(), partner_key="secret", inputs={"a": [1, "ü"]}, tag=0.1 + 0.2)
+    (record,) = json.loads(Columns(Generation).records([generation]))
+    assert uuid.UUID(record["id"]) == generation.pk
+    assert record["inputs"] == {"a": [1, "ü"]}
+    assert record["tag"] == 0.1 + 0.2
+    assert "secret" not in json.dumps(record)  # it is encrypted
+    assert record.keys() == set(Columns(Generation).names)

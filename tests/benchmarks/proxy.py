@@ -39,7 +39,7 @@ from tests.support.processes import add_server, free_port
 from tests.support.simulator import simulator_process
 from tests.support.waiting import eventually
 
-RUNS, WARM_UP, FLOOD, CLIENTS = 60, 10, 200, 4
+RUNS, WARM_UP, FLOOD, CLIENTS = 60, 10, 600, 4  # a flood so long that its first and last second do not count
 SMALL = {"RUNS": 2, "WARM_UP": 1, "FLOOD": 2}
 Body = Callable[[int], tuple[str, dict[str, Any]]]
 Heard = Callable[[str], str]  # waits for a job's end; its last status

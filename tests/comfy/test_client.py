@@ -467,9 +467,8 @@ def test_a_balancer_finds_its_server_again_by_its_cookie() -> None:
 
     def handler(request: httpx.Request) -> httpx.Response:
         seen.append(request.headers.get("cookie"))
-        return httpx.Response(
-            200, json={"exec_info": {"queue_remaining": 0}}, headers={"Set-Cookie": "server=b; Path=/"}
-        )
+        headers = {"Set-Cookie": "server=b; Path=/"}
+        return httpx.Response(200, json={"exec_info": {"queue_remaining": 0}}, headers=headers)
 
     client = client_of(handler)
     client.queue_remaining()
@@ -496,7 +495,12 @@ def test_the_proxy_of_the_environment_is_used(exempt: str, is_asked: bool, monke
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", exempt)
         client = ComfyClient("http://comfy.example:8188", timeout=httpx.Timeout(patient(10), connect=patient(0.5)))
-        asking = threading.Thread(target=lambda: pytest.raises(Unavailable, client.queue_remaining))
+
+        def ask() -> None:
+            with pytest.raises(Unavailable):
+                client.queue_remaining()
+
+        asking = threading.Thread(target=ask)
         asking.start()
         try:
             connection, _ = listener.accept()

@@ -273,3 +273,20 @@ def test_nobody_ever_falls_behind_their_share_by_more_than_their_cap(
     total = sum(claims.values())
     for user, weight in zip(users, weights, strict=True):
         assert claims[user.pk] >= total * weight / sum(weights) - caps - 2
+
+
+def test_a_job_is_written_as_django_would_write_it(template: WorkflowTemplate) -> None:
+    user = person("user", max_concurrent=1)
+    extras = services.Extras(metadata={"a": "ü\\"}, partner_key="secret")
+    made = [
+        services.submit(user=user, version=version_of(template), inputs={"prompt": "it's 100 % “ü”\n"}, extras=extras)
+        for _ in range(2)
+    ]
+    for each in made:
+        found = Generation.objects.get(pk=each.pk)
+        hidden = {"_state", "_prefetched_objects_cache", "outlook", "model_files"}  # the last has tuples for lists
+        assert {name: value for name, value in vars(found).items() if name not in hidden} == {
+            name: value for name, value in vars(each).items() if name not in hidden
+        }
+        assert each._state.adding is False
+    assert [each.tag is None for each in made] == [False, True]
