@@ -31,11 +31,12 @@ class Access:
     user_id: int
     key_id: int | None = None
     session_key: str | None = None
+    workspace_id: int | None = None  # the one that a key is for
 
     @classmethod
     def by_key(cls, key: ApiKey) -> Access:
         """With an API key."""
-        return cls(key.user_id, key_id=key.pk)
+        return cls(key.user_id, key_id=key.pk, workspace_id=key.workspace_id)
 
     def holds(self) -> bool:
         """False once the key is revoked or expired, the session ended, the password changed, or the user is suspended

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any, cast
 
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from accounts.access import user_of
-from accounts.models import ApiKey, Membership, Workspace
+from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.workspaces import NotAllowedError, NotAMemberError
 
 HEADER = "X-Comfy-Workspace-ID"
@@ -24,7 +25,7 @@ def workspace_of(request: HttpRequest) -> Workspace:
     key: ApiKey | None = getattr(request, "api_key", None)
     if key is None:
         return membership_of(request).workspace
-    workspace = _workspace_of_key(key)
+    workspace = workspace_of_key(key)
     wanted = request.headers.get(HEADER)
     if wanted is not None and _uuid(wanted) != workspace.public_id:
         msg = f"This key works in another workspace than the one that {HEADER} names."
@@ -53,8 +54,16 @@ def membership_of(request: HttpRequest) -> Membership:
 
 def chosen_membership(request: HttpRequest) -> Membership:
     """The person's membership of the workspace that they chose in this session, whatever the request's headers say."""
-    mine = memberships_of(request)
-    chosen = request.session.get(IN_SESSION)
+    return _chosen(memberships_of(request), request.session)
+
+
+def chosen_in(session: SessionBase, user: User) -> Membership:
+    """As `chosen_membership`, for sockets, which have no request."""
+    return _chosen(_read(user), session)
+
+
+def _chosen(mine: list[Membership], session: SessionBase) -> Membership:
+    chosen = session.get(IN_SESSION)
     # Whoever left the team that was chosen is back in their own workspace, which every list begins with.
     return next((each for each in mine if str(each.workspace.public_id) == chosen), mine[0])
 
@@ -68,7 +77,7 @@ def memberships_of(request: HttpRequest) -> list[Membership]:
     """All this person's workspaces that are open, their own first, then by name. One statement, once a request."""
     found: list[Membership] | None = getattr(request, _FOUND, None)
     if found is None:
-        found = _read(request)
+        found = _read(user_of(request))
         setattr(request, _FOUND, found)
     return found
 
@@ -79,8 +88,7 @@ def choose(request: HttpRequest, workspace: Workspace) -> None:
     cast("Any", request.session).modified = True
 
 
-def _read(request: HttpRequest) -> list[Membership]:
-    user = user_of(request)
+def _read(user: User) -> list[Membership]:
     rows = Membership.objects.of(user).filter(workspace__dissolve_after=None)
     found = list(rows.select_related("workspace", "workspace__plan"))
     if not any(each.workspace.is_personal for each in found):
@@ -89,7 +97,8 @@ def _read(request: HttpRequest) -> list[Membership]:
     return sorted(found, key=lambda each: (not each.workspace.is_personal, each.workspace.name.casefold(), each.pk))
 
 
-def _workspace_of_key(key: ApiKey) -> Workspace:
+def workspace_of_key(key: ApiKey) -> Workspace:
+    """Where this key works."""
     if key.workspace is None:  # made by the release before this one
         key.workspace = Workspace.objects.personal_of(key.user)
     return key.workspace

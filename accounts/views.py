@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import user_of
-from accounts.current import chosen_membership
+from accounts.current import chosen_workspace
 from accounts.forms import KeyForm
 from accounts.methods import post_only
 from accounts.models import MAX_KEYS, ApiKey, KeyRefusedError, TooManyKeysError, User, Workspace
@@ -31,11 +31,11 @@ def keys(request: HttpRequest) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     secret, status = "", 200
     if request.method == "POST":
-        secret = _issue(user, form, chosen_membership(request).workspace)
+        secret = _issue(user, form, chosen_workspace(request))
         status = 201 if secret else 422
         form = KeyForm() if secret else form
     context = {
-        "keys": ApiKey.objects.for_user(user).select_related("workspace"),
+        "keys": ApiKey.objects.for_member(user).in_workspace(chosen_workspace(request)).select_related("workspace"),
         "form": form,
         "secret": secret,
         "site": settings.PUBLIC_URL,
@@ -65,7 +65,7 @@ def _issue(user: User, form: KeyForm, workspace: Workspace) -> str:
 @post_only("api-keys")
 def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     """Revoke the key, which stops working at once."""
-    mine = ApiKey.objects.for_user(request.user)
+    mine = ApiKey.objects.for_member(request.user)
     found = get_object_or_404(mine, prefix=prefix)
     mine.filter(pk=found.pk).revoke()
     messages.info(request, f"The key “{found.name}” was revoked, and its connections were closed.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import ApiKey, Invitation, Membership, Role, User, Workspace, access_changed
+from accounts.models import ApiKey, Invitation, InWorkspace, Membership, Role, User, Workspace, access_changed
 from accounts.models.workspace import GRACE
 
 MAX_WORKSPACES = 100  # of one person, so that a page can list them all
@@ -110,6 +110,16 @@ def locked(
         if team.is_dissolving and not even_dissolving:
             raise DissolvingError
         yield team, mine
+
+
+def ensure_may_change(user: User, row: InWorkspace) -> None:
+    """Members change and delete what they made, admins what anybody made in the workspace. NotAllowedError."""
+    if row.user_id == user.pk:
+        return
+    mine = Membership.objects.of(user).filter(workspace=row.workspace_id).first()
+    if mine is None or not mine.is_admin:
+        msg = f"{row.user.shown_name} made this: ask them, or an admin of the workspace."
+        raise NotAllowedError(msg)
 
 
 def create_team(*, acting: User, name: str) -> Workspace:

@@ -89,12 +89,20 @@ class JobOutput(BaseModel):
     height: int | None
 
 
+class Maker(BaseModel):
+    """The member who made a job."""
+
+    email: str
+    name: str = Field(description="Empty when the member gave none.")
+
+
 class JobSummary(BaseModel):
     """A job in a list."""
 
     id: uuid.UUID
     status: JobStatus
     template: str | None = Field(description="Its template's slug; null for a whole workflow.")
+    created_by: Maker
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -112,6 +120,7 @@ class Job(BaseModel):
 
     id: uuid.UUID
     status: JobStatus
+    created_by: Maker
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -171,6 +180,7 @@ def _shared(generation: Generation, site: str) -> dict[str, Any]:
         "id": generation.pk,
         "status": status_of(generation),
         "template": generation.version.slug,
+        "created_by": Maker(email=generation.user.email, name=generation.user.get_full_name()),
         "created_at": generation.created_at,
         "started_at": generation.started_at,
         "completed_at": generation.finished_at,

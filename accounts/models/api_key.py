@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from accounts.models.user import User, access_changed
-from accounts.models.workspace import Membership, Workspace
+from accounts.models.workspace import Membership, Workspace, WorkspaceRows
 from accounts.statements import Kept, Slot
 
 KEY_PREFIX = "csk_"
@@ -47,7 +47,7 @@ class KeyRefusedError(Exception):
     """The user or the key may not make this key; `str()` says why."""
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+class ApiKeyQuerySet(WorkspaceRows["ApiKey"]):
     def usable(self) -> ApiKeyQuerySet:
         """Keys with which somebody may call: `valid`, and not of somebody who is suspended."""
         return self.valid().filter(user__suspended_at=None)
@@ -63,9 +63,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             workspace__dissolve_after=None,
         )
 
-    def for_user(self, user: User | AnonymousUser) -> ApiKeyQuerySet:
-        """This user's own keys that were not revoked: one outside this set is a 404, for staff too."""
-        return self.filter(user=user, revoked_at=None) if user.is_authenticated else self.none()
+    def for_member(self, user: User | AnonymousUser) -> ApiKeyQuerySet:
+        """This person's own keys that were not revoked: one outside this set is a 404, for admins and staff too."""
+        if not user.is_authenticated:
+            return self.none()
+        return super().for_member(user).filter(user=user, revoked_at=None)
 
     def issue(
         self,

@@ -143,6 +143,11 @@ class User(AbstractUser):
         access_revoked.send(sender=User, user_id=self.pk)
 
     @property
+    def shown_name(self) -> str:
+        """What other members call this person: the name, or the address without one."""
+        return self.get_full_name() or self.email
+
+    @property
     def limits(self) -> Plan:
         """The plan, or the usual limits."""
         return self.plan or Plan()

@@ -210,7 +210,7 @@ class PersonAdmin(UserAdmin):
             "person": person,
             "days": DAYS,
             "jobs": _jobs(person),
-            "active": Generation.objects.for_user(person).active().count(),
+            "active": Generation.objects.made_by(person).active().count(),
             "stored": StorageUsage.objects.stored_by(person),
             "memberships": Membership.objects.of(person).select_related("workspace").order_by("pk")[:50],
             "sessions": _sessions(person),
@@ -231,7 +231,7 @@ class PersonAdmin(UserAdmin):
 def _jobs(person: User) -> list[tuple[str, int]]:
     """(status, how many) of the last DAYS days."""
     since = timezone.now() - timedelta(days=DAYS)
-    rows = Generation.objects.for_user(person).filter(created_at__gte=since).order_by()
+    rows = Generation.objects.made_by(person).filter(created_at__gte=since).order_by()
     found = dict(rows.values_list("status").annotate(number=Count("pk")))
     return [(Status(status).label, found[status]) for status in Status.values if status in found]
 
@@ -248,7 +248,7 @@ def _last_activity(person: User) -> datetime | None:
     moments = (
         person.last_login,
         used.values_list("last_used_at", flat=True).first(),
-        Generation.objects.for_user(person).newest_first().values_list("created_at", flat=True).first(),
+        Generation.objects.made_by(person).newest_first().values_list("created_at", flat=True).first(),
     )
     return max((each for each in moments if each is not None), default=None)
 

@@ -69,7 +69,7 @@ class TryPages(TemplatePages):
     def cover(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Make one of the admin's own results the template's picture; without `asset`, list them."""
         template = self.look_up(request, pk)
-        mine = Asset.objects.for_user(request.user).filter(
+        mine = Asset.objects.for_member(request.user).filter(
             output__generation__version__template=template, content_type__startswith="image/"
         )
         chosen = request.POST.get("asset", "")

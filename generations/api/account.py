@@ -80,10 +80,11 @@ def get_me(request: HttpRequest) -> Me:
     errors=(422,),
 )
 def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 30) -> Usage:
-    """Your jobs and your time on the servers in the last `days`, and what is stored now."""
+    """The jobs of the workspace and its time on the servers in the last `days`, and what is stored now."""
     user = user_of(request)
     since = timezone.now() - timedelta(days=days)
-    rows = Generation.objects.for_user(user).filter(created_at__gte=since).order_by()
+    workspace = workspace_of(request)
+    rows = Generation.objects.in_workspace(workspace).filter(created_at__gte=since).order_by()
     counted: dict[str, int] = dict.fromkeys(STATUS.values(), 0)
     for status, number in rows.values_list("status").annotate(number=Count("pk")):
         counted[STATUS[status]] += number
@@ -94,7 +95,7 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
         execution_seconds=sum(day.execution_seconds for day in by_day),
         days=by_day,
         storage_bytes=StorageUsage.objects.stored_by(user),
-        files=Asset.objects.for_user(user).count(),
+        files=Asset.objects.in_workspace(workspace).count(),
     )
 
 
@@ -126,7 +127,7 @@ def _by_day(rows: GenerationQuerySet) -> list[DayUsage]:
     returns={200: KeyList},
 )
 def list_keys(request: HttpRequest) -> KeyList:
-    """The keys that are not revoked, newest first, without their secrets. A key sees those of its workspace."""
+    """The keys that are not revoked, newest first, without their secrets: yours in the workspace of this request."""
     return KeyList(keys=[describe_key(key) for key in _keys(request)])
 
 
@@ -178,15 +179,9 @@ def delete_key(request: HttpRequest, id: Annotated[str, Path(pattern="^[0-9a-f]{
 
 
 def _keys(request: HttpRequest) -> ApiKeyQuerySet:
-    """Those that the caller may see and revoke. A key knows only those of its own workspace."""
-    rows = ApiKey.objects.for_user(user_of(request))
-    if key_of(request) is None:
-        return rows.select_related("workspace")
-    workspace = workspace_of(request)
-    mine = Q(workspace=workspace)
-    if workspace.is_personal:
-        mine |= Q(workspace=None)  # made by the release before this one
-    return rows.filter(mine).select_related("workspace")
+    """Those that the caller may see and revoke, of the workspace of the request."""
+    rows = ApiKey.objects.for_member(user_of(request)).in_workspace(workspace_of(request))
+    return rows.select_related("workspace")
 
 
 def describe_key(key: ApiKey) -> KeyOut:

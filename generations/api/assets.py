@@ -17,12 +17,14 @@ from ninja.files import UploadedFile
 from accounts.access import user_of
 from accounts.current import workspace_of
 from accounts.models import Scope
+from accounts.workspaces import ensure_may_change
 from generations import contract
 from generations.api.operations import IdempotencyKey, operation
 from generations.api.schemas import NO_NUL
 from generations.api.schemas.assets import AssetOut, FromHash
 from generations.files import assets, delivery
 from generations.models import Asset, Output, Status
+from generations.models.asset import AssetQuerySet
 
 router = Router()
 HASH = re.compile("blake3:[0-9a-f]{64}")
@@ -104,7 +106,7 @@ def from_hash(request: HttpRequest, payload: FromHash) -> Answer[AssetOut]:
 def head_by_hash(request: HttpRequest, hash: Annotated[str, Path(examples=["blake3:…"])]) -> HttpResponse:
     """200 when `POST assets/from-hash` would find the bytes, else 404."""
     digest = hash.lower()
-    found = HASH.fullmatch(digest) and Asset.objects.for_user(request.user).with_bytes(digest).exists()
+    found = HASH.fullmatch(digest) and _rows(request).with_bytes(digest).exists()
     if not found:
         raise Http404
     return HttpResponse(content_type="application/json")
@@ -137,13 +139,14 @@ def get_asset(request: HttpRequest, id: uuid.UUID) -> AssetOut:
     errors=(404, 409),
 )
 def delete_asset(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
-    """Deletes the file. Other assets with the same bytes stay.
+    """Deletes the file. 403: another member brought it, and you are no admin. Other assets with the same bytes stay.
 
     409 `asset_in_use` for a job's result, and while an unfinished job needs the file.
     """
     found = _find(request, id)
     if isinstance(found, Output):
         raise assets.AssetInUseError
+    ensure_may_change(user_of(request), found)
     assets.delete(found)
     return Answer(204, None)
 
@@ -175,14 +178,17 @@ def _words(tags: list[str]) -> list[str]:
     return [tag.replace("\x00", "")[:100] for tag in tags if tag][:32]
 
 
+def _rows(request: HttpRequest) -> AssetQuerySet:
+    return Asset.objects.in_workspace(workspace_of(request))
+
+
 def _find(request: HttpRequest, pk: uuid.UUID) -> Asset | Output:
-    """The caller's file with this id, or a text that a job made without a file; Http404."""
-    found = Asset.objects.for_user(request.user).select_related("output").filter(pk=pk).first()
+    """The workspace's file with this id, or a text that a job made without a file; Http404."""
+    found = _rows(request).select_related("output").filter(pk=pk).first()
     return found or get_object_or_404(
-        Output.objects.exclude(generation__status=Status.CANCELED),
+        Output.objects.in_workspace(workspace_of(request)).exclude(generation__status=Status.CANCELED),
         public_id=pk,
         asset=None,
-        generation__user=user_of(request),
     )
 
 

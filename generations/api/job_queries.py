@@ -55,6 +55,8 @@ def _in_order(rows: GenerationQuerySet, wanted: JobFilter) -> GenerationQuerySet
     """What the history's indexes find by themselves."""
     if wanted.status:
         rows = rows.filter(_has_status(wanted))
+    if wanted.member:
+        rows = rows.filter(user__email=wanted.member.lower())
     if wanted.created_after:
         rows = rows.filter(created_at__gt=wanted.created_after)
     if wanted.created_before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from ninja.errors import HttpError
 from accounts.access import user_of
 from accounts.current import workspace_of
 from accounts.models import Scope
+from accounts.workspaces import NotAllowedError, ensure_may_change
 from generations import contract
 from generations.api import job_queries
 from generations.api.auth import need
@@ -63,13 +65,13 @@ router = Router()
     },
 )
 def list_jobs(request: HttpRequest, wanted: Annotated[JobFilter, Query()]) -> JobList:
-    """Your jobs, newest first.
+    """The jobs of the workspace, newest first, whichever member made them.
 
-    A page may have fewer jobs than `limit`, even none, before the last one: one request looks through so many of your
+    A page may have fewer jobs than `limit`, even none, before the last one: one request looks through so many of the
     jobs for labels, templates and words without three letters or digits in a row. Go on until `next_cursor` is null.
     """
-    mine = Generation.objects.for_user(user_of(request))
-    found, next_cursor = job_queries.page(mine, wanted, job_queries.labels_of(request))
+    rows = Generation.objects.in_workspace(workspace_of(request))
+    found, next_cursor = job_queries.page(rows, wanted, job_queries.labels_of(request))
     return JobList(jobs=[contract.summary_of(row, settings.PUBLIC_ORIGIN) for row in found], next_cursor=next_cursor)
 
 
@@ -122,10 +124,10 @@ def post_job(
 def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
     """Each job on its own: the answer has a result for every id."""
     act = _cancel_one if payload.action == "cancel" else _delete_one
-    found = Generation.objects.for_user(user_of(request)).with_details().in_bulk(payload.ids)
+    found = Generation.objects.in_workspace(workspace_of(request)).with_details().in_bulk(payload.ids)
     results = []
     for pk in dict.fromkeys(payload.ids):
-        result: Any = act(found[pk]) if pk in found else "not_found"
+        result: Any = _act(request, act, found[pk]) if pk in found else "not_found"
         results.append(BulkResult(id=pk, result=result))
     return BulkResults(results=results)
 
@@ -142,7 +144,7 @@ def bulk(request: HttpRequest, payload: BulkRequest) -> BulkResults:
 )
 def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Status, progress, error, and every output that is stored so far. Poll this, or follow `GET jobs/{id}/events`."""
-    if (found := read(user_of(request), id)) is None:
+    if (found := read(workspace_of(request), id)) is None:
         raise Http404
     return job_of(found, settings.PUBLIC_ORIGIN)
 
@@ -158,8 +160,12 @@ def get_job(request: HttpRequest, id: uuid.UUID) -> Job:
     errors=(404, 409),
 )
 def delete_job(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
-    """Deletes the job and its outputs for good. 409 `job_not_finished`: cancel the job first."""
-    services.delete(mine(request, id))
+    """Deletes the job and its outputs for good.
+
+    403: another member made it, and you are no admin. 409 `job_not_finished`: cancel the job first."""
+    found = mine(request, id)
+    ensure_may_change(user_of(request), found)
+    services.delete(found)
     return Answer(204, None)
 
 
@@ -226,8 +232,10 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     errors=(404,),
 )
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
-    """Asks the job to stop. A finished job stays as it is."""
-    return job_of(services.cancel(mine(request, id)), settings.PUBLIC_ORIGIN)
+    """Asks the job to stop. A finished job stays as it is. 403: another member made it, and you are no admin."""
+    found = mine(request, id)
+    ensure_may_change(user_of(request), found)
+    return job_of(services.cancel(found), settings.PUBLIC_ORIGIN)
 
 
 @operation(
@@ -268,8 +276,10 @@ def rerun_job(
 
 
 def mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
-    """The caller's job with this id, and everything that describing it reads; Http404."""
-    return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
+    """The workspace's job with this id, and everything that describing it reads; Http404."""
+    found = get_object_or_404(Generation.objects.in_workspace(workspace_of(request)).with_details(), pk=pk)
+    found.workspace = workspace_of(request)
+    return found
 
 
 def _media_of(generation: Generation) -> dict[str, str]:
@@ -285,6 +295,14 @@ def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
     job = job_of(generation, settings.PUBLIC_ORIGIN)
     response["Location"] = job.urls.self
     return Answer(201, job)
+
+
+def _act(request: HttpRequest, act: Callable[[Generation], str], found: Generation) -> str:
+    try:
+        ensure_may_change(user_of(request), found)
+    except NotAllowedError:
+        return "forbidden"
+    return act(found)
 
 
 def _cancel_one(generation: Generation) -> str:

@@ -136,5 +136,5 @@ def _in_detail(person: User) -> PersonDetail:
     return PersonDetail(
         **_describe(person).model_dump(),
         storage_bytes=StorageUsage.objects.stored_by(person),
-        active_jobs=Generation.objects.for_user(person).active().count(),
+        active_jobs=Generation.objects.made_by(person).active().count(),
     )

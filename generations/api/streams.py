@@ -22,6 +22,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja.errors import HttpError
 
 from accounts.access import SLOT_SECONDS, Access, take_slot, user_of
+from accounts.current import workspace_of
+from accounts.models import Workspace
 from generations import contract
 from generations.api.auth import key_of
 from generations.live import events
@@ -52,7 +54,7 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     slot = take_slot("stream", user, most=user.limits.max_streams)
     if slot is None:
         raise TooManyStreamsError
-    scope[SCOPE_KEY] = JobStream(generation.pk, access, slot)
+    scope[SCOPE_KEY] = JobStream(generation.pk, workspace_of(request), access, slot)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return HttpResponse(content_type="text/event-stream", headers=headers)
 
@@ -88,6 +90,7 @@ class JobStream:
     """One client that follows one job."""
 
     generation_id: uuid.UUID
+    workspace: Workspace
     access: Access
     slot: str
     _send: Any = None
@@ -209,7 +212,8 @@ class JobStream:
             return None, None
         cache.set(self.slot, True, SLOT_SECONDS)
         cache.set(events.watched_cache_key(self.generation_id), True, events.WATCHED_SECONDS)
-        row = Generation.objects.filter(user=self.access.user_id, pk=self.generation_id).with_details().first()
+        rows = Generation.objects.in_workspace(self.workspace).with_details()
+        row = rows.filter(pk=self.generation_id).first()
         if row is None:
             return None, None
         wants_preview = is_first and row.status == Status.RUNNING

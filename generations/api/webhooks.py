@@ -11,7 +11,7 @@ from ninja import Query, Router
 from ninja import Status as Answer
 
 from accounts.access import user_of
-from accounts.current import workspace_of
+from accounts.current import membership_of, workspace_of
 from accounts.models import Scope
 from generations.api.operations import operation
 from generations.api.schemas.webhooks import (
@@ -39,7 +39,7 @@ router = Router()
 )
 def list_webhooks(request: HttpRequest) -> WebhookList:
     """Your webhooks, oldest first."""
-    return WebhookList(webhooks=[_describe(hook) for hook in Webhook.objects.for_user(user_of(request))])
+    return WebhookList(webhooks=[_describe(hook) for hook in Webhook.objects.looked_after_by(membership_of(request))])
 
 
 @operation(
@@ -176,7 +176,7 @@ class DisabledError(Exception):
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:
-    return get_object_or_404(Webhook.objects.for_user(user_of(request)), pk=pk)
+    return get_object_or_404(Webhook.objects.looked_after_by(membership_of(request)), pk=pk)
 
 
 def _enabled(hook: Webhook) -> Webhook:

@@ -234,9 +234,11 @@ def delete(asset: Asset) -> None:
         discard(rows)
 
 
-def delete_uploads(user: User) -> int:
-    """Remove the user's uploads that no unfinished generation needs, a few hundred at most; how many that were."""
-    return discard_unused(Asset.objects.filter(user=user, output=None))
+def delete_uploads(user: User, workspace: Workspace) -> int:
+    """Remove what the user uploaded in the workspace and no unfinished generation needs, a few hundred at most. How
+    many that were.
+    """
+    return discard_unused(Asset.objects.filter(user=user, workspace=workspace, output=None))
 
 
 def discard(assets: QuerySet[Asset]) -> int:

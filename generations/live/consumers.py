@@ -14,7 +14,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 
-from accounts import impersonation
+from accounts import current, impersonation
 from accounts.access import SLOT_SECONDS, Access, key_for_reading, take_slot
 from accounts.addresses import address_of_scope
 from accounts.models import SuspendedError
@@ -25,7 +25,7 @@ from generations.live.publisher import channel_layer
 from generations.models import Generation, Status
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import User, Workspace
     from generations.models.generation import GenerationQuerySet
 
 AUTHORISE_SECONDS = 30.0
@@ -154,6 +154,16 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
     def _take_slot(self) -> str | None:
         return take_slot("socket", self.user, most=self.user.limits.max_sockets)
 
+    def rows(self) -> GenerationQuerySet:
+        """What the user may follow: of all their workspaces, with a key of the key's alone."""
+        rows = Generation.objects.for_member(self.user)
+        return rows if self.access.workspace_id is None else rows.filter(workspace=self.access.workspace_id)
+
+    def workspace(self) -> Workspace:
+        """The key's, or the one that was chosen in the session."""
+        key_workspace = cast("Workspace | None", self.scope.get("workspace"))
+        return key_workspace or current.chosen_in(self.scope["session"], self.user).workspace
+
     @database_sync_to_async
     def _is_impersonation_valid(self) -> bool:
         return impersonation.holds(self.scope["session"])
@@ -177,7 +187,7 @@ class UserConsumer(_EventConsumer):
 
     @database_sync_to_async
     def _snapshots(self) -> list[events.SnapshotEvent]:
-        rows = Generation.objects.for_user(self.user).active().newest_first().with_details()
+        rows = self.rows().in_workspace(self.workspace()).active().newest_first().with_details()
         return [snapshot.snapshot_event(row) for row in rows[:ACTIVE_AT_MOST]]
 
 
@@ -229,7 +239,7 @@ class GenerationConsumer(_EventConsumer):
                 await asyncio.sleep(QUEUE_POLL_SECONDS if is_waiting else events.WATCHED_SECONDS / 4)
 
     def _mine(self) -> GenerationQuerySet:
-        return Generation.objects.for_user(self.user).filter(pk=self.prompt_id)
+        return self.rows().filter(pk=self.prompt_id)
 
     async def _is_mine(self) -> bool:
         return bool(await self._mine().aexists())
@@ -259,7 +269,10 @@ class KeyAuthentication:
         key = None
         with contextlib.suppress(RateLimitedError, SuspendedError):
             key = await database_sync_to_async(key_for_reading)(authorization_of(scope), address_of_scope(scope))
-        about = {"user": key.user, "access": Access.by_key(key)} if key else {"user": AnonymousUser()}
+        about: dict[str, Any] = {"user": AnonymousUser()}
+        if key is not None:
+            workspace = await database_sync_to_async(current.workspace_of_key)(key)
+            about = {"user": key.user, "workspace": workspace, "access": Access.by_key(key)}
         return await self._application({**scope, **about}, receive, send)
 
 

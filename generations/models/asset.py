@@ -26,10 +26,6 @@ def file_name(text: str) -> str:
 
 
 class AssetQuerySet(WorkspaceRows["Asset"]):
-    def for_user(self, user: User | AnonymousUser) -> Self:
-        """This user's own files that are still kept: an asset outside this set is a 404, for staff too."""
-        return self.filter(user=user).kept() if user.is_authenticated else self.none()
-
     def for_member(self, user: User | AnonymousUser) -> Self:
         """As of all that belongs to workspaces, those that are still kept."""
         return super().for_member(user).kept()
@@ -114,6 +110,10 @@ class OutputKind(models.TextChoices):
     DATA = "data"
 
 
+class OutputQuerySet(WorkspaceRows["Output"]):
+    workspace_path = "generation__workspace"
+
+
 class Output(models.Model):
     """One thing that an output node returned: a file (asset), a text or some other value. Nothing is dropped."""
 
@@ -132,6 +132,8 @@ class Output(models.Model):
         default=uuid.uuid4, db_index=True, editable=False, help_text="Id of a text or value in the API."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = OutputQuerySet.as_manager()
 
     class Meta:
         ordering = ["position"]

@@ -35,7 +35,7 @@ _END = f"""
         WHERE prompt_id = %(prompt_id)s AND status IN ('submitted', 'running') AND cancel_requested_at IS NULL
         AND NOT EXISTS (
             SELECT 1 FROM generations_webhook
-            WHERE user_id = %(user)s AND is_enabled AND (is_for_every_job OR id = %(webhook)s)
+            WHERE workspace_id = %(workspace)s AND is_enabled AND (is_for_every_job OR id = %(webhook)s)
         )
         AND (%(template)s::bigint IS NULL OR %(is_bare)s = (
             SELECT is_workflow_removed FROM generations_workflowtemplate WHERE id = %(template)s::bigint
@@ -78,6 +78,7 @@ def store_whole(
         {
             "prompt_id": generation.prompt_id,
             "user": generation.user_id,
+            "workspace": generation.workspace_id,
             "webhook": generation.webhook_id,
             "template": generation.version.template_id,
             "is_bare": generation.version.is_workflow_removed,

@@ -16,7 +16,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
 from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.db.models.fields.json import KeyTransform
@@ -116,9 +115,9 @@ class GenerationQuerySet(  # type: ignore[override]  # both have a manager of th
 ):
     """Look-ups, and the transitions of the state machine."""
 
-    def for_user(self, user: User | AnonymousUser) -> Self:
-        """This user's own generations: one outside this set is a 404, for staff too."""
-        return self.filter(user=user) if user.is_authenticated else self.none()
+    def made_by(self, user: User) -> Self:
+        """Those that this person made, in whatever workspace."""
+        return self.filter(user=user)
 
     def in_line(self) -> Self:
         """QUEUED ones that may be claimed, each with its tag: no more of a user's than the plan lets run at a time."""
@@ -254,6 +253,7 @@ class GenerationQuerySet(  # type: ignore[override]  # both have a manager of th
         changed = _STORE_AT_ONCE(
             prompt_id=generation.prompt_id,
             user=generation.user_id,
+            workspace=generation.workspace_id,
             webhook=generation.webhook_id,
             template=generation.version.template_id,
             **run._asdict(),
@@ -370,7 +370,7 @@ def _storing_at_once() -> tuple[GenerationQuerySet, dict[str, Any], Sequence[Any
         "finished_at": Slot("finished_at", moment),
         "partner_key": None,
     }
-    hooks = Webhook.objects.concerned(Slot("user", number), named=Slot("webhook", models.UUIDField()))
+    hooks = Webhook.objects.concerned(Slot("workspace", number), named=Slot("webhook", models.UUIDField()))
     # Asked of the template once more, because admins change it while its runs go on.
     template = WorkflowTemplate.objects.order_by().filter(pk=Slot("template", number))
     held = Generation.objects.filter(user=Slot("user", number)).held()

@@ -1,4 +1,4 @@
-"""One generation as its owner reads it: what programs poll for, so it is asked in kept statements."""
+"""One generation as members read it: what programs poll for, so it is asked in kept statements."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from generations.models.generation import ACTIVE, Generation, Status
 from generations.models.template import TemplateVersion
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import Workspace
 
 LARGE = ("graph", "parameters", "editor", "required_inputs", "required_choices")  # columns of a version
 _PK = Slot("pk", UUIDField())
 _MINE = Kept(
     lambda: (
-        Generation.objects.filter(pk=_PK, user=Slot("user", BigIntegerField()))
-        .select_related("version__template")
+        Generation.objects.filter(pk=_PK, workspace=Slot("workspace", BigIntegerField()))
+        .select_related("version__template", "user")
         .defer(*(f"version__{name}" for name in LARGE))
     )
 )
@@ -29,14 +29,13 @@ _OUTPUTS = Kept(lambda: Output.objects.filter(generation=_PK).select_related("as
 _SHOWS_NONE = {*ACTIVE, Status.CANCELED} - {Status.STORING}
 
 
-def read(user: User, pk: uuid.UUID) -> Generation | None:
-    """This user's generation with everything that describing it to its owner reads, in two statements at most. None:
-    there is no such one.
+def read(workspace: Workspace, pk: uuid.UUID) -> Generation | None:
+    """This workspace's generation with everything that describing it to members reads, in two statements at most.
+    None: there is no such one.
     """
-    generation = _MINE.first(pk=pk, user=user.pk)
+    generation = _MINE.first(pk=pk, workspace=workspace.pk)
     if generation is None:
         return None
-    generation.user = user
     complete(generation)
     if generation.status not in _SHOWS_NONE:
         attach(generation, _OUTPUTS.all(pk=pk))

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Q, Window
 from django.db.models.functions import RowNumber
@@ -23,7 +22,7 @@ from accounts.statements import Slot
 from generations.models.history import HistoryQuerySet
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import Membership
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (of Standard Webhooks, no secret itself)
 # After the first attempt and after each further one: 23.7 hours in all.
@@ -57,13 +56,14 @@ def default_events() -> list[str]:
 
 
 class WebhookQuerySet(WorkspaceRows["Webhook"]):
-    def for_user(self, user: User | AnonymousUser) -> Self:
-        """This user's own: one outside this set is a 404, for staff too."""
-        return self.filter(user=user) if user.is_authenticated else self.none()
+    def looked_after_by(self, mine: Membership) -> Self:
+        """Those of the workspace that this member may read and change: their own ones, of admins all."""
+        rows = self.in_workspace(mine.workspace)
+        return rows if mine.is_admin else rows.filter(user=mine.user_id)
 
-    def concerned(self, user_id: int | Slot, *, named: int | uuid.UUID | Slot | None) -> Self:
+    def concerned(self, workspace_id: int | Slot | None, *, named: int | uuid.UUID | Slot | None) -> Self:
         """Those to be told of a job: the ones for every job, and the one that it names."""
-        return self.filter(Q(is_for_every_job=True) | Q(pk=named), user_id=user_id, is_enabled=True)
+        return self.filter(Q(is_for_every_job=True) | Q(pk=named), workspace_id=workspace_id, is_enabled=True)
 
     def switch_off(self, user_id: int, *, reason: str) -> int:
         """Nothing more is sent to any address of this user; how many these were."""
@@ -96,7 +96,11 @@ class Webhook(InWorkspace):
         return self.url
 
 
-class DeliveryQuerySet(HistoryQuerySet["WebhookDelivery"]):
+class DeliveryQuerySet(  # type: ignore[override]  # both have a manager of their own kind of rows
+    HistoryQuerySet["WebhookDelivery"], WorkspaceRows["WebhookDelivery"]
+):
+    workspace_path = "webhook__workspace"
+
     def due(self) -> Self:
         """Those whose time has come, the oldest first. Those of suspended people wait."""
         active = {"webhook__is_enabled": True, "webhook__user__suspended_at": None}

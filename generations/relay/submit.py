@@ -85,7 +85,7 @@ def _bypass_cache(graph: Graph, generation: Generation) -> None:
 
 
 def _upload(generation: Generation, asset_id: uuid.UUID, known: FileInput | None, client: ComfyClient) -> str:
-    asset = Asset.objects.filter(pk=asset_id, user_id=generation.user_id).first()
+    asset = Asset.objects.filter(pk=asset_id, workspace=generation.workspace_id).first()
     if asset is None:
         msg = "An input file of this generation was deleted."
         raise InputMissingError(msg)

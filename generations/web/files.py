@@ -15,14 +15,14 @@ from generations.models import Asset, WorkflowTemplate
 @login_required
 @require_safe
 def asset(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """One of the user's files; `?download=1` saves it instead of showing it."""
+    """A file of one of the user's workspaces; `?download=1` saves it instead of showing it."""
     return delivery.serve(request, _mine(request, pk), is_download="download" in request.GET)
 
 
 @login_required
 @require_safe
 def thumbnail(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """The thumbnail of one of the user's files."""
+    """The thumbnail of a file of one of the user's workspaces."""
     return delivery.serve_thumbnail(_mine(request, pk))
 
 
@@ -38,7 +38,7 @@ def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Asset:
-    found = Asset.objects.for_user(request.user).filter(pk=pk).first()
+    found = Asset.objects.for_member(request.user).filter(pk=pk).first()
     if found is None:
         raise Http404
     return found

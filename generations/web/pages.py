@@ -9,14 +9,17 @@ from typing import Any, BinaryIO, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import user_of
+from accounts.current import chosen_membership, chosen_workspace
 from accounts.methods import post_only
+from accounts.models import Membership, User
+from accounts.workspaces import NotAllowedError, ensure_may_change
 from generations import origins
 from generations.files import naming
 from generations.lifecycle import raw, rerunning, services
@@ -32,6 +35,7 @@ from generations.scheduling.queue import QueueFullError
 from generations.web import markdown, runs
 
 PAGE_SIZE = 24
+MOST_DIGITS = 18  # of a number that the database can compare
 NO_RESULT = "This file is not one of your results. Choose a picture, video or sound that you downloaded here."
 
 
@@ -62,7 +66,7 @@ def open_result(request: HttpRequest) -> HttpResponse:
     """From one of the user's results, as a file, to the form that made it, filled in as it was."""
     file = request.FILES.get("file")
     origin = origins.origin_of(cast("BinaryIO", file.file)) if file else None
-    if origin is None or origin.user_id != request.user.pk:
+    if origin is None or not Generation.objects.for_member(request.user).filter(pk=origin.pk).exists():
         messages.error(request, NO_RESULT)
         return redirect("gallery")
     template = origin.version.template
@@ -98,7 +102,7 @@ def _earlier_inputs(request: HttpRequest) -> dict[str, Any] | None:
         pk = uuid.UUID(request.GET.get("from", ""))
     except ValueError:
         return None
-    earlier = Generation.objects.for_user(request.user).filter(pk=pk).first()
+    earlier = Generation.objects.for_member(request.user).filter(pk=pk).first()
     return earlier.inputs if earlier else None
 
 
@@ -112,14 +116,39 @@ def _run(request: HttpRequest, found: WorkflowTemplate) -> HttpResponse:
 @login_required
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """The user's generations, newest first, in pages; `?before=` is the cursor of the page before."""
-    rows = Generation.objects.for_user(request.user).newest_first()
+    """The workspace's generations, newest first, in pages; `?before=` is the cursor of the page before.
+
+    `?member=` is the number of the person whose generations alone are shown.
+    """
+    workspace = chosen_workspace(request)
+    rows = Generation.objects.in_workspace(workspace).newest_first()
+    member = _member(request)
+    if member is not None:
+        rows = rows.made_by(member)
     if (cursor := request.GET.get("before")) is not None:
         rows = rows.older_than(*_position(cursor))
     page, has_more = rows.with_details().page(PAGE_SIZE)
-    after = urlencode({"before": cursor_of(page[-1])}) if has_more else ""
-    context = {"cards": [_card(row) for row in page], "next": after, "is_first": cursor is None}
+    chosen: dict[str, str | int] = {"member": member.pk} if member is not None else {}
+    context = {
+        "cards": [_card(row) for row in page],
+        "next": urlencode({**chosen, "before": cursor_of(page[-1])}) if has_more else "",
+        "is_first": cursor is None,
+        "workspace": workspace,
+        "member": member,
+    }
     return render(request, "generations/_cards.html" if runs.is_htmx(request) else "generations/history.html", context)
+
+
+def _member(request: HttpRequest) -> User | None:
+    """Whose generations are asked for; None for everybody's. Http404 for whoever is no member of the workspace."""
+    number = request.GET.get("member", "")
+    if not number:
+        return None
+    mine = chosen_membership(request)
+    if not number.isdecimal() or len(number) > MOST_DIGITS:
+        raise Http404
+    rows = Membership.objects.for_member(request.user).filter(workspace=mine.workspace, user=int(number))
+    return get_object_or_404(rows.select_related("user")).user
 
 
 def _position(cursor: str) -> tuple[datetime, uuid.UUID]:
@@ -135,7 +164,13 @@ def _card(generation: Generation) -> dict[str, Any]:
     pictured = [output for output in outputs if output.asset and output.asset.thumbnail_key]
     text = next((output.value for output in outputs if output.kind == "text"), "")
     first = min(pictured, key=lambda output: output.is_temporary, default=None)
-    return {"generation": generation, "asset": first.asset if first else None, "count": len(outputs), "text": text}
+    return {
+        "generation": generation,
+        "maker": generation.user.shown_name,
+        "asset": first.asset if first else None,
+        "count": len(outputs),
+        "text": text,
+    }
 
 
 @login_required
@@ -144,14 +179,16 @@ def generation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Everything about one generation. For htmx, with `?card=1`, its card of the history."""
     found = _mine(request, pk)
     if runs.is_htmx(request) and "card" in request.GET:
-        return render(request, "generations/_card.html", {"card": _card(found)})
-    return render(request, "generations/generation.html", {**runs.panel_context(found), "inputs": _inputs(found)})
+        return render(request, "generations/_card.html", {"card": _card(found), "workspace": found.workspace})
+    context = {"inputs": _inputs(found), "workspace": found.workspace, "maker": found.user}
+    return render(request, "generations/generation.html", {**runs.panel_context(found), **context})
 
 
 def _inputs(found: Generation) -> list[dict[str, Any]]:
     parameters = found.version.parsed_parameters
     ids = [found.inputs[p.name] for p in parameters if p.is_media and found.inputs.get(p.name)]
-    assets = {str(key): asset for key, asset in Asset.objects.for_user(found.user).in_bulk(ids).items()} if ids else {}
+    kept = Asset.objects.in_workspace(found.workspace).in_bulk(ids) if ids and found.workspace else {}
+    assets = {str(key): asset for key, asset in kept.items()}
     resolved = found.resolved_inputs
     return [
         {
@@ -175,14 +212,22 @@ def panel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:
-    return get_object_or_404(Generation.objects.for_user(request.user).with_details(), pk=pk)
+    """Of any of the user's workspaces: a link leads there, whichever is chosen."""
+    rows = Generation.objects.for_member(request.user).with_details().select_related("workspace__plan")
+    return get_object_or_404(rows, pk=pk)
 
 
 @login_required
 @post_only("generation", "pk")
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask the generation to stop."""
-    found = services.cancel(_mine(request, pk))
+    found = _mine(request, pk)
+    try:
+        ensure_may_change(user_of(request), found)
+    except NotAllowedError as refusal:
+        messages.error(request, str(refusal))
+        return redirect("generation", pk=pk)
+    found = services.cancel(found)
     if runs.is_htmx(request):
         return render(request, "generations/_panel.html", runs.panel_context(found))
     return redirect("generation", pk=pk)
@@ -217,8 +262,13 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @post_only("generation", "pk")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Delete the generation and its files for good."""
+    found = _mine(request, pk)
     try:
-        services.delete(_mine(request, pk))
+        ensure_may_change(user_of(request), found)
+        services.delete(found)
+    except NotAllowedError as refusal:
+        messages.error(request, str(refusal))
+        return redirect("generation", pk=pk)
     except services.NotFinishedError:
         messages.error(request, "This generation is still under way. Cancel it first.")
         return redirect("generation", pk=pk)

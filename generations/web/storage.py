@@ -12,7 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from accounts.access import user_of
+from accounts.current import chosen_workspace
 from accounts.methods import post_only
+from accounts.workspaces import NotAllowedError, ensure_may_change
 from generations.files import assets
 from generations.models import Asset, StorageUsage
 
@@ -27,9 +29,10 @@ SHOWN = 100
 def index(request: HttpRequest) -> HttpResponse:
     """How much is stored, and the largest uploads."""
     user = user_of(request)
-    uploads = list(_uploads(request).order_by("-size_bytes", "-created_at")[:SHOWN])
-    in_use = set(Asset.objects.filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
+    uploads = list(_uploads(request).select_related("user").order_by("-size_bytes", "-created_at")[:SHOWN])
+    in_use = set(_uploads(request).filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
     context = {
+        "workspace": chosen_workspace(request),
         "uploads": [(each, each.pk in in_use) for each in uploads],
         "is_cut": len(uploads) == SHOWN,
         "stored": StorageUsage.objects.stored_by(user),
@@ -42,8 +45,12 @@ def index(request: HttpRequest) -> HttpResponse:
 @post_only("storage")
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Delete one upload."""
+    found = get_object_or_404(_uploads(request), pk=pk)
     try:
-        assets.delete(get_object_or_404(_uploads(request), pk=pk))
+        ensure_may_change(user_of(request), found)
+        assets.delete(found)
+    except NotAllowedError as refusal:
+        messages.error(request, str(refusal))
     except assets.AssetInUseError:
         messages.error(request, "An unfinished generation needs this file. Cancel it, or wait until it is done.")
     else:
@@ -54,11 +61,11 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @post_only("storage")
 def delete_all(request: HttpRequest) -> HttpResponse:
-    """Delete the uploads that no unfinished generation needs, as many as one request should delete."""
-    number = assets.delete_uploads(user_of(request))
+    """Delete one's own uploads that no unfinished generation needs, as many as one request should delete."""
+    number = assets.delete_uploads(user_of(request), chosen_workspace(request))
     messages.info(request, f"Deleted {number} file{'s' * (number != 1)}.")
     return redirect("storage")
 
 
 def _uploads(request: HttpRequest) -> AssetQuerySet:
-    return Asset.objects.for_user(request.user).filter(output=None)
+    return Asset.objects.in_workspace(chosen_workspace(request)).filter(output=None)

@@ -12,10 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import user_of
-from accounts.current import chosen_workspace
+from accounts.current import chosen_membership, chosen_workspace
 from accounts.methods import post_only
 from generations.models import Webhook
-from generations.models.webhook import ENDS, WebhookEvent
+from generations.models.webhook import ENDS, WebhookEvent, WebhookQuerySet
 from generations.outbound import RefusedAddressError
 from generations.webhooks import outbox
 
@@ -53,7 +53,7 @@ def index(request: HttpRequest) -> HttpResponse:
         hook = Webhook(user=user_of(request), workspace=chosen_workspace(request))
         if _save(hook, form):
             return redirect("webhook", pk=hook.pk)
-    context = {"webhooks": Webhook.objects.for_user(request.user), "form": form}
+    context = {"webhooks": _rows(request).select_related("user"), "form": form, "workspace": chosen_workspace(request)}
     return render(request, "account/webhooks.html", context, status=422 if form.errors else 200)
 
 
@@ -138,5 +138,9 @@ def _save(hook: Webhook, form: WebhookForm) -> bool:
     return True
 
 
+def _rows(request: HttpRequest) -> WebhookQuerySet:
+    return Webhook.objects.looked_after_by(chosen_membership(request))
+
+
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Webhook:
-    return get_object_or_404(Webhook.objects.for_user(request.user), pk=pk)
+    return get_object_or_404(_rows(request), pk=pk)

@@ -13,8 +13,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.models import Workspace
 from generations import contract, outbound
 from generations.broker import ask
 from generations.models import Generation, Status, Webhook, WebhookDelivery
@@ -31,7 +33,7 @@ EVENTS = {
 
 
 class TooManyWebhooksError(Exception):
-    """This user has MAX_WEBHOOKS."""
+    """This member has MAX_WEBHOOKS in the workspace."""
 
 
 def notify(generation: Generation) -> None:
@@ -39,7 +41,7 @@ def notify(generation: Generation) -> None:
     event = EVENTS.get(Status(generation.status))
     if event is None:
         return
-    hooks = Webhook.objects.concerned(generation.user_id, named=generation.webhook_id)
+    hooks = Webhook.objects.concerned(generation.workspace_id, named=generation.webhook_id)
     wanted = [hook for hook in hooks if event in hook.events]
     if not wanted:
         return
@@ -67,11 +69,18 @@ def save(webhook: Webhook) -> None:
     outbound.check_url(webhook.url)
     if webhook.is_enabled:
         webhook.disabled_reason, webhook.failing_since = "", None
+    if webhook.workspace is None:
+        webhook.workspace = Workspace.objects.personal_of(webhook.user)
     with transaction.atomic():
         webhook.user.lock()
-        if webhook._state.adding and Webhook.objects.filter(user=webhook.user).count() >= MAX_WEBHOOKS:
+        if webhook._state.adding and _of_same(webhook).count() >= MAX_WEBHOOKS:
             raise TooManyWebhooksError
         webhook.save()
+
+
+def _of_same(webhook: Webhook) -> QuerySet[Webhook]:
+    """Those of the same member in the same workspace."""
+    return Webhook.objects.filter(user=webhook.user, workspace=webhook.workspace)
 
 
 def _write(
@@ -84,7 +93,7 @@ def _write(
         WebhookDelivery(webhook=hook, event=event, job_id=job_id, payload=payload, next_attempt_at=now)
         for hook in hooks
     ]
-    written = WebhookDelivery.objects.bulk_create(rows)
+    written: list[WebhookDelivery] = WebhookDelivery.objects.bulk_create(rows)
     _wake_worker()
     return written
 

@@ -22,6 +22,7 @@ JOB_KEYS = {
     "id", "status", "created_at", "started_at", "completed_at", "expires_at", "queue_position", "progress", "outputs",
     "error", "urls",
 } | {
+    "created_by",
     "message", "warnings", "metrics", "template", "template_version", "inputs", "resolved_inputs", "metadata",
 }  # fmt: skip
 OUTPUT_KEYS = {

@@ -25,7 +25,8 @@ from tests.support.receiver import receiver
 URL = "/api/v2/jobs"
 RUN = "/api/v2/templates/text-to-image/jobs"
 SUMMARY_KEYS = {
-    "id", "status", "template", "created_at", "started_at", "completed_at", "outputs", "error", "warnings", "metadata",
+    "id", "status", "template", "created_by", "created_at", "started_at", "completed_at",
+    "outputs", "error", "warnings", "metadata",
     "urls", "create_time", "update_time",
 }  # fmt: skip
 

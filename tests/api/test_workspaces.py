@@ -243,6 +243,6 @@ def test_the_header_costs_a_key_no_statement(
     team: Workspace, owner: User, by_key: Any, django_assert_num_queries: Any
 ) -> None:
     client = by_key("owner")
-    send(client, "GET", "/webhooks")  # which notes that the key is used
-    with django_assert_num_queries(2):  # the key, the webhooks
-        send(client, "GET", "/webhooks", **{"X-Comfy-Workspace-ID": str(team.public_id)})
+    send(client, "GET", "/jobs")  # which notes that the key is used
+    with django_assert_num_queries(2):  # the key, the jobs
+        send(client, "GET", "/jobs", **{"X-Comfy-Workspace-ID": str(team.public_id)})

@@ -28,6 +28,7 @@ class JobFilter(Schema):
 
     status: list[JobStatus] = Field([], description="Jobs with one of these statuses.")
     template: str = Field("", pattern=NO_NUL, description="Jobs of the template with this slug.")
+    member: str = Field("", pattern=NO_NUL, max_length=320, description="Jobs that the member with this address made.")
     q: str = Field("", pattern=NO_NUL, max_length=500, description="Jobs whose texts have all these words.")
     created_after: Moment | None = None
     created_before: Moment | None = None
@@ -127,7 +128,7 @@ class BulkResult(Schema):
     """What the action did to one job."""
 
     id: UUID
-    result: Literal["canceled", "canceling", "already_finished", "deleted", "not_finished", "not_found"]
+    result: Literal["canceled", "canceling", "already_finished", "deleted", "not_finished", "not_found", "forbidden"]
 
 
 class BulkResults(Schema):

@@ -37,9 +37,9 @@ def test_users_find_their_own_files_while_these_are_kept(owner: User, stranger: 
     now = timezone.now()
     kept = {make_asset(owner), make_asset(owner, expires_at=now + timedelta(minutes=1))}
     make_asset(owner, expires_at=now - timedelta(seconds=1))
-    assert set(Asset.objects.for_user(owner)) == kept
+    assert set(Asset.objects.for_member(owner)) == kept
     for other in (stranger, staff, AnonymousUser()):
-        assert not Asset.objects.for_user(other).exists()
+        assert not Asset.objects.for_member(other).exists()
 
 
 @pytest.mark.django_db

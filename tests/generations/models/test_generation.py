@@ -251,6 +251,6 @@ def test_two_relays_never_claim_the_same_generation() -> None:
 @pytest.mark.django_db
 def test_users_only_find_what_is_theirs(owner: Any, stranger: Any, staff: Any) -> None:
     generation = make_generation(owner)
-    assert list(G.for_user(owner)) == [generation]
-    assert not G.for_user(stranger).exists()
-    assert not G.for_user(staff).exists()
+    assert list(G.for_member(owner)) == [generation]
+    assert not G.for_member(stranger).exists()
+    assert not G.for_member(staff).exists()

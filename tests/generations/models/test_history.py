@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from generations.models import Generation
-from tests.support.factories import make_generation
+from tests.support.factories import make_generation, own
 
 
 def test_a_page_far_back_begins_at_its_place_in_the_index(owner: User) -> None:
     made = make_generation(owner)
-    rows = Generation.objects.for_user(owner).older_than(made.created_at, made.pk).newest_first()
+    rows = Generation.objects.in_workspace(own(owner)).older_than(made.created_at, made.pk).newest_first()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:  # as it plans where there are many
             cursor.execute(
@@ -23,13 +23,13 @@ def test_a_page_far_back_begins_at_its_place_in_the_index(owner: User) -> None:
         begins = next(line for line in rows[:51].explain().splitlines() if "Index Cond" in line)
         assert "created_at <= " in begins
     else:
-        assert "(user_id=? AND created_at<?)" in rows[:51].explain()
+        assert "(workspace_id=? AND created_at<?)" in rows[:51].explain()
 
 
 def test_the_newest_few_can_be_filtered_further(owner: User) -> None:
     now = timezone.now()
     made = [make_generation(owner, created_at=now - timedelta(minutes=number // 2)) for number in range(5)]
-    rows = Generation.objects.for_user(owner)
+    rows = Generation.objects.in_workspace(own(owner))
     ordered = list(rows.newest_first())
     for number in range(1, 6):
         newest, last = rows.newest(number)

@@ -12,7 +12,7 @@ from django.db import connection
 from accounts.models import User
 from generations.lifecycle.services import searchable
 from generations.models import Generation, Status, searching
-from tests.support.factories import make_generation
+from tests.support.factories import make_generation, own
 
 TEXTS = (
     "a red fox", "The FOX's den", "an old lighthouse, masterpiece", "100% wool", "100 wool", "snake_case", "snakeXcase",
@@ -43,11 +43,11 @@ def texts(owner: User, stranger: User) -> dict[Generation, str]:
 
 
 def found(owner: User, *words: str) -> set[str]:
-    return {row.text for row in Generation.objects.for_user(owner).found_by_index(words)}
+    return {row.text for row in Generation.objects.in_workspace(own(owner)).found_by_index(words)}
 
 
 def test_every_part_of_a_text_is_found_and_nothing_else(owner: User, texts: dict[Generation, str]) -> None:
-    mine = Generation.objects.for_user(owner)
+    mine = Generation.objects.in_workspace(own(owner))
     for term in TERMS:
         words = searching.words_of(term)
         expected = {row for row, text in texts.items() if all(word in text for word in words)}
@@ -114,10 +114,10 @@ def test_a_table_that_django_wrote_anew_is_indexed_again(owner: User) -> None:
 
 @pytest.mark.usefixtures("sqlite")
 def test_sqlite_looks_into_the_index_and_not_into_the_history(owner: User) -> None:
-    plan = Generation.objects.for_user(owner).found_by_index(["lighthouse"])[:51].explain()
+    plan = Generation.objects.in_workspace(own(owner)).found_by_index(["lighthouse"])[:51].explain()
     assert "VIRTUAL TABLE" in plan
     assert "(id=?)" in plan
-    assert "(user_id=?" not in plan
+    assert "(workspace_id=?" not in plan
 
 
 @pytest.mark.usefixtures("sqlite")

@@ -26,7 +26,7 @@ from generations.lifecycle.results import Copied
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
 from tests.api.envelope import error_of
-from tests.support.factories import make_generation, make_key, make_server, make_template
+from tests.support.factories import make_generation, make_key, make_server, make_template, own
 from tests.support.waiting import patient
 
 MIB = 2**20
@@ -100,7 +100,7 @@ def test_the_number_is_the_sum_of_the_files_after_whatever_happens(owner: User, 
     for generation in Generation.objects.all():
         services.delete(generation)
     for user in (owner, stranger):
-        assets.delete_uploads(user)
+        assets.delete_uploads(user, own(user))
         assert StorageUsage.objects.stored_by(user) == 0
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import User
 from generations.models import Webhook, WebhookDelivery
 from generations.models.webhook import RETRY_SECONDS, new_secret
+from tests.support.factories import own
 
 
 def make_hook(user: User, **fields: Any) -> Webhook:
@@ -62,11 +63,11 @@ def test_a_message_is_waiting_delivered_or_failed_and_keeps_its_id() -> None:
 def test_a_job_concerns_the_webhooks_for_every_job_and_the_one_that_it_names(owner: User, stranger: User) -> None:
     every, named, other = make_hook(owner), make_hook(owner, is_for_every_job=False), make_hook(stranger)
     make_hook(owner, is_enabled=False)
-    assert set(Webhook.objects.concerned(owner.pk, named=None)) == {every}
-    assert set(Webhook.objects.concerned(owner.pk, named=named.pk)) == {every, named}
-    assert set(Webhook.objects.concerned(owner.pk, named=other.pk)) == {every}  # nobody names another's
-    assert set(Webhook.objects.for_user(owner)) >= {every, named} and other not in Webhook.objects.for_user(owner)
-    assert not Webhook.objects.for_user(AnonymousUser()).exists()
+    assert set(Webhook.objects.concerned(own(owner).pk, named=None)) == {every}
+    assert set(Webhook.objects.concerned(own(owner).pk, named=named.pk)) == {every, named}
+    assert set(Webhook.objects.concerned(own(owner).pk, named=other.pk)) == {every}  # nobody names another's
+    assert set(Webhook.objects.for_member(owner)) >= {every, named} and other not in Webhook.objects.for_member(owner)
+    assert not Webhook.objects.for_member(AnonymousUser()).exists()
 
 
 @pytest.mark.django_db
