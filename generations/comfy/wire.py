@@ -54,7 +54,7 @@ def _separators(text: str) -> int:
 
 
 def _load(text: str, max_values: int, decoder: json.JSONDecoder) -> object:
-    if values_in(text) > max_values:
+    if len(text) > max_values and values_in(text) > max_values:  # a text has no more values than characters
         msg = f"it has more than {max_values:,} values"
         raise ValueError(msg)
     too_deep = f"it is nested deeper than {MAX_DEPTH} levels"

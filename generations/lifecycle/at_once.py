@@ -125,8 +125,7 @@ def _write_whole(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
     reading.attach(generation, outputs)
     results.tell(generation, outputs)
     publish_state(generation)
-    if found.is_more_held:
-        let_next_in(generation)
+    let_next_in(generation, is_wanted=found.is_next_wanted)
     return True
 
 
@@ -150,7 +149,7 @@ def _write_stepwise(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
         if found.has_webhooks:
             outbox.notify(generation)
         publish_state(generation)
-    if found.is_more_held:
+    if found.is_next_wanted:
         let_next_in(generation)
     return True
 

@@ -74,10 +74,14 @@ def _publish_end(generation: Generation) -> None:
         logger.warning("Those who watch %s see its end later", generation.pk, exc_info=True)
 
 
-def let_next_in(generation: Generation) -> None:
-    """Its user may have one more in line. Should this fail, the sweeper does it."""
+def let_next_in(generation: Generation, *, is_wanted: bool | None = None) -> None:
+    """Its user may have one more in line, if it is time for that: which is asked, if it is not known. Should this fail,
+    the sweeper does it.
+    """
     try:
-        if queue.wants_admission(generation.user_id) and queue.admit(generation.user):
+        if is_wanted is None:
+            is_wanted = queue.wants_admission(generation.user_id)
+        if is_wanted and queue.admit(generation.user):
             publisher.wake_relays()
     except DatabaseError:
         logger.warning("The next generation of user %s is put in line later", generation.user_id, exc_info=True)

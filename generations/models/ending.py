@@ -11,6 +11,7 @@ from django.db import connection
 from accounts.statements import Columns, ask
 from generations.models.asset import Asset, Output
 from generations.models.generation import Generation, Run, Stored
+from generations.models.queue import wants_admission_sql
 
 _ASSET = Columns(Asset)
 _OUTPUT = Columns(Output, [each.attname for each in Output._meta.concrete_fields if not each.primary_key])
@@ -57,9 +58,7 @@ _END = f"""
         FROM ended, (SELECT COUNT(*) FROM counted) AS first
         WHERE id = %(template)s::bigint AND %(seconds)s::float8 IS NOT NULL
     )
-    SELECT started_at, EXISTS (
-        SELECT 1 FROM generations_generation WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL
-    ) FROM ended"""  # noqa: S608
+    SELECT started_at, {wants_admission_sql(ended=1)} FROM ended"""  # noqa: S608
 
 
 def store_whole(
@@ -92,7 +91,7 @@ def store_whole(
             "seconds": seconds,
         },
     )
-    for started_at, is_more_held in found:
+    for started_at, is_next_wanted in found:
         Columns.are_saved([*assets, *outputs])
-        return Stored(started_at, has_webhooks=False, is_bare=None, is_more_held=is_more_held)
+        return Stored(started_at, has_webhooks=False, is_bare=None, is_next_wanted=is_next_wanted)
     return None

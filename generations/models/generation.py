@@ -107,7 +107,7 @@ class Stored(NamedTuple):
     started_at: datetime
     has_webhooks: bool  # some address wants to hear of it
     is_bare: bool | None  # whether its template's results go without the workflow, as of now; None without template
-    is_more_held: bool  # others of this user wait to be put in line
+    is_next_wanted: bool  # others of this user are held back, and it may be time to put them in line
 
 
 class GenerationQuerySet(  # type: ignore[override]  # both have a manager of their own kind of rows

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from accounts.models import Plan
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -19,6 +21,34 @@ class Outlook:
     position: int
     starts_in_seconds: float | None
     obstacle: str = ""
+
+
+# As long as a user's line is longer than SHORT_LINE, held ones wait until an eighth of what the plan lets run is free:
+# whoever sends a flood has them put in line a few at a time. Most plans let so few run that each one counts.
+SHORT_LINE, BATCHES = 8, 8
+
+
+def wants_admission_sql(*, ended: int) -> str:
+    """A condition in the words of both databases: some generations of %(user)s are held back although it is time to put
+    them in line. `ended`: how many of those that the statement sees in play have just ended.
+    """
+    return f"""(
+        EXISTS (SELECT 1 FROM generations_generation WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL)
+        AND (
+            SELECT play.number < plan.most
+            AND (play.in_line < {SHORT_LINE} OR (plan.most - play.number) * {BATCHES} >= plan.most)
+            FROM (
+                SELECT COUNT(*) - {ended} AS number, COUNT(*) FILTER (WHERE status = 'queued') AS in_line
+                FROM generations_generation
+                WHERE user_id = %(user)s AND status IN ('queued', 'submitted', 'running') AND tag IS NOT NULL
+            ) AS play, (
+                SELECT COALESCE((
+                    SELECT own.max_concurrent FROM accounts_user AS owner JOIN accounts_plan AS own
+                    ON own.id = owner.plan_id WHERE owner.id = %(user)s
+                ), {Plan().max_concurrent}) AS most
+            ) AS plan
+        )
+    )"""  # noqa: S608  (of constants)
 
 
 class QueueShare(models.Model):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, Case, Count, FloatField, Q, Sum, Value, When
 
-from accounts.models import Plan, SuspendedError
+from accounts.models import SuspendedError
 from accounts.statements import Columns, Kept, KeptUpdate, Slot, ask
 from generations.models import Generation, QueueShare
-from generations.models.queue import Outlook
+from generations.models.queue import Outlook, wants_admission_sql
 from generations.models.template import MEAN_SECONDS
 from generations.models.usage import StorageFullError
 from generations.scheduling.fitness import Fleet, Verdict
@@ -213,31 +213,10 @@ def _cost(mean_seconds: float) -> float:
     return float(min(max(mean_seconds, CHEAPEST_SECONDS), DEAREST_SECONDS))
 
 
-# As long as a user's line is longer than SHORT_LINE, held ones wait until an eighth of what the plan lets run is free:
-# whoever sends a flood has them put in line a few at a time. Most plans let so few run that each one counts.
-SHORT_LINE, BATCHES = 8, 8
-_ROOM = """
-    SELECT EXISTS (
-        SELECT 1 FROM generations_generation WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL
-    ), play.in_line, play.in_line + play.upstream, (
-        SELECT plan.max_concurrent FROM accounts_user AS owner JOIN accounts_plan AS plan ON plan.id = owner.plan_id
-        WHERE owner.id = %(user)s
-    )
-    FROM (
-        SELECT COUNT(*) FILTER (WHERE status = 'queued') AS in_line,
-               COUNT(*) FILTER (WHERE status <> 'queued') AS upstream
-        FROM generations_generation
-        WHERE user_id = %(user)s AND status IN ('queued', 'submitted', 'running') AND tag IS NOT NULL
-    ) AS play
-"""
-
-
 def wants_admission(user_id: int) -> bool:
     """Whether some of the user's generations are held back although it is time to put them in line."""
-    ((is_held, in_line, in_play, limit),) = ask(_ROOM, {"user": user_id})
-    most = Plan().max_concurrent if limit is None else limit
-    free = most - in_play
-    return bool(is_held) and free > 0 and (in_line < SHORT_LINE or free * BATCHES >= most)
+    ((is_wanted,),) = ask(f"SELECT {wants_admission_sql(ended=0)}", {"user": user_id})
+    return bool(is_wanted)
 
 
 def admit(user: User) -> int:

@@ -11,7 +11,7 @@ from django.db import connection  # noqa: F401  (the mark asks it)
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from accounts.models import User
+from accounts.models import Plan, User
 from generations.models import (
     Asset,
     Generation,
@@ -24,6 +24,7 @@ from generations.models import (
 )
 from generations.models.ending import store_whole
 from generations.models.generation import Run
+from generations.scheduling.queue import wants_admission
 from tests.support.factories import make_generation, make_server
 
 pytestmark = [
@@ -103,16 +104,33 @@ def test_a_start_that_was_written_stays(running: Generation) -> None:
     assert found.started_at == earlier
 
 
-def test_it_says_whether_others_of_the_user_are_held(running: Generation, stranger: User) -> None:
+@pytest.mark.parametrize(
+    ("most", "in_line", "held", "is_wanted"),
+    [
+        (3, 1, 0, False),  # nothing is held back
+        (3, 1, 1, True),
+        (3, 3, 1, False),  # with this one, four were in play: a plan that was changed
+        (100, 7, 1, True),  # the line is short
+        (100, 8, 1, True),  # and much is free
+        (20, 18, 1, False),  # the line is long, and less than an eighth is free
+        (20, 17, 1, True),
+    ],
+)
+def test_it_says_whether_it_is_time_for_the_next(  # noqa: PLR0917
+    running: Generation, stranger: User, most: int, in_line: int, held: int, is_wanted: bool
+) -> None:
+    running.user.plan = Plan.objects.create(name="this", max_concurrent=most)
+    running.user.save()
+    Generation.objects.filter(pk=running.pk).update(tag=0.0)
     make_generation(stranger, tag=None)
-    first = make_generation(running.user, status=Status.RUNNING)
-    found = store_whole(first, RUN, assets=[], outputs=[], seconds=None)
-    assert found is not None
-    assert not found.is_more_held
-    make_generation(running.user, tag=None)
+    for _ in range(in_line):
+        make_generation(running.user)
+    for _ in range(held):
+        make_generation(running.user, tag=None)
     found = store_whole(running, RUN, assets=[], outputs=[], seconds=None)
     assert found is not None
-    assert found.is_more_held
+    assert found.is_next_wanted is is_wanted
+    assert wants_admission(running.user_id) is is_wanted
 
 
 def cancel(running: Generation) -> None:
