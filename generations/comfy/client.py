@@ -325,6 +325,8 @@ class ComfyClient:
 
     def _send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """As httpx's client does it, less redirects and logins, which are not followed: a quarter of the time."""
+        if self._http.is_closed:  # a transport would open connections that nobody closes
+            raise httpx.ConnectError("The client was closed.", request=request)
         response = self._transport.handle_request(request)
         response.request = request
         if "set-cookie" in response.headers:  # of a balancer, which finds its server again by it

@@ -476,6 +476,14 @@ def test_a_balancer_finds_its_server_again_by_its_cookie() -> None:
     assert seen == [None, "server=b"]
 
 
+def test_a_closed_client_asks_nobody() -> None:
+    client = answering(200, {})
+    client.close()
+    with pytest.raises(Unavailable) as caught:
+        submit(client)
+    assert not caught.value.is_ambiguous
+
+
 def test_a_redirect_is_not_followed() -> None:
     asked: list[str] = []
 
