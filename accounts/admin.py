@@ -33,9 +33,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from accounts import audit, impersonation
 from accounts.audit_admin import AuditEntryAdmin
 from accounts.auditing import AuditedAdmin, changes_of
-from accounts.models import ApiKey, Plan, User
+from accounts.models import ApiKey, Plan, User, Workspace
 
-__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "GroupAdmin", "PlanAdmin", "UserAdmin"]
+__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "GroupAdmin", "PlanAdmin", "UserAdmin", "WorkspaceAdmin"]
 
 # Group has a page of ours; the others are for their owners alone, or come from the environment.
 admin.site.unregister([Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken, UserSession])
@@ -215,6 +215,35 @@ class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):  # type: ignore[misc]  # see a
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only superusers, for the same reason."""
         return _is_superuser(request)
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(AuditedAdmin):
+    """Teams and people's own, to look at and to choose for templates. Their members and owners change them."""
+
+    list_display = ("name", "person", "plan", "created_at", "dissolve_after")
+    list_filter = (("person", admin.EmptyFieldListFilter),)
+    list_select_related = ("person", "plan")
+    search_fields = ("name", "person__email")
+    fields = ("public_id", "name", "person", "plan", "created_at", "dissolve_after")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
+        """With the person, whom the name of a personal one has; to choose from, those that stay."""
+        rows: QuerySet[Workspace] = super().get_queryset(request).select_related("person")
+        is_choice = getattr(request.resolver_match, "url_name", "") == "autocomplete"
+        return rows.filter(dissolve_after=None) if is_choice else rows
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """People make their own."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Members do that."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Owners dissolve them."""
+        return False
 
 
 @admin.register(ApiKey)

@@ -107,7 +107,7 @@ class Workspace(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} ({self.person})" if self.person else self.name
 
     @property
     def is_personal(self) -> bool:

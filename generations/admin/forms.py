@@ -12,7 +12,6 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminImageFieldWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
 )
 
 from generations.comfy.stripping import WorkflowLeftError, without_workflow
@@ -20,6 +19,8 @@ from generations.files import spooling
 from generations.models import WorkflowTemplate
 from generations.models.template import Visibility
 from generations.studio.packages import COVER_FORMATS
+
+NOBODY = "Nobody sees it but staff: there is nobody (any more) in what was chosen. Staff always see it."
 
 
 class _StoredCover:
@@ -58,19 +59,13 @@ class CoverField(forms.ImageField):
 
 
 class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
-    """How a template presents itself, and to whom: `groups` decides, and sets the visibility."""
+    """How a template presents itself, and to whom: `visibility` decides, and no list counts that it does not name."""
 
     tags = forms.CharField(
         required=False,
         max_length=300,
         widget=UnfoldAdminTextInputWidget(),
         help_text="Words to sort by, separated by commas.",
-    )
-    is_opened = forms.BooleanField(
-        required=False,
-        label="Show it to everyone",
-        widget=UnfoldBooleanWidget(),
-        help_text="The groups that could see it were deleted, so only staff can. Choose groups, or tick this.",
     )
 
     class Meta:
@@ -82,17 +77,15 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             "cover",
             "category",
             "tags",
+            "visibility",
             "groups",
-            "is_opened",
+            "workspaces",
             "position",
             "credits_cost",
             "time_limit_seconds",
             "is_workflow_removed",
         )
         field_classes = {"cover": CoverField}
-        help_texts = {
-            "groups": "Staff and members of the ticked groups see it. Tick none to show it to all who are signed in.",
-        }
         widgets = {
             "cover": CoverWidget(attrs={"accept": "image/*"}),
             "groups": UnfoldAdminCheckboxSelectMultipleWidget(),
@@ -104,6 +97,8 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
         for name in ("time_limit_seconds", "credits_cost"):
             if name in self.fields:  # not for those who may only look
                 self.fields[name].required = False
+        if "visibility" in self.fields and self.instance.has_nobody:
+            self.fields["visibility"].help_text = NOBODY
 
     def clean_credits_cost(self) -> int:
         """Left empty: the usual one. 0 is a price, too."""
@@ -140,11 +135,17 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
             raise forms.ValidationError(msg) from error
 
     def clean(self) -> dict[str, Any]:
-        """Ticked groups restrict it to them; a template that lost its groups is never opened by accident."""
+        """Refuses an audience without anybody, and lists that the page hides from everyone with scripts."""
         data: dict[str, Any] = super().clean() or {}
-        if "groups" not in self.fields:
-            return data
-        if self.instance.is_orphaned and not data.get("groups") and not data.get("is_opened"):
-            self.add_error("groups", "Choose at least one group, or show it to everyone.")
-        self.instance.visibility = Visibility.GROUPS if data.get("groups") else Visibility.EVERYONE
+        for kind in (Visibility.GROUPS, Visibility.WORKSPACES):
+            if kind.value not in self.fields:
+                continue
+            is_chosen = data.get("visibility") == kind
+            if is_chosen and not data.get(kind.value):
+                self.add_error(kind.value, f"Choose at least one of the {kind.value}: nobody would see it.")
+            elif not is_chosen and data.get(kind.value):
+                if kind.value in self.changed_data:
+                    said = f"You chose {kind.value}, but not “{kind.label}”. Choose that, or none of them."
+                    self.add_error("visibility", said)
+                data[kind.value] = self.fields[kind.value].queryset.none()  # type: ignore[attr-defined]  # a choice of rows
         return data

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -39,21 +39,22 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """What it is called and who sees it; graphs and parameters live in its versions."""
 
     form = TemplateForm
-    list_display = ("shown_name", "slug", "shown_state", "category", "visibility", "position", "updated_at")
+    list_display = ("shown_name", "slug", "shown_state", "category", "shown_audience", "position", "updated_at")
     list_filter = ("visibility", "category", ("published_version", admin.EmptyFieldListFilter))
     list_select_related = ("published_version",)
     search_fields = ("title", "slug", "description")
     fields = TemplateForm.Meta.fields
+    autocomplete_fields = ("workspaces",)
+    conditional_fields = {
+        "groups": "visibility == 'groups'",
+        "workspaces": "visibility == 'workspaces'",
+    }
     change_form_outer_after_template = "admin/generations/versions.html"
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Only templates that lost their groups have the field that opens them to everyone again."""
-        is_offered = obj is not None and self.has_change_permission(request, obj) and obj.is_orphaned
-        return [name for name in self.fields if name != "is_opened" or is_offered]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowTemplate]:
-        """Without the graphs, which may be large."""
-        rows = super().get_queryset(request).defer("published_version__graph")
+        """Without the graphs, which may be large; with whether it is for nobody."""
+        empty = WorkflowTemplate.objects.for_nobody().filter(pk=OuterRef("pk"))
+        rows = super().get_queryset(request).defer("published_version__graph").annotate(is_for_nobody=Exists(empty))
         return cast("QuerySet[WorkflowTemplate]", rows)
 
     @display(description="Template", ordering="title", header=True)  # type: ignore[untyped-decorator]
@@ -69,6 +70,19 @@ class TemplateAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """Its published version's number."""
         version = template.published_version
         return ("yes", f"Version {version.number}") if version else ("no", "Not published")
+
+    @display(description="Who sees it", ordering="visibility")  # type: ignore[untyped-decorator]
+    def shown_audience(self, template: Any) -> str:
+        """Its audience, or that there is nobody in it."""
+        said = str(template.get_visibility_display())
+        return f"{said}: nobody at the moment" if template.is_for_nobody else said
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Says so when there is nobody in what was chosen."""
+        super().save_related(request, form, formsets, change)
+        if form.instance.has_nobody:
+            said = "Nobody sees this template but staff: there is nobody in the {} that you chose."
+            messages.warning(request, said.format(form.instance.visibility))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only templates without versions, because results point at versions: withdraw others instead."""

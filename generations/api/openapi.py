@@ -15,7 +15,8 @@ from ninja.errors import AuthenticationError
 
 from accounts.access import key_for_reading
 from accounts.addresses import address_of
-from accounts.models import SuspendedError, User
+from accounts.current import chosen_workspace, workspace_of_key
+from accounts.models import SuspendedError, User, Workspace
 from accounts.rates import RateLimitedError
 from generations.api import api
 from generations.api.schemas.jobs import TemplateJobRequest
@@ -35,6 +36,7 @@ SAMPLE_FILE = "https://example.com/picture.png"
 def openapi_json(request: HttpRequest) -> HttpResponse:
     """The document. With a key or a session it has that user's templates; 401 for a wrong key."""
     authorization = request.headers.get("Authorization", "")
+    workspace: Workspace | None = None
     user: User | AnonymousUser = request.user
     if authorization:
         try:
@@ -43,20 +45,20 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
             return api.on_exception(request, error)
         if key is None:
             return api.on_exception(request, AuthenticationError())
-        user = key.user
-    found = document(user)
+        user, workspace = key.user, workspace_of_key(key)
+    elif user.is_authenticated:
+        workspace = chosen_workspace(request)
+    found = document(user, workspace) if workspace else static_document()
     if settings.ROOT_PATH != "/":
         found = {**found, "servers": [{"url": settings.ROOT_PATH.rstrip("/")}]}
     return JsonResponse(found)
 
 
-def document(user: User | AnonymousUser) -> dict[str, Any]:
-    """The document with the templates that this user may run."""
+def document(user: User | AnonymousUser, workspace: Workspace) -> dict[str, Any]:
+    """The document with the templates that this user may run in this workspace."""
     found = copy.deepcopy(static_document())
-    if not user.is_authenticated:
-        return found
     fleet = fitness.Fleet.now()
-    templates = WorkflowTemplate.objects.visible_to(user).select_related("published_version")
+    templates = WorkflowTemplate.objects.visible_to(user, workspace).select_related("published_version")
     runs = {
         RUN.replace("{slug}", template.slug): {"post": _operation(template, fleet, found)}
         for template in templates.order_by("position", "title", "pk")

@@ -6,6 +6,7 @@ import io
 from typing import Annotated, Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import UploadedFile as DjangoFile
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,13 +20,14 @@ from pydantic import ValidationError
 
 from accounts.access import user_of
 from accounts.current import workspace_of
-from accounts.models import Scope
+from accounts.models import Scope, Workspace
 from generations.api.auth import staff
 from generations.api.body import InvalidBodyError, parse_json, read_json
 from generations.api.operations import IdempotencyKey, operation
 from generations.api.schemas import NO_NUL
 from generations.api.schemas.jobs import JobBatch, TemplateJobRequest
 from generations.api.schemas.templates import (
+    Audience,
     ImportedTemplate,
     ImportFlag,
     ServerFitness,
@@ -40,6 +42,7 @@ from generations.files.inputs import gather
 from generations.lifecycle import services
 from generations.models import TemplateDraft, TemplateVersion, WorkflowTemplate
 from generations.parameters.json_schema import json_schema
+from generations.parameters.validate import InvalidInputs
 from generations.scheduling import catalogs, fitness
 from generations.studio import checks, drafts, importing, making, publishing
 
@@ -82,7 +85,7 @@ def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from 
     category: Annotated[str, Query(pattern=NO_NUL)] = "",
     unpublished: Annotated[bool, Query(description="Staff: those that are not published, instead.")] = False,
 ) -> dict[str, Any]:
-    """Published templates that you may run, in the gallery's order.
+    """Published templates that you may run in this workspace, in the gallery's order.
 
     `q` searches in title, description, category and tags; `tag` and `category` are exact.
     """
@@ -90,7 +93,7 @@ def list_templates(  # noqa: PLR0917  (django-ninja reads query parameters from 
         staff(request, "generations.view_workflowtemplate")
         everything = WorkflowTemplate.objects.filter(published_version=None)
     else:
-        everything = WorkflowTemplate.objects.visible_to(request.user)
+        everything = WorkflowTemplate.objects.visible_to(user_of(request), workspace_of(request))
     rows = everything.for_lists().search(q)
     if category:
         rows = rows.filter(category=category)
@@ -197,7 +200,8 @@ def _fitness(report: fitness.Report) -> ServerFitness:
 )
 def get_template(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One template, with the JSON Schema of its inputs."""
-    return _detail(_visible(request, slug))
+    found = _visible(request, slug)
+    return {**_detail(found), "audience": _audience(found) if _is_editor(request) else None}
 
 
 @operation(
@@ -216,9 +220,11 @@ def change_template(request: HttpRequest, slug: str, payload: TemplateChange) ->
 
     `is_published` publishes the version again that users ran last, never one that was only tried; 409 `not_publishable`
     when there is none, and when no server can run it with its defaults, unless `accept_missing` is true.
+
+    `audience` decides who sees it; 422 for one that names nobody, or a group or workspace that does not exist.
     """
     user = staff(request, "generations.change_workflowtemplate")
-    changes = payload.model_dump(exclude_unset=True, exclude_none=True)
+    changes = payload.model_dump(exclude_unset=True, exclude_none=True, exclude={"audience"})
     is_published = changes.pop("is_published", None)
     accepted = {"is_confirmed": changes.pop("accept_missing", False)}
     accepted["are_flags_accepted"] = changes.pop("accept_flags", False)
@@ -228,11 +234,46 @@ def change_template(request: HttpRequest, slug: str, payload: TemplateChange) ->
         for name, value in changes.items():
             setattr(found, name, value)
         found.save(update_fields=[*changes, "updated_at"])
+        if payload.audience is not None:
+            _open_to(found, payload.audience)
         if is_published is True:
             publishing.publish_again(found, user=user, object_info=catalogs.known_nodes(), **accepted)
         elif is_published is False:
             found.set_published(None)
-    return _detail(found)
+    return {**_detail(found), "audience": _audience(found)}
+
+
+def _is_editor(request: HttpRequest) -> bool:
+    user = user_of(request)
+    return user.is_staff and user.has_perm("generations.change_workflowtemplate")
+
+
+def _audience(template: WorkflowTemplate) -> dict[str, Any]:
+    return {
+        "kind": template.visibility,
+        "groups": [*template.groups.order_by("name").values_list("name", flat=True)],
+        "workspaces": [*template.workspaces.order_by("pk").values_list("public_id", flat=True)],
+    }
+
+
+def _open_to(template: WorkflowTemplate, audience: Audience) -> None:
+    """InvalidInputs: a list of another kind, one with nothing in it, or what does not exist."""
+    lists: dict[str, list[Any]] = {"groups": [*audience.groups], "workspaces": [*audience.workspaces]}
+    groups = Group.objects.filter(name__in=audience.groups)
+    workspaces = Workspace.objects.open().filter(public_id__in=audience.workspaces)
+    known: dict[str, set[Any]] = {
+        "groups": {each.name for each in groups},
+        "workspaces": {each.public_id for each in workspaces},
+    }
+    for name, wanted in lists.items():
+        if wanted and audience.kind != name:
+            raise InvalidInputs({"audience": [f"“{name}” are named, but “kind” says “{audience.kind.value}”."]})
+        if unknown := [str(each) for each in wanted if each not in known[name]]:
+            raise InvalidInputs({"audience": [f"There are no such {name}: {', '.join(unknown)}."]})
+    try:
+        template.open_to(audience.kind, groups=groups, workspaces=workspaces)
+    except ValueError as error:
+        raise InvalidInputs({"audience": [str(error)]}) from error
 
 
 @operation(
@@ -255,10 +296,10 @@ def post_job(
     429: too many of your jobs wait already; try again after Retry-After seconds.
     """
     user = user_of(request)
-    if (template := WorkflowTemplate.objects.runnable(user, slug)) is None:
+    workspace = workspace_of(request)
+    if (template := WorkflowTemplate.objects.runnable(user, workspace, slug)) is None:
         raise Http404
     payload, files = _read(request)
-    workspace = workspace_of(request)
     extras = services.extras_of(
         user,
         workspace=workspace,
@@ -313,8 +354,8 @@ def _checked(data: Any) -> TemplateJobRequest:
 
 
 def _visible(request: HttpRequest, slug: str) -> WorkflowTemplate:
-    rows = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
-    return get_object_or_404(rows, slug=slug)
+    rows = WorkflowTemplate.objects.visible_to(user_of(request), workspace_of(request))
+    return get_object_or_404(rows.select_related("published_version"), slug=slug)
 
 
 def _detail(template: WorkflowTemplate) -> dict[str, Any]:

@@ -141,9 +141,10 @@ def submit_variations(
     kept: Mapping[InputKey, str] | None = None,
 ) -> list[Generation]:
     """Several of them, as `submit_current`. `kept`: what texts became in the run that is repeated. NotAllowedError."""
-    if not version.may_be_run_by(user):
+    workspace = workspace or _own(user)
+    if not version.may_be_run_by(user, workspace):
         raise NotAllowedError(version)
-    return _submit(user, workspace or _own(user), version, inputs, count, extras=extras, kept=kept)
+    return _submit(user, workspace, version, inputs, count, extras=extras, kept=kept)
 
 
 def submit_current(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +15,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from accounts.models import Workspace
 from accounts.statements import Kept, KeptUpdate, Slot
 from generations.comfy.catalog import Needs, as_values, graph_needs
 from generations.comfy.graph import Graph
@@ -37,12 +38,18 @@ class Visibility(models.TextChoices):
 
     EVERYONE = "everyone", "Everyone who is signed in"
     GROUPS = "groups", "Members of the chosen groups"
+    WORKSPACES = "workspaces", "Members of the chosen workspaces, while they work there"
+    STAFF = "staff", "Staff only"
 
 
 _SLUG = Slot("slug", models.CharField())
 _OF_STAFF = Kept(lambda: WorkflowTemplate.objects.published().filter(slug=_SLUG).order_by())
 _OF_USERS = Kept(
-    lambda: WorkflowTemplate.objects.all()._open_to(Slot("user", models.BigIntegerField())).filter(slug=_SLUG)
+    lambda: (
+        WorkflowTemplate.objects.all()
+        ._open_to(Slot("user", models.BigIntegerField()), Slot("workspace", models.BigIntegerField()))
+        .filter(slug=_SLUG)
+    )
 )
 _NOTE_RUN = KeptUpdate(
     lambda: (
@@ -61,21 +68,51 @@ class WorkflowTemplateQuerySet(models.QuerySet["WorkflowTemplate"]):
         """Templates that have a version to run."""
         return self.filter(published_version__isnull=False)
 
-    def visible_to(self, user: User | AnonymousUser) -> Self:
-        """Published templates that this user may run: a template outside this set is a 404."""
+    def visible_to(self, user: User | AnonymousUser, workspace: Workspace) -> Self:
+        """Published templates that this user may run in this workspace, of which they are a member (see
+        `accounts.current`): a template outside this set is a 404. Staff see all.
+        """
         if not user.is_authenticated:
             return self.none()
-        return self.published() if user.is_staff else self._open_to(user)
+        return self.published() if user.is_staff else self._open_to(user, workspace.pk)
 
-    def _open_to(self, user: User | Slot) -> Self:
-        links = WorkflowTemplate.groups.through.objects.filter(workflowtemplate=models.OuterRef("pk"), group__user=user)
-        is_for_a_group_of_theirs = models.Q(models.Exists(links), visibility=Visibility.GROUPS)
-        return self.published().filter(models.Q(visibility=Visibility.EVERYONE) | is_for_a_group_of_theirs)
+    def visible_somewhere_to(self, user: User | AnonymousUser) -> Self:
+        """Those that are `visible_to` the user in one of their workspaces, whichever they work in at the moment."""
+        if not user.is_authenticated:
+            return self.none()
+        mine = Workspace.objects.for_member(user).open().values("pk")
+        return self.published() if user.is_staff else self._open_to(user, mine)
 
-    def runnable(self, user: User, slug: str) -> WorkflowTemplate | None:
-        """The one of this name among those `visible_to` the user."""
-        kept = _OF_STAFF if user.is_staff else _OF_USERS
-        return kept.first(user=user.pk, slug=slug)
+    def _open_to(self, user: User | Slot, workspace: int | Slot | models.QuerySet[Any, Any]) -> Self:
+        groups, workspaces = WorkflowTemplate.groups.through, WorkflowTemplate.workspaces.through
+        of_groups = groups.objects.filter(workflowtemplate=models.OuterRef("pk"), group__user=user)
+        named = {"workspace__in": workspace} if isinstance(workspace, models.QuerySet) else {"workspace": workspace}
+        of_workspaces = workspaces.objects.filter(workflowtemplate=models.OuterRef("pk"), **named)
+        return self.published().filter(
+            models.Q(visibility=Visibility.EVERYONE)
+            | models.Q(models.Exists(of_groups), visibility=Visibility.GROUPS)
+            | models.Q(models.Exists(of_workspaces), visibility=Visibility.WORKSPACES)
+        )
+
+    def for_nobody(self) -> Self:
+        """Those for groups or workspaces in which there is nobody (any more)."""
+        groups, workspaces = WorkflowTemplate.groups.through, WorkflowTemplate.workspaces.through
+        of_groups = groups.objects.filter(workflowtemplate=models.OuterRef("pk"), group__user__is_active=True)
+        of_workspaces = workspaces.objects.filter(
+            workflowtemplate=models.OuterRef("pk"),
+            workspace__dissolve_after=None,
+            workspace__memberships__user__is_active=True,
+        )
+        return self.filter(
+            models.Q(~models.Exists(of_groups), visibility=Visibility.GROUPS)
+            | models.Q(~models.Exists(of_workspaces), visibility=Visibility.WORKSPACES)
+        )
+
+    def runnable(self, user: User, workspace: Workspace, slug: str) -> WorkflowTemplate | None:
+        """The one of this name among those `visible_to` the user in this workspace."""
+        if user.is_staff:
+            return _OF_STAFF.first(slug=slug)
+        return _OF_USERS.first(user=user.pk, workspace=workspace.pk, slug=slug)
 
     def made_from(self, content_hash: str) -> WorkflowTemplate | None:
         """The first one that was made from the file with these bytes (`spooling.hash_of`) and still has a workflow.
@@ -124,12 +161,20 @@ class WorkflowTemplate(models.Model):
     cover = models.ImageField(upload_to="covers/", blank=True, help_text="Picture in the gallery.")
     category = models.CharField(max_length=60, blank=True, help_text="Heading in the gallery, such as Portraits.")
     tags = models.JSONField(default=list, blank=True, help_text='A list of words, such as ["portrait", "fast"].')
-    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.EVERYONE)
-    groups = models.ManyToManyField(
-        Group,
+    visibility = models.CharField(
+        "who sees it",
+        max_length=16,
+        choices=Visibility,
+        default=Visibility.EVERYONE,
+        help_text="Staff always see it, too.",
+    )
+    # Each list is empty unless the visibility is of its kind.
+    groups = models.ManyToManyField(Group, blank=True, help_text="Their members see it.")
+    workspaces = models.ManyToManyField(
+        Workspace,
         blank=True,
-        verbose_name="who sees it",
-        help_text="Their members see it, if its visibility says “groups”. Otherwise groups do not matter.",
+        related_name="+",
+        help_text="Their members see it while they work in one of them.",
     )
     position = models.IntegerField(default=0, help_text="Lower comes first in the gallery.")
     credits_cost = models.PositiveIntegerField("cost in credits", default=1, help_text="Credits that one run costs.")
@@ -191,9 +236,29 @@ class WorkflowTemplate(models.Model):
         return self.title
 
     @property
-    def is_orphaned(self) -> bool:
-        """True when it is for groups and none of them is left, so that only staff sees it."""
-        return self.pk is not None and self.visibility == Visibility.GROUPS and not self.groups.exists()
+    def has_nobody(self) -> bool:
+        """True when it is for groups or workspaces in which there is nobody (any more), so that only staff see it."""
+        return WorkflowTemplate.objects.for_nobody().filter(pk=self.pk).exists()
+
+    def open_to(
+        self, visibility: Visibility, *, groups: Iterable[Group] = (), workspaces: Iterable[Workspace] = ()
+    ) -> None:
+        """Say who sees it, all at once. Lists of another kind than `visibility` are emptied.
+
+        ValueError for a kind with a list and nothing in it: nobody would see the template.
+        """
+        chosen: dict[Visibility, list[Any]] = {
+            Visibility.GROUPS: list(groups),
+            Visibility.WORKSPACES: list(workspaces),
+        }
+        if chosen.get(visibility) == []:
+            msg = f"Choose at least one of the {visibility.value}: nobody would see it."
+            raise ValueError(msg)
+        with transaction.atomic():
+            self.visibility = visibility
+            self.save(update_fields=["visibility", "updated_at"])
+            self.groups.set(chosen[Visibility.GROUPS] if visibility == Visibility.GROUPS else [])
+            self.workspaces.set(chosen[Visibility.WORKSPACES] if visibility == Visibility.WORKSPACES else [])
 
     def add_version(
         self,
@@ -348,8 +413,8 @@ class TemplateVersion(models.Model):
         """A graph that belongs to no template, not saved yet. The caller has checked it."""
         return cls(graph=graph, created_by=created_by, editor=editor, **_required(graph_needs(graph)))
 
-    def may_be_run_by(self, user: User) -> bool:
-        """Whether this user may run it now: whatever runs a template asks this.
+    def may_be_run_by(self, user: User, workspace: Workspace) -> bool:
+        """Whether this user may run it now in this workspace: whatever runs a template asks this.
 
         Users run what was published once, while its template is published and visible to them; so a rerun of an older
         version works for as long as there is a current one. Whoever makes templates also tries those versions that
@@ -357,7 +422,7 @@ class TemplateVersion(models.Model):
         """
         if user.is_staff and user.has_perm(STUDIO_PERMISSION):
             return True
-        visible = WorkflowTemplate.objects.visible_to(user).filter(
+        visible = WorkflowTemplate.objects.visible_to(user, workspace).filter(
             versions__pk=self.pk, versions__published_at__isnull=False
         )
         return visible.exists()

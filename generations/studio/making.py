@@ -87,7 +87,7 @@ def duplicate(template: WorkflowTemplate, user: User) -> WorkflowTemplate:
 
 
 def _copied(template: WorkflowTemplate) -> WorkflowTemplate:
-    """A new row for the same groups, with a title and address of its own."""
+    """A new row for the same audience, with a title and address of its own."""
     copy = WorkflowTemplate.objects.get(pk=template.pk)
     copy.pk = None
     copy._state.adding = True
@@ -96,4 +96,5 @@ def _copied(template: WorkflowTemplate) -> WorkflowTemplate:
     copy.imported_hash = ""  # the file is the original's
     copy.save()
     copy.groups.set(template.groups.all())
+    copy.workspaces.set(template.workspaces.all())
     return copy

@@ -29,9 +29,9 @@ def thumbnail(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 @login_required
 @require_safe
 def cover(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """The cover of a template that the user may run."""
+    """The cover of a template that the user may run in one of their workspaces."""
     user = request.user
-    template = WorkflowTemplate.objects.visible_to(user).filter(slug=slug).exclude(cover="").first()
+    template = WorkflowTemplate.objects.visible_somewhere_to(user).filter(slug=slug).exclude(cover="").first()
     if template is None:
         raise Http404
     return delivery.serve_picture(template.cover.name or "")

@@ -44,7 +44,7 @@ NO_RESULT = "This file is not one of your results. Choose a picture, video or so
 def gallery(request: HttpRequest) -> HttpResponse:
     """The templates that this user may run, by category; `?q=` searches, `?tag=` and `?category=` choose."""
     query, tag, category = (request.GET.get(name, "").strip() for name in ("q", "tag", "category"))
-    visible = WorkflowTemplate.objects.visible_to(request.user).for_lists()
+    visible = WorkflowTemplate.objects.visible_to(request.user, chosen_workspace(request)).for_lists()
     found = [each for each in visible.search(query) if tag in ("", *each.tags) and category in ("", each.category)]
     fleet = fitness.Fleet.now()
     tiles = [(each, fleet.why_unavailable(services.current_version(each))) for each in found]
@@ -70,7 +70,8 @@ def open_result(request: HttpRequest) -> HttpResponse:
         messages.error(request, NO_RESULT)
         return redirect("gallery")
     template = origin.version.template
-    if template is None or not WorkflowTemplate.objects.visible_to(request.user).filter(pk=template.pk).exists():
+    visible = WorkflowTemplate.objects.visible_to(request.user, chosen_workspace(request))
+    if template is None or not visible.filter(pk=template.pk).exists():
         return redirect("generation", pk=origin.pk)
     return redirect(f"{reverse('template', args=[template.slug])}?from={origin.pk}")
 
@@ -79,8 +80,8 @@ def open_result(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def template(request: HttpRequest, slug: str) -> HttpResponse:
     """The form of a template, and its live panels. `?from=<id>` fills in the inputs of an earlier generation."""
-    visible = WorkflowTemplate.objects.visible_to(request.user).select_related("published_version")
-    found = get_object_or_404(visible, slug=slug)
+    visible = WorkflowTemplate.objects.visible_to(request.user, chosen_workspace(request))
+    found = get_object_or_404(visible.select_related("published_version"), slug=slug)
     if request.method == "POST":
         return _run(request, found)
     version = services.current_version(found)

@@ -27,7 +27,10 @@ ROOMS = (
 )
 
 
-STAFF = {"generations/api/people.py": {"Generation.objects.made_by"}}  # numbers of a person, for staff alone
+STAFF = {  # what only staff get to
+    "generations/api/people.py": {"Generation.objects.made_by"},  # numbers of a person
+    "generations/api/templates.py": {"Workspace.objects.open"},  # for which a template is
+}
 
 
 def beside_the_door(source: str) -> list[str]:

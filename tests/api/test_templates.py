@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema
@@ -11,8 +13,9 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from tests.api.envelope import error_of
-from tests.support.factories import make_server, make_template
+from tests.support.factories import make_key, make_server, make_team, make_template
 
 
 @pytest.mark.usefixtures("known_server")
@@ -106,6 +109,55 @@ def test_template_for_a_group_is_seen_by_its_members_alone(
     error_of(other.get("/api/v2/templates/vip"), 404, "not_found")
     response = other.post("/api/v2/templates/vip/jobs", {"inputs": {}}, content_type="application/json")
     error_of(response, 404, "not_found")
+
+
+def test_template_for_a_workspace_is_seen_and_run_in_it_alone(
+    owner: User, stranger: User, api_for: Callable[[User], Client]
+) -> None:
+    team = make_team(owner, name="Film")
+    template = make_template(visibility="workspaces")
+    template.workspaces.add(team)
+    in_team = Client(headers={"Authorization": f"Bearer {make_key(owner, workspace=team)}"})
+    for caller, status in ((in_team, 200), (api_for(owner), 404), (api_for(stranger), 404)):
+        assert caller.get("/api/v2/templates/text-to-image").status_code == status
+        assert len(caller.get("/api/v2/templates").json()["data"]) == (status == 200)
+        run = caller.post("/api/v2/templates/text-to-image/jobs", {"inputs": {}}, content_type="application/json")
+        assert (run.status_code == 404) is (status == 404)
+        paths = caller.get("/api/v2/openapi.json").json()["paths"]
+        assert ("/api/v2/templates/text-to-image/jobs" in paths) is (status == 200)
+
+
+@pytest.mark.usefixtures("known_server")
+def test_who_sees_a_template_is_one_setting_for_staff(
+    staff: User, owner: User, stranger: User, api_for: Callable[[User], Client]
+) -> None:
+    make_template()
+    team, group = make_team(owner, name="Film"), Group.objects.create(name="VIP")
+    api, address = api_for(staff), "/api/v2/templates/text-to-image"
+
+    def change(**audience: Any) -> Any:
+        return api.patch(address, {"audience": audience}, content_type="application/json")
+
+    assert api_for(owner).get(address).json()["audience"] is None
+    everyone = {"kind": "everyone", "groups": [], "workspaces": []}
+    assert api.get(address).json()["audience"] == everyone
+    for refused in (
+        {"kind": "groups"},
+        {"kind": "workspaces"},
+        {"kind": "groups", "groups": ["VIP", "none"]},
+        {"kind": "workspaces", "workspaces": [str(uuid.uuid4())]},
+        {"kind": "everyone", "groups": ["VIP"]},
+        {"kind": "anybody"},
+    ):
+        assert change(**refused).status_code == 422, refused
+        assert api.get(address).json()["audience"] == everyone
+    chosen = change(kind="workspaces", workspaces=[str(team.public_id)]).json()["audience"]
+    assert chosen == {"kind": "workspaces", "groups": [], "workspaces": [str(team.public_id)]}
+    assert change(kind="groups", groups=[group.name]).json()["audience"]["workspaces"] == []
+    assert change(kind="staff").status_code == 200
+    assert api_for(owner).get(address).status_code == 404
+    assert change(kind="everyone").json()["audience"] == everyone
+    assert api_for(stranger).patch(address, {"audience": everyone}, content_type="application/json").status_code == 403
 
 
 def test_detail_has_the_schema_of_the_inputs(api: Client) -> None:

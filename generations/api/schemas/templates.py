@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated, Any
 
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
 from generations.api.schemas import Name
+from generations.models.template import Visibility
 
 
 class TemplateSummary(Schema):
@@ -65,8 +67,22 @@ class ImportedTemplate(Schema):
     studio_url: str
 
 
+class Audience(Schema):
+    """Who sees a template, besides staff."""
+
+    model_config = {"extra": "forbid"}
+
+    kind: Visibility = Field(description="Whom it is for. Lists of another kind are empty.")
+    groups: Annotated[list[Name], Field(max_length=200)] = Field([], description="Names of groups.")
+    workspaces: Annotated[list[uuid.UUID], Field(max_length=200)] = Field(
+        [], description="Their members see the template while they work in one of them."
+    )
+
+
 class TemplateDetail(TemplateSummary):
     """A template and its parameters."""
+
+    audience: Audience | None = Field(description="Who sees it; null unless you are staff who may change templates.")
 
     is_workflow_removed: bool = Field(
         description="True when ComfyUI's workflow is removed from the metadata of results."
@@ -90,6 +106,7 @@ class TemplateChange(Schema):
     is_workflow_removed: bool | None = Field(
         None, description="True removes ComfyUI's workflow from the metadata of results."
     )
+    audience: Audience | None = Field(None, description="Who sees it. Takes the place of the one before.")
     is_published: bool | None = Field(
         None, description="True publishes the version that users ran last, false withdraws it."
     )

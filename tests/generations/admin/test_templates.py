@@ -9,18 +9,19 @@ from django.contrib.auth.models import Group
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, Workspace
 from generations.models import WorkflowTemplate
 from tests.support import bombs
-from tests.support.factories import make_template, txt2img_graph
+from tests.support.factories import make_team, make_template, own, txt2img_graph
 from tests.support.pictures import picture
 
 LIST = "/admin/generations/workflowtemplate/"
 
 
 def change(admin: Client, template: WorkflowTemplate, **fields: Any) -> Any:
-    data = {"title": template.title, "slug": template.slug, "position": 0, **fields}
+    data = {"title": template.title, "slug": template.slug, "position": 0, "visibility": template.visibility, **fields}
     return admin.post(f"{LIST}{template.pk}/change/", data)
 
 
@@ -34,7 +35,7 @@ def test_list_shows_what_is_published(admin: Client) -> None:
 
 def test_list_costs_the_same_however_long_it_is(admin: Client, django_assert_max_num_queries: Any) -> None:
     for number in range(6):
-        make_template(f"t{number}", title=f"T{number}")
+        make_template(f"t{number}", title=f"T{number}", visibility="groups")
     admin.get("/admin/")  # the first request of a session is noted
     with django_assert_max_num_queries(10):
         admin.get(LIST)
@@ -112,28 +113,61 @@ def test_cover_must_be_a_picture_that_browsers_show(admin: Client, content: byte
     assert list(page.context["adminform"].form.errors) == ["cover"]
 
 
-def test_ticked_groups_are_the_only_ones_who_see_it(admin: Client, owner: User, stranger: User) -> None:
+def seen_by(user: User) -> bool:
+    return WorkflowTemplate.objects.visible_to(user, own(user)).exists()
+
+
+def test_one_choice_decides_who_sees_it(admin: Client, owner: User, stranger: User) -> None:
     template, group = make_template(), Group.objects.create(name="VIP")
     owner.groups.add(group)
-    assert "visibility" not in admin.get(f"{LIST}{template.pk}/change/").context["adminform"].form.fields
-    assert change(admin, template, groups=[group.pk]).status_code == 302
-    assert WorkflowTemplate.objects.visible_to(owner).exists()
-    assert not WorkflowTemplate.objects.visible_to(stranger).exists()
-    assert change(admin, template).status_code == 302
-    assert WorkflowTemplate.objects.visible_to(stranger).exists()
+    assert change(admin, template, visibility="groups", groups=[group.pk]).status_code == 302
+    assert seen_by(owner) and not seen_by(stranger)
+    assert change(admin, template, visibility="workspaces", workspaces=[own(stranger).pk]).status_code == 302
+    assert seen_by(stranger) and not seen_by(owner) and not template.groups.exists()
+    assert change(admin, template, visibility="staff").status_code == 302
+    assert not seen_by(owner) and not seen_by(stranger) and not template.workspaces.exists()
+    assert change(admin, template, visibility="everyone").status_code == 302
+    assert seen_by(owner) and seen_by(stranger)
 
 
-def test_template_whose_groups_were_deleted_is_opened_on_purpose_only(admin: Client, stranger: User) -> None:
+def test_list_that_the_choice_hides_is_emptied_and_a_new_one_in_it_refused(admin: Client, stranger: User) -> None:
     template, group = make_template(), Group.objects.create(name="VIP")
-    assert "is_opened" not in admin.get(f"{LIST}{template.pk}/change/").content.decode()
-    change(admin, template, groups=[group.pk])
-    group.delete()
-    assert "is_opened" in admin.get(f"{LIST}{template.pk}/change/").content.decode()
-    page = change(admin, template, title="Another title")
-    assert list(page.context["adminform"].form.errors) == ["groups"]
-    assert not WorkflowTemplate.objects.visible_to(stranger).exists()
-    assert change(admin, template, is_opened="on").status_code == 302
-    assert WorkflowTemplate.objects.visible_to(stranger).exists()
+    page = change(admin, template, visibility="everyone", groups=[group.pk])
+    assert list(page.context["adminform"].form.errors) == ["visibility"]  # not opened to everyone by oversight
+    change(admin, template, visibility="groups", groups=[group.pk])
+    assert change(admin, template, visibility="staff", groups=[group.pk]).status_code == 302  # ticked before
+    assert not template.groups.exists()
+
+
+@pytest.mark.parametrize("kind", ["groups", "workspaces"])
+def test_audience_without_anybody_is_refused(admin: Client, kind: str) -> None:
+    page = change(admin, make_template(), visibility=kind)
+    assert list(page.context["adminform"].form.errors) == [kind]
+
+
+def test_staff_read_that_nobody_is_left_in_what_they_chose(admin: Client, owner: User, stranger: User) -> None:
+    template, group = make_template(), Group.objects.create(name="VIP")
+    saved = change(admin, template, visibility="groups", groups=[group.pk])
+    assert "there is nobody in the groups" in admin.get(saved["Location"]).content.decode()
+    assert "nobody at the moment" in admin.get(LIST).content.decode()
+    team = make_team(owner)
+    change(admin, template, visibility="workspaces", workspaces=[team.pk])
+    assert "nobody at the moment" not in admin.get(LIST).content.decode()
+    team.delete()
+    assert "Nobody sees it but staff" in admin.get(f"{LIST}{template.pk}/change/").content.decode()
+    page = change(admin, template, visibility="workspaces", title="Another title")
+    assert list(page.context["adminform"].form.errors) == ["workspaces"]
+    assert not seen_by(stranger)  # and what was left is never opened by accident
+
+
+def test_workspaces_are_found_by_name_and_person(admin: Client, owner: User, stranger: User) -> None:
+    make_team(owner, name="Film")
+    make_team(owner, name="Gone")
+    Workspace.objects.filter(name="Gone").update(dissolve_after=timezone.now())
+    asked = {"app_label": "generations", "model_name": "workflowtemplate", "field_name": "workspaces"}
+    for term, found in (("fil", ["Film"]), (stranger.email, [f"Personal ({stranger.email})"]), ("gone", [])):
+        answer = admin.get("/admin/autocomplete/", {**asked, "term": term}).json()
+        assert [each["text"] for each in answer["results"]] == found
 
 
 def test_template_that_lost_its_groups_can_be_looked_at(helper: Any) -> None:

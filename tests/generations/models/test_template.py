@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, Workspace
 from generations.models import WorkflowTemplate
+from generations.models.template import Visibility
 from tests.support.factories import (
+    make_team,
     make_template,
     make_user,
+    own,
     txt2img_graph,
     version_of,
 )
@@ -29,12 +33,12 @@ def test_only_who_makes_templates_runs_a_version_that_was_never_published(owner:
     template.add_version(graph=txt2img_graph(), parameters=[])
     draft = version_of(template)
     helper = make_user("helper@example.com", is_staff=True)
-    assert not draft.may_be_run_by(owner)
-    assert not draft.may_be_run_by(helper)
+    assert not draft.may_be_run_by(owner, own(owner))
+    assert not draft.may_be_run_by(helper, own(helper))
     helper.user_permissions.add(Permission.objects.get(codename="change_workflowtemplate"))
-    assert draft.may_be_run_by(User.objects.get(pk=helper.pk))
+    assert draft.may_be_run_by(User.objects.get(pk=helper.pk), own(helper))
     owner.user_permissions.add(Permission.objects.get(codename="change_workflowtemplate"))
-    assert not draft.may_be_run_by(User.objects.get(pk=owner.pk))  # the studio is for staff
+    assert not draft.may_be_run_by(User.objects.get(pk=owner.pk), own(owner))  # the studio is for staff
 
 
 def test_only_a_version_of_its_own_is_published() -> None:
@@ -51,12 +55,51 @@ def test_who_sees_a_template(owner: User, stranger: User, staff: User) -> None:
     everyone, friends = make_template("everyone"), make_template("friends", visibility="groups")
     make_template("draft", publish=False)
     friends.groups.add(group, Group.objects.create(name="others"))
-    seen = {user: set(WorkflowTemplate.objects.visible_to(user)) for user in (owner, stranger, staff, AnonymousUser())}
-    assert list(seen.values()) == [{everyone, friends}, {everyone}, {everyone, friends}, set()]
-    assert WorkflowTemplate.objects.visible_to(owner).count() == 2  # each once, whatever the groups
+    secret = make_template("secret", visibility="staff")
+    people = (owner, stranger, staff)
+    seen = [set(WorkflowTemplate.objects.visible_to(user, own(user))) for user in people]
+    assert seen == [{everyone, friends}, {everyone}, {everyone, friends, secret}]
+    assert not WorkflowTemplate.objects.visible_to(AnonymousUser(), own(owner)).exists()
+    assert not WorkflowTemplate.objects.visible_somewhere_to(AnonymousUser()).exists()
+    assert WorkflowTemplate.objects.visible_to(owner, own(owner)).count() == 2  # each once, whatever the groups
+    runnable = WorkflowTemplate.objects.runnable
+    assert runnable(staff, own(staff), "secret") and not runnable(owner, own(owner), "secret")
+    assert not version_of(secret).may_be_run_by(owner, own(owner))
     group.delete()
+    assert friends.has_nobody and not everyone.has_nobody and not secret.has_nobody  # nobody is in the other group
     Group.objects.all().delete()
-    assert friends.is_orphaned and not everyone.is_orphaned
+    assert friends.has_nobody
+
+
+def test_a_template_for_workspaces_is_there_only_while_somebody_works_in_one(owner: User, stranger: User) -> None:
+    team, others = make_team(owner, name="Film"), make_team(stranger, name="Print")
+    template = make_template(visibility="workspaces")
+    template.workspaces.add(team)
+    for user, workspace, is_seen in ((owner, team, True), (owner, own(owner), False), (stranger, others, False)):
+        assert WorkflowTemplate.objects.visible_to(user, workspace).exists() is is_seen
+        assert bool(WorkflowTemplate.objects.runnable(user, workspace, template.slug)) is is_seen
+        assert version_of(template).may_be_run_by(user, workspace) is is_seen
+    assert WorkflowTemplate.objects.visible_somewhere_to(owner).exists()
+    assert not WorkflowTemplate.objects.visible_somewhere_to(stranger).exists()
+    assert not template.has_nobody
+    Workspace.objects.filter(pk=team.pk).update(dissolve_after=timezone.now())
+    assert template.has_nobody and not WorkflowTemplate.objects.visible_somewhere_to(owner).exists()
+    team.delete()
+    template.refresh_from_db()
+    assert template.has_nobody and template.visibility == "workspaces"  # nobody's, rather than everyone's
+
+
+def test_lists_of_another_kind_are_emptied_and_none_may_be_empty(owner: User) -> None:
+    template, team, group = make_template(), make_team(owner), Group.objects.create(name="VIP")
+    template.open_to(Visibility.GROUPS, groups=[group])
+    template.open_to(Visibility.WORKSPACES, workspaces=[team])
+    assert not template.groups.exists() and template.workspaces.get() == team
+    for kind in (Visibility.GROUPS, Visibility.WORKSPACES):
+        with pytest.raises(ValueError, match="nobody would see it"):
+            template.open_to(kind)
+    assert template.workspaces.get() == team
+    template.open_to(Visibility.STAFF, workspaces=[team])
+    assert not template.workspaces.exists()
 
 
 def test_a_search_wants_all_words_wherever_they_are() -> None:

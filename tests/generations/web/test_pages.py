@@ -22,6 +22,7 @@ from tests.support.factories import (
     make_generation,
     make_output,
     make_server,
+    make_team,
     make_template,
     parameter,
     txt2img_graph,
@@ -94,6 +95,19 @@ def test_the_gallery_shows_what_one_may_run_and_nothing_else(owner: Any, staff: 
     owner.groups.add(group)
     assert "For members" in client_for(owner).get("/").content.decode()
     assert client_for(owner).get("/templates/closed/").status_code == 200
+
+
+@pytest.mark.usefixtures("known_server")
+def test_a_template_of_a_workspace_comes_and_goes_with_the_switch(owner: Any, client_for: ClientFor) -> None:
+    team, client = make_team(owner, name="Film"), client_for(owner)
+    template = make_template("films", title="For films", visibility="workspaces")
+    template.workspaces.add(team)
+    for is_there in (False, True):
+        if is_there:
+            client.post(f"/account/workspaces/{team.public_id}/switch/")
+        assert ("For films" in client.get("/").content.decode()) is is_there
+        assert client.get("/templates/films/").status_code == (200 if is_there else 404)
+        assert client.post("/templates/films/", {}).status_code == (302 if is_there else 404)
 
 
 def test_the_gallery_can_be_searched_and_says_when_it_is_empty(client_of_owner: Client) -> None:
