@@ -22,7 +22,7 @@ from tests.support.waiting import eventually, patient
 
 pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.redis, pytest.mark.xdist_group("cluster")]
 # Lower them when the work gets cheaper; raising one wants a reason. Small results are stored by the relay.
-STATEMENTS = {"web": 9, "relay": 12, "worker": 0}
+STATEMENTS = {"web": 8, "relay": 4, "worker": 0}
 COMMITS = {"web": 1, "relay": 2, "worker": 0}
 WARM_UP, JOBS = 3, 6
 RENEWALS = 2  # of the relay's lease, until everything that it asks again and again was seen
