@@ -316,15 +316,15 @@ def enqueue(  # noqa: PLR0917
             uses.objects.bulk_create([uses(generation=row, asset_id=pk) for row in rows for pk in file_ids])
         # Described after the commit, so that the user's line is locked for a shorter time. What fails there fails
         # nothing else: the rows are safe, and who watches asks again.
-        transaction.on_commit(lambda: _announce(user, rows, is_in_line=is_in_line), robust=True)
+        transaction.on_commit(lambda: _announce(user, rows, line, is_in_line=is_in_line), robust=True)
     return rows
 
 
-def _announce(user: User, rows: Sequence[Generation], *, is_in_line: bool) -> None:
+def _announce(user: User, rows: Sequence[Generation], line: queue.Line, *, is_in_line: bool) -> None:
     """Tell those who watch before the relays hear of it: they may claim it at once."""
     for row in rows:
         publisher.publish(row, snapshot.snapshot_event(row))
-    if any(row.tag is None for row in rows):
+    if line.is_short and any(row.tag is None for row in rows):
         # What it was held back for may have ended before others could see it, and then let nobody in.
         is_in_line = (queue.wants_admission(user.pk) and bool(queue.admit(user))) or is_in_line
     if is_in_line:

@@ -19,7 +19,7 @@ from django.db.models import BigIntegerField, Case, Count, FloatField, Q, Sum, V
 from accounts.models import SuspendedError
 from accounts.statements import Columns, Kept, KeptUpdate, Slot, ask
 from generations.models import Generation, QueueShare
-from generations.models.queue import Outlook, wants_admission_sql
+from generations.models.queue import SHORT_LINE, Outlook, wants_admission_sql
 from generations.models.template import MEAN_SECONDS
 from generations.models.usage import StorageFullError
 from generations.scheduling.fitness import Fleet, Verdict
@@ -70,6 +70,11 @@ class Line:
         self._share = share or QueueShare.objects.select_for_update().get_or_create(user_id=user.pk)[0]
         self._counts = _count(user.pk, self._share.finish_tag, self._limits.priority)
         self._free = self._limits.max_concurrent - self._counts.mine_in_line - self._counts.mine_upstream
+
+    @property
+    def is_short(self) -> bool:
+        """Whether few of this user's were in line, whose ends let held ones in."""
+        return self._counts.mine_in_line < SHORT_LINE
 
     def ensure_room_for_results(self) -> None:
         """StorageFullError when the user's files take as much as the plan allows."""
