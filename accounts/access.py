@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import cast
+from typing import NamedTuple, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
@@ -44,8 +45,16 @@ class Access:
         """
         if self.key_id is not None:
             return ApiKey.objects.usable().filter(pk=self.key_id, user=self.user_id).exists()
-        user = _user_of_session(self.session_key)
-        return user is not None and user.pk == self.user_id
+        sender = _sender_of_session(self.session_key)
+        return sender is not None and sender.user.pk == self.user_id
+
+
+class Sender(NamedTuple):
+    """Who sends a request that nobody has read yet, with either a key or a session."""
+
+    user: User
+    key: ApiKey | None
+    session: SessionBase | None
 
 
 def user_of(request: HttpRequest) -> User:
@@ -82,7 +91,7 @@ def key_for_reading(authorization: str, address: str) -> ApiKey | None:
     return key if key is not None and Scope.READ.value in key.scopes else None
 
 
-def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
+def sender_of(headers: Mapping[bytes, bytes], address: str) -> Sender | None:
     """Who sends a request with these headers (names in small letters), before anything else of it is read.
 
     A request that brings a key is judged by its key alone, as the API does. RateLimitedError: see `key_for`;
@@ -90,9 +99,9 @@ def sender_of(headers: Mapping[bytes, bytes], address: str) -> User | None:
     """
     if authorization := headers.get(b"authorization", b"").decode("latin-1"):
         key = _key_of(authorization, address)
-        return key.user if key is not None else None
+        return Sender(key.user, key, None) if key is not None else None
     cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
-    return _user_of_session(cookies.get(settings.SESSION_COOKIE_NAME))
+    return _sender_of_session(cookies.get(settings.SESSION_COOKIE_NAME))
 
 
 def _key_of(authorization: str, address: str) -> ApiKey | None:
@@ -103,7 +112,7 @@ def _key_of(authorization: str, address: str) -> ApiKey | None:
     return key
 
 
-def _user_of_session(session_key: str | None) -> User | None:
+def _sender_of_session(session_key: str | None) -> Sender | None:
     if not session_key:
         return None
     request = HttpRequest()
@@ -111,7 +120,8 @@ def _user_of_session(session_key: str | None) -> User | None:
     if not impersonation.holds(request.session):
         return None
     user = get_user(request)
-    return user if user.is_authenticated and user.is_active and not user.is_suspended else None
+    is_let_in = user.is_authenticated and user.is_active and not user.is_suspended
+    return Sender(cast("User", user), None, request.session) if is_let_in else None
 
 
 def take_slot(kind: str, user: User, *, most: int) -> str | None:

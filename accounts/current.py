@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from accounts.access import user_of
+from accounts.access import Sender, user_of
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.workspaces import NotAllowedError, NotAMemberError
 
@@ -57,12 +58,19 @@ def chosen_membership(request: HttpRequest) -> Membership:
     return _chosen(memberships_of(request), request.session)
 
 
-def chosen_in(session: SessionBase, user: User) -> Membership:
+def chosen_in(session: SessionBase | Mapping[str, Any], user: User) -> Membership:
     """As `chosen_membership`, for sockets, which have no request."""
     return _chosen(_read(user), session)
 
 
-def _chosen(mine: list[Membership], session: SessionBase) -> Membership:
+def workspace_of_sender(sender: Sender) -> Workspace:
+    """Where whoever sends a request works that nobody has read yet."""
+    if sender.key is not None:
+        return workspace_of_key(sender.key)
+    return chosen_in(sender.session or {}, sender.user).workspace
+
+
+def _chosen(mine: list[Membership], session: SessionBase | Mapping[str, Any]) -> Membership:
     chosen = session.get(IN_SESSION)
     # Whoever left the team that was chosen is back in their own workspace, which every list begins with.
     return next((each for each in mine if str(each.workspace.public_id) == chosen), mine[0])

@@ -16,7 +16,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.utils.http import parse_header_parameters
 
-from accounts import standing
+from accounts import current, standing
 from accounts.access import sender_of
 from accounts.addresses import address_of_scope
 from accounts.models import SuspendedError
@@ -137,12 +137,13 @@ async def _refusal(scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Re
 def _judge_sender(headers: dict[bytes, bytes], address: str, length: int | None, is_kept: bool) -> Refusal | None:
     """The refusal for this sender; `length`: bytes to send, None when the head does not say."""
     try:
-        user = sender_of(headers, address)
-        if user is None:
+        sender = sender_of(headers, address)
+        if sender is None:
             return UNAUTHORIZED
         if is_kept:
-            ensure_upload(user)
-            StorageUsage.objects.ensure_room(user, size_bytes=(length or 0) - FORM_OVERHEAD_BYTES)
+            ensure_upload(sender.user)
+            workspace = current.workspace_of_sender(sender)
+            StorageUsage.objects.ensure_room(workspace, size_bytes=(length or 0) - FORM_OVERHEAD_BYTES)
     except SuspendedError:
         return Refusal(403, "account_suspended", standing.notice())
     except RateLimitedError as error:

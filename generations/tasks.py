@@ -16,7 +16,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Workspace
 from generations.broker import ask
 from generations.database import delete_some, in_batches
 from generations.files import storage
@@ -67,9 +67,10 @@ def sweep() -> None:
         ask(deliver_webhooks)
     for user_id in Withdrawal.objects.values_list("pk", flat=True):
         ask(cancel_withdrawn, user_id)
-    # Held back, although their users have nothing under way any more that would let them in.
-    for user in User.objects.filter(pk__in=Generation.objects.held().values("user")).select_related("plan"):
-        if queue.admit(user):
+    # Held back, although their workspaces have nothing under way any more that would let them in.
+    waiting = Workspace.objects.filter(pk__in=Generation.objects.held().values("workspace"))
+    for workspace in waiting.select_related("plan", "person"):
+        if queue.admit(workspace):
             publisher.wake_relays()
 
 
@@ -135,6 +136,6 @@ def tidy_storage() -> int:
 
 def _recount_storage() -> None:
     """What is kept as a number can differ from what is there: after a release that did not count yet, or by hand."""
-    for user_id in StorageUsage.objects.values_list("user", flat=True):
-        if difference := StorageUsage.objects.recount(user_id):
-            logger.warning("The files of user %d take %+d bytes more than was counted", user_id, difference)
+    for workspace_id in StorageUsage.objects.values_list("workspace", flat=True):
+        if difference := StorageUsage.objects.recount(workspace_id):
+            logger.warning("The files of workspace %d take %+d bytes more than was counted", workspace_id, difference)

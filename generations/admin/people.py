@@ -23,7 +23,7 @@ from accounts import audit, impersonation, standing, welcome
 from accounts.access import user_of
 from accounts.addresses import address_of
 from accounts.admin import UserAdmin
-from accounts.models import AuditEntry, Membership, Plan, User
+from accounts.models import AuditEntry, Membership, Plan, User, Workspace
 from accounts.sessions import browser_of
 from generations.models import Generation, Status, StorageUsage
 
@@ -211,7 +211,7 @@ class PersonAdmin(UserAdmin):
             "days": DAYS,
             "jobs": _jobs(person),
             "active": Generation.objects.made_by(person).active().count(),
-            "stored": StorageUsage.objects.stored_by(person),
+            "stored": StorageUsage.objects.stored_in(Workspace.objects.personal_of(person)),
             "memberships": Membership.objects.of(person).select_related("workspace").order_by("pk")[:50],
             "sessions": _sessions(person),
             "keys": person.api_keys.all()[:50],

@@ -42,7 +42,7 @@ router = Router()
 def get_me(request: HttpRequest) -> Me:
     """Your account, the workspace and the key of this request, and the limits of your plan."""
     user, key, mine = user_of(request), key_of(request), membership_of(request)
-    plan = user.limits
+    plan = mine.workspace.limits
     return Me(
         email=user.email,
         name=user.get_full_name(),
@@ -81,7 +81,6 @@ def get_me(request: HttpRequest) -> Me:
 )
 def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 30) -> Usage:
     """The jobs of the workspace and its time on the servers in the last `days`, and what is stored now."""
-    user = user_of(request)
     since = timezone.now() - timedelta(days=days)
     workspace = workspace_of(request)
     rows = Generation.objects.in_workspace(workspace).filter(created_at__gte=since).order_by()
@@ -94,7 +93,7 @@ def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 3
         jobs=counted,
         execution_seconds=sum(day.execution_seconds for day in by_day),
         days=by_day,
-        storage_bytes=StorageUsage.objects.stored_by(user),
+        storage_bytes=StorageUsage.objects.stored_in(workspace),
         files=Asset.objects.in_workspace(workspace).count(),
     )
 

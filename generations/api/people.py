@@ -11,7 +11,7 @@ from ninja import Path, Query, Router
 
 from accounts import standing
 from accounts.addresses import address_of
-from accounts.models import Scope, User
+from accounts.models import Scope, User, Workspace
 from generations.api.auth import staff
 from generations.api.operations import operation
 from generations.api.schemas.people import PersonDetail, PersonList, PersonOut, SuspensionRequest
@@ -135,6 +135,6 @@ def _describe(person: User) -> PersonOut:
 def _in_detail(person: User) -> PersonDetail:
     return PersonDetail(
         **_describe(person).model_dump(),
-        storage_bytes=StorageUsage.objects.stored_by(person),
+        storage_bytes=StorageUsage.objects.stored_in(Workspace.objects.personal_of(person)),
         active_jobs=Generation.objects.made_by(person).active().count(),
     )

@@ -104,7 +104,7 @@ def add(
     workspace = workspace or Workspace.objects.personal_of(user)
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
     rates.count_upload(user)
-    _ensure_size(user, file.size)
+    _ensure_size(workspace, file.size)
     with ExitStack() as stack:
         stack.enter_context(uploads.one_more(user.pk))
         spooled, name = _received(file, stack, is_medium=is_medium, kind=kind)
@@ -130,9 +130,9 @@ def _received(file: UploadedFile[Any], stack: ExitStack, *, is_medium: bool, kin
     return spooled, name
 
 
-def _ensure_size(user: User, size_bytes: int | None) -> None:
+def _ensure_size(workspace: Workspace, size_bytes: int | None) -> None:
     """StorageFullError, InvalidUploadError for what is too large; None while nobody knows its size."""
-    StorageUsage.objects.ensure_room(user, size_bytes=size_bytes or 0)
+    StorageUsage.objects.ensure_room(workspace, size_bytes=size_bytes or 0)
     if size_bytes is not None and size_bytes > settings.MAX_UPLOAD_BYTES:
         msg = f"The file is larger than {settings.MAX_UPLOAD_BYTES // 2**20} MB."
         raise InvalidUploadError(msg)
@@ -160,7 +160,7 @@ def _stored(  # noqa: PLR0917
         with transaction.atomic():
             IdempotencyKey.objects.claim(user, idempotency_key)
             asset.save()
-            StorageUsage.objects.add(user, asset.size_bytes)
+            StorageUsage.objects.add(workspace, asset.size_bytes)
     except (KeyReuseError, StorageFullError):
         discard_files([asset.key, asset.thumbnail_key])
         raise
@@ -227,7 +227,7 @@ def delete(asset: Asset) -> None:
     """Remove it; its bytes go unless another one shares them. AssetInUseError."""
     with transaction.atomic():
         rows = Asset.objects.filter(pk=asset.pk)
-        StorageUsage.objects.lock([asset.user_id])  # first, as `discard` does
+        StorageUsage.objects.lock([asset.workspace_id])  # first, as `discard` does
         rows.select_for_update(of=("self",)).first()
         if rows.in_use().exists():
             raise AssetInUseError
@@ -246,7 +246,7 @@ def discard(assets: QuerySet[Asset]) -> int:
 
     Inside a transaction: whoever makes another asset of the same file locks the one that it is made from.
     """
-    StorageUsage.objects.lock(assets.order_by().values_list("user", flat=True).distinct())
+    StorageUsage.objects.lock(assets.order_by().values_list("workspace", flat=True).distinct())
     rows = list(assets.select_for_update(of=("self",)))
     files = {asset.key: asset for asset in rows}
     Asset.objects.filter(pk__in=[asset.pk for asset in rows]).only("pk").delete()
@@ -254,7 +254,8 @@ def discard(assets: QuerySet[Asset]) -> int:
         files.pop(key, None)  # another one shares it, and the thumbnail with it
     sizes: Counter[int] = Counter()
     for asset in files.values():
-        sizes[asset.user_id] += asset.size_bytes
+        if asset.workspace_id is not None:
+            sizes[asset.workspace_id] += asset.size_bytes
     StorageUsage.objects.subtract(sizes)
     if files:
         discard_files(key for asset in files.values() for key in (asset.key, asset.thumbnail_key))
@@ -267,7 +268,7 @@ def discard_unused(assets: AssetQuerySet, size: int = EXPIRE_AT_ONCE) -> int:
         chosen = Asset.objects.filter(
             pk__in=list(assets.unused().order_by("created_at").values_list("pk", flat=True)[:size])
         )
-        StorageUsage.objects.lock(chosen.values_list("user", flat=True).distinct())  # first, as `discard` does
+        StorageUsage.objects.lock(chosen.values_list("workspace", flat=True).distinct())  # first, as `discard` does
         list(chosen.select_for_update(of=("self",)).values_list("pk"))
         return discard(chosen.unused())  # still: a generation may have got one since it was chosen
 

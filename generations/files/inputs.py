@@ -71,7 +71,7 @@ def _resolve(user: User, workspace: Workspace, value: Any, kind: str) -> Any:
         return str(_keep(user, workspace, _decode(value), "upload", kind).pk)
     if re.match("https?://", value, re.IGNORECASE):
         rates.count_fetch(user)
-        StorageUsage.objects.ensure_room(user)
+        StorageUsage.objects.ensure_room(workspace)
         with fetches.one_more(user.pk):
             answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)
         return str(_keep(user, workspace, answer.body, _name_of(value), kind).pk)

@@ -24,7 +24,8 @@ def write(generation: Generation, copied: Sequence[Copied]) -> list[Output]:
     assets, outputs = rows_of(generation, copied)
     if assets:
         Asset.objects.bulk_create(assets)
-        StorageUsage.objects.add_anyway(generation.user_id, sum(each.size_bytes for each in assets))
+        if generation.workspace_id is not None:
+            StorageUsage.objects.add_anyway(generation.workspace_id, sum(each.size_bytes for each in assets))
     Output.objects.bulk_create(outputs)
     tell(generation, outputs)
     return outputs

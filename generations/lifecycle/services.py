@@ -298,7 +298,7 @@ def enqueue(  # noqa: PLR0917
 ) -> list[Generation]:
     """Make these generations, which need these files, and get all of them in line, or none.
 
-    `make` returns rows that are not saved yet; it is called while nobody else submits anything for this user.
+    `make` returns rows that are not saved yet; it is called while nobody else submits anything in this workspace.
     StorageFullError: there is no room for results; InvalidInputs: a file was deleted meanwhile; queue.QueueFullError;
     KeyReuseError.
     """
@@ -307,7 +307,7 @@ def enqueue(  # noqa: PLR0917
             IdempotencyKey.objects.claim(user, extras.idempotency_key)
         if file_ids:
             _lock_files(workspace, file_ids)
-        line = queue.Line(user)
+        line = queue.Line(workspace, user)
         line.ensure_room_for_results()
         rows = make()
         is_in_line = line.enter(rows, fleet)
@@ -316,17 +316,17 @@ def enqueue(  # noqa: PLR0917
             uses.objects.bulk_create([uses(generation=row, asset_id=pk) for row in rows for pk in file_ids])
         # Described after the commit, so that the user's line is locked for a shorter time. What fails there fails
         # nothing else: the rows are safe, and who watches asks again.
-        transaction.on_commit(lambda: _announce(user, rows, line, is_in_line=is_in_line), robust=True)
+        transaction.on_commit(lambda: _announce(workspace, rows, line, is_in_line=is_in_line), robust=True)
     return rows
 
 
-def _announce(user: User, rows: Sequence[Generation], line: queue.Line, *, is_in_line: bool) -> None:
+def _announce(workspace: Workspace, rows: Sequence[Generation], line: queue.Line, *, is_in_line: bool) -> None:
     """Tell those who watch before the relays hear of it: they may claim it at once."""
     for row in rows:
         publisher.publish(row, snapshot.snapshot_event(row))
     if line.is_short and any(row.tag is None for row in rows):
         # What it was held back for may have ended before others could see it, and then let nobody in.
-        is_in_line = (queue.wants_admission(user.pk) and bool(queue.admit(user))) or is_in_line
+        is_in_line = (queue.wants_admission(workspace.pk) and bool(queue.admit(workspace))) or is_in_line
     if is_in_line:
         publisher.wake_relays()
 

@@ -31,16 +31,22 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
     with transaction.atomic():
         if not change():
             return False
-        rows = Generation.objects.select_related("version__template", "user__plan")
+        rows = Generation.objects.select_related("version__template", "user", "workspace__plan")
         generation = rows.defer(*(f"version__{name}" for name in LARGE)).get(**key)
         publish_state(generation)
         outbox.notify(generation)
         if generation.status == Status.QUEUED:
             publisher.wake_relays()
-        elif generation.status not in (*UPSTREAM, Status.SUCCEEDED) and not generation.user.is_suspended:
+        elif generation.status not in (*UPSTREAM, Status.SUCCEEDED) and not _is_withdrawn(generation):
             # It is neither in line nor on a server any more. (Those that succeed left before.)
             transaction.on_commit(lambda: let_next_in(generation))
     return True
+
+
+def _is_withdrawn(generation: Generation) -> bool:
+    """Whether all that its workspace has is being canceled: one person's own, who is suspended."""
+    workspace = generation.workspace
+    return workspace is not None and workspace.is_personal and generation.user.is_suspended
 
 
 def retried(pk: uuid.UUID, prompt_id: uuid.UUID, retry: Retry) -> bool:
@@ -75,13 +81,15 @@ def _publish_end(generation: Generation) -> None:
 
 
 def let_next_in(generation: Generation, *, is_wanted: bool | None = None) -> None:
-    """Its user may have one more in line, if it is time for that: which is asked, if it is not known. Should this fail,
-    the sweeper does it.
+    """Its workspace may have one more in line, if it is time for that: which is asked, if it is not known. Should this
+    fail, the sweeper does it.
     """
     try:
         if is_wanted is None:
-            is_wanted = queue.wants_admission(generation.user_id)
-        if is_wanted and queue.admit(generation.user):
+            is_wanted = queue.wants_admission(generation.workspace_id)
+        if is_wanted and generation.workspace is not None and queue.admit(generation.workspace):
             publisher.wake_relays()
     except DatabaseError:
-        logger.warning("The next generation of user %s is put in line later", generation.user_id, exc_info=True)
+        logger.warning(
+            "The next generation of workspace %s is put in line later", generation.workspace_id, exc_info=True
+        )

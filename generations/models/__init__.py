@@ -5,7 +5,7 @@ from generations.models.discarded import DiscardedFile
 from generations.models.draft import DraftNote, TemplateDraft
 from generations.models.generation import Generation, Status
 from generations.models.idempotency import IdempotencyKey
-from generations.models.queue import QueueClock, QueueShare, Withdrawal
+from generations.models.queue import MemberMonth, QueueClock, QueueShare, Withdrawal
 from generations.models.seeds import SeedCount
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion, WorkflowTemplate
@@ -19,6 +19,7 @@ __all__ = [
     "DraftNote",
     "Generation",
     "IdempotencyKey",
+    "MemberMonth",
     "Output",
     "QueueClock",
     "QueueShare",

@@ -25,8 +25,8 @@ def _insert(table: str, columns: Columns[Any], values: str) -> str:
         SELECT {wanted} FROM ended, jsonb_populate_recordset(NULL::{table}, %({values})s::jsonb) AS one"""  # noqa: S608
 
 
-# Rows are locked in the order in which the same transaction does it step by step: the user's number of bytes, then the
-# template, which the last part waits for.
+# Rows are locked in the order in which the same transaction does it step by step: the workspace's number of bytes, then
+# the template, which the last part waits for.
 _END = f"""
     WITH ended AS (
         UPDATE generations_generation SET
@@ -41,16 +41,16 @@ _END = f"""
         AND (%(template)s::bigint IS NULL OR %(is_bare)s = (
             SELECT is_workflow_removed FROM generations_workflowtemplate WHERE id = %(template)s::bigint
         ))
-        RETURNING user_id, started_at
+        RETURNING workspace_id, started_at
     ),
     files AS ({_insert("generations_asset", _ASSET, "assets")}
     ),
     made AS ({_insert("generations_output", _OUTPUT, "made")}
     ),
     counted AS (
-        INSERT INTO generations_storageusage AS known (user_id, stored_bytes)
-        SELECT user_id, %(size)s::bigint FROM ended WHERE %(size)s::bigint > 0
-        ON CONFLICT (user_id) DO UPDATE SET stored_bytes = known.stored_bytes + excluded.stored_bytes
+        INSERT INTO generations_workspaceusage AS known (workspace_id, stored_bytes)
+        SELECT workspace_id, %(size)s::bigint FROM ended WHERE %(size)s::bigint > 0
+        ON CONFLICT (workspace_id) DO UPDATE SET stored_bytes = known.stored_bytes + excluded.stored_bytes
         RETURNING 1
     ),
     noted AS (
@@ -65,7 +65,7 @@ def store_whole(
     generation: Generation, run: Run, *, assets: Sequence[Asset], outputs: Sequence[Output], seconds: float | None
 ) -> Stored | None:
     """SUBMITTED, RUNNING -> SUCCEEDED, with new rows of its files and outputs, which stay without their ids here; the
-    user's bytes and the template's mean (`seconds` that it ran, if known) count them.
+    workspace's bytes and the template's mean (`seconds` that it ran, if known) count them.
 
     None, with nothing changed: it waits for no result any more, or somebody has to be told by webhook, or its template
     changed, or the database has no such statement. Then `store_at_once` says more.
@@ -76,7 +76,6 @@ def store_whole(
         _END,
         {
             "prompt_id": generation.prompt_id,
-            "user": generation.user_id,
             "workspace": generation.workspace_id,
             "webhook": generation.webhook_id,
             "template": generation.version.template_id,

@@ -107,7 +107,7 @@ class Stored(NamedTuple):
     started_at: datetime
     has_webhooks: bool  # some address wants to hear of it
     is_bare: bool | None  # whether its template's results go without the workflow, as of now; None without template
-    is_next_wanted: bool  # others of this user are held back, and it may be time to put them in line
+    is_next_wanted: bool  # others of the workspace are held back, and it may be time to put them in line
 
 
 class GenerationQuerySet(  # type: ignore[override]  # both have a manager of their own kind of rows
@@ -120,15 +120,15 @@ class GenerationQuerySet(  # type: ignore[override]  # both have a manager of th
         return self.filter(user=user)
 
     def in_line(self) -> Self:
-        """QUEUED ones that may be claimed, each with its tag: no more of a user's than the plan lets run at a time."""
+        """QUEUED ones that may be claimed, each with its tag: no more of a workspace's than its plan lets run."""
         return self.filter(IN_LINE)
 
     def held(self) -> Self:
-        """QUEUED ones that wait until fewer of the same user are in line or on the servers."""
+        """QUEUED ones that wait until fewer of the same workspace or member are in line or on the servers."""
         return self.filter(HELD)
 
     def in_play(self) -> Self:
-        """Those in line and those that a server has: no more of a user's than the plan lets run at a time."""
+        """Those in line and those that a server has: no more of a workspace's than the plan lets run at a time."""
         return self.filter(IN_PLAY)
 
     def upstream(self) -> Self:
@@ -252,7 +252,6 @@ class GenerationQuerySet(  # type: ignore[override]  # both have a manager of th
         """
         changed = _STORE_AT_ONCE(
             prompt_id=generation.prompt_id,
-            user=generation.user_id,
             workspace=generation.workspace_id,
             webhook=generation.webhook_id,
             template=generation.version.template_id,
@@ -373,7 +372,7 @@ def _storing_at_once() -> tuple[GenerationQuerySet, dict[str, Any], Sequence[Any
     hooks = Webhook.objects.concerned(Slot("workspace", number), named=Slot("webhook", models.UUIDField()))
     # Asked of the template once more, because admins change it while its runs go on.
     template = WorkflowTemplate.objects.order_by().filter(pk=Slot("template", number))
-    held = Generation.objects.filter(user=Slot("user", number)).held()
+    held = Generation.objects.filter(workspace=Slot("workspace", number)).held()
     is_bare = models.Subquery(template.values("is_workflow_removed"))
     return rows, changes, ("started_at", Exists(hooks), is_bare, Exists(held))
 
@@ -487,9 +486,7 @@ class Generation(InWorkspace):
             models.Index(fields=["-created_at", "-id"], name="generation_newest"),
             models.Index(fields=["finished_at"], name="generation_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["-priority", "tag", "created_at"], name="generation_line", condition=IN_LINE),
-            models.Index(fields=["user"], name="generation_in_play", condition=IN_PLAY),
             models.Index(fields=["workspace"], name="generation_play_of_workspace", condition=IN_PLAY),
-            models.Index(fields=["user", "created_at", "id"], name="generation_held", condition=HELD),
             models.Index(fields=["workspace", "created_at", "id"], name="generation_held_of_workspace", condition=HELD),
             models.Index(fields=["server"], name="generation_upstream", condition=Q(status__in=UPSTREAM)),
             models.Index(fields=["store_after"], name="generation_storing", condition=Q(status=Status.STORING)),

@@ -1,4 +1,4 @@
-"""What the fair queue remembers: each user's share that is used up, and the time by which shares are compared."""
+"""What the fair queue remembers: each workspace's share that is used up, and the time by which shares are compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from accounts.models import Plan
+from accounts.models import Plan, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +23,31 @@ class Outlook:
     obstacle: str = ""
 
 
-# As long as a user's line is longer than SHORT_LINE, held ones wait until an eighth of what the plan lets run is free:
-# whoever sends a flood has them put in line a few at a time. Most plans let so few run that each one counts.
+# As long as a workspace's line is longer than SHORT_LINE, held ones wait until an eighth of what the plan lets run is
+# free: whoever sends a flood has them put in line a few at a time. Most plans let so few run that each one counts.
 SHORT_LINE, BATCHES = 8, 8
 
 
 def wants_admission_sql(*, ended: int) -> str:
-    """A condition in the words of both databases: some generations of %(user)s are held back although it is time to put
-    them in line. `ended`: how many of those that the statement sees in play have just ended.
+    """A condition in both databases' words: some generations of %(workspace)s are held back although it is time to
+    put them in line. `ended`: how many of those that the statement sees in play have just ended.
     """
     return f"""(
-        EXISTS (SELECT 1 FROM generations_generation WHERE user_id = %(user)s AND status = 'queued' AND tag IS NULL)
+        EXISTS (
+            SELECT 1 FROM generations_generation
+            WHERE workspace_id = %(workspace)s AND status = 'queued' AND tag IS NULL
+        )
         AND (
             SELECT play.number < plan.most
             AND (play.in_line < {SHORT_LINE} OR (plan.most - play.number) * {BATCHES} >= plan.most)
             FROM (
                 SELECT COUNT(*) - {ended} AS number, COUNT(*) FILTER (WHERE status = 'queued') AS in_line
                 FROM generations_generation
-                WHERE user_id = %(user)s AND status IN ('queued', 'submitted', 'running') AND tag IS NOT NULL
+                WHERE workspace_id = %(workspace)s AND status IN ('queued', 'submitted', 'running') AND tag IS NOT NULL
             ) AS play, (
                 SELECT COALESCE((
-                    SELECT own.max_concurrent FROM accounts_user AS owner JOIN accounts_plan AS own
-                    ON own.id = owner.plan_id WHERE owner.id = %(user)s
+                    SELECT own.max_concurrent FROM accounts_workspace AS team JOIN accounts_plan AS own
+                    ON own.id = team.plan_id WHERE team.id = %(workspace)s
                 ), {Plan().max_concurrent}) AS most
             ) AS plan
         )
@@ -52,16 +55,37 @@ def wants_admission_sql(*, ended: int) -> str:
 
 
 class QueueShare(models.Model):
-    """How far ahead in virtual time one user's generations are in line already.
+    """How far ahead in virtual time one workspace's generations are in line already.
 
-    Whoever changes the user's line locks it until the transaction ends.
+    Whoever changes the workspace's line locks it until the transaction ends.
     """
 
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
-    finish_tag = models.FloatField(default=0.0, help_text="Virtual seconds: where the user's next one begins.")
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    finish_tag = models.FloatField(default=0.0, help_text="Virtual seconds: where the workspace's next one begins.")
+
+    class Meta:
+        db_table = "generations_workspaceshare"  # beside the table that counts by user, of the release before
 
     def __str__(self) -> str:
-        return f"{self.user_id}: {self.finish_tag}"
+        return f"{self.workspace_id}: {self.finish_tag}"
+
+
+class MemberMonth(models.Model):
+    """How many generations a member began in a calendar month (UTC), kept for members with a limit.
+
+    Read and written by whoever holds the workspace's QueueShare.
+    """
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    month = models.DateField(help_text="Its first day.")
+    jobs = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "user", "month"], name="member_month_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.workspace_id}, {self.month:%Y-%m}: {self.jobs}"
 
 
 class WithdrawalQuerySet(models.QuerySet["Withdrawal"]):

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 class SeedCountQuerySet(models.QuerySet["SeedCount"]):
-    """Read and written by whoever holds the user's QueueShare: counting is then free of gaps and repetitions."""
+    """Read and written by whoever holds the QueueShare of a workspace. The user may be in several: the row is locked,
+    so that counting is free of gaps and repetitions.
+    """
 
     def last_of(self, user: User, template: WorkflowTemplate, parameter: str) -> int | None:
         """The seed of the user's latest run; None before the first."""
-        found = self.filter(user=user, template=template, parameter=parameter).values_list("last", flat=True).first()
+        rows = self.filter(user=user, template=template, parameter=parameter).select_for_update()
+        found = rows.values_list("last", flat=True).first()
         return None if found is None else int(found)
 
     def note(self, user: User, template: WorkflowTemplate, parameter: str, seed: int) -> None:

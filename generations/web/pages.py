@@ -19,7 +19,7 @@ from accounts.access import user_of
 from accounts.current import chosen_membership, chosen_workspace
 from accounts.methods import post_only
 from accounts.models import Membership, User
-from accounts.workspaces import NotAllowedError, ensure_may_change
+from accounts.workspaces import NotAllowedError, WorkspaceError, ensure_may_change
 from generations import origins
 from generations.files import naming
 from generations.lifecycle import raw, rerunning, services
@@ -253,6 +253,7 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         raw.RawNotAllowedError,
         QueueFullError,
         StorageFullError,
+        WorkspaceError,
     ) as refusal:
         messages.error(request, str(refusal))
         return redirect("generation", pk=pk)

@@ -13,6 +13,7 @@ from accounts.access import user_of
 from accounts.concurrency import TooBusyError
 from accounts.current import chosen_workspace
 from accounts.rates import RateLimitedError
+from accounts.workspaces import WorkspaceError
 from generations.comfy.decoders import BusyError
 from generations.files import accepting, assets
 from generations.lifecycle import services
@@ -71,7 +72,13 @@ def _submitted(request: HttpRequest, version: TemplateVersion, form: ParametersF
         for field, sentences in invalid.errors.items():
             form.add_error(field if field in form.fields else None, sentences)
         return None
-    except (services.CannotRunError, services.NotAllowedError, QueueFullError, StorageFullError) as refusal:
+    except (
+        services.CannotRunError,
+        services.NotAllowedError,
+        QueueFullError,
+        StorageFullError,
+        WorkspaceError,
+    ) as refusal:
         form.add_error(None, str(refusal))
         return None
 

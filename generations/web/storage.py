@@ -28,15 +28,15 @@ SHOWN = 100
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """How much is stored, and the largest uploads."""
-    user = user_of(request)
+    workspace = chosen_workspace(request)
     uploads = list(_uploads(request).select_related("user").order_by("-size_bytes", "-created_at")[:SHOWN])
     in_use = set(_uploads(request).filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
     context = {
-        "workspace": chosen_workspace(request),
+        "workspace": workspace,
         "uploads": [(each, each.pk in in_use) for each in uploads],
         "is_cut": len(uploads) == SHOWN,
-        "stored": StorageUsage.objects.stored_by(user),
-        "limit": user.limits.max_storage_bytes,
+        "stored": StorageUsage.objects.stored_in(workspace),
+        "limit": workspace.limits.max_storage_bytes,
     }
     return render(request, "account/storage.html", context)
 

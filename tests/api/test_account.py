@@ -16,7 +16,13 @@ from accounts import rates
 from accounts.models import MAX_KEYS, ApiKey, Plan, User
 from generations.models import Status, StorageUsage, Webhook, WebhookDelivery
 from tests.api.envelope import error_of
-from tests.support.factories import make_asset, make_generation, make_key, make_output
+from tests.support.factories import (
+    make_asset,
+    make_generation,
+    make_key,
+    make_output,
+    own,
+)
 
 
 def program(secret: str) -> Client:
@@ -46,7 +52,7 @@ def test_usage_counts_what_was_made_and_stores_once_what_is_shared(api: Client, 
     twin = make_asset(owner)
     twin.key = asset.key
     twin.save()
-    StorageUsage.objects.recount(owner.pk)
+    StorageUsage.objects.recount(own(owner).pk)
     body = api.get("/api/v2/usage").json()
     assert body["jobs"] == {"queued": 1, "running": 0, "succeeded": 1, "failed": 0, "canceled": 0}
     assert body["execution_seconds"] == pytest.approx(6)

@@ -10,10 +10,16 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import ApiKey, Plan, User
+from accounts.models import ApiKey, Plan, User, Workspace
 from generations.models import ComfyServer, Generation, StorageUsage, TemplateVersion, WorkflowTemplate
 from generations.models.template import Visibility
-from tests.support.factories import add_published_version, make_template, txt2img_graph, txt2img_parameters
+from tests.support.factories import (
+    add_published_version,
+    make_template,
+    own,
+    txt2img_graph,
+    txt2img_parameters,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_server")]
 
@@ -34,12 +40,12 @@ def for_others() -> None:
 
 
 def one_at_a_time() -> None:
-    User.objects.update(plan=Plan.objects.create(name="small", max_queued=1))
+    Workspace.objects.update(plan=Plan.objects.create(name="small", max_queued=1))
 
 
 def full() -> None:
-    User.objects.update(plan=Plan.objects.create(name="tight", max_storage_mb=1))
-    StorageUsage.objects.update_or_create(user=User.objects.get(), defaults={"stored_bytes": 2**20})
+    Workspace.objects.update(plan=Plan.objects.create(name="tight", max_storage_mb=1))
+    StorageUsage.objects.update_or_create(workspace=own(User.objects.get()), defaults={"stored_bytes": 2**20})
 
 
 CHANGES: list[tuple[Callable[[], object], int]] = [

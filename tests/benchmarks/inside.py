@@ -15,6 +15,7 @@ from generations.lifecycle import services
 from generations.models import ComfyServer, Generation, Status, TemplateVersion
 from generations.scheduling import queue
 from generations.scheduling.claims import Memory, claim
+from tests.support.factories import own
 from tests.support.simulator import usual_catalog
 
 MEMORY = Memory()
@@ -35,13 +36,13 @@ def fill(user: User, version: TemplateVersion, number: int) -> None:
         for _ in range(number)
     )
     Generation.objects.bulk_create(rows, batch_size=5000)
-    queue.admit(user)
+    queue.admit(own(user))
 
 
 def finish(generation: Generation) -> None:
     """As relay and worker do, as far as the queue is concerned."""
     Generation.objects.filter(pk=generation.pk).update(status=Status.SUCCEEDED, finished_at=timezone.now())
-    queue.admit(generation.user)
+    queue.admit(own(generation.user))
 
 
 def claim_seconds(server: ComfyServer, claims: int) -> float:

@@ -18,6 +18,7 @@ from accounts.models import User
 from generations import tasks
 from generations.files import storage
 from generations.models import Asset, DiscardedFile, Generation, Output, Status, StorageUsage, TemplateVersion
+from tests.support.factories import own
 
 BYTES = b"x" * 10_000
 PEOPLE = 20
@@ -44,7 +45,9 @@ def fill(number: int) -> list[Path]:
     ]
     Output.objects.bulk_create(outputs, batch_size=2000)
     for user in people:
-        StorageUsage.objects.add_anyway(user.pk, sum(each.size_bytes for each in assets if each.user_id == user.pk))
+        StorageUsage.objects.add_anyway(
+            own(user).pk, sum(each.size_bytes for each in assets if each.user_id == user.pk)
+        )
     return _written(assets)
 
 

@@ -196,7 +196,7 @@ def make_asset(
             height=spooled.look.height,
             **fields,
         )
-        StorageUsage.objects.add_anyway(user.pk, asset.size_bytes)
+        StorageUsage.objects.add_anyway(asset.workspace_id or 0, asset.size_bytes)
         return asset
 
 

@@ -12,7 +12,13 @@ from accounts.models import Plan, User
 from generations.models import ComfyServer, Generation, Status
 from generations.scheduling import claims, queue
 from generations.scheduling.claims import Memory
-from tests.support.factories import CHECKPOINT, make_server, make_user, txt2img_graph
+from tests.support.factories import (
+    CHECKPOINT,
+    make_server,
+    make_user,
+    own,
+    txt2img_graph,
+)
 
 
 def loader(*files: str) -> dict[str, Any]:
@@ -51,4 +57,4 @@ def tell(server: ComfyServer, catalog: dict[str, Any]) -> None:
 def finish(generation: Generation) -> None:
     """As relay and worker do, as far as the queue is concerned."""
     Generation.objects.filter(pk=generation.pk).update(status=Status.SUCCEEDED, finished_at=timezone.now())
-    queue.admit(User.objects.select_related("plan").get(pk=generation.user_id))
+    queue.admit(own(generation.user))

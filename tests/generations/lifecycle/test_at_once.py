@@ -129,7 +129,7 @@ def assert_whole(generation: Generation, media_root: Path) -> None:
         with storage.open_key(asset.key) as file:
             assert file.read() == bytes([number]) * SIZES[number]
     assert files(media_root) == {asset.key for asset in assets}
-    assert StorageUsage.objects.get(user=generation.user).stored_bytes == sum(SIZES)
+    assert StorageUsage.objects.get(workspace=generation.workspace).stored_bytes == sum(SIZES)
 
 
 def assert_untouched(generation: Generation) -> None:
@@ -149,7 +149,7 @@ def test_everything_is_written_in_one_transaction(
 ) -> None:
     run = ended(running, outputs)
     before = run.generation.version.mean_seconds
-    StorageUsage.objects.create(user=running.user)
+    StorageUsage.objects.create(workspace=running.workspace)
     run.generation._state.fields_cache.pop("user")  # a claim does not read it
     with django_assert_max_num_queries(8):  # BEGIN and COMMIT among them, and whether somebody waits to be let in
         assert store(run, client)

@@ -17,7 +17,13 @@ from generations import tasks
 from generations.files import assets, storage
 from generations.lifecycle import removal
 from generations.models import Asset, DiscardedFile, Generation, Output, Status, StorageUsage, TemplateVersion
-from tests.support.factories import make_asset, make_generation, make_output, txt2img_graph
+from tests.support.factories import (
+    make_asset,
+    make_generation,
+    make_output,
+    own,
+    txt2img_graph,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager_tasks")]
 LONG_AGO = timezone.now() - timedelta(days=60)
@@ -133,7 +139,7 @@ def test_batches_go_on_until_nothing_old_is_left(owner: User, stranger: User, me
     assert set(Generation.objects.all()) == {young, active}
     assert not Output.objects.exists()
     assert files(media_root) == set()
-    assert [StorageUsage.objects.stored_by(user) for user in (owner, stranger)] == [0, 0]
+    assert [StorageUsage.objects.stored_in(own(user)) for user in (owner, stranger)] == [0, 0]
 
 
 def test_what_does_not_fit_into_the_time_is_deleted_next_time(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,10 @@ from generations.comfy.outputs import FileRef, OutputItem
 from generations.lifecycle import results
 from generations.lifecycle.results import Copied
 from generations.models import Asset, Generation, Output, Status, StorageUsage, reading
-from tests.support.factories import make_generation
+from tests.support.factories import (
+    make_generation,
+    own,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +51,7 @@ def test_each_output_has_its_file_or_its_value_and_the_files_are_counted(owner: 
         ("image", False, None), ("image", True, None), ("text", False, "a text")
     ]  # fmt: skip
     assert [each.asset is not None for each in found] == [True, True, False]
-    assert StorageUsage.objects.stored_by(owner) == 12
+    assert StorageUsage.objects.stored_in(own(owner)) == 12
 
 
 def test_a_rollback_leaves_no_row_and_no_number(owner: User) -> None:
@@ -57,7 +60,7 @@ def test_a_rollback_leaves_no_row_and_no_number(owner: User) -> None:
         results.write(generation, copied(generation))
         raise ZeroDivisionError
     assert not Output.objects.exists() and not Asset.objects.exists()
-    assert StorageUsage.objects.stored_by(owner) == 0
+    assert StorageUsage.objects.stored_in(own(owner)) == 0
 
 
 def test_whoever_watches_hears_of_each_output_once_it_is_committed(

@@ -199,10 +199,12 @@ def test_variations_take_consecutive_numbers(owner: User) -> None:
 def test_a_submission_that_is_refused_counts_nothing(owner: User) -> None:
     version = version_of(make_template(parameters=with_seed("increment", default=5)))
     owner.plan = Plan.objects.create(name="Small", max_queued=1)
+    owner.save()
     submit(owner, version)
     with pytest.raises(QueueFullError):
         submit(owner, version)
     owner.plan.max_queued = 2
+    owner.plan.save()
     assert seed_of(submit(owner, version)) == 6
 
 

@@ -122,7 +122,7 @@ def test_only_what_is_over_is_deleted_and_takes_its_results_along(owner: User, s
         return
     services.delete(generation)
     assert not Generation.objects.exists()
-    assert StorageUsage.objects.stored_by(owner) == 0
+    assert StorageUsage.objects.stored_in(own(owner)) == 0
 
 
 @pytest.mark.django_db(transaction=True)
@@ -130,6 +130,7 @@ def test_one_that_was_held_back_for_a_run_that_ended_meanwhile_gets_in_line(
     owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner.plan = Plan.objects.create(name="one at a time", max_concurrent=1)
+    owner.save()
     template = make_template()
     running = make_generation(owner, template=template, status=Status.RUNNING, tag=0.0)
     enter = queue.Line.enter

@@ -18,7 +18,12 @@ from generations.lifecycle import services, withdrawal
 from generations.models import Generation, Status, Withdrawal
 from generations.models.generation import ACTIVE
 from generations.scheduling import queue
-from tests.support.factories import make_generation, make_server, make_template
+from tests.support.factories import (
+    make_generation,
+    make_server,
+    make_template,
+    own,
+)
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,9 +66,9 @@ def test_nothing_can_be_claimed_before_a_worker_comes(
     running = make_generation(owner, status=Status.RUNNING, server=make_server("known", "http://127.0.0.1:1"))
     suspend(owner, staff)
     assert not Generation.objects.in_line().exists()
-    assert queue.admit(User.objects.get(pk=owner.pk)) == 0
+    assert queue.admit(own(owner)) == 0
     with transaction.atomic():
-        assert queue.Line(owner).admit() == 0  # with a row from before
+        assert queue.Line(own(owner)).admit() == 0  # with a row from before
     # Back from its server, it is held, too.
     Generation.objects.filter(pk=running.pk).update(status=Status.SUBMITTED, attempt=1)
     assert Generation.objects.release(running.prompt_id)
@@ -186,7 +191,7 @@ def test_a_submission_first_makes_the_suspension_wait(owner: User, staff: User, 
     thread = threading.Thread(target=suspend_meanwhile)
     thread.start()
     with transaction.atomic():
-        queue.Line(owner)
+        queue.Line(own(owner))
         entered.set()
         assert not suspended.wait(0.3)
     assert suspended.wait(patient(5))

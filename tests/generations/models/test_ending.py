@@ -77,15 +77,15 @@ def test_every_column_is_written_as_django_writes_it(
     }  # fmt: skip
     del expected["outputs"]
     assert columns(Generation.objects.get(pk=running.pk)) == expected
-    assert StorageUsage.objects.get(user=running.user).stored_bytes == 2**40
+    assert StorageUsage.objects.get(workspace=running.workspace).stored_bytes == 2**40
 
 
 def test_the_users_bytes_and_the_templates_mean_go_on_from_what_they_were(running: Generation) -> None:
-    StorageUsage.objects.create(user=running.user, stored_bytes=5)
+    StorageUsage.objects.create(workspace=running.workspace, stored_bytes=5)
     WorkflowTemplate.objects.update(mean_seconds=10.0)
     assets, outputs = rows(running)
     assert store_whole(running, RUN, assets=assets, outputs=outputs, seconds=2.0)
-    assert StorageUsage.objects.get(user=running.user).stored_bytes == 2**40 + 5
+    assert StorageUsage.objects.get(workspace=running.workspace).stored_bytes == 2**40 + 5
     assert WorkflowTemplate.objects.get().mean_seconds == 8.0
 
 
@@ -130,7 +130,7 @@ def test_it_says_whether_it_is_time_for_the_next(  # noqa: PLR0917
     found = store_whole(running, RUN, assets=[], outputs=[], seconds=None)
     assert found is not None
     assert found.is_next_wanted is is_wanted
-    assert wants_admission(running.user_id) is is_wanted
+    assert wants_admission(running.workspace_id) is is_wanted
 
 
 def cancel(running: Generation) -> None:

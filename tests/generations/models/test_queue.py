@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from generations.models.queue import QueueClock, QueueShare
+from tests.support.factories import own
 
 pytestmark = pytest.mark.django_db
 
@@ -22,8 +23,8 @@ def test_the_clock_begins_at_nothing_and_never_goes_back() -> None:
 
 
 def test_a_user_has_one_share_which_begins_at_nothing_and_goes_with_the_user(owner: User) -> None:
-    assert QueueShare.objects.get_or_create(user=owner)[0].finish_tag == 0.0
+    assert QueueShare.objects.get_or_create(workspace=own(owner))[0].finish_tag == 0.0
     with pytest.raises(IntegrityError), transaction.atomic():
-        QueueShare.objects.create(user=owner, finish_tag=7.0)
+        QueueShare.objects.create(workspace=own(owner), finish_tag=7.0)
     owner.delete()
     assert not QueueShare.objects.exists()

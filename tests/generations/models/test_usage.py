@@ -26,7 +26,13 @@ from generations.lifecycle.results import Copied
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.usage import StorageFullError
 from tests.api.envelope import error_of
-from tests.support.factories import make_generation, make_key, make_server, make_template, own
+from tests.support.factories import (
+    make_generation,
+    make_key,
+    make_server,
+    make_template,
+    own,
+)
 from tests.support.waiting import patient
 
 MIB = 2**20
@@ -51,7 +57,7 @@ def limited(user: User, megabytes: int, **limits: int) -> User:
 
 
 def is_right(user: User) -> bool:
-    return StorageUsage.objects.stored_by(user) == Asset.objects.filter(user=user).stored_bytes()
+    return StorageUsage.objects.stored_in(own(user)) == Asset.objects.filter(user=user).stored_bytes()
 
 
 def record_a_result(user: User, content: bytes) -> Generation:
@@ -59,7 +65,7 @@ def record_a_result(user: User, content: bytes) -> Generation:
     generation = make_generation(user, status=Status.STORING)
     with closing(spooling.spool([content])) as spooled:
         key = storage.output_key(generation.pk, 1, 0)
-        asset = storage.keep(spooled, key=key, user_id=user.pk, workspace_id=None, name="a.txt")
+        asset = storage.keep(spooled, key=key, user_id=user.pk, workspace_id=own(user).pk, name="a.txt")
     file = FileRef(filename="a.txt", subfolder="", type="output")
     item = OutputItem(kind="file", node_id="9", key="images", index=0, file=file, value=None)
     storing._record(generation, Copied(0, item, asset))
@@ -101,7 +107,7 @@ def test_the_number_is_the_sum_of_the_files_after_whatever_happens(owner: User, 
         services.delete(generation)
     for user in (owner, stranger):
         assets.delete_uploads(user, own(user))
-        assert StorageUsage.objects.stored_by(user) == 0
+        assert StorageUsage.objects.stored_in(own(user)) == 0
 
 
 def in_threads(*works: Callable[[], object]) -> list[object]:
@@ -132,7 +138,7 @@ def test_uploads_at_the_same_moment_do_not_get_past_the_limit_together(owner: Us
     results = in_threads(*works)
     assert sum(isinstance(each, Asset) for each in results) == 3, results
     assert sum(isinstance(each, StorageFullError) for each in results) == 3
-    assert StorageUsage.objects.stored_by(owner) == 3 * MIB
+    assert StorageUsage.objects.stored_in(own(owner)) == 3 * MIB
     assert is_right(owner)
 
 
@@ -145,7 +151,7 @@ def test_of_two_that_share_a_file_and_go_at_the_same_moment_one_takes_it_along(o
         assert in_threads(lambda one=one: assets.delete(one), lambda two=two: assets.delete(two)) == [
             None, None
         ]  # fmt: skip
-        assert StorageUsage.objects.stored_by(owner) == 0
+        assert StorageUsage.objects.stored_in(own(owner)) == 0
         assert not storage.default_storage.exists(one.key)
 
 
@@ -153,7 +159,7 @@ def test_of_two_that_share_a_file_and_go_at_the_same_moment_one_takes_it_along(o
 def test_what_is_wrong_is_corrected_every_day(owner: User, stranger: User, caplog: pytest.LogCaptureFixture) -> None:
     upload(owner, CONTENTS[1])
     upload(stranger, CONTENTS[0])
-    StorageUsage.objects.filter(user=owner).update(stored_bytes=7)
+    StorageUsage.objects.filter(workspace=own(owner)).update(stored_bytes=7)
     tasks.tidy_storage()
     assert is_right(owner)
     assert is_right(stranger)
@@ -165,19 +171,20 @@ def test_what_was_there_before_is_counted_by_the_migration(owner: User, stranger
     for content in (CONTENTS[0], CONTENTS[0], CONTENTS[2]):
         upload(owner, content)
     StorageUsage.objects.all().delete()
-    migration = importlib.import_module("generations.migrations.0012_storage_usage")
+    migration = importlib.import_module("generations.migrations.0031_shares_of_workspaces")
     with connection.cursor() as cursor:
-        cursor.execute(migration.COUNT)
-    assert StorageUsage.objects.stored_by(owner) == 4000
-    assert StorageUsage.objects.stored_by(stranger) == 0
+        cursor.execute(migration.BYTES)
+    assert StorageUsage.objects.stored_in(own(owner)) == 4000
+    assert StorageUsage.objects.stored_in(own(stranger)) == 0
 
 
 @pytest.mark.django_db
 def test_asking_costs_the_same_however_many_files_there_are(owner: User, django_assert_num_queries: Any) -> None:
     for content in CONTENTS:
         upload(owner, content)
+    workspace = own(owner)
     with django_assert_num_queries(1):
-        StorageUsage.objects.ensure_room(owner, size_bytes=5)
+        StorageUsage.objects.ensure_room(workspace, size_bytes=5)
 
 
 # ---------------------------------------------------------------------------------------------- the limit holds
@@ -220,7 +227,7 @@ def test_results_of_accepted_jobs_are_kept_beyond_the_limit(owner: User) -> None
     limited(owner, 1)
     generation = record_a_result(owner, b"x" * (2 * MIB))
     assert generation.outputs.count() == 1
-    assert StorageUsage.objects.stored_by(owner) == 2 * MIB
+    assert StorageUsage.objects.stored_in(own(owner)) == 2 * MIB
     with pytest.raises(StorageFullError):
         upload(owner, b"more")
     services.delete(generation)

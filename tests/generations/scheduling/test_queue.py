@@ -25,6 +25,7 @@ from tests.support.factories import (
     CHECKPOINT,
     make_server,
     make_template,
+    own,
     submit,
     version_of,
 )
@@ -260,7 +261,7 @@ def test_nobody_ever_falls_behind_their_share_by_more_than_their_cap(
         Generation.objects.bulk_create(
             Generation(pk=(pk := uuid.uuid4()), prompt_id=pk, user=user, version=version, inputs={}) for _ in range(25)
         )
-        queue.admit(user)
+        queue.admit(own(user))
     under_way: list[Generation] = []
     claims: Counter[int] = Counter()
     for _ in range(30):
