@@ -18,7 +18,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
 from accounts import impersonation, rates
-from accounts.models import ApiKey, Scope, SuspendedError, User
+from accounts.models import ApiKey, Membership, Scope, SuspendedError, User
 
 SLOT_SECONDS = 60
 KNOWN_KEYS = 10_000
@@ -32,7 +32,7 @@ class Access:
     user_id: int
     key_id: int | None = None
     session_key: str | None = None
-    workspace_id: int | None = None  # the one that a key is for
+    workspace_id: int | None = None  # the one that a key is for, or that a session follows
 
     @classmethod
     def by_key(cls, key: ApiKey) -> Access:
@@ -40,9 +40,13 @@ class Access:
         return cls(key.user_id, key_id=key.pk, workspace_id=key.workspace_id)
 
     def holds(self) -> bool:
-        """False once the key is revoked or expired, the session ended, the password changed, or the user is suspended
-        or not active.
+        """False once the key is revoked or expired, the session ended, the password changed, the user is suspended
+        or not active, or no member of the workspace any more.
         """
+        if self.workspace_id is not None:
+            mine = Membership.objects.filter(user=self.user_id, workspace=self.workspace_id)
+            if not mine.filter(workspace__dissolve_after=None).exists():
+                return False
         if self.key_id is not None:
             return ApiKey.objects.usable().filter(pk=self.key_id, user=self.user_id).exists()
         sender = _sender_of_session(self.session_key)

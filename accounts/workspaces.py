@@ -5,14 +5,27 @@ Errors are WorkspaceErrors, whose texts are for people.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import ApiKey, Invitation, InWorkspace, Membership, Role, User, Workspace, access_changed
+from accounts.models import (
+    ApiKey,
+    Invitation,
+    InWorkspace,
+    Membership,
+    Role,
+    User,
+    Workspace,
+    access_changed,
+    membership_ended,
+    workspace_emptying,
+)
 from accounts.models.workspace import GRACE
 
 MAX_WORKSPACES = 100  # of one person, so that a page can list them all
@@ -179,13 +192,13 @@ def set_caps(*, acting: User, member: Membership, caps: Caps) -> Membership:
 
 
 def remove_member(*, acting: User, member: Membership) -> None:
-    """Ends a membership; the person's keys for this workspace stop working at once. LastOwnerError."""
+    """Ends a membership, and at once the person's keys, connections and work in this workspace. LastOwnerError."""
     with locked(member.workspace, acting, least=Role.ADMIN) as (team, mine):
         _end(team, _target(team, mine, member))
 
 
 def leave(*, acting: User, workspace: Workspace) -> None:
-    """Ends one's own membership. LastOwnerError: somebody has to look after the team."""
+    """Ends one's own membership, as `remove_member`. LastOwnerError: somebody has to look after the team."""
     with locked(workspace, acting, even_dissolving=True) as (team, mine):
         _end(team, mine)
 
@@ -218,18 +231,27 @@ def dissolve(*, acting: User, workspace: Workspace) -> Workspace:
 def keep(*, acting: User, workspace: Workspace) -> Workspace:
     """Opens a team again that was being dissolved."""
     with locked(workspace, acting, least=Role.OWNER, even_dissolving=True) as (team, _mine):
+        if team.dissolve_after is not None and team.dissolve_after < timezone.now():
+            msg = "This workspace is being deleted, and cannot be kept any more."
+            raise DissolvingError(msg)
         team.dissolve_after = None
         team.save(update_fields=["dissolve_after"])
     return team
 
 
 def delete_dissolved() -> int:
-    """Delete teams whose time has come, with memberships, invitations and keys. How many that were."""
-    number = 0
+    """Delete teams whose time has come, with all that belongs to them. How many that were.
+
+    What they have is deleted first, in short transactions; of a team that has much, the rest goes next time.
+    """
+    number, until = 0, time.monotonic() + settings.HOUSEKEEPING_SECONDS / 2
     due = Workspace.objects.filter(dissolve_after__lt=timezone.now()).order_by("dissolve_after")
     for pk in list(due.values_list("pk", flat=True)[:DISSOLVED_AT_ONCE]):
+        answers = workspace_emptying.send(sender=Workspace, workspace_id=pk, until=until)
+        if not all(is_empty for _receiver, is_empty in answers):
+            continue
         with transaction.atomic():
-            # Asked again under the lock: an owner may have kept it a moment ago.
+            # Asked again under the lock: another worker may be at it.
             team = due.select_for_update(skip_locked=True).filter(pk=pk).first()
             if team is not None:
                 team.delete()
@@ -263,6 +285,7 @@ def _end(team: Workspace, target: Membership) -> None:
     Membership.objects.select_for_update().get(pk=target.pk)
     ApiKey.objects.filter(workspace=team, user=target.user_id).revoke()
     target.delete()
+    membership_ended.send(sender=Membership, user_id=target.user_id, workspace_id=team.pk)
     _tell(target.user_id)
 
 

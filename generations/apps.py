@@ -17,12 +17,20 @@ class GenerationsConfig(AppConfig):
         from django.core import checks
         from django.db.models.signals import post_migrate
 
-        from accounts.models import access_changed, access_revoked, access_suspended
+        from accounts.models import (
+            access_changed,
+            access_revoked,
+            access_suspended,
+            membership_ended,
+            workspace_emptying,
+        )
         from generations.models import searching
 
         access_changed.connect(_tell_connections)
         access_revoked.connect(_switch_off_webhooks)
         access_suspended.connect(_withdraw)
+        membership_ended.connect(_depart)
+        workspace_emptying.connect(_empty)
         user_logged_out.connect(_tell_connections_of)
         post_migrate.connect(_keep_search_index, sender=self)
         checks.register(searching.check, checks.Tags.database)
@@ -44,6 +52,21 @@ def _withdraw(user_id: int, **_: Any) -> None:
     from generations.lifecycle import withdrawal
 
     withdrawal.withdraw(user_id)
+
+
+def _depart(user_id: int, workspace_id: int, **_: Any) -> None:
+    from generations.lifecycle import withdrawal
+    from generations.models import Webhook
+
+    withdrawal.depart(user_id, workspace_id)
+    reason = "Switched off because the member who made it left. Switch it on again if it is still wanted."
+    Webhook.objects.switch_off(user_id, workspace_id=workspace_id, reason=reason)
+
+
+def _empty(workspace_id: int, until: float, **_: Any) -> bool:
+    from generations.lifecycle import emptying
+
+    return emptying.empty(workspace_id, until=until)
 
 
 def _tell_connections_of(user: Any, **_: Any) -> None:

@@ -24,10 +24,11 @@ from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unuse
 from generations.lifecycle.removal import discard_leftovers, remove_some
 from generations.lifecycle.storing import store_outputs
 from generations.lifecycle.transitions import retried
-from generations.lifecycle.withdrawal import cancel_withdrawn
+from generations.lifecycle.withdrawal import cancel_departed, cancel_withdrawn
 from generations.live import publisher
 from generations.models import (
     Asset,
+    Departure,
     DiscardedFile,
     Generation,
     IdempotencyKey,
@@ -67,6 +68,8 @@ def sweep() -> None:
         ask(deliver_webhooks)
     for user_id in Withdrawal.objects.values_list("pk", flat=True):
         ask(cancel_withdrawn, user_id)
+    for departure_id in Departure.objects.values_list("pk", flat=True):
+        ask(cancel_departed, departure_id)
     # Held back, although their workspaces have nothing under way any more that would let them in.
     waiting = Workspace.objects.filter(pk__in=Generation.objects.held().values("workspace"))
     for workspace in waiting.select_related("plan", "person"):

@@ -17,7 +17,16 @@ from accounts.models.audit import AppendOnlyError, AuditEntry
 from accounts.models.invitation import Invitation, InvitationQuerySet
 from accounts.models.outgoing_mail import OutgoingMail
 from accounts.models.plan import Plan
-from accounts.models.user import SuspendedError, User, UserManager, access_changed, access_revoked, access_suspended
+from accounts.models.user import (
+    SuspendedError,
+    User,
+    UserManager,
+    access_changed,
+    access_revoked,
+    access_suspended,
+    membership_ended,
+    workspace_emptying,
+)
 from accounts.models.workspace import (
     InWorkspace,
     Membership,
@@ -59,4 +68,6 @@ __all__ = [
     "access_revoked",
     "access_suspended",
     "all_scopes",
+    "membership_ended",
+    "workspace_emptying",
 ]

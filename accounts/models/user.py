@@ -20,6 +20,12 @@ access_revoked = Signal()
 # Sent with `user_id` in the transaction that suspends a person: nothing of theirs may start any more.
 access_suspended = Signal()
 
+# Sent with `user_id` and `workspace_id` in the transaction that ends a membership: nothing of it may start any more.
+membership_ended = Signal()
+# Sent with `workspace_id` and `until` (time.monotonic) before a team is deleted. Receivers delete what belongs to it,
+# and answer whether all of it is gone.
+workspace_emptying = Signal()
+
 # Written by the statements of `accounts.standing` alone: who saves an older copy of the row changes none of it.
 STANDING = frozenset({"suspended_at", "suspension_reason", "suspended_by", "session_epoch"})
 

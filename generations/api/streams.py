@@ -50,11 +50,12 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     if scope is None:
         raise HttpError(501, "This server cannot stream events. Poll the job instead.")
     user, key = user_of(request), key_of(request)
-    access = Access.by_key(key) if key else Access(user.pk, session_key=request.session.session_key)
+    workspace = workspace_of(request)
+    access = Access.by_key(key) if key else Access(user.pk, None, request.session.session_key, workspace.pk)
     slot = take_slot("stream", user, most=user.limits.max_streams)
     if slot is None:
         raise TooManyStreamsError
-    scope[SCOPE_KEY] = JobStream(generation.pk, workspace_of(request), access, slot)
+    scope[SCOPE_KEY] = JobStream(generation.pk, workspace, access, slot)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return HttpResponse(content_type="text/event-stream", headers=headers)
 
@@ -109,7 +110,11 @@ class JobStream:
         await send({**start, "headers": headers})
         layer = channel_layer()
         channel = await layer.new_channel()
-        groups = [events.user_group(self.access.user_id), events.preview_group(self.generation_id)]
+        groups = [
+            events.user_group(self.access.user_id),
+            events.workspace_group(self.workspace.pk),
+            events.preview_group(self.generation_id),
+        ]
         helpers = [asyncio.create_task(self._until_gone(receive)), asyncio.create_task(self._hear(layer, channel))]
         try:
             for group in groups:  # joined before the first look, so that nothing falls in between

@@ -1,18 +1,21 @@
-"""Ending everything that a person has under way, at once and however much it is."""
+"""Ending everything that a person has under way, everywhere or in a workspace, at once and however much it is."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 from celery import shared_task
 from django.core.cache import cache
 from django.db import transaction
 
+from accounts.models import Membership
 from generations.broker import ask
 from generations.database import in_batches
 from generations.lifecycle import services
-from generations.models import Generation, Withdrawal
+from generations.models import Departure, Generation, Withdrawal
+from generations.models.generation import GenerationQuerySet
 
 AT_ONCE = 200
 SECONDS = 60.0  # a worker's slot is for others, too; the rest is asked for anew
@@ -34,15 +37,37 @@ def cancel_withdrawn(user_id: int) -> None:
 
     One worker at a time is at it: `sweep` asks again and again.
     """
-    turn = f"withdrawal.{user_id}"
+    _in_turn(f"withdrawal.{user_id}", partial(_cancel_withdrawn, user_id), partial(ask, cancel_withdrawn, user_id))
+
+
+def depart(user_id: int, workspace_id: int) -> None:
+    """As `withdraw`, of what this person has under way in one workspace: inside the transaction that ends the
+    membership.
+    """
+    Generation.objects.filter(user=user_id, workspace=workspace_id).hold_back()
+    departure = Departure.objects.add(user_id, workspace_id)
+    transaction.on_commit(partial(ask, cancel_departed, departure.pk))
+
+
+@shared_task(name="generations.tasks.cancel_departed", ignore_result=True)
+def cancel_departed(departure_id: int) -> None:
+    """Cancel what somebody has under way in a workspace that they left; once they are back, what they began before.
+
+    One worker at a time is at it: `sweep` asks again and again.
+    """
+    again = partial(ask, cancel_departed, departure_id)
+    _in_turn(f"departure.{departure_id}", partial(_cancel_departed, departure_id), again)
+
+
+def _in_turn(turn: str, cancel: Callable[[], bool], go_on: Callable[[], object]) -> None:
     if not cache.add(turn, True, 2 * SECONDS):
         return
     try:
-        is_done = _cancel_withdrawn(user_id)
+        is_done = cancel()
     finally:
         cache.delete(turn)
     if not is_done:
-        ask(cancel_withdrawn, user_id)
+        go_on()
 
 
 def _cancel_withdrawn(user_id: int) -> bool:
@@ -50,17 +75,36 @@ def _cancel_withdrawn(user_id: int) -> bool:
     found = Withdrawal.objects.filter(user=user_id).select_related("user").first()
     if found is None:
         return True
-    begun = Generation.objects.filter(user=user_id).active().filter(cancel_requested_at=None)
+    begun = Generation.objects.filter(user=user_id)
     if not found.user.is_suspended:
         begun = begun.filter(created_at__lte=found.until)
-    until = time.monotonic() + SECONDS
+    if not cancel_all(begun, until=time.monotonic() + SECONDS):
+        return False
+    Withdrawal.objects.filter(user=user_id, until=found.until).delete()
+    return True
+
+
+def _cancel_departed(departure_id: int) -> bool:
+    """False when some are left."""
+    found = Departure.objects.filter(pk=departure_id).first()
+    if found is None:
+        return True
+    begun = Generation.objects.filter(user=found.user_id, workspace=found.workspace_id)
+    if Membership.objects.filter(user=found.user_id, workspace=found.workspace_id).exists():
+        begun = begun.filter(created_at__lte=found.until)
+    if not cancel_all(begun, until=time.monotonic() + SECONDS):
+        return False
+    Departure.objects.filter(pk=departure_id, until=found.until).delete()
+    return True
+
+
+def cancel_all(rows: GenerationQuerySet, *, until: float) -> bool:
+    """Cancel those of these that are under way. False when some are left `until` then (time.monotonic)."""
+    begun = rows.active().filter(cancel_requested_at=None)
 
     def cancel_some(size: int) -> int:
         chosen = begun.select_related("version__template").order_by("pk")[:size]
         return len([services.cancel(each) for each in chosen])
 
     in_batches(cancel_some, size=AT_ONCE, until=until)
-    if begun.exists():
-        return False
-    Withdrawal.objects.filter(user=user_id, until=found.until).delete()
-    return True
+    return not begun.exists()

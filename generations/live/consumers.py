@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from channels.db import database_sync_to_async
@@ -104,10 +105,13 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
         """Join the group, then send the state: in this order, so that nothing falls between the two."""
         raise NotImplementedError
 
-    async def join(self, *joined: str) -> None:
-        """Hear these groups from now on. What is heard waits for `outgoing.release`."""
+    async def join(self, workspace_id: int | None, *joined: str) -> None:
+        """Hear this workspace and these groups from now on, as long as the user is a member of it. What is heard waits
+        for `outgoing.release`.
+        """
+        self.access = replace(self.access, workspace_id=workspace_id)
         self.outgoing.hold()
-        for group in joined:
+        for group in (events.user_group(self.user.pk), events.workspace_group(workspace_id), *joined):
             self._joined.append(group)
             await self.channel_layer.group_add(group, self.channel_name)
         self._guard = asyncio.create_task(self._stay_authorised())
@@ -176,32 +180,34 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
 
 
 class UserConsumer(_EventConsumer):
-    """`/ws/generations/`: all generations of the user. Starts with a snapshot of each active one."""
+    """`/ws/generations/`: all generations of the workspace. Starts with a snapshot of each active one."""
 
     async def enter(self) -> None:
         """Join, then send the snapshots."""
-        await self.join(events.user_group(self.user.pk))
+        self._workspace = await database_sync_to_async(self.workspace)()
+        await self.join(self._workspace.pk)
         for event in await self._snapshots():
             await self.outgoing.first(json.dumps(event))
         self.outgoing.release()
 
     @database_sync_to_async
     def _snapshots(self) -> list[events.SnapshotEvent]:
-        rows = self.rows().in_workspace(self.workspace()).active().newest_first().with_details()
+        rows = self.rows().in_workspace(self._workspace).active().newest_first().with_details()
         return [snapshot.snapshot_event(row) for row in rows[:ACTIVE_AT_MOST]]
 
 
 class GenerationConsumer(_EventConsumer):
-    """`/ws/generations/<prompt_id>/`: one generation of the user, with previews. Closes with 4404 for any other."""
+    """`/ws/generations/<prompt_id>/`: one generation of a workspace, with previews. Closes with 4404 for any other."""
 
     async def enter(self) -> None:
         """Join and send the snapshot; while it is queued, send each change of its place."""
         self._ticker: asyncio.Task[None] | None = None
         self.prompt_id: uuid.UUID = self.scope["url_route"]["kwargs"]["prompt_id"]
-        if not await self._is_mine():
+        found = await self._mine().values_list("workspace").afirst()
+        if found is None:
             await self.close(CLOSE_NOT_FOUND)
             return
-        await self.join(events.user_group(self.user.pk), events.preview_group(self.prompt_id))
+        await self.join(found[0], events.preview_group(self.prompt_id))
         first = await self._snapshot()
         if first is None:
             await self.close(CLOSE_NOT_FOUND)
@@ -240,9 +246,6 @@ class GenerationConsumer(_EventConsumer):
 
     def _mine(self) -> GenerationQuerySet:
         return self.rows().filter(pk=self.prompt_id)
-
-    async def _is_mine(self) -> bool:
-        return bool(await self._mine().aexists())
 
     @database_sync_to_async
     def _status(self) -> events.StatusEvent | None:

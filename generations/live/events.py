@@ -1,6 +1,7 @@
 """What browsers hear: the payloads of the websocket, and the groups they are sent to.
 
-Everything is addressed to one user, previews to those who look at one generation; there is no group for everybody. A
+Everything is addressed to one workspace, previews to those who look at one generation; there is no group for
+everybody. A
 generation is known by its own id (the prompt_id of its first attempt), whatever later attempts are called upstream.
 """
 
@@ -16,8 +17,13 @@ WATCHED_SECONDS = 60
 
 
 def user_group(user_id: int) -> str:
-    """Everything of one user but previews."""
+    """That a user's rights changed: whatever is open on their behalf."""
     return f"user.{user_id}"
+
+
+def workspace_group(workspace_id: int | None) -> str:
+    """Everything of one workspace but previews."""
+    return f"workspace.{workspace_id}"
 
 
 def preview_group(generation_id: uuid.UUID) -> str:

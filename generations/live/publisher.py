@@ -148,7 +148,7 @@ outbox = Outbox(sender)
 
 def publish(generation: Generation, event: events.Event) -> None:
     """Send once the current transaction is committed (at once outside of one). Never blocks, never raises."""
-    transaction.on_commit(lambda: outbox.put(events.user_group(generation.user_id), event))
+    transaction.on_commit(lambda: outbox.put(events.workspace_group(generation.workspace_id), event))
 
 
 def announce_access(user_id: int) -> None:

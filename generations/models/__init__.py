@@ -5,7 +5,7 @@ from generations.models.discarded import DiscardedFile
 from generations.models.draft import DraftNote, TemplateDraft
 from generations.models.generation import Generation, Status
 from generations.models.idempotency import IdempotencyKey
-from generations.models.queue import MemberMonth, QueueClock, QueueShare, Withdrawal
+from generations.models.queue import Departure, MemberMonth, QueueClock, QueueShare, Withdrawal
 from generations.models.seeds import SeedCount
 from generations.models.server import ComfyServer
 from generations.models.template import TemplateVersion, WorkflowTemplate
@@ -15,6 +15,7 @@ from generations.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "Asset",
     "ComfyServer",
+    "Departure",
     "DiscardedFile",
     "DraftNote",
     "Generation",

@@ -106,6 +106,29 @@ class Withdrawal(models.Model):
         return f"{self.user_id}: until {self.until}"
 
 
+class DepartureQuerySet(models.QuerySet["Departure"]):
+    def add(self, user_id: int, workspace_id: int) -> Departure:
+        """Everything that this person has under way in the workspace by now is to be canceled."""
+        until = {"until": timezone.now()}
+        return self.update_or_create(user_id=user_id, workspace_id=workspace_id, defaults=until)[0]
+
+
+class Departure(models.Model):
+    """As a Withdrawal, of somebody whose membership ended: what they began in this workspace until then."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    until = models.DateTimeField()
+
+    objects = DepartureQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "workspace"], name="departure_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} from {self.workspace_id}: until {self.until}"
+
+
 class QueueClockQuerySet(models.QuerySet["QueueClock"]):
     def now(self) -> float:
         """Virtual seconds; 0.0 before the first claim."""

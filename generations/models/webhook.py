@@ -65,9 +65,11 @@ class WebhookQuerySet(WorkspaceRows["Webhook"]):
         """Those to be told of a job: the ones for every job, and the one that it names."""
         return self.filter(Q(is_for_every_job=True) | Q(pk=named), workspace_id=workspace_id, is_enabled=True)
 
-    def switch_off(self, user_id: int, *, reason: str) -> int:
-        """Nothing more is sent to any address of this user; how many these were."""
-        return self.filter(user_id=user_id, is_enabled=True).update(is_enabled=False, disabled_reason=reason)
+    def switch_off(self, user_id: int, *, reason: str, workspace_id: int | None = None) -> int:
+        """Nothing more is sent to any address of this user, of all workspaces or of one; how many these were."""
+        rows = self.filter(user_id=user_id, is_enabled=True)
+        rows = rows if workspace_id is None else rows.filter(workspace_id=workspace_id)
+        return rows.update(is_enabled=False, disabled_reason=reason)
 
 
 class Webhook(InWorkspace):

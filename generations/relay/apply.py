@@ -39,12 +39,16 @@ def hear_of_start(generation: Generation, *, at: datetime) -> None:
     """ComfyUI began to execute it: those who watch hear so, the row follows."""
     running = copy(generation)
     running.status, running.started_at = Status.RUNNING, at
-    publisher.outbox.put(events.user_group(running.user_id), snapshot.status_event(running))
+    publisher.outbox.put(events.workspace_group(running.workspace_id), snapshot.status_event(running))
 
 
 def tell_end(prompt_id: uuid.UUID) -> None:
     """It ended, and whoever wrote that down may have been cut off before saying so."""
-    row = Generation.objects.select_related("version__template", "user").filter(prompt_id=prompt_id).first()
+    row = (
+        Generation.objects.select_related("version__template", "user", "workspace__plan")
+        .filter(prompt_id=prompt_id)
+        .first()
+    )
     if row is not None and row.is_terminal:
         publish_state(row)
         let_next_in(row)

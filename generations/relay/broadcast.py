@@ -42,7 +42,7 @@ PREVIEW_BYTES = 350 * 1024  # larger ones are left out: a few of them would fill
 @dataclass(frozen=True, slots=True)
 class _Watch:
     generation_id: uuid.UUID
-    user_id: int
+    workspace_id: int | None
     tracker: ProgressTracker
 
 
@@ -67,7 +67,7 @@ class Broadcast:
         """Start to pass on what is heard of its current prompt_id."""
         with self._lock:
             self._watches.setdefault(
-                str(generation.prompt_id), _Watch(generation.pk, generation.user_id, ProgressTracker(graph))
+                str(generation.prompt_id), _Watch(generation.pk, generation.workspace_id, ProgressTracker(graph))
             )
 
     def forget(self, prompt_id: str) -> None:
@@ -113,7 +113,7 @@ class Broadcast:
                 "prompt_id": str(watch.generation_id),
                 "progress": snapshot,
             }
-            outbox.put(events.user_group(watch.user_id), event)
+            outbox.put(events.workspace_group(watch.workspace_id), event)
 
     def _keep(self, _key: None, _value: None) -> None:
         with self._lock:

@@ -11,16 +11,17 @@ from django.core.cache import cache
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from accounts import standing
-from accounts.models import SuspendedError, User
+from accounts import standing, workspaces
+from accounts.models import Membership, SuspendedError, User, Workspace
 from generations import tasks
 from generations.lifecycle import services, withdrawal
-from generations.models import Generation, Status, Withdrawal
+from generations.models import Departure, Generation, Status, Webhook, Withdrawal
 from generations.models.generation import ACTIVE
 from generations.scheduling import queue
 from tests.support.factories import (
     make_generation,
     make_server,
+    make_team,
     make_template,
     own,
 )
@@ -196,3 +197,73 @@ def test_a_submission_first_makes_the_suspension_wait(owner: User, staff: User, 
         assert not suspended.wait(0.3)
     assert suspended.wait(patient(5))
     thread.join(patient(5))
+
+
+# ---------------------------------------------------------------------------------------------- members who leave
+@pytest.fixture
+def team(owner: User, stranger: User) -> Workspace:
+    return make_team(owner, member=stranger)
+
+
+def remove(member: User, team: Workspace, by: User) -> None:
+    workspaces.remove_member(acting=by, member=Membership.objects.get(user=member, workspace=team))
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_what_a_removed_member_has_under_way_in_the_team_ends(owner: User, stranger: User, team: Workspace) -> None:
+    server = make_server("known", "http://127.0.0.1:1")
+    waiting = [make_generation(stranger, workspace=team), make_generation(stranger, workspace=team, tag=None)]
+    running = make_generation(stranger, workspace=team, status=Status.RUNNING, server=server)
+    done = make_generation(stranger, workspace=team, status=Status.SUCCEEDED)
+    others = [make_generation(owner, workspace=team), make_generation(stranger)]
+    hooks = [Webhook.objects.create(user=stranger, workspace=each, url="https://example.com") for each in (team, None)]
+    remove(stranger, team, owner)
+    for each in (*waiting, running, done, *others, *hooks):
+        each.refresh_from_db()
+    assert [each.status for each in waiting] == [Status.CANCELED] * 2
+    assert running.is_canceling
+    assert done.status == Status.SUCCEEDED
+    assert [(each.status, each.tag) for each in others] == [(Status.QUEUED, 0.0)] * 2
+    assert [each.is_enabled for each in hooks] == [False, True]
+    assert not Departure.objects.exists()
+
+
+def test_nothing_of_a_removed_member_is_claimed_before_a_worker_comes(
+    owner: User, stranger: User, team: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    waiting = make_generation(stranger, workspace=team)
+    remove(stranger, team, owner)
+    assert not Generation.objects.in_line().exists()
+    assert queue.admit(team) == 0
+    tasks.cancel_departed(Departure.objects.get().pk)
+    waiting.refresh_from_db()
+    assert waiting.status == Status.CANCELED
+    assert not Departure.objects.exists()
+
+
+def test_what_somebody_begins_who_came_back_goes_on(
+    owner: User, stranger: User, team: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    before = make_generation(stranger, workspace=team)
+    remove(stranger, team, owner)
+    Membership.objects.create(user=stranger, workspace=team)
+    after = make_generation(stranger, workspace=team)
+    tasks.cancel_departed(Departure.objects.get().pk)
+    for each in (before, after):
+        each.refresh_from_db()
+    assert (before.status, after.status) == (Status.CANCELED, Status.QUEUED)
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_the_sweeper_finds_those_who_left(
+    owner: User, stranger: User, team: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = make_generation(stranger, workspace=team)
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawal, "ask", lambda *_: None)
+        remove(stranger, team, owner)
+    tasks.sweep()
+    waiting.refresh_from_db()
+    assert waiting.status == Status.CANCELED

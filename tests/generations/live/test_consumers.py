@@ -11,13 +11,13 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.test import Client
 
-from accounts import impersonation, standing
-from accounts.models import Plan, User
+from accounts import impersonation, standing, workspaces
+from accounts.models import Membership, Plan, User, Workspace
 from comfysaas.asgi import application
 from generations.lifecycle import services
 from generations.live import consumers, publisher, snapshot
 from generations.models import Generation, Status
-from tests.support.factories import make_generation, make_template, make_user
+from tests.support.factories import make_generation, make_team, make_template, make_user
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -201,3 +201,78 @@ async def test_suspension_closes_sockets_at_once(path: str) -> None:
         assert await close_code(communicator) == consumers.CLOSE_UNAUTHENTICATED
     finally:
         publisher.sender.use(None)
+
+
+# ---------------------------------------------------------------------------------------------- teams
+@database_sync_to_async
+def in_team() -> tuple[User, User, Workspace, Generation]:
+    """(owner, member, their team, a generation of the owner there)"""
+    owner, member = make_user("ana@example.com"), make_user("ben@example.com")
+    team = make_team(owner, member=member)
+    return owner, member, team, make_generation(owner, workspace=team)
+
+
+@database_sync_to_async
+def chooses(client: Client, workspace: Workspace) -> None:
+    session = client.session
+    session["workspace"] = str(workspace.public_id)
+    session.save()
+
+
+@pytest.fixture
+async def loop() -> Any:
+    publisher.sender.use(asyncio.get_running_loop())
+    yield
+    publisher.sender.use(None)
+
+
+async def test_members_follow_each_others_generations(loop: None) -> None:
+    _, member, team, generation = await in_team()
+    client = await signed_in(member)
+    one = await socket(f"/ws/generations/{generation.pk}/", client)
+    await one.connect()
+    assert (await one.receive_json_from(patient(5)))["prompt_id"] == str(generation.pk)
+    at_home = await socket("/ws/generations/", client)
+    await at_home.connect()
+    await chooses(client, team)
+    there = await socket("/ws/generations/", client)
+    await there.connect()
+    assert (await there.receive_json_from(patient(5)))["prompt_id"] == str(generation.pk)
+    await database_sync_to_async(services.cancel)(generation)
+    for each in (one, there):
+        event = await each.receive_json_from(patient(5))
+        assert event["generation"]["status"] == "canceled"
+    assert await at_home.receive_nothing(0.3)
+    for each in (one, there, at_home):
+        await each.disconnect()
+
+
+async def test_a_removed_member_is_put_out_at_once(loop: None) -> None:
+    owner, member, team, generation = await in_team()
+    client = await signed_in(member)
+    await chooses(client, team)
+    sockets = [await socket(path, client) for path in ("/ws/generations/", f"/ws/generations/{generation.pk}/")]
+    for each in sockets:
+        await each.connect()
+        await each.receive_json_from(patient(5))
+
+    def remove() -> None:
+        workspaces.remove_member(acting=owner, member=Membership.objects.get(user=member, workspace=team))
+
+    await database_sync_to_async(remove)()
+    for each in sockets:
+        assert await close_code(each) == consumers.CLOSE_UNAUTHENTICATED
+
+
+async def test_nobody_else_follows_a_team() -> None:
+    _, _, team, generation = await in_team()
+    stranger = await database_sync_to_async(make_user)("stranger@example.com")
+    client = await signed_in(stranger)
+    await chooses(client, team)
+    one = await socket(f"/ws/generations/{generation.pk}/", client)
+    await one.connect()
+    assert await close_code(one) == consumers.CLOSE_NOT_FOUND
+    everything = await socket("/ws/generations/", client)
+    await everything.connect()
+    assert await everything.receive_nothing(0.3)
+    await everything.disconnect()

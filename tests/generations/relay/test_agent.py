@@ -28,6 +28,7 @@ from tests.support.factories import (
     make_server,
     make_template,
     make_user,
+    own,
     parameter,
     submit,
     txt2img_graph,
@@ -86,11 +87,11 @@ def test_an_answer_is_noted_at_most_every_few_seconds(db: None) -> None:
 
 
 def test_watchers_hear_the_whole_story_in_order(relay: Supervisor, reaches: Reaches) -> None:
-    async def listen(user_id: int, ready: asyncio.Event) -> list[Any]:
+    async def listen(workspace_id: int, ready: asyncio.Event) -> list[Any]:
         layer = get_channel_layer()
         assert layer is not None
         channel = await layer.new_channel()
-        await layer.group_add(events.user_group(user_id), channel)
+        await layer.group_add(events.workspace_group(workspace_id), channel)
         ready.set()
         heard: list[Any] = []
         while not heard or not heard[-1].get("generation", heard[-1]).get("is_terminal"):
@@ -99,7 +100,7 @@ def test_watchers_hear_the_whole_story_in_order(relay: Supervisor, reaches: Reac
 
     user, template = make_user(), make_template()
     ready = asyncio.Event()
-    story = sender.run(listen(user.pk, ready))
+    story = sender.run(listen(own(user).pk, ready))
     eventually(ready.is_set)
     reaches(submit(template, user), Status.SUCCEEDED)
     heard = story.result(patient(20))

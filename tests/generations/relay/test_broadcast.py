@@ -11,7 +11,7 @@ from generations.comfy.messages import PreviewImageWithMetadata, Progress
 from generations.live import events, publisher
 from generations.relay import broadcast
 from generations.relay.broadcast import PREVIEW_BYTES, Broadcast
-from tests.support.factories import make_generation, make_user
+from tests.support.factories import make_generation, make_user, own
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +49,7 @@ def test_the_newest_progress_of_every_prompt_is_kept(
 
     eventually(lambda: steps() == [20] * 5, what="the newest of each")
     assert len(writes) < 5, "one write for all prompts"
-    assert {group for group, _ in sent} == {events.user_group(user.pk)}
+    assert {group for group, _ in sent} == {events.workspace_group(own(user).pk)}
 
 
 def test_a_prompt_that_ended_is_not_kept_again(sent: list[tuple[str, Any]]) -> None:
