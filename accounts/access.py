@@ -112,7 +112,7 @@ def _key_of(authorization: str, address: str) -> ApiKey | None:
     kind, _, secret = authorization.partition(" ")
     key = key_for(secret.strip(), address) if kind.lower() == "bearer" else None
     if key is not None and key.user.is_suspended:
-        raise SuspendedError
+        raise SuspendedError(key.user)
     return key
 
 

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from accounts import devices, invited, mails, standing
+from accounts import closing, devices, invited, mails, standing
 from accounts.addresses import address_of
 from accounts.models import User
 from accounts.sessions import browser_of
@@ -68,12 +68,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
         """Whoever proved to be a suspended person reads that they are; nobody else learns it."""
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
-        return response or (_suspended(request) if user.is_suspended else None)
+        is_out = (
+            user.is_suspended and not user.may_keep
+        )  # others go on: `login` asks once they have proved who they are
+        return response or (_suspended(request, user) if is_out else None)
 
     def login(self, request: HttpRequest, user: User) -> None:
-        """ImmediateHttpResponse for somebody who was suspended between the steps of the sign-in."""
+        """ImmediateHttpResponse for somebody who was suspended between the steps of the sign-in, and for the owner of a
+        closed account, who is asked whether to keep it.
+        """
+        if user.may_keep:
+            context = {"person": user, "pass": closing.pass_for(user)}
+            raise ImmediateHttpResponse(render(request, "account/closed.html", context))
         if user.is_suspended:
-            raise ImmediateHttpResponse(_suspended(request))
+            raise ImmediateHttpResponse(_suspended(request, user))
         super().login(request, user)
 
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
@@ -123,8 +131,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return message
 
 
-def _suspended(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/suspended.html", {"notice": standing.notice()}, status=403)
+def _suspended(request: HttpRequest, user: User) -> HttpResponse:
+    return render(request, "account/suspended.html", {"notice": standing.notice(user)}, status=403)
 
 
 def _email(credentials: dict[str, Any]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from accounts import audit
 from accounts.models import User, access_changed, access_suspended
@@ -13,8 +14,11 @@ from accounts.models import User, access_changed, access_suspended
 REASON_LENGTH = 1000
 
 
-def notice() -> str:
-    """What suspended people read, with the address that they may write to if there is one."""
+def notice(person: object = None) -> str:
+    """What suspended people read, with the address that they may write to if there is one; `person` if it is known."""
+    if isinstance(person, User) and person.delete_after is not None and person.suspended_at == person.closed_at:
+        day = date_format(person.delete_after, "j F Y")
+        return f"This account is closed and will be deleted on {day}. To keep it, sign in on the website before then."
     appeal = f" If you think that this is a mistake, write to {settings.APPEAL_EMAIL}." if settings.APPEAL_EMAIL else ""
     return f"Your account is suspended. Nothing of yours was deleted.{appeal}"
 
@@ -41,7 +45,9 @@ def suspend(person: User, *, by: User, reason: str, address: str = "") -> bool:
     """
     ensure_within_reach(by, person)
     with transaction.atomic():
-        changed = User.objects.filter(pk=person.pk, suspended_at=None).update(
+        # Who asked for the account to be deleted is suspended besides: then that person cannot keep it by themselves.
+        free = Q(suspended_at=None) | Q(closed_at=F("suspended_at"))
+        changed = User.objects.filter(free, pk=person.pk).update(
             suspended_at=timezone.now(),
             suspension_reason=reason[:REASON_LENGTH],
             suspended_by=by,
@@ -57,11 +63,16 @@ def suspend(person: User, *, by: User, reason: str, address: str = "") -> bool:
 
 
 def reinstate(person: User, *, by: User, address: str = "") -> bool:
-    """Let this person sign in again; their keys work again. False: nothing was suspended. OutOfReachError."""
+    """Let this person sign in again; their keys work again. False: nothing was suspended. OutOfReachError.
+
+    An account that its owner asked to be deleted stays closed: the owner alone may keep it.
+    """
     ensure_within_reach(by, person)
     with transaction.atomic():
-        changed = User.objects.filter(pk=person.pk, suspended_at__isnull=False).update(
-            suspended_at=None, suspension_reason="", suspended_by=None
+        changed = (
+            User.objects.filter(pk=person.pk, suspended_at__isnull=False)
+            .exclude(closed_at=F("suspended_at"))
+            .update(suspended_at=F("closed_at"), suspension_reason="", suspended_by=None)
         )
         if not changed:
             return False

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from accounts import invitation_pages, views, workspace_pages
+from accounts import closing_pages, invitation_pages, views, workspace_pages
 
 urlpatterns = [
+    path("delete/", closing_pages.close, name="account-close"),
+    path("keep/", closing_pages.keep, name="account-keep"),
     path("keys/", views.keys, name="api-keys"),
     path("keys/<slug:prefix>/revoke/", views.revoke_key, name="api-key-revoke"),
     path("workspaces/", workspace_pages.index, name="workspaces"),

@@ -280,6 +280,11 @@ def _refuse_last_owner(team: Workspace, target: Membership) -> None:
 
 def _end(team: Workspace, target: Membership) -> None:
     _refuse_last_owner(team, target)
+    end_membership(team, target)
+
+
+def end_membership(team: Workspace, target: Membership) -> None:
+    """End it with all that holds by it. Inside a transaction that has locked the team; the caller sees to an owner."""
     _revoke_invitations(team, target)
     # Locked first: a key that is being made at this moment waits for this row, or is found here.
     Membership.objects.select_for_update().get(pk=target.pk)

@@ -144,8 +144,8 @@ def _judge_sender(headers: dict[bytes, bytes], address: str, length: int | None,
             ensure_upload(sender.user)
             workspace = current.workspace_of_sender(sender)
             StorageUsage.objects.ensure_room(workspace, size_bytes=(length or 0) - FORM_OVERHEAD_BYTES)
-    except SuspendedError:
-        return Refusal(403, "account_suspended", standing.notice())
+    except SuspendedError as error:
+        return Refusal(403, "account_suspended", standing.notice(error.person))
     except RateLimitedError as error:
         return Refusal(429, "rate_limited", str(error), error.allowance.reset_seconds)
     except StorageFullError as error:

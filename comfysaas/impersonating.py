@@ -121,14 +121,15 @@ def _refuse_suspended(request: HttpRequest) -> HttpResponse | None:
         return None  # the API looks for itself
     if not request.user.is_suspended:
         return None
+    answer = _suspended(request)
     logout(request)
-    return _suspended(request)
+    return answer
 
 
 def _suspended(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        return refuse(request, Refusal(403, "account_suspended", standing.notice()))
-    return render(request, "account/suspended.html", {"notice": standing.notice()}, status=403)
+        return refuse(request, Refusal(403, "account_suspended", standing.notice(request.user)))
+    return render(request, "account/suspended.html", {"notice": standing.notice(request.user)}, status=403)
 
 
 @login_required

@@ -249,6 +249,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS},
     "expire": {"task": "generations.tasks.expire", "schedule": HOUSEKEEPING_SECONDS},
     "dissolve": {"task": "accounts.tasks.delete_dissolved", "schedule": HOUSEKEEPING_SECONDS},
+    "accounts": {"task": "generations.tasks.delete_accounts", "schedule": HOUSEKEEPING_SECONDS},
+    "exports": {"task": "generations.tasks.tidy_exports", "schedule": 60.0},
     "tidy": {"task": "generations.tasks.tidy_storage", "schedule": 24 * 3600.0},
     **({"mail": {"task": "comfysaas.mail.send_mails", "schedule": SWEEP_SECONDS}} if ENV.email_host else {}),
     "old mail": {"task": "comfysaas.mail.forget_mails", "schedule": 24 * 3600.0},

@@ -21,6 +21,7 @@ from generations.broker import ask
 from generations.database import delete_some, in_batches
 from generations.files import storage
 from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unused
+from generations.lifecycle.exporting import clear_orphans
 from generations.lifecycle.removal import discard_leftovers, remove_some
 from generations.lifecycle.storing import store_outputs
 from generations.lifecycle.transitions import retried
@@ -131,6 +132,7 @@ def tidy_storage() -> int:
         storage.clear(prefix, before=before)
     raw = TemplateVersion.objects.unused_raw().filter(created_at__lt=before)
     in_batches(partial(delete_some, raw), size=ROWS_AT_ONCE, until=time.monotonic() + EXPIRE_SECONDS)
+    clear_orphans()
     _recount_storage()
     if orphans:
         logger.info("%d files that belonged to nothing were deleted", orphans)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.web import files, pages, storage, webhooks
+from generations.web import data, files, pages, storage, webhooks
 
 urlpatterns = [
     path("", pages.gallery, name="gallery"),
@@ -22,6 +22,9 @@ urlpatterns = [
     path("account/webhooks/<uuid:pk>/delete/", webhooks.delete, name="webhook-delete"),
     path("account/webhooks/<uuid:pk>/test/", webhooks.send_test, name="webhook-test"),
     path("account/webhooks/<uuid:pk>/<uuid:delivery>/again/", webhooks.redeliver, name="webhook-redeliver"),
+    path("account/data/", data.index, name="data"),
+    path("account/data/export/", data.export, name="data-export"),
+    path("account/data/<uuid:pk>/", data.download, name="data-download"),
     path("account/storage/", storage.index, name="storage"),
     path("account/storage/delete/", storage.delete_all, name="storage-delete-all"),
     path("account/storage/<uuid:pk>/delete/", storage.delete, name="storage-delete"),

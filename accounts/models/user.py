@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.dispatch import Signal
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.models.plan import Plan
@@ -27,11 +28,17 @@ membership_ended = Signal()
 workspace_emptying = Signal()
 
 # Written by the statements of `accounts.standing` alone: who saves an older copy of the row changes none of it.
-STANDING = frozenset({"suspended_at", "suspension_reason", "suspended_by", "session_epoch"})
+STANDING = frozenset(
+    {"suspended_at", "suspension_reason", "suspended_by", "session_epoch", "closed_at", "delete_after"}
+)
 
 
 class SuspendedError(Exception):
-    """This person's account is suspended."""
+    """This person's account is suspended; `person` where the caller knows more than that somebody is."""
+
+    def __init__(self, person: User | None = None) -> None:
+        super().__init__("This account is suspended.")
+        self.person = person
 
 
 class UserManager(BaseUserManager["User"]):
@@ -82,6 +89,18 @@ class User(AbstractUser):
     suspended_by = models.ForeignKey(
         "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    closed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When the person asked for the account to be deleted. Until it is, it is suspended since then.",
+    )
+    delete_after = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it is deleted. Until then, the person can keep it.",
+    )
     session_epoch = models.PositiveIntegerField(
         default=0, db_default=0, editable=False, help_text="Counts up when all sessions end at once."
     )
@@ -96,7 +115,17 @@ class User(AbstractUser):
             ("suspend_user", "Can suspend and reinstate people, and sign them out"),
             ("impersonate_user", "Can impersonate people"),
         ]
-        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_whatever_case")]
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique_whatever_case"),
+            models.CheckConstraint(
+                condition=models.Q(closed_at=None, delete_after=None)
+                | models.Q(closed_at__isnull=False, delete_after__isnull=False, suspended_at__isnull=False),
+                name="user_closed_until_deleted",
+            ),
+        ]
+        indexes = [
+            models.Index("delete_after", name="user_closed", condition=models.Q(delete_after__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.email
@@ -121,8 +150,22 @@ class User(AbstractUser):
 
     @property
     def is_suspended(self) -> bool:
-        """True from the moment that staff suspend this person until they reinstate them."""
+        """True from the moment that staff suspend this person until they reinstate them, and while the account waits
+        to be deleted.
+        """
         return self.suspended_at is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the person asked for the account to be deleted, which it is after `delete_after`."""
+        return self.closed_at is not None
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether the account only waits to be deleted: nobody suspended it besides, and it is not too late."""
+        return (
+            self.delete_after is not None and self.suspended_at == self.closed_at and timezone.now() < self.delete_after
+        )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """What each session carries: it ends with another password, and when `session_epoch` counts up."""

@@ -183,7 +183,7 @@ def _out_of_reach(request: HttpRequest, error: standing.OutOfReachError) -> Http
 
 @_handles(SuspendedError)
 def _suspended(request: HttpRequest, error: SuspendedError) -> HttpResponse:
-    return envelope(request, 403, "account_suspended", standing.notice())
+    return envelope(request, 403, "account_suspended", standing.notice(getattr(request, "user", None)))
 
 
 @_handles(WorkspaceError)

@@ -43,6 +43,16 @@ def serve(request: HttpRequest, asset: Asset, *, is_download: bool = False) -> H
     return _private(response)
 
 
+def serve_archive(request: HttpRequest, key: str, size_bytes: int, *, name: str) -> HttpResponseBase:
+    """An archive under `key` as a download. The caller has made sure that it is the requesting user's."""
+    if storage.is_remote():
+        url = storage.signed_url(key, content_type=spooling.DEFAULT_CONTENT_TYPE, download_name=name)
+        return _private(HttpResponseRedirect(url), seconds=0)
+    response = _ranged(request, key, size_bytes, spooling.DEFAULT_CONTENT_TYPE, etag=key)
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    return _private(response, seconds=0)
+
+
 def serve_thumbnail(asset: Asset) -> HttpResponseBase:
     """Its small picture. Http404 when it has none."""
     if not asset.thumbnail_key:

@@ -3,6 +3,7 @@
 from generations.models.asset import Asset, Output
 from generations.models.discarded import DiscardedFile
 from generations.models.draft import DraftNote, TemplateDraft
+from generations.models.export import DataExport
 from generations.models.generation import Generation, Status
 from generations.models.idempotency import IdempotencyKey
 from generations.models.queue import Departure, MemberMonth, QueueClock, QueueShare, Withdrawal
@@ -15,6 +16,7 @@ from generations.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "Asset",
     "ComfyServer",
+    "DataExport",
     "Departure",
     "DiscardedFile",
     "DraftNote",

@@ -102,6 +102,7 @@ NO_PAGE_LISTS = {
     "open-result", "template", "template-cover", "generation", "generation-panel", "generation-cancel",
     "generation-rerun", "generation-delete", "webhook-switch", "webhook-delete", "webhook-test", "webhook-redeliver",
     "storage-delete-all", "storage-delete", "asset", "asset-thumbnail", "api-key-revoke",
+    "data", "data-export", "data-download", "account-close", "account-keep",
 }  # fmt: skip
 ADMIN: dict[type[models.Model], Maker] = {
     Generation: _generation,

@@ -1,0 +1,85 @@
+"""Deleting accounts whose time has come, with all that is theirs alone: in short transactions, and however much it is.
+
+Every step finds what is left, so that a worker that is killed anywhere, or a storage that is away, only makes it later.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+from celery import shared_task
+from django.conf import settings
+from django.core.cache import cache
+
+from accounts import closing
+from accounts.models import User, Workspace
+from generations.database import delete_some, in_batches
+from generations.files.assets import EXPIRE_AT_ONCE, discard_unused
+from generations.lifecycle import exporting
+from generations.lifecycle.removal import remove_some
+from generations.models import Asset, Generation, IdempotencyKey, SeedCount, Webhook, WebhookDelivery, Withdrawal
+
+logger = logging.getLogger(__name__)
+
+ACCOUNTS_AT_ONCE = 100
+JOBS_AT_ONCE = 500
+ROWS_AT_ONCE = 1000
+SECONDS = settings.HOUSEKEEPING_SECONDS / 2  # the rest goes next time
+
+
+@shared_task(name="generations.tasks.delete_accounts", ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
+def delete_accounts() -> int:
+    """Delete accounts whose time has come. How many are gone. One worker at a time is at it."""
+    turn = "erasure"
+    if not cache.add(turn, True, 2 * SECONDS):
+        return 0
+    try:
+        return _delete_accounts(time.monotonic() + SECONDS)
+    finally:
+        cache.delete(turn)
+
+
+def _delete_accounts(until: float) -> int:
+    number = 0
+    for person in list(closing.due()[:ACCOUNTS_AT_ONCE]):
+        try:
+            number += erase(person, until=until)
+        except Exception:  # of one account: the others are not to wait for somebody to look into it
+            logger.exception("The account %d could not be deleted, and is tried again", person.pk)
+        if time.monotonic() > until:
+            break
+    return number
+
+
+def erase(person: User, *, until: float) -> bool:
+    """Delete what is left of this account, until then (time.monotonic). False when something has to wait: for more
+    time, a server that has not let go of a job yet, or a team that is being dissolved.
+    """
+    if Withdrawal.objects.filter(user=person).exists():
+        return False  # what was under way is being canceled
+    hooks = Webhook.objects.filter(user=person)
+    hooks.filter(is_enabled=True).update(is_enabled=False, disabled_reason="Its maker's account was deleted.")
+    if not closing.part(person):
+        return False
+    own = Workspace.objects.filter(person=person).values("pk")
+    exporting.discard_all(person)
+    mine = Generation.objects.filter(user=person, workspace__in=own).order_by()
+    files = Asset.objects.filter(user=person, workspace__in=own)
+    in_batches(partial(remove_some, mine), size=JOBS_AT_ONCE, until=until)
+    in_batches(partial(discard_unused, files), size=EXPIRE_AT_ONCE, until=until)
+    rows = (
+        WebhookDelivery.objects.filter(webhook__in=hooks.filter(workspace__in=own).values("pk")),
+        IdempotencyKey.objects.filter(user=person),
+        SeedCount.objects.filter(user=person),
+    )
+    for each in rows:
+        in_batches(partial(delete_some, each), size=ROWS_AT_ONCE, until=until)
+    hooks.filter(workspace__in=own).delete()
+    if any(each.exists() for each in (mine, files, *rows)):
+        return False
+    theirs = (Generation.objects.filter(user=person), Asset.objects.filter(user=person), hooks)
+    closing.forget(person, leaves_work=any(each.exists() for each in theirs))
+    logger.info("The account %d was deleted", person.pk)
+    return True

@@ -1,0 +1,300 @@
+"""Exports: everything of a person as one archive, streamed into the storage by a worker, and deleted again in time.
+
+The row says what is left to do. A worker that is killed leaves its claim, which runs out; its bytes lie under the key
+of its attempt and are cleared away.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
+from celery import shared_task
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import AuditEntry, Membership, User
+from generations import contract, database
+from generations.broker import ask
+from generations.files import storage
+from generations.files.assets import discard_files
+from generations.files.zipping import Member, Streamed, stream
+from generations.models import Asset, DataExport, Generation, Webhook
+from generations.models.export import ExportRefusedError
+
+__all__ = ["ExportRefusedError", "clear_orphans", "discard_all", "make_export", "request", "tidy_exports"]
+logger = logging.getLogger(__name__)
+
+PREFIX = "exports/"
+ROWS_AT_ONCE = 200
+GO_ON_SECONDS = 30.0
+ORPHAN_AGE = timedelta(days=1)
+READ_BYTES = 256 * 1024
+README = """This is what {site} holds of {email}, as of {now}.
+
+account.json     your account, its addresses, sessions, workspaces and API keys (without secrets)
+webhooks.json    your webhooks (without secrets)
+audit.jsonl      what the people who run the site did to your account
+jobs.jsonl       your generations, one a line, newest last; "outputs" name files by their id
+files.jsonl      your files, one a line: uploads and results; "path" is where each lies in this archive
+files/           the files themselves
+missing.txt      files that were gone when the archive was made, if there are any
+"""
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class LostError(Exception):
+    """Somebody else makes this export by now, or nobody is to make it any more."""
+
+
+def request(user: User) -> DataExport:
+    """Have an export made. ExportRefusedError."""
+    with transaction.atomic():
+        export = DataExport.objects.ask_for(user)
+        transaction.on_commit(lambda: ask(make_export, str(export.pk)))
+    return export
+
+
+@shared_task(name="generations.tasks.make_export", ignore_result=True)
+def make_export(export_id: str) -> None:
+    """Make this one, unless somebody else is at it."""
+    export = DataExport.objects.claim(uuid.UUID(export_id))
+    if export is None:
+        return
+    key = f"{PREFIX}{export.pk}/{export.attempts}.zip"
+    try:
+        size = _write(export, key)
+        with transaction.atomic():
+            if not export.finish(key, size):
+                raise LostError
+            _mail("export_ready", export)
+    except LostError:
+        _clear(key)
+    except Exception as error:
+        logger.warning("The export %s failed", export.pk, exc_info=True)
+        _clear(key)
+        with transaction.atomic():
+            if export.fail(f"{type(error).__name__}: {error}"):
+                _mail("export_failed", export)
+
+
+@shared_task(name="generations.tasks.tidy_exports", ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
+def tidy_exports() -> int:
+    """Have those made that no worker is at, and delete those whose time is up. How many were deleted."""
+    for pk in DataExport.objects.waiting().values_list("pk", flat=True)[:100]:
+        ask(make_export, str(pk))
+    number = 0
+    for export in list(DataExport.objects.over()[:ROWS_AT_ONCE]):
+        _discard(export)
+        number += 1
+    return number
+
+
+def clear_orphans() -> None:
+    """Delete archives that no row names: of workers that were killed."""
+    before = timezone.now() - ORPHAN_AGE
+    for key, changed_at in storage.walk(PREFIX):
+        if changed_at < before and not DataExport.objects.filter(key=key).exists():
+            storage.delete([key])
+    storage.clear(PREFIX, before=before)
+
+
+def discard_all(user: User) -> None:
+    """Delete this person's exports with their archives."""
+    for export in list(DataExport.objects.filter(user=user)):
+        _discard(export)
+
+
+def _discard(export: DataExport) -> None:
+    left = [key for key, _changed_at in storage.walk(f"{PREFIX}{export.pk}/")]  # of attempts that came to nothing, too
+    with transaction.atomic():
+        DataExport.objects.filter(pk=export.pk).delete()
+        discard_files([export.key, *left])
+
+
+def _clear(key: str) -> None:
+    try:
+        storage.delete([key])
+    except Exception:
+        logger.warning("What is left of an export under %s is deleted later", key, exc_info=True)
+
+
+def _mail(name: str, export: DataExport) -> None:
+    context = {"export": export, "data_url": f"{settings.PUBLIC_ORIGIN}{reverse('data')}"}
+    get_adapter().send_mail(f"account/email/{name}", export.user.email, context)
+
+
+def _write(export: DataExport, key: str) -> int:
+    """Its size in bytes. storage.DamagedCopyError; LostError; errors of the storage."""
+    archive = Streamed(stream(_Contents(export).members()), name=key, content_type="application/zip")
+    saved = default_storage.save(key, archive)
+    size = default_storage.size(saved)
+    if saved != key or size != archive.written:
+        msg = f"The storage holds {size} bytes under {saved} where {archive.written} were written to {key}"
+        raise storage.DamagedCopyError(msg)
+    return size
+
+
+class _Contents:
+    """What goes into one archive. Rows come in batches, and no connection is kept while bytes travel."""
+
+    def __init__(self, export: DataExport) -> None:
+        self._export = export
+        self._user = export.user
+        self._next_look = time.monotonic() + GO_ON_SECONDS
+        self._missing: list[str] = []
+
+    def members(self) -> Iterator[Member]:
+        now = timezone.now().isoformat("T", "seconds")
+        said = README.format(site=settings.PUBLIC_ORIGIN, email=self._user.email, now=now)
+        yield "README.txt", [said.encode()]
+        yield "account.json", [_json(self._account(), indent=1)]
+        yield "webhooks.json", [_json([_webhook(each) for each in Webhook.objects.filter(user=self._user)], indent=1)]
+        entries = AuditEntry.objects.filter(person=self._user)
+        yield "audit.jsonl", self._lines(entries, _audited)
+        mine = Generation.objects.filter(user=self._user).with_details().select_related("workspace")
+        yield "jobs.jsonl", self._lines(mine, _job)
+        files = Asset.objects.filter(user=self._user).select_related("workspace")
+        yield "files.jsonl", self._lines(files, _file)
+        for asset in self._rows(files):
+            yield _path(asset), self._bytes(asset)
+        if self._missing:
+            yield "missing.txt", ["\n".join(self._missing).encode()]
+
+    def _rows(self, rows: models.QuerySet[Row]) -> Iterator[Row]:
+        """All of them by their key, a batch in memory at a time."""
+        last: Any = None
+        while True:
+            self._look()
+            batch = list((rows if last is None else rows.filter(pk__gt=last)).order_by("pk")[:ROWS_AT_ONCE])
+            database.release()
+            yield from batch
+            if len(batch) < ROWS_AT_ONCE:
+                return
+            last = batch[-1].pk
+
+    def _lines(self, rows: models.QuerySet[Row], shape: Callable[[Row], dict[str, Any]]) -> Iterator[bytes]:
+        for row in self._rows(rows):
+            yield _json(shape(row)) + b"\n"
+
+    def _bytes(self, asset: Asset) -> Iterator[bytes]:
+        try:
+            file = storage.open_key(asset.key)
+        except FileNotFoundError:
+            self._missing.append(_path(asset))
+            return
+        with file:
+            while chunk := file.read(READ_BYTES):
+                self._look()
+                yield chunk
+
+    def _look(self) -> None:
+        """LostError when nobody wants it from this worker any more."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + GO_ON_SECONDS
+        is_ours = self._export.go_on()
+        database.release()
+        if not is_ours:
+            raise LostError
+
+    def _account(self) -> dict[str, Any]:
+        user = self._user
+        memberships = Membership.objects.of(user).select_related("workspace").order_by("pk")
+        return {
+            "email": user.email,
+            "name": user.get_full_name(),
+            "created_at": user.date_joined,
+            "last_login": user.last_login,
+            "plan": user.limits.name or None,
+            "addresses": list(EmailAddress.objects.filter(user=user).values("email", "verified", "primary")),
+            "sessions": list(
+                UserSession.objects.filter(user=user).values("ip", "user_agent", "created_at", "last_seen_at")
+            ),
+            "workspaces": [
+                {
+                    "id": each.workspace.public_id,
+                    "name": each.workspace.name,
+                    "is_personal": each.workspace.is_personal,
+                    "role": each.role,
+                    "since": each.created_at,
+                }
+                for each in memberships
+            ],
+            "api_keys": list(
+                user.api_keys.order_by("pk").values(
+                    "prefix", "name", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at"
+                )
+            ),
+        }
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, indent=indent).encode("utf-8", "replace")
+
+
+def _job(generation: Generation) -> dict[str, Any]:
+    shown = contract.summary_of(generation, settings.PUBLIC_ORIGIN).model_dump(mode="json")
+    for each in ("urls", "create_time", "update_time", "created_by"):
+        shown.pop(each)
+    texts = {str(output.public_id): output.value for output in generation.outputs.all() if output.asset_id is None}
+    for output in shown["outputs"]:
+        for each in ("url", "url_expires_at", "job_id"):
+            output.pop(each)
+        if output["id"] in texts:
+            output["value"] = texts[output["id"]]
+    version = generation.version
+    return {
+        **shown,
+        "workspace": _workspace(generation),
+        "inputs": generation.inputs,
+        "resolved_inputs": generation.resolved_inputs,
+        "workflow": version.graph if version.template_id is None else None,  # what was sent for this run
+    }
+
+
+def _file(asset: Asset) -> dict[str, Any]:
+    return {
+        "id": asset.pk,
+        "name": asset.name,
+        "path": _path(asset),
+        "workspace": _workspace(asset),
+        "content_type": asset.content_type,
+        "size_bytes": asset.size_bytes,
+        "hash": asset.hash,
+        "tags": asset.tags,
+        "created_at": asset.created_at,
+        "expires_at": asset.expires_at,
+    }
+
+
+def _path(asset: Asset) -> str:
+    """By its id; of the name only what no program takes for a folder."""
+    return f"files/{asset.pk}-{re.sub(r'[^A-Za-z0-9._-]+', '_', asset.name)[-80:]}"
+
+
+def _workspace(row: Generation | Asset) -> Any:
+    return row.workspace.public_id if row.workspace else None
+
+
+def _webhook(webhook: Webhook) -> dict[str, Any]:
+    names: Iterable[str] = ("id", "url", "events", "is_for_every_job", "is_enabled", "created_at")
+    return {name: getattr(webhook, name) for name in names}
+
+
+def _audited(entry: AuditEntry) -> dict[str, Any]:
+    return {"at": entry.at, "what": entry.verb, "to": entry.target_label}

@@ -1,0 +1,178 @@
+"""An archive of everything: what is in it, what is not, and every fault on the way."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from accounts.models import OutgoingMail, User
+from generations.files import storage
+from generations.lifecycle import exporting
+from generations.models import DataExport, DiscardedFile, Status
+from tests.support.factories import make_asset, make_generation, make_key, make_output, make_team
+from tests.support.pictures import png
+
+pytestmark = pytest.mark.django_db(transaction=True)
+State = DataExport.State
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """No worker takes it before the test does; mails are rows."""
+    settings.EMAIL_BACKEND = "comfysaas.mail.Outbox"
+    monkeypatch.setattr(exporting, "ask", lambda *_: None)
+
+
+def make(user: User) -> DataExport:
+    export = exporting.request(user)
+    exporting.make_export(str(export.pk))
+    export.refresh_from_db()
+    return export
+
+
+def contents(export: DataExport) -> dict[str, bytes]:
+    with storage.open_key(export.key) as file, zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def lines(text: bytes) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_it_has_everything_of_that_person_and_nothing_of_others(owner: User, stranger: User) -> None:
+    make_asset(stranger, name="theirs.png")
+    make_generation(stranger, inputs={"prompt": "not mine"})
+    secret = make_key(owner)
+    upload = make_asset(owner, png("olive"), name="../../évil name.png")
+    job = make_generation(owner, status=Status.SUCCEEDED, inputs={"prompt": "a cat"})
+    make_output(job)
+    team = make_team(stranger, member=owner, name="Film crew")
+    made_there = make_generation(owner, workspace=team, status=Status.SUCCEEDED)
+    make_generation(stranger, workspace=team, inputs={"prompt": "of a colleague"})
+    found = contents(make(owner))
+    assert {each["id"] for each in lines(found["jobs.jsonl"])} == {str(job.pk), str(made_there.pk)}
+    listed = {each["id"]: each for each in lines(found["files.jsonl"])}
+    assert found[listed[str(upload.pk)]["path"]] == png("olive")
+    assert all(name.count("/") <= 1 and ".." not in name.split("/") for name in found)
+    account = json.loads(found["account.json"])
+    assert account["email"] == owner.email
+    assert "Film crew" in {each["name"] for each in account["workspaces"]}
+    whole = b"".join(found.values())
+    for theirs in (b"not mine", b"of a colleague", b"theirs.png", secret.encode()):
+        assert theirs not in whole
+
+
+def test_rows_come_in_batches(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "ROWS_AT_ONCE", 2)
+    for _ in range(5):
+        make_generation(owner)
+    assert len(lines(contents(make(owner))["jobs.jsonl"])) == 5
+
+
+def test_a_mail_says_when_it_is_ready_and_holds_no_secret_link(owner: User) -> None:
+    export = make(owner)
+    mail = OutgoingMail.objects.get()
+    assert "/account/data/" in mail.text
+    assert export.key not in mail.text
+    assert export.is_ready
+
+
+def test_a_file_that_is_gone_is_named(owner: User) -> None:
+    asset = make_asset(owner)
+    default_storage.delete(asset.key)
+    assert str(asset.pk).encode() in contents(make(owner))["missing.txt"]
+
+
+def test_a_storage_that_fails_is_tried_again_and_then_given_up_with_a_mail(
+    owner: User, monkeypatch: pytest.MonkeyPatch, media_root: Path
+) -> None:
+    export = exporting.request(owner)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        msg = "disk full"
+        raise OSError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("generations.files.backends.DiskStorage._save", refuse)
+        for _ in range(5):
+            exporting.make_export(str(export.pk))
+            DataExport.objects.update(next_attempt_at=timezone.now())
+    export.refresh_from_db()
+    assert (export.state, export.error) == (State.FAILED, "OSError: disk full")
+    assert "could not be made" in OutgoingMail.objects.get().subject
+    assert make(owner).is_ready
+
+
+def test_a_kill_leaves_it_to_the_next_worker_and_nothing_behind(
+    owner: User, monkeypatch: pytest.MonkeyPatch, media_root: Path
+) -> None:
+    export = exporting.request(owner)
+    with monkeypatch.context() as patch:
+        patch.setattr(DataExport, "finish", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            exporting.make_export(str(export.pk))
+    exporting.make_export(str(export.pk))  # the claim holds
+    export.refresh_from_db()
+    assert export.state == State.WAITING
+    DataExport.objects.update(next_attempt_at=timezone.now(), claimed_until=timezone.now())
+    exporting.make_export(str(export.pk))
+    export.refresh_from_db()
+    assert export.is_ready
+    left = list((media_root / "exports").rglob("*.zip"))
+    assert len(left) == 2
+    monkeypatch.setattr(exporting, "ORPHAN_AGE", timedelta(seconds=-1))
+    exporting.clear_orphans()
+    assert [each.name for each in (media_root / "exports").rglob("*.zip")] == ["2.zip"]
+    assert export.key.endswith("/2.zip")
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_is_suspended_meanwhile_gets_none(owner: User, monkeypatch: pytest.MonkeyPatch, media_root: Path) -> None:
+    monkeypatch.setattr(exporting, "GO_ON_SECONDS", -1.0)
+    export = exporting.request(owner)
+    real = DataExport.go_on
+
+    def suspended(self: DataExport) -> bool:
+        User.objects.filter(pk=owner.pk).update(suspended_at=timezone.now())
+        return real(self)
+
+    monkeypatch.setattr(DataExport, "go_on", suspended)
+    exporting.make_export(str(export.pk))
+    export.refresh_from_db()
+    assert export.state == State.WAITING
+    assert not OutgoingMail.objects.exists()
+    assert list((media_root / "exports").rglob("*.zip*")) == []
+
+
+def test_it_is_deleted_when_its_time_is_up(owner: User, media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = make(owner)
+    assert exporting.tidy_exports() == 0
+    DataExport.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert exporting.tidy_exports() == 1
+    assert not DataExport.objects.filter(pk=export.pk).exists()
+    assert set(DiscardedFile.objects.values_list("key", flat=True)) == {export.key}
+
+
+def test_what_the_broker_lost_is_asked_for_again(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = exporting.request(owner)
+    asked: list[Any] = []
+    monkeypatch.setattr(exporting, "ask", lambda _task, *args: asked.extend(args))
+    exporting.tidy_exports()
+    assert asked == [str(export.pk)]
+
+
+def test_an_export_that_is_gone_is_none(owner: User) -> None:
+    export = exporting.request(owner)
+    export.delete()
+    exporting.make_export("00000000-0000-0000-0000-000000000001")
