@@ -8,23 +8,22 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models import QuerySet
 
 from accounts import closing
 from accounts.models import User, Workspace
 from generations.database import delete_some, in_batches
-from generations.files.assets import EXPIRE_AT_ONCE, discard_unused
-from generations.lifecycle import exporting
-from generations.lifecycle.removal import remove_some
-from generations.models import Asset, Generation, IdempotencyKey, SeedCount, Webhook, WebhookDelivery, Withdrawal
+from generations.lifecycle import emptying, exporting
+from generations.models import Asset, Generation, IdempotencyKey, SeedCount, Webhook, Withdrawal
 
 logger = logging.getLogger(__name__)
 
 ACCOUNTS_AT_ONCE = 100
-JOBS_AT_ONCE = 500
 ROWS_AT_ONCE = 1000
 SECONDS = settings.HOUSEKEEPING_SECONDS / 2  # the rest goes next time
 
@@ -63,21 +62,16 @@ def erase(person: User, *, until: float) -> bool:
     hooks.filter(is_enabled=True).update(is_enabled=False, disabled_reason="Its maker's account was deleted.")
     if not closing.part(person):
         return False
-    own = Workspace.objects.filter(person=person).values("pk")
     exporting.discard_all(person)
-    mine = Generation.objects.filter(user=person, workspace__in=own).order_by()
-    files = Asset.objects.filter(user=person, workspace__in=own)
-    in_batches(partial(remove_some, mine), size=JOBS_AT_ONCE, until=until)
-    in_batches(partial(discard_unused, files), size=EXPIRE_AT_ONCE, until=until)
-    rows = (
-        WebhookDelivery.objects.filter(webhook__in=hooks.filter(workspace__in=own).values("pk")),
+    own = Workspace.objects.filter(person=person).values_list("pk", flat=True).first()
+    is_empty = own is None or emptying.empty(own, until=until)
+    rows: tuple[QuerySet[Any], ...] = (
         IdempotencyKey.objects.filter(user=person),
         SeedCount.objects.filter(user=person),
     )
     for each in rows:
         in_batches(partial(delete_some, each), size=ROWS_AT_ONCE, until=until)
-    hooks.filter(workspace__in=own).delete()
-    if any(each.exists() for each in (mine, files, *rows)):
+    if not is_empty or any(each.exists() for each in rows):
         return False
     theirs = (Generation.objects.filter(user=person), Asset.objects.filter(user=person), hooks)
     closing.forget(person, leaves_work=any(each.exists() for each in theirs))

@@ -15,7 +15,7 @@ from accounts import closing
 from accounts.models import AuditEntry, OutgoingMail, User, Workspace
 from accounts.workspaces import delete_dissolved
 from generations.files.assets import delete_files
-from generations.lifecycle import erasure, exporting, withdrawal
+from generations.lifecycle import emptying, erasure, exporting, withdrawal
 from generations.models import (
     Asset,
     DataExport,
@@ -89,8 +89,8 @@ def test_nothing_happens_before_its_time(owner: User) -> None:
 
 
 STEPS: list[tuple[Any, str]] = [
-    (closing, "part"), (closing, "forget"), (exporting, "discard_all"), (erasure, "remove_some"),
-    (erasure, "discard_unused"), (erasure, "delete_some"),
+    (closing, "part"), (closing, "forget"), (exporting, "discard_all"), (emptying, "remove_some"),
+    (emptying, "discard_unused"), (emptying, "delete_some"), (erasure, "delete_some"),
 ]  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_it_takes_several_turns_when_there_is_much(owner: User, monkeypatch: pyt
     for _ in range(5):
         make_generation(owner, status=Status.SUCCEEDED)
     close_and_wait(owner)
-    monkeypatch.setattr(erasure, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(emptying, "AT_ONCE", 2)
     person = User.objects.get(pk=owner.pk)
     assert not erasure.erase(person, until=time.monotonic() - 1)
     assert Generation.objects.filter(user=owner).count() == 3
