@@ -18,7 +18,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, parse_cookie
 
 from accounts import impersonation, rates
-from accounts.models import ApiKey, Membership, Scope, SuspendedError, User
+from accounts.models import ApiKey, Membership, Scope, SuspendedError, User, Workspace
 
 SLOT_SECONDS = 60
 KNOWN_KEYS = 10_000
@@ -128,15 +128,15 @@ def _sender_of_session(session_key: str | None) -> Sender | None:
     return Sender(cast("User", user), None, request.session) if is_let_in else None
 
 
-def take_slot(kind: str, user: User, *, most: int) -> str | None:
-    """The cache key of a free slot for one more open connection of this kind; None when the user has `most` open.
+def take_slot(kind: str, workspace: Workspace, *, most: int) -> str | None:
+    """The cache key of a free slot for one more open connection of this kind; None when the workspace has `most` open.
 
     Slots are counted over all processes. Write the key again within SLOT_SECONDS to keep a slot; delete it to
     give the slot back.
     """
     # In any order: whoever has few connections open finds a free slot at the first try.
     for number in random.sample(range(most), most):
-        slot = f"{kind}.{user.pk}.{number}"
+        slot = f"{kind}.workspace.{workspace.pk}.{number}"
         if cache.add(slot, True, SLOT_SECONDS):
             return slot
     return None

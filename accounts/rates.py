@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.core.cache import cache
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, User, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -54,31 +54,34 @@ class RateLimitedError(Exception):
         self.allowance = allowance
 
 
-def count(user: User, key: ApiKey | None) -> Allowance | None:
-    """Count one request to the API of this user and key. The tighter allowance; None without any limit.
+def count(workspace: Workspace, key: ApiKey | None) -> Allowance | None:
+    """Count one request to the API in this workspace and of this key. The tighter allowance; None without any limit.
 
     RateLimitedError.
     """
-    subjects = {f"user.{user.pk}": user.limits.requests_per_minute}
+    subjects = {f"workspace.{workspace.pk}": workspace.limits.requests_per_minute}
     if key is not None:
         subjects[f"key.{key.pk}"] = key.requests_per_minute
     return _count(subjects)
 
 
-def count_upload(user: User) -> None:
-    """Count one upload of this user. RateLimitedError."""
-    _count({f"upload.{user.pk}": user.limits.uploads_per_minute}, _FILES)
+def count_upload(workspace: Workspace) -> None:
+    """Count one upload to this workspace. RateLimitedError."""
+    _count({f"upload.workspace.{workspace.pk}": workspace.limits.uploads_per_minute}, _FILES)
 
 
-def count_fetch(user: User) -> None:
-    """Count one file that is fetched for this user. RateLimitedError."""
-    _count({f"fetch.{user.pk}": user.limits.uploads_per_minute}, "have {} file{} fetched a minute")
+def count_fetch(workspace: Workspace) -> None:
+    """Count one file that is fetched for this workspace. RateLimitedError."""
+    _count({f"fetch.workspace.{workspace.pk}": workspace.limits.uploads_per_minute}, "have {} file{} fetched a minute")
 
 
-def ensure_upload(user: User) -> None:
-    """RateLimitedError when this user cannot upload now. Nothing is counted: for a check before the body is read."""
-    _refuse_if_exceeded(f"user.{user.pk}", user.limits.requests_per_minute, _REQUESTS)
-    _refuse_if_exceeded(f"upload.{user.pk}", user.limits.uploads_per_minute, _FILES)
+def ensure_upload(workspace: Workspace) -> None:
+    """RateLimitedError when nobody can upload to this workspace now. Nothing is counted: for a check before the body
+    is read.
+    """
+    limits = workspace.limits
+    _refuse_if_exceeded(f"workspace.{workspace.pk}", limits.requests_per_minute, _REQUESTS)
+    _refuse_if_exceeded(f"upload.workspace.{workspace.pk}", limits.uploads_per_minute, _FILES)
 
 
 def count_page(user: User | None, address: str) -> None:

@@ -141,8 +141,8 @@ def _judge_sender(headers: dict[bytes, bytes], address: str, length: int | None,
         if sender is None:
             return UNAUTHORIZED
         if is_kept:
-            ensure_upload(sender.user)
             workspace = current.workspace_of_sender(sender)
+            ensure_upload(workspace)
             StorageUsage.objects.ensure_room(workspace, size_bytes=(length or 0) - FORM_OVERHEAD_BYTES)
     except SuspendedError as error:
         return Refusal(403, "account_suspended", standing.notice(error.person))

@@ -153,7 +153,7 @@ class ApiKeyQuerySet(WorkspaceRows["ApiKey"]):
 _BY_PREFIX = Kept(
     lambda: (
         ApiKey.objects.valid(Slot("now", models.DateTimeField()))
-        .select_related("user__plan", "workspace__plan")
+        .select_related("user", "workspace__plan")
         .order_by()
         .filter(prefix=Slot("prefix", models.CharField()))
     )

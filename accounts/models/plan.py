@@ -7,40 +7,42 @@ from django.db import models
 
 
 class Plan(models.Model):
-    """A share of the servers, and limits. Users without a plan get the defaults of these fields."""
+    """A share of the servers, and limits. Workspaces without a plan get the defaults of these fields."""
 
     name = models.CharField(max_length=80, unique=True)
     weight = models.FloatField(
         default=1.0,
         validators=[MinValueValidator(0.01)],
-        help_text="Share of the servers when they are busy: a user with 2 gets twice as much as one with 1.",
+        help_text="Share of the servers when they are busy: a workspace with 2 gets twice as much as one with 1.",
     )
     priority = models.SmallIntegerField(
-        default=0, help_text="Users with a higher number always come first. Prefer weights."
+        default=0, help_text="Workspaces with a higher number always come first. Prefer weights."
     )
     max_concurrent = models.PositiveIntegerField(
         "max running",
         default=8,
         validators=[MinValueValidator(1)],
-        help_text="Generations of a user that may run or be next in the queue. Further ones are held.",
+        help_text="Generations of a workspace that may run or be next in the queue. Further ones are held.",
     )
     max_queued = models.PositiveIntegerField(
         default=200,
         validators=[MinValueValidator(1)],
-        help_text="Generations of a user that may wait. Further ones are refused until some are done.",
+        help_text="Generations of a workspace that may wait. Further ones are refused until some are done.",
     )
 
     requests_per_minute = models.PositiveIntegerField(
-        default=1200, help_text="Requests to the API that a user may make, with all keys together. 0 means no limit."
+        default=1200, help_text="Requests to the API in a workspace, with all keys together. 0 means no limit."
     )
     max_streams = models.PositiveIntegerField(
-        default=20, validators=[MinValueValidator(1)], help_text="Event streams of the API that a user may have open."
+        default=20,
+        validators=[MinValueValidator(1)],
+        help_text="Event streams of the API that may be open in a workspace.",
     )
     max_sockets = models.PositiveIntegerField(
         default=100,
         db_default=100,
         validators=[MinValueValidator(1)],
-        help_text="Websockets that a user may have open. A page needs one for each running generation.",
+        help_text="Websockets that may be open in a workspace. A page needs one for each running generation.",
     )
 
     pages_per_minute = models.PositiveIntegerField(
@@ -51,13 +53,13 @@ class Plan(models.Model):
     uploads_per_minute = models.PositiveIntegerField(
         default=300,
         db_default=300,
-        help_text="Files that a user may upload, and addresses that a user may have fetched. 0 means no limit.",
+        help_text="Files that may be uploaded to a workspace, and addresses fetched for it. 0 means no limit.",
     )
     max_storage_mb = models.PositiveIntegerField(
         "max storage in MB",
         default=51_200,
         db_default=51_200,
-        help_text="Size of a user's uploads and results. Above it, new uploads and new generations are refused; "
+        help_text="Size of a workspace's uploads and results. Above it, new uploads and new generations are refused; "
         "results of accepted ones are kept. 0 means no limit.",
     )
 

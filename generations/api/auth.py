@@ -14,6 +14,7 @@ from accounts import current, rates
 from accounts.access import key_for, user_of
 from accounts.addresses import address_of
 from accounts.models import ApiKey, Scope, SuspendedError, User
+from accounts.workspaces import WorkspaceError
 
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
@@ -31,7 +32,7 @@ class ApiKeyAuth(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
         """The key's user, who becomes the request's; None for a wrong key. HttpError 403 when the key lacks the scope.
 
-        RateLimitedError: too many requests of this key or user, or too many wrong keys from this address.
+        RateLimitedError: too many requests of this key or workspace, or too many wrong keys from this address.
         SuspendedError: the key's user is suspended.
         """
         key = key_for(token, address_of(request))
@@ -39,7 +40,7 @@ class ApiKeyAuth(HttpBearer):
             return None
         request.user = key.user
         remember(request, key)
-        _count(request, key.user, key)
+        _count(request, key)
         if key.user.is_suspended:
             raise SuspendedError
         need(request, self.scope)
@@ -63,7 +64,7 @@ class SessionAuth(NinjaSessionAuth):
         user = request.user
         if not user.is_authenticated or "Authorization" in request.headers:
             return None
-        _count(request, user, None)
+        _count(request, None)
         if user.is_suspended:
             raise SuspendedError
         if check_csrf(request):
@@ -108,5 +109,10 @@ def _check_workspace(request: HttpRequest) -> None:
         current.workspace_of(request)
 
 
-def _count(request: HttpRequest, user: User, key: ApiKey | None) -> None:
-    cast("Any", request).allowance = rates.count(user, key)
+def _count(request: HttpRequest, key: ApiKey | None) -> None:
+    """A header that names nobody's workspace is refused after it is counted."""
+    try:
+        workspace = current.workspace_of(request)
+    except WorkspaceError:
+        workspace = current.workspace_of_key(key) if key is not None else current.chosen_workspace(request)
+    cast("Any", request).allowance = rates.count(workspace, key)

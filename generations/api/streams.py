@@ -41,7 +41,7 @@ RETRY_AFTER_SECONDS = 10
 
 
 class TooManyStreamsError(Exception):
-    """The user has as many streams open as the plan allows."""
+    """The workspace has as many streams open as its plan allows."""
 
 
 def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
@@ -52,7 +52,7 @@ def stream_job(request: HttpRequest, generation: Generation) -> HttpResponse:
     user, key = user_of(request), key_of(request)
     workspace = workspace_of(request)
     access = Access.by_key(key) if key else Access(user.pk, None, request.session.session_key, workspace.pk)
-    slot = take_slot("stream", user, most=user.limits.max_streams)
+    slot = take_slot("stream", workspace, most=workspace.limits.max_streams)
     if slot is None:
         raise TooManyStreamsError
     scope[SCOPE_KEY] = JobStream(generation.pk, workspace, access, slot)

@@ -103,7 +103,7 @@ def add(
     """
     workspace = workspace or Workspace.objects.personal_of(user)
     IdempotencyKey.objects.ensure_unused(user, idempotency_key)
-    rates.count_upload(user)
+    rates.count_upload(workspace)
     _ensure_size(workspace, file.size)
     with ExitStack() as stack:
         stack.enter_context(uploads.one_more(user.pk))

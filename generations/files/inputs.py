@@ -70,7 +70,7 @@ def _resolve(user: User, workspace: Workspace, value: Any, kind: str) -> Any:
     if value[:5].lower() == "data:":
         return str(_keep(user, workspace, _decode(value), "upload", kind).pk)
     if re.match("https?://", value, re.IGNORECASE):
-        rates.count_fetch(user)
+        rates.count_fetch(workspace)
         StorageUsage.objects.ensure_room(workspace)
         with fetches.one_more(user.pk):
             answer = outbound.fetch(value, max_bytes=settings.MAX_UPLOAD_BYTES, seconds=FETCH_SECONDS)

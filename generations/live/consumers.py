@@ -156,7 +156,8 @@ class _EventConsumer(AsyncJsonWebsocketConsumer):
 
     @database_sync_to_async
     def _take_slot(self) -> str | None:
-        return take_slot("socket", self.user, most=self.user.limits.max_sockets)
+        self._workspace = self.workspace()
+        return take_slot("socket", self._workspace, most=self._workspace.limits.max_sockets)
 
     def rows(self) -> GenerationQuerySet:
         """What the user may follow: of all their workspaces, with a key of the key's alone."""
@@ -184,7 +185,6 @@ class UserConsumer(_EventConsumer):
 
     async def enter(self) -> None:
         """Join, then send the snapshots."""
-        self._workspace = await database_sync_to_async(self.workspace)()
         await self.join(self._workspace.pk)
         for event in await self._snapshots():
             await self.outgoing.first(json.dumps(event))

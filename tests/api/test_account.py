@@ -101,7 +101,7 @@ def test_only_a_hash_of_the_secret_is_kept(owner: User) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- rate limits
-def test_requests_are_counted_over_all_keys_of_a_user(owner: User, stranger: User) -> None:
+def test_requests_are_counted_over_all_keys_of_a_workspace(owner: User, stranger: User) -> None:
     owner.plan = stranger.plan = Plan.objects.create(name="slow", requests_per_minute=3)
     owner.save()
     stranger.save()
@@ -133,15 +133,16 @@ def test_sessions_are_counted_too(owner: User, client_for: Any) -> None:
 def test_there_is_room_again_when_time_has_passed(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_000_020.0]  # a third into a window
     monkeypatch.setattr(rates.time, "time", lambda: now[0])
-    owner.plan = Plan(requests_per_minute=60)
+    workspace = own(owner)
+    workspace.plan = Plan(requests_per_minute=60)
     for _ in range(60):
-        rates.count(owner, None)
+        rates.count(workspace, None)
     with pytest.raises(rates.RateLimitedError) as caught:
-        rates.count(owner, None)
+        rates.count(workspace, None)
     now[0] += caught.value.allowance.reset_seconds
-    assert rates.count(owner, None) is not None
+    assert rates.count(workspace, None) is not None
     now[0] += 120
-    fresh = rates.count(owner, None)
+    fresh = rates.count(workspace, None)
     assert fresh is not None
     assert fresh.remaining == 59
 

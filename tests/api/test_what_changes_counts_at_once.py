@@ -59,7 +59,7 @@ CHANGES: list[tuple[Callable[[], object], int]] = [
     (lambda: ComfyServer.objects.all().delete(), 409),
     (full, 403),
     (one_at_a_time, 429),
-    (lambda: User.objects.update(plan=Plan.objects.create(name="slow", requests_per_minute=1)), 429),
+    (lambda: Workspace.objects.update(plan=Plan.objects.create(name="slow", requests_per_minute=1)), 429),
 ]
 
 

@@ -36,6 +36,7 @@ SELECT copy.* FROM
   generations_generation original,
   jsonb_populate_record(original, jsonb_build_object(
     'id', made.id, 'prompt_id', made.id, 'user_id', %(user)s::bigint, 'status', 'succeeded', 'server_id', NULL,
+    'workspace_id', (SELECT id FROM accounts_workspace WHERE person_id = %(user)s::bigint),
     'text', (ARRAY['a red fox', 'an old lighthouse', 'portrait of a cat', 'dragons over the sea'])[1 + made.n %% 4]
       || ', masterpiece, ' || left(md5(made.n::text), 8),
     'tag', NULL, 'store_after', NULL, 'created_at', now() - made.n * interval '1 second', 'submitted_at', NULL,

@@ -147,7 +147,7 @@ def test_a_snapshot_never_shows_what_is_for_staff() -> None:
 async def test_no_more_sockets_than_the_plan_allows_and_a_closed_one_makes_room() -> None:
     user, _ = await made()
     plan = await Plan.objects.acreate(name="two", max_sockets=2)
-    await User.objects.filter(pk=user.pk).aupdate(plan=plan)
+    await Workspace.objects.filter(person=user).aupdate(plan=plan)
     client = await signed_in(user)
     first, second = await socket("/ws/generations/", client), await socket("/ws/generations/", client)
     assert (await first.connect())[0]
