@@ -31,7 +31,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # To look at: work and results, and pages that show settings without secrets.
 OPEN = frozenset({
     "gallery", "template", "template-cover", "history", "generation", "generation-panel", "asset", "asset-thumbnail",
-    "storage", "workspaces", "workspace", "api-docs", "api-openapi", "healthz", "readyz", "favicon",
+    "storage", "avatar", "workspaces", "workspace", "api-docs", "api-openapi", "healthz", "readyz", "favicon",
     "api:listTemplates", "api:getTemplate", "api:listJobs", "api:getJob", "api:getJobWorkflow", "api:getJobEvents",
     "api:headAssetByHash", "api:getAsset", "api:getAssetContent", "api:getMe", "api:getUsage", "api:listWorkspaces",
     "api:getWorkspace", "api:listMembers",
@@ -43,7 +43,7 @@ DOABLE = frozenset({
 })  # fmt: skip
 # Fetched by pages that are logged themselves, again and again.
 QUIET = frozenset({
-    "generation-panel", "asset-thumbnail", "template-cover", "api-openapi", "healthz", "readyz", "favicon",
+    "generation-panel", "asset-thumbnail", "template-cover", "avatar", "api-openapi", "healthz", "readyz", "favicon",
     "impersonation-end",    "account_logout",
 })  # fmt: skip
 CLOSED = (

@@ -124,6 +124,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "comfysaas.middleware.Messages",
     "comfysaas.impersonating.Impersonating",
+    "accounts.time_zones.TimeZone",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "comfysaas.middleware.MethodPage",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.web import data, files, pages, storage, webhooks
+from generations.web import data, files, pages, profile, storage, webhooks
 
 urlpatterns = [
     path("", pages.gallery, name="gallery"),
@@ -15,6 +15,9 @@ urlpatterns = [
     path("generations/<uuid:pk>/cancel/", pages.cancel, name="generation-cancel"),
     path("generations/<uuid:pk>/rerun/", pages.rerun, name="generation-rerun"),
     path("generations/<uuid:pk>/delete/", pages.delete, name="generation-delete"),
+    path("account/profile/", profile.index, name="profile"),
+    path("account/profile/picture/", profile.picture, name="profile-picture"),
+    path("account/people/<int:pk>/picture/", profile.avatar, name="avatar"),
     path("account/webhooks/", webhooks.index, name="webhooks"),
     path("account/webhooks/<uuid:pk>/", webhooks.detail, name="webhook"),
     path("account/webhooks/<uuid:pk>/log/", webhooks.log, name="webhook-log"),

@@ -14,6 +14,7 @@ from accounts.models.api_key import (
     all_scopes,
 )
 from accounts.models.audit import AppendOnlyError, AuditEntry
+from accounts.models.avatar import Avatar, AvatarQuerySet
 from accounts.models.invitation import Invitation, InvitationQuerySet
 from accounts.models.outgoing_mail import OutgoingMail
 from accounts.models.plan import Plan
@@ -47,6 +48,8 @@ __all__ = [
     "ApiKeyQuerySet",
     "AppendOnlyError",
     "AuditEntry",
+    "Avatar",
+    "AvatarQuerySet",
     "InWorkspace",
     "Invitation",
     "InvitationQuerySet",

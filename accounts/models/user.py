@@ -105,6 +105,11 @@ class User(AbstractUser):
         default=0, db_default=0, editable=False, help_text="Counts up when all sessions end at once."
     )
 
+    time_zone = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="In which pages show moments. Empty: UTC."
+    )
+    avatar_hash = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
+
     objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
 
     USERNAME_FIELD = "email"
@@ -195,6 +200,11 @@ class User(AbstractUser):
     def shown_name(self) -> str:
         """What other members call this person: the name, or the address without one."""
         return self.get_full_name() or self.email
+
+    @property
+    def tint(self) -> int:
+        """Which of six colours stands for this person who has no picture."""
+        return int(self.pk) % 6
 
     @property
     def limits(self) -> Plan:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 from ninja import Status as Answer
 
+from accounts import profile
 from accounts.access import user_of
 from accounts.current import membership_of, workspace_of
 from accounts.models import ApiKey, ApiKeyQuerySet, Role, Scope
@@ -27,6 +28,7 @@ from generations.api.schemas.account import (
     KeyRequest,
     Limits,
     Me,
+    MeChange,
     NewKey,
     Usage,
 )
@@ -34,6 +36,7 @@ from generations.contract import STATUS
 from generations.lifecycle import raw
 from generations.models import Asset, Generation, Status, StorageUsage
 from generations.models.generation import GenerationQuerySet
+from generations.parameters.validate import InvalidInputs
 
 router = Router()
 
@@ -46,6 +49,7 @@ def get_me(request: HttpRequest) -> Me:
     return Me(
         email=user.email,
         name=user.get_full_name(),
+        time_zone=user.time_zone,
         is_staff=user.is_staff,
         may_submit_workflows=user.has_perm(raw.PERMISSION),
         workspace=CurrentWorkspace(
@@ -67,6 +71,25 @@ def get_me(request: HttpRequest) -> Me:
             max_upload_bytes=settings.MAX_UPLOAD_BYTES,
         ),
     )
+
+
+@operation(
+    router,
+    "PATCH",
+    "/me",
+    scope=Scope.MANAGE,
+    name="changeMe",
+    summary="Change your profile",
+    returns={200: Me},
+    errors=(422,),
+)
+def change_me(request: HttpRequest, payload: MeChange) -> Me:
+    """Change your name and your time zone."""
+    try:
+        profile.change(user_of(request), name=payload.name, time_zone=payload.time_zone)
+    except profile.ProfileError as error:
+        raise InvalidInputs({error.field: [str(error)]}) from error
+    return get_me(request)
 
 
 @operation(

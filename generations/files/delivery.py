@@ -73,7 +73,14 @@ def serve_picture(key: str, *, content_type: str = "") -> HttpResponseBase:
     sniffed = content_type or spooling.sniff(io.BytesIO(body))
     if sniffed not in storage.INLINE_TYPES:
         raise Http404
-    return _private(HttpResponse(body, content_type=sniffed))
+    return serve_bytes(body, sniffed)
+
+
+def serve_bytes(body: bytes, content_type: str) -> HttpResponse:
+    """A small picture of ours, for this reader alone. The caller has made sure that they may see it."""
+    response = HttpResponse(body, content_type=content_type)
+    _private(response)
+    return response
 
 
 def _ranged(request: HttpRequest, key: str, size: int, content_type: str, *, etag: str) -> HttpResponseBase:

@@ -95,6 +95,7 @@ ROWS: dict[str, Row] = {
     "listDeliveries": mine(200),
     "redeliver": mine(202),
     "getMe": collection(200),
+    "changeMe": collection(200, lambda: {"name": "Somebody", "time_zone": "Europe/Berlin"}),
     "getUsage": collection(200),
     "listWorkspaces": collection(200),
     "postWorkspace": collection(201, lambda: {"name": "New"}),

@@ -216,3 +216,15 @@ def test_things_of_others_are_not_found(owner: User, stranger: User, client_for:
         assert browser.post(f"/account/{path}").status_code == 404, path
     key.refresh_from_db()
     assert key.revoked_at is None
+
+
+def test_name_and_time_zone_are_changed_by_whoever_may_manage(owner: User) -> None:
+    api = program(make_key(owner))
+    changed = api.patch("/api/v2/me", {"name": " Ada ", "time_zone": "Europe/Berlin"}, content_type="application/json")
+    assert (changed.json()["name"], changed.json()["time_zone"]) == ("Ada", "Europe/Berlin")
+    assert api.patch("/api/v2/me", {"time_zone": ""}, content_type="application/json").json()["name"] == "Ada"
+    for bad in ({"time_zone": "Nowhere"}, {"name": "a\u202eb"}, {"name": "x" * 101}, {"email": "new@example.com"}):
+        assert api.patch("/api/v2/me", bad, content_type="application/json").status_code == 422
+    reader = program(make_key(owner, scopes=["read", "run"]))
+    assert reader.patch("/api/v2/me", {"name": "B"}, content_type="application/json").status_code == 403
+    assert reader.get("/api/v2/me").json()["name"] == "Ada"

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from ninja import Schema
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from accounts.models import Role
-from generations.api.schemas import Name
+from accounts.profile import NAME_LENGTH
+from generations.api.schemas import NO_NUL, Name
 
 ScopeName = Literal["read", "run", "raw", "manage"]
 
@@ -90,6 +91,7 @@ class Me(Schema):
 
     email: str
     name: str
+    time_zone: str = Field(description="In which pages show moments, such as Europe/Berlin; empty for UTC.")
     is_staff: bool
     may_submit_workflows: bool = Field(description="True when you may run whole workflows (`POST jobs`).")
     workspace: CurrentWorkspace = Field(
@@ -97,6 +99,19 @@ class Me(Schema):
     )
     key: KeyOut | None = Field(description="The key of this request; null for a session.")
     limits: Limits
+
+
+class MeChange(Schema):
+    """Changes to your profile. Fields that you leave out keep their values."""
+
+    model_config = {"extra": "forbid"}
+
+    name: Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern=NO_NUL)] | None = Field(
+        None, description="What other members of your workspaces call you."
+    )
+    time_zone: Annotated[str, StringConstraints(max_length=64, pattern=NO_NUL)] | None = Field(
+        None, description="A name of the IANA's database; empty for UTC."
+    )
 
 
 class DayUsage(Schema):
