@@ -23,6 +23,7 @@ from django.utils import timezone
 from accounts import workspaces
 from accounts.models import (
     ApiKey,
+    Avatar,
     Invitation,
     Membership,
     Role,
@@ -166,7 +167,7 @@ def forget(person: User, *, leaves_work: bool) -> None:
         if not leaves_work:
             row.delete()
             return
-        for model in (EmailAddress, Authenticator, SocialAccount, UserSession):
+        for model in (EmailAddress, Authenticator, SocialAccount, UserSession, Avatar):
             model.objects.filter(user=row).delete()
         Workspace.objects.filter(person=row).delete()
         row.groups.clear()
@@ -178,6 +179,8 @@ def forget(person: User, *, leaves_work: bool) -> None:
             last_name="",
             password=row.password,
             last_login=None,
+            time_zone="",
+            avatar_hash="",
             is_active=False,
             is_staff=False,
             is_superuser=False,

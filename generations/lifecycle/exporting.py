@@ -26,7 +26,7 @@ from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEntry, Membership, User
+from accounts.models import AuditEntry, Avatar, Membership, User
 from generations import contract, database
 from generations.broker import ask
 from generations.files import storage
@@ -46,6 +46,7 @@ READ_BYTES = 256 * 1024
 README = """This is what {site} holds of {email}, as of {now}.
 
 account.json     your account, its addresses, sessions, workspaces and API keys (without secrets)
+picture.webp     your picture, if you have one
 webhooks.json    your webhooks (without secrets)
 audit.jsonl      what the people who run the site did to your account
 jobs.jsonl       your generations, one a line, newest last; "outputs" name files by their id
@@ -163,6 +164,8 @@ class _Contents:
         said = README.format(site=settings.PUBLIC_ORIGIN, email=self._user.email, now=now)
         yield "README.txt", [said.encode()]
         yield "account.json", [_json(self._account(), indent=1)]
+        for picture in Avatar.objects.filter(user=self._user):
+            yield "picture.webp", [bytes(picture.picture)]
         yield "webhooks.json", [_json([_webhook(each) for each in Webhook.objects.filter(user=self._user)], indent=1)]
         entries = AuditEntry.objects.filter(person=self._user)
         yield "audit.jsonl", self._lines(entries, _audited)
@@ -218,6 +221,7 @@ class _Contents:
         return {
             "email": user.email,
             "name": user.get_full_name(),
+            "time_zone": user.time_zone,
             "created_at": user.date_joined,
             "last_login": user.last_login,
             "plan": user.limits.name or None,

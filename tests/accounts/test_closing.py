@@ -10,8 +10,8 @@ from allauth.account.models import EmailAddress
 from django.test import Client
 from django.utils import timezone
 
-from accounts import closing, standing, workspaces
-from accounts.models import ApiKey, Membership, OutgoingMail, Role, User, Workspace
+from accounts import closing, profile, standing, workspaces
+from accounts.models import ApiKey, Avatar, Membership, OutgoingMail, Role, User, Workspace
 from tests.api.envelope import error_of
 from tests.support.factories import make_key, make_team, make_user
 
@@ -180,6 +180,7 @@ def test_forgetting_deletes_the_row_and_frees_the_address(owner: User, client_fo
 def test_of_who_worked_for_teams_a_nameless_row_stays(owner: User) -> None:
     owner.first_name = "Ada"
     owner.save()
+    profile.set_avatar(owner, b"a picture")
     make_key(owner)
     closing.close(owner)
     its_time_comes(owner)
@@ -187,6 +188,7 @@ def test_of_who_worked_for_teams_a_nameless_row_stays(owner: User) -> None:
     row = User.objects.get(pk=owner.pk)
     assert (row.shown_name, row.is_active, row.has_usable_password()) == ("Deleted account", False, False)
     assert "owner" not in row.email
+    assert not row.avatar_hash and not Avatar.objects.exists()
     assert not row.api_keys.exists()
     assert not EmailAddress.objects.filter(user=row).exists()
     assert not Membership.objects.filter(user=row).exists()

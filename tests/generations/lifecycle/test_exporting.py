@@ -12,6 +12,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from accounts import profile
 from accounts.models import OutgoingMail, User
 from generations.files import storage
 from generations.lifecycle import exporting
@@ -57,16 +58,20 @@ def test_it_has_everything_of_that_person_and_nothing_of_others(owner: User, str
     team = make_team(stranger, member=owner, name="Film crew")
     made_there = make_generation(owner, workspace=team, status=Status.SUCCEEDED)
     make_generation(stranger, workspace=team, inputs={"prompt": "of a colleague"})
+    profile.change(owner, time_zone="Europe/Berlin")
+    profile.set_avatar(owner, b"my picture")
+    profile.set_avatar(stranger, b"a stranger's picture")
     found = contents(make(owner))
+    assert found["picture.webp"] == b"my picture"
     assert {each["id"] for each in lines(found["jobs.jsonl"])} == {str(job.pk), str(made_there.pk)}
     listed = {each["id"]: each for each in lines(found["files.jsonl"])}
     assert found[listed[str(upload.pk)]["path"]] == png("olive")
     assert all(name.count("/") <= 1 and ".." not in name.split("/") for name in found)
     account = json.loads(found["account.json"])
-    assert account["email"] == owner.email
+    assert (account["email"], account["time_zone"]) == (owner.email, "Europe/Berlin")
     assert "Film crew" in {each["name"] for each in account["workspaces"]}
     whole = b"".join(found.values())
-    for theirs in (b"not mine", b"of a colleague", b"theirs.png", secret.encode()):
+    for theirs in (b"not mine", b"a stranger's picture", b"of a colleague", b"theirs.png", secret.encode()):
         assert theirs not in whole
 
 
