@@ -167,8 +167,9 @@ def forget(person: User, *, leaves_work: bool) -> None:
         if not leaves_work:
             row.delete()
             return
-        for model in (EmailAddress, Authenticator, SocialAccount, UserSession, Avatar):
+        for model in (EmailAddress, Authenticator, SocialAccount, UserSession):
             model.objects.filter(user=row).delete()
+        Avatar.objects.filter(user=row).delete()
         Workspace.objects.filter(person=row).delete()
         row.groups.clear()
         row.user_permissions.clear()

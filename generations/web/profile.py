@@ -16,8 +16,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import profile, time_zones
 from accounts.access import user_of
 from accounts.concurrency import aside
+from accounts.current import chosen_workspace
 from accounts.methods import post_only
-from accounts.models import Avatar, User
+from accounts.models import Avatar, User, Workspace
 from accounts.rates import RateLimitedError, count_upload
 from generations import database
 from generations.comfy import decoders, pictures
@@ -81,7 +82,7 @@ def picture(request: HttpRequest) -> HttpResponse:
         messages.info(request, "Your picture was removed.")
         return redirect("profile")
     try:
-        profile.set_avatar(user, _encoded(user, request.FILES.get("picture")))
+        profile.set_avatar(user, _encoded(chosen_workspace(request), request.FILES.get("picture")))
     except (PictureError, RateLimitedError, decoders.BusyError) as error:
         messages.error(request, str(error))
     else:
@@ -99,7 +100,7 @@ def avatar(request: HttpRequest, pk: int) -> HttpResponseBase:
     return delivery.serve_bytes(bytes(found.picture), "image/webp")
 
 
-def _encoded(user: User, file: object) -> bytes:
+def _encoded(workspace: Workspace, file: object) -> bytes:
     """The picture as a small WebP, without anything else that is in the file.
 
     PictureError, RateLimitedError, BusyError.
@@ -108,7 +109,7 @@ def _encoded(user: User, file: object) -> bytes:
         raise PictureError("Choose a picture first.")
     if (file.size or 0) > MAX_MEGABYTES * 1024 * 1024:
         raise PictureError(TOO_LARGE)
-    count_upload(user)
+    count_upload(workspace)
     with tempfile.TemporaryFile() as spooled, tempfile.TemporaryFile() as output:
         for chunk in file.chunks():
             spooled.write(chunk)

@@ -98,7 +98,7 @@ def test_limits_come_before_work(owner: User, client_for: ClientFor, monkeypatch
     monkeypatch.setattr("generations.comfy.decoders.ask", None)  # nothing is decoded
     assert "larger than 5 MB" in send(client, b"\x89PNG\r\n\x1a\n" + bytes(profile.MAX_MEGABYTES * 1024 * 1024))
     assert "Choose a picture first." in client.post(f"{PAGE}picture/", follow=True).content.decode()
-    User.objects.update(plan=Plan.objects.create(name="slow", uploads_per_minute=1))
+    Workspace.objects.update(plan=Plan.objects.create(name="slow", uploads_per_minute=1))
     send(client, b"no picture")
     assert "a minute" in send(client, picture("PNG"))
 
