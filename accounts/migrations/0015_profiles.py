@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0013_closed_accounts'),
+        ('accounts', '0014_plans_of_workspaces'),
     ]
 
     operations = [
