@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models.expressions import BaseExpression, Expression
@@ -177,7 +177,21 @@ class _PreparingCursor(ServerBindingCursor):
 
 def ask(sql: str, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows that a statement in the database's own words finds or returns; see `prepared`."""
-    with prepared(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+    connection = connections[DEFAULT_DB_ALIAS]
+    try:
+        return _asked(connection, sql, values)
+    except NotSupportedError as error:
+        # A migration has changed the type of a column. Nothing was done: the plan is looked at first.
+        is_outdated = isinstance(error.__cause__, psycopg.errors.FeatureNotSupported)
+        if not is_outdated or connection.in_atomic_block:  # which ends it, and every plan of the connection with it
+            raise
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")  # psycopg forgets them, too
+        return _asked(connection, sql, values)
+
+
+def _asked(connection: BaseDatabaseWrapper, sql: str, values: Mapping[str, Any] | Sequence[Any]) -> list[Any]:
+    with prepared(), connection.cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall())
 

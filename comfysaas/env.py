@@ -110,7 +110,8 @@ class Env(BaseSettings):
     database_prepared: bool = Field(
         True,
         description="Set to false behind a pooler that hands connections from one transaction to the next and does not "
-        "know prepared statements, such as PgBouncer before 1.21. PostgreSQL then plans each statement anew.",
+        "know prepared statements, such as PgBouncer before 1.22, or with `max_prepared_statements` at 0. PostgreSQL "
+        "then plans each statement anew.",
     )
     redis_url: SecretStr | None = Field(
         None,

@@ -86,8 +86,11 @@ def _transport_to(address: Address) -> httpx.BaseTransport:
     """Connections of its own, through the proxy that the environment names for this address."""
     parts = urlsplit(address.root)
     proxies = getproxies()
-    proxy = None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
-    return httpx.HTTPTransport(verify=_tls_context(), proxy=proxy)
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    # Exceptions may be hosts, hosts with a port, or, as httpx has it, addresses.
+    if not proxy or proxy_bypass(parts.netloc) or f"{parts.scheme}://{parts.hostname}" in proxies.get("no", ""):
+        return httpx.HTTPTransport(verify=_tls_context())
+    return httpx.HTTPTransport(verify=_tls_context(), proxy=proxy if "://" in proxy else f"http://{proxy}")
 
 
 class ComfyClient:

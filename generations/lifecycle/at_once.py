@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 MAX_FILES = 16
 MAX_OUTPUTS = 100
 MAX_BYTES = 8 * 1024 * 1024  # of each file
+FRESH_SECONDS = 0.02
 COPY_SECONDS = 5.0  # for all of them; and ComfyUI may be silent as long
 
 
@@ -117,7 +118,9 @@ def _write_whole(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
     """In one statement. False, with nothing written, when there is more to it."""
     generation = ended.generation
     assets, outputs = results.rows_of(generation, copied)
+    begin = time.monotonic()
     found = ending.store_whole(generation, run, assets=assets, outputs=outputs, seconds=ended.seconds)
+    seconds = time.monotonic() - begin
     if found is None:
         return False
     generation.status, generation.started_at = Status.SUCCEEDED, found.started_at
@@ -125,7 +128,9 @@ def _write_whole(ended: Ended, run: Run, copied: Sequence[Copied]) -> bool:
     reading.attach(generation, outputs)
     results.tell(generation, outputs)
     publish_state(generation)
-    let_next_in(generation, is_wanted=found.is_next_wanted)
+    # What the statement saw is what was there when it began: of one that waited for others, it is asked again.
+    is_fresh = found.is_next_wanted or seconds < FRESH_SECONDS
+    let_next_in(generation, is_wanted=found.is_next_wanted if is_fresh else None)
     return True
 
 

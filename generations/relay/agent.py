@@ -184,6 +184,7 @@ class ServerAgent:
         """What is due: histories, stopping, reconciling, new work."""
         now = time.monotonic()
         self._collector.look_at_due()
+        self._collector.finisher.look()
         self._session.write_starts()
         if now >= self._session.timers.look_around:
             self._session.timers.look_around = now + timing.TICK_SECONDS

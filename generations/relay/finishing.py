@@ -127,7 +127,8 @@ class Finisher:
             is_start_known=start.is_written,
         )
         one = _Waiting(partial(_store, session, ended, items, entry), ended, entry, time.monotonic())
-        if not self._begin(one):
+        self._begin_waiting()
+        if self._waiting or not self._begin(one):
             if not self._at_work or len(self._waiting) >= WAITING:
                 return False  # nothing would have it go on, or too late
             self._waiting.append(one)
@@ -142,10 +143,17 @@ class Finisher:
         return True
 
     def go_on(self) -> None:
-        """A `Finished` was read: there may be room for one that waits. Those that waited too long are a worker's."""
+        """A `Finished` was read: there may be room for one that waits."""
         self._at_work -= 1
+        self.look()
+
+    def _begin_waiting(self) -> None:
         while self._waiting and self._begin(self._waiting[0]):
             self._waiting.popleft()
+
+    def look(self) -> None:
+        """Begin what there is room for. Those that waited too long are a worker's: call it now and then."""
+        self._begin_waiting()
         too_long = time.monotonic() - PATIENCE_SECONDS
         while self._waiting and (not self._at_work or self._waiting[0].since < too_long):
             one = self._waiting.popleft()

@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, Value
@@ -146,6 +147,27 @@ def test_a_pooler_that_knows_no_prepared_statements_can_be_served(monkeypatch: p
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_prepared_statements WHERE statement LIKE '%only here%'")
         assert cursor.fetchall() == []
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite plans nothing in advance")
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_that_changes_a_columns_type_costs_nothing_but_the_plans() -> None:
+    kept = Kept(lambda: User.objects.filter(pk=Slot("pk", NUMBER)))
+    user = make_user()
+    kept.first(pk=user.pk)
+
+    def migrate(size: int) -> None:
+        names = ("host", "port", "user", "password", "dbname")
+        own = {name: value for name, value in connection.get_connection_params().items() if name in names}
+        with psycopg.connect(**own, autocommit=True) as other:
+            other.execute(f"ALTER TABLE accounts_user ALTER COLUMN first_name TYPE varchar({size})")
+
+    migrate(200)
+    try:
+        assert kept.first(pk=user.pk) == user
+        assert kept.first(pk=user.pk) == user
+    finally:
+        migrate(150)
 
 
 def test_other_statements_are_asked_as_before() -> None:

@@ -496,13 +496,26 @@ def test_a_redirect_is_not_followed() -> None:
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(("exempt", "is_asked"), [("", True), ("comfy.example", False)])
-def test_the_proxy_of_the_environment_is_used(exempt: str, is_asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize(
+    ("exempt", "is_asked"),
+    [
+        ("", True),
+        ("another.example,localhost:2", True),
+        ("localhost", False),
+        ("another.example,localhost:1", False),
+        ("http://localhost", False),
+        ("*", False),
+    ],
+)
+def test_the_proxy_of_the_environment_is_used(
+    scheme: str, exempt: str, is_asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(patient(0.2 if exempt else 10))
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        listener.settimeout(patient(10 if is_asked else 0.2))
+        monkeypatch.setenv("http_proxy", f"{scheme}127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", exempt)
-        client = ComfyClient("http://comfy.example:8188", timeout=httpx.Timeout(patient(10), connect=patient(0.5)))
+        client = ComfyClient("http://localhost:1", timeout=httpx.Timeout(patient(10), connect=patient(0.5)))
 
         def ask() -> None:
             with pytest.raises(Unavailable):
@@ -513,7 +526,7 @@ def test_the_proxy_of_the_environment_is_used(exempt: str, is_asked: bool, monke
         try:
             connection, _ = listener.accept()
             with connection:
-                assert connection.recv(100).startswith(b"GET http://comfy.example:8188/api/prompt")
+                assert connection.recv(100).startswith(b"GET http://localhost:1/api/prompt")
                 assert is_asked
         except TimeoutError:
             assert not is_asked

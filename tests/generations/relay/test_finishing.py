@@ -153,16 +153,30 @@ def test_what_is_more_than_may_wait_is_a_workers(scene: Scene, gate: Gate, monke
         assert scene.done(each).store_attempts == 0
 
 
-def test_what_waited_too_long_is_a_workers(scene: Scene, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finishing, "PATIENCE_SECONDS", 0.0)
+def test_what_waits_while_everything_stalls_is_a_workers(
+    scene: Scene, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "PATIENCE_SECONDS", 0.1)
     stalled = stall(scene, gate)
-    waiting = [scene.submit(seed=seed) for seed in range(2, 8)]
-    eventually(lambda: len(finisher_of(scene)._waiting) == len(waiting), what="results that wait")
+    waiting = scene.submit(seed=2)
+    eventually(lambda: Generation.objects.get(pk=waiting.pk).store_attempts, what="a worker at it")
     gate.open()
-    for each in (*stalled, *waiting):
+    for each in (*stalled, waiting):
         scene.done(each)
-    assert any(each.store_attempts for each in Generation.objects.filter(pk__in=[each.pk for each in waiting]))
-    eventually(lambda: finisher_of(scene)._at_work == 0)
+
+
+def test_those_that_wait_go_first(scene: Scene, gate: Gate) -> None:
+    stalled = stall(scene, gate)
+    first = scene.submit(seed=2)
+    eventually(lambda: finisher_of(scene)._waiting, what="a result that waits")
+    finisher_of(scene)._at_work -= 1  # as if there were room
+    second = scene.submit(seed=3)
+    eventually(lambda: any(str(first.pk) in key for key in gate.waiting), what="the copy of the first")
+    assert not any(str(second.pk) in key for key in gate.waiting)
+    finisher_of(scene)._at_work += 1
+    gate.open()
+    for each in (*stalled, first, second):
+        scene.done(each)
 
 
 def test_where_others_have_all_the_room_those_that_wait_are_a_workers(
