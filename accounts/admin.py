@@ -118,6 +118,7 @@ class PlanAdmin(AuditedAdmin):
         "max_queued",
         "requests_per_minute",
         "max_storage_mb",
+        "retention_days",
     )
     search_fields = ("name",)
 

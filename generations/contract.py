@@ -150,7 +150,7 @@ def job_of(generation: Generation, site: str, *, has_progress: bool = True) -> J
     waiting = snapshot.waiting(generation)
     return Job(
         **_shared(generation, site),
-        expires_at=expiry(generation.finished_at or timezone.now()),
+        expires_at=expiry(generation),
         queue_position=waiting["queue_position"],
         message=waiting["message"] or None,
         progress=progress_of(snapshot.progress(generation)) if has_progress else None,
@@ -204,10 +204,10 @@ def outputs_of(generation: Generation, site: str) -> list[JobOutput]:
     return [_output(output, site) for output in snapshot.shown_outputs(generation)]
 
 
-def expiry(moment: datetime) -> datetime:
-    """Until when something that was finished then is kept."""
-    days = settings.RETENTION_DAYS
-    return moment + timedelta(days=days) if days else NEVER
+def expiry(generation: Generation) -> datetime:
+    """Until when it is kept, as its workspace's plan and the site say now; before its end, as if that were now."""
+    days = generation.workspace.limits.kept_days if generation.workspace else settings.RETENTION_DAYS
+    return (generation.finished_at or timezone.now()) + timedelta(days=days) if days else NEVER
 
 
 def url_expiry() -> datetime:

@@ -14,9 +14,10 @@ from itertools import islice
 
 from celery import shared_task
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from accounts.models import Workspace
+from accounts.models import Plan, Workspace
 from generations.broker import ask
 from generations.database import delete_some, in_batches
 from generations.files import storage
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 DELETE_AT_ONCE = 500
 EXPIRE_SECONDS = settings.HOUSEKEEPING_SECONDS / 2  # the rest goes next time
 ROWS_AT_ONCE = 1000
+SPACES_AT_ONCE = 1000
 JOBS_AT_ONCE = 500
 ORPHAN_AGE = timedelta(days=1)
 ORPHANS_AT_ONCE = 500
@@ -80,7 +82,7 @@ def sweep() -> None:
 
 @shared_task(ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
 def expire() -> int:
-    """Delete whatever is older than RETENTION_DAYS, and files whose own time is up.
+    """Delete whatever is older than RETENTION_DAYS or its workspace's plan says, and files whose own time is up.
 
     Files that something unfinished needs stay until it is finished. What attempts that came to nothing have left is
     looked for once more: a relay may have been cut off behind the end of its generation, or the wish to look is lost.
@@ -91,7 +93,8 @@ def expire() -> int:
         in_batches(partial(delete_some, rows), size=ROWS_AT_ONCE, until=until)
     gone = partial(discard_unused, Asset.objects.filter(expires_at__lt=now))
     number = in_batches(gone, size=EXPIRE_AT_ONCE, until=until)
-    return number + _expire_old(until) if settings.RETENTION_DAYS else number
+    number += _expire_old(until) if settings.RETENTION_DAYS else 0
+    return number + sum(_expire_by_plan(plan, until) for plan in Plan.objects.filter(retention_days__isnull=False))
 
 
 def _discard_leftovers() -> None:
@@ -109,6 +112,32 @@ def _expire_old(until: float) -> int:
     number += in_batches(old, size=EXPIRE_AT_ONCE, until=until)
     if number:
         logger.info("%d generations and uploads were kept for %d days and deleted", number, settings.RETENTION_DAYS)
+    return number
+
+
+def _expire_by_plan(plan: Plan, until: float) -> int:
+    """What workspaces of a plan have that keeps results for a shorter time than the site.
+
+    Workspace by workspace: each knows its oldest rows by index, whatever else is old and kept for longer. What is made
+    later than `before` was not finished before it, either.
+    """
+    if plan.kept_days == settings.RETENTION_DAYS:
+        return 0
+    before, number = timezone.now() - timedelta(days=plan.kept_days), 0
+    jobs = Generation.objects.filter(created_at__lt=before, finished_at__lt=before)
+    files = Asset.objects.filter(created_at__lt=before)
+    some = Exists(jobs.filter(workspace=OuterRef("pk"))) | Exists(files.unused().filter(workspace=OuterRef("pk")))
+    for pk in list(
+        Workspace.objects.filter(some, plan=plan).order_by("pk").values_list("pk", flat=True)[:SPACES_AT_ONCE]
+    ):
+        mine = jobs.filter(workspace=pk).order_by("created_at")
+        number += in_batches(partial(remove_some, mine), size=JOBS_AT_ONCE, until=until)
+        old = partial(discard_unused, files.filter(workspace=pk))
+        number += in_batches(old, size=EXPIRE_AT_ONCE, until=until)
+        if time.monotonic() > until:
+            break
+    if number:
+        logger.info("%d generations and uploads of plan “%s” were kept for %d days", number, plan, plan.kept_days)
     return number
 
 

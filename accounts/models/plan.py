@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -63,6 +64,15 @@ class Plan(models.Model):
         "results of accepted ones are kept. 0 means no limit.",
     )
 
+    retention_days = models.PositiveIntegerField(
+        "keeps results for days",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Days after which finished generations and uploads are deleted, if the site does not delete them "
+        "earlier (RETENTION_DAYS). Empty: as long as the site keeps them.",
+    )
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -74,6 +84,11 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def kept_days(self) -> int:
+        """For how many days results are kept: the shorter time of the plan's and the site's. 0 means for ever."""
+        return min((each for each in (self.retention_days, settings.RETENTION_DAYS) if each), default=0)
 
     @property
     def max_storage_bytes(self) -> int:

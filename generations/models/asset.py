@@ -92,6 +92,7 @@ class Asset(InWorkspace):
             models.Index(fields=["hash", "user"], name="asset_hash_user"),
             models.Index(fields=["workspace", "hash"], name="asset_of_workspace"),
             models.Index(fields=["created_at"], name="asset_age"),
+            models.Index(fields=["workspace", "created_at"], name="asset_age_of_workspace"),
         ]
 
     def __str__(self) -> str:

@@ -36,6 +36,7 @@ def read(workspace: Workspace, pk: uuid.UUID) -> Generation | None:
     generation = _MINE.first(pk=pk, workspace=workspace.pk)
     if generation is None:
         return None
+    generation.workspace = workspace
     complete(generation)
     if generation.status not in _SHOWS_NONE:
         attach(generation, _OUTPUTS.all(pk=pk))

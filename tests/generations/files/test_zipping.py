@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
 
 from generations.files.zipping import CHUNK_BYTES, Streamed, stream
+from tests.support.s3 import BUCKET, running_s3, storage_settings
 
 
 def numbers(count: int) -> Iterator[bytes]:
@@ -47,6 +49,26 @@ def test_a_storage_saves_it_bit_by_bit() -> None:
     assert default_storage.size(key) == archive.written > 3_000_000
     with default_storage.open(key) as file, zipfile.ZipFile(file) as found:
         assert found.testzip() is None
+
+
+@pytest.mark.s3
+def test_s3_gets_it_in_parts(settings: Any) -> None:
+    with running_s3() as url:
+        settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
+        settings.S3_BUCKET = BUCKET
+        archive = Streamed(stream([("large", numbers(20_000))]), name="k", content_type="application/zip")
+        key = default_storage.save("exports/k", archive)
+        assert default_storage.size(key) == archive.written > 20_000_000
+        with default_storage.open(key) as file, zipfile.ZipFile(file) as found:
+            assert found.testzip() is None
+
+        def failing() -> Iterator[bytes]:
+            yield from numbers(20_000)
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            default_storage.save("exports/l", Streamed(failing(), name="l", content_type="application/zip"))
+        assert not default_storage.exists("exports/l")
 
 
 def test_it_reads_like_a_file_and_only_once() -> None:

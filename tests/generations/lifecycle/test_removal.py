@@ -12,8 +12,8 @@ from django.core.files.storage import default_storage
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from accounts.models import User
-from generations import tasks
+from accounts.models import Plan, User
+from generations import contract, tasks
 from generations.files import assets, storage
 from generations.lifecycle import removal
 from generations.models import Asset, DiscardedFile, Generation, Output, Status, StorageUsage, TemplateVersion
@@ -21,6 +21,7 @@ from tests.support.factories import (
     make_asset,
     make_generation,
     make_output,
+    make_team,
     own,
     txt2img_graph,
 )
@@ -213,3 +214,49 @@ def test_the_statements_of_a_batch_are_few(owner: User, django_assert_max_num_qu
         old(owner)
     with django_assert_max_num_queries(len(few)):
         assert removal.remove_some(Generation.objects.all(), 20) == 20
+
+
+# ---------------------------------------------------------------------------------------------- by plan
+def on_plan(user: User, days: int | None) -> User:
+    user.plan = Plan.objects.create(name=f"{days} days", retention_days=days)
+    user.save()
+    return user
+
+
+def made_ago(user: User, days: int) -> Generation:
+    moment = timezone.now() - timedelta(days=days)
+    return make_generation(user, status=Status.SUCCEEDED, created_at=moment, finished_at=moment)
+
+
+@pytest.mark.parametrize(("site", "plan", "kept"), [(0, 7, 7), (30, 7, 7), (5, 7, 5), (30, None, 30), (0, None, 0)])
+def test_the_shorter_time_of_plan_and_site_counts(
+    owner: User, settings: Any, site: int, plan: int | None, kept: int
+) -> None:
+    settings.RETENTION_DAYS = site
+    on_plan(owner, plan)
+    made = {days: made_ago(owner, days) for days in (4, 6, 8, 31)}
+    tasks.expire()
+    left = set(Generation.objects.values_list("pk", flat=True))
+    assert left == {each.pk for days, each in made.items() if not kept or days < kept}
+    young = Generation.objects.select_related("workspace__plan").get(pk=made[4].pk)
+    shown = contract.expiry(young)
+    assert shown == (contract.NEVER if not kept else young.finished_at + timedelta(days=kept))
+
+
+def test_a_plan_deletes_its_own_workspaces_only_and_leaves_what_is_needed(
+    owner: User, stranger: User, settings: Any
+) -> None:
+    settings.RETENTION_DAYS = 0
+    on_plan(owner, 7)
+    theirs, long_ago = made_ago(stranger, 400), timezone.now() - timedelta(days=8)
+    for_a_team = make_generation(
+        owner, workspace=make_team(owner), status=Status.SUCCEEDED, created_at=long_ago, finished_at=long_ago
+    )
+    needed, upload = make_asset(owner), make_asset(owner)
+    Asset.objects.update(created_at=long_ago)
+    waiting = make_generation(owner, created_at=long_ago, input_assets=[needed])
+    for _ in range(5):
+        made_ago(owner, 8)
+    assert tasks.expire() == 6
+    assert set(Generation.objects.all()) == {theirs, for_a_team, waiting}
+    assert list(Asset.objects.filter(pk__in=[needed.pk, upload.pk])) == [needed]
