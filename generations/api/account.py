@@ -20,6 +20,7 @@ from accounts.current import membership_of, workspace_of
 from accounts.models import ApiKey, ApiKeyQuerySet, Role, Scope
 from generations.api.auth import key_of
 from generations.api.operations import operation
+from generations.api.schemas import NO_NUL
 from generations.api.schemas.account import (
     CurrentWorkspace,
     DayUsage,
@@ -102,11 +103,22 @@ def change_me(request: HttpRequest, payload: MeChange) -> Me:
     returns={200: Usage},
     errors=(422,),
 )
-def get_usage(request: HttpRequest, days: Annotated[int, Query(ge=1, le=90)] = 30) -> Usage:
+def get_usage(
+    request: HttpRequest,
+    days: Annotated[int, Query(ge=1, le=90)] = 30,
+    member: Annotated[
+        str,
+        Query(
+            max_length=320, pattern=NO_NUL, description="Jobs that the member with this address made, and their time."
+        ),
+    ] = "",
+) -> Usage:
     """The jobs of the workspace and its time on the servers in the last `days`, and what is stored now."""
     since = timezone.now() - timedelta(days=days)
     workspace = workspace_of(request)
     rows = Generation.objects.in_workspace(workspace).filter(created_at__gte=since).order_by()
+    if member:
+        rows = rows.filter(user__email=member.lower())
     counted: dict[str, int] = dict.fromkeys(STATUS.values(), 0)
     for status, number in rows.values_list("status").annotate(number=Count("pk")):
         counted[STATUS[status]] += number

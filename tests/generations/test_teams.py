@@ -158,6 +158,16 @@ def test_history_by_member(made: Generation, owner: User, staff: User, stranger:
     assert api.get("/api/v2/jobs", {"member": stranger.email}).json()["jobs"] == []
 
 
+def test_usage_of_the_team_and_of_a_member(made: Generation, owner: User, staff: User, team: Workspace) -> None:
+    make_generation(staff, workspace=team, template=made.version.template)
+    make_generation(owner, template=made.version.template)
+    api = program(staff, team)
+    assert sum(api.get("/api/v2/usage").json()["jobs"].values()) == 2
+    assert sum(api.get("/api/v2/usage", {"member": owner.email}).json()["jobs"].values()) == 1
+    assert sum(api.get("/api/v2/usage", {"member": "nobody@example.com"}).json()["jobs"].values()) == 0
+    assert api.get("/api/v2/usage").json()["files"] == 1
+
+
 def test_members_change_what_they_made_and_admins_everything(
     made: Generation, owner: User, staff: User, team: Workspace
 ) -> None:

@@ -256,6 +256,34 @@ def test_what_somebody_begins_who_came_back_goes_on(
     assert (before.status, after.status) == (Status.CANCELED, Status.QUEUED)
 
 
+def test_a_submission_makes_a_removal_wait_and_one_after_it_is_refused(
+    owner: User, stranger: User, team: Workspace, known_server: Any
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    template = make_template()
+    entered, removed = threading.Event(), threading.Event()
+
+    def remove_meanwhile() -> None:
+        entered.wait(patient(5))
+        try:
+            remove(stranger, team, owner)
+        finally:
+            removed.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=remove_meanwhile)
+    thread.start()
+    with transaction.atomic():
+        queue.Line(team, stranger)
+        entered.set()
+        assert not removed.wait(0.3)
+    assert removed.wait(patient(5))
+    thread.join(patient(5))
+    with pytest.raises(workspaces.NotAMemberError):
+        services.submit_current(user=stranger, workspace=team, template=template, inputs={"prompt": "x"})
+
+
 @pytest.mark.usefixtures("eager_tasks")
 def test_the_sweeper_finds_those_who_left(
     owner: User, stranger: User, team: Workspace, monkeypatch: pytest.MonkeyPatch
