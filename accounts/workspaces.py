@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import (
@@ -24,12 +26,14 @@ from accounts.models import (
     Workspace,
     access_changed,
     membership_ended,
+    workspace_closed,
     workspace_emptying,
 )
 from accounts.models.workspace import GRACE
 
 MAX_WORKSPACES = 100  # of one person, so that a page can list them all
 DISSOLVED_AT_ONCE = 100
+OWNERS_TOLD = 50
 
 
 class WorkspaceError(Exception):
@@ -220,10 +224,14 @@ def transfer(*, acting: User, to: Membership) -> Membership:
 
 
 def dissolve(*, acting: User, workspace: Workspace) -> Workspace:
-    """Closes the team, which is deleted after GRACE. Keys stop working until an owner keeps it."""
+    """Closes the team, which is deleted after GRACE. Keys stop working until an owner keeps it, and what is under way
+    is canceled for good. A mail tells the owners.
+    """
     with locked(workspace, acting, least=Role.OWNER) as (team, _mine):
         team.dissolve_after = timezone.now() + GRACE
         team.save(update_fields=["dissolve_after"])
+        workspace_closed.send(sender=Workspace, workspace_id=team.pk)
+        _mail_owners(team, acting)
         _tell_members(team)
     return team
 
@@ -298,6 +306,14 @@ def _revoke_invitations(team: Workspace, target: Membership) -> None:
     """Links that somebody made who may not invite people any more would let them in again."""
     mine = Invitation.objects.pending().filter(workspace=team, invited_by=target.user_id)
     mine.update(revoked_at=timezone.now())
+
+
+def _mail_owners(team: Workspace, acting: User) -> None:
+    link = f"{settings.PUBLIC_ORIGIN}{reverse('workspace', args=[team.public_id])}"
+    context = {"workspace": team, "by": acting, "workspace_url": link}
+    owners = Membership.objects.owners().filter(workspace=team).select_related("user").order_by("pk")
+    for each in owners[:OWNERS_TOLD]:
+        get_adapter().send_mail("account/email/workspace_dissolving", each.user.email, context)
 
 
 def _tell_members(team: Workspace) -> None:

@@ -22,6 +22,7 @@ class GenerationsConfig(AppConfig):
             access_revoked,
             access_suspended,
             membership_ended,
+            workspace_closed,
             workspace_emptying,
         )
         from generations.models import searching
@@ -30,6 +31,7 @@ class GenerationsConfig(AppConfig):
         access_revoked.connect(_switch_off_webhooks)
         access_suspended.connect(_withdraw)
         membership_ended.connect(_depart)
+        workspace_closed.connect(_withdraw_workspace)
         workspace_emptying.connect(_empty)
         user_logged_out.connect(_tell_connections_of)
         post_migrate.connect(_keep_search_index, sender=self)
@@ -61,6 +63,12 @@ def _depart(user_id: int, workspace_id: int, **_: Any) -> None:
     withdrawal.depart(user_id, workspace_id)
     reason = "Switched off because the member who made it left. Switch it on again if it is still wanted."
     Webhook.objects.switch_off(user_id, workspace_id=workspace_id, reason=reason)
+
+
+def _withdraw_workspace(workspace_id: int, **_: Any) -> None:
+    from generations.lifecycle import withdrawal
+
+    withdrawal.withdraw_workspace(workspace_id)
 
 
 def _empty(workspace_id: int, until: float, **_: Any) -> bool:

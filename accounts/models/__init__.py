@@ -26,6 +26,7 @@ from accounts.models.user import (
     access_revoked,
     access_suspended,
     membership_ended,
+    workspace_closed,
     workspace_emptying,
 )
 from accounts.models.workspace import (
@@ -72,5 +73,6 @@ __all__ = [
     "access_suspended",
     "all_scopes",
     "membership_ended",
+    "workspace_closed",
     "workspace_emptying",
 ]

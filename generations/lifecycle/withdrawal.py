@@ -49,6 +49,16 @@ def depart(user_id: int, workspace_id: int) -> None:
     transaction.on_commit(partial(ask, cancel_departed, departure.pk))
 
 
+def withdraw_workspace(workspace_id: int) -> None:
+    """As `depart`, of everybody who has something under way in a workspace: inside the transaction that closes it.
+
+    Those are as few as its plan lets wait.
+    """
+    active = Generation.objects.filter(workspace=workspace_id).active().order_by()
+    for user_id in sorted(set(active.values_list("user", flat=True))):
+        depart(user_id, workspace_id)
+
+
 @shared_task(name="generations.tasks.cancel_departed", ignore_result=True)
 def cancel_departed(departure_id: int) -> None:
     """Cancel what somebody has under way in a workspace that they left; once they are back, what they began before.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -260,6 +260,13 @@ def test_a_team_that_is_being_dissolved_is_closed_until_an_owner_keeps_it(cast: 
     workspaces.leave(acting=cast.admin, workspace=cast.team)  # nobody is kept
     workspaces.keep(acting=cast.owner, workspace=cast.team)
     assert ApiKey.objects.authenticate(secret) is not None
+
+
+def test_owners_are_told_by_mail_that_it_will_be_deleted(cast: Cast, mailoutbox: list[Any]) -> None:
+    workspaces.dissolve(acting=cast.owner, workspace=cast.team)
+    assert [each.to for each in mailoutbox] == [[cast.owner.email]]
+    assert "will be deleted on" in mailoutbox[0].subject
+    assert f"/account/workspaces/{cast.team.public_id}/" in mailoutbox[0].body
 
 
 def test_a_team_is_deleted_when_its_time_has_come(cast: Cast) -> None:

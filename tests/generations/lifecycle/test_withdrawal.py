@@ -295,3 +295,23 @@ def test_the_sweeper_finds_those_who_left(
     tasks.sweep()
     waiting.refresh_from_db()
     assert waiting.status == Status.CANCELED
+
+
+# ------------------------------------------------------------------------------------------- teams
+@pytest.mark.django_db
+def test_what_a_team_has_under_way_ends_when_it_is_dissolved(owner: User, stranger: User, team: Workspace) -> None:
+    theirs = [make_generation(each, workspace=team) for each in (owner, stranger)]
+    own_ones = [make_generation(each) for each in (owner, stranger)]
+    workspaces.dissolve(acting=owner, workspace=team)
+    assert not Generation.objects.filter(workspace=team).in_line().exists()  # before a worker comes
+    tasks.sweep()
+    for departure in Departure.objects.all():
+        withdrawal.cancel_departed(departure.pk)
+    left = Generation.objects.filter(status__in=ACTIVE)
+    assert set(left) == set(own_ones)
+    assert Generation.objects.filter(status=Status.CANCELED).count() == len(theirs)
+    workspaces.keep(acting=owner, workspace=team)
+    later = make_generation(stranger, workspace=team)
+    tasks.sweep()
+    later.refresh_from_db()
+    assert later.status == Status.QUEUED
