@@ -182,6 +182,8 @@ def forget(person: User, *, leaves_work: bool) -> None:
             last_login=None,
             time_zone="",
             avatar_hash="",
+            notify_after_minutes=None,
+            notified_until=None,
             is_active=False,
             is_staff=False,
             is_superuser=False,

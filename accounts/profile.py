@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Mapping
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts import time_zones
 from accounts.models import Avatar, User
 
 NAME_LENGTH = 100
+NOTIFY_MINUTES = (1, 5, 15, 60)
 _JOINERS = "\u200c\u200d"  # which some scripts and emoji need
 
 
@@ -41,12 +44,22 @@ def checked_time_zone(name: str) -> str:
 
 def change(user: User, *, name: str | None = None, time_zone: str | None = None) -> None:
     """Keep what is given; None leaves it as it is. ProfileError, and then nothing was changed."""
-    changes: dict[str, str] = {}
+    changes: dict[str, object] = {}
     if name is not None:
         changes |= {"first_name": checked_name(name), "last_name": ""}
     if time_zone is not None:
         changes |= {"time_zone": checked_time_zone(time_zone)}
     _write(user, changes)
+
+
+def notify(user: User, *, after_minutes: int | None) -> None:
+    """Mail this person from now on when a run that took so long has ended; None: never. ValueError."""
+    if after_minutes is not None and after_minutes not in NOTIFY_MINUTES:
+        msg = f"{after_minutes} is not among {NOTIFY_MINUTES}"
+        raise ValueError(msg)
+    if after_minutes != user.notify_after_minutes:
+        until = timezone.now() if after_minutes is not None else None
+        _write(user, {"notify_after_minutes": after_minutes, "notified_until": until})
 
 
 def set_avatar(user: User, picture: bytes) -> None:
@@ -63,7 +76,7 @@ def remove_avatar(user: User) -> None:
         _write(user, {"avatar_hash": ""})
 
 
-def _write(user: User, changes: dict[str, str]) -> None:
+def _write(user: User, changes: Mapping[str, object]) -> None:
     """Nothing of it changes what the person may do, so open connections need not ask (as after `save`)."""
     if changes:
         User.objects.filter(pk=user.pk).update(**changes)

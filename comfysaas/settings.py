@@ -246,12 +246,14 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule is short and harmless to repeat
 SWEEP_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 600.0
+NOTICE_SECONDS = 60.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "generations.tasks.sweep", "schedule": SWEEP_SECONDS},
     "expire": {"task": "generations.tasks.expire", "schedule": HOUSEKEEPING_SECONDS},
     "dissolve": {"task": "accounts.tasks.delete_dissolved", "schedule": HOUSEKEEPING_SECONDS},
     "accounts": {"task": "generations.tasks.delete_accounts", "schedule": HOUSEKEEPING_SECONDS},
     "exports": {"task": "generations.tasks.tidy_exports", "schedule": 60.0},
+    "notices": {"task": "generations.tasks.mail_ends", "schedule": NOTICE_SECONDS},
     "tidy": {"task": "generations.tasks.tidy_storage", "schedule": 24 * 3600.0},
     **({"mail": {"task": "comfysaas.mail.send_mails", "schedule": SWEEP_SECONDS}} if ENV.email_host else {}),
     "old mail": {"task": "comfysaas.mail.forget_mails", "schedule": 24 * 3600.0},

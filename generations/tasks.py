@@ -22,6 +22,7 @@ from generations.broker import ask
 from generations.database import delete_some, in_batches
 from generations.files import storage
 from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unused
+from generations.lifecycle import notices
 from generations.lifecycle.exporting import clear_orphans
 from generations.lifecycle.removal import discard_leftovers, remove_some
 from generations.lifecycle.storing import store_outputs
@@ -54,6 +55,12 @@ JOBS_AT_ONCE = 500
 ORPHAN_AGE = timedelta(days=1)
 ORPHANS_AT_ONCE = 500
 LEFTOVERS_AT_ONCE = 500  # generations whose folder is looked through
+
+
+@shared_task(ignore_result=True, expires=settings.NOTICE_SECONDS)
+def mail_ends() -> int:
+    """Mail people about long runs that ended, if they asked for it."""
+    return notices.send_due()
 
 
 @shared_task(ignore_result=True, expires=settings.SWEEP_SECONDS)

@@ -29,9 +29,18 @@ workspace_closed = Signal()
 # and answer whether all of it is gone.
 workspace_emptying = Signal()
 
-# Written by the statements of `accounts.standing` alone: who saves an older copy of the row changes none of it.
+# Written by statements alone (of `accounts.standing`, and as mails go out): who saves an older copy of the row changes
+# none of it.
 STANDING = frozenset(
-    {"suspended_at", "suspension_reason", "suspended_by", "session_epoch", "closed_at", "delete_after"}
+    {
+        "suspended_at",
+        "suspension_reason",
+        "suspended_by",
+        "session_epoch",
+        "closed_at",
+        "delete_after",
+        "notified_until",
+    }
 )
 
 
@@ -112,6 +121,16 @@ class User(AbstractUser):
     )
     avatar_hash = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
 
+    notify_after_minutes = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="A mail says when a run that took as long or longer has ended. Empty: none does.",
+    )
+    notified_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Of runs that ended before, no mail is sent any more."
+    )
+
     objects = UserManager()  # type: ignore[misc,assignment]  # replaces the manager that wants user names
 
     USERNAME_FIELD = "email"
@@ -132,6 +151,9 @@ class User(AbstractUser):
         ]
         indexes = [
             models.Index("delete_after", name="user_closed", condition=models.Q(delete_after__isnull=False)),
+            models.Index(
+                "notified_until", name="user_notified", condition=models.Q(notify_after_minutes__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -222,6 +222,7 @@ class _Contents:
             "email": user.email,
             "name": user.get_full_name(),
             "time_zone": user.time_zone,
+            "notify_after_minutes": user.notify_after_minutes,
             "created_at": user.date_joined,
             "last_login": user.last_login,
             "plan": user.limits.name or None,

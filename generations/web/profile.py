@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -33,8 +34,14 @@ class PictureError(Exception):
     """The file does not become a picture of a person; `str()` says why."""
 
 
+NOTIFY = [
+    ("", "Never"),
+    *((str(each), f"If it took {each} minute{'s' if each > 1 else ''} or longer") for each in profile.NOTIFY_MINUTES),
+]
+
+
 class ProfileForm(forms.Form):
-    """Name and time zone."""
+    """Name, time zone, and which e-mails to get."""
 
     name = forms.CharField(
         required=False,
@@ -44,8 +51,18 @@ class ProfileForm(forms.Form):
     )
     time_zone = forms.ChoiceField(required=False, help_text="Dates and times on all pages are shown in it.")
 
+    notify = forms.ChoiceField(
+        choices=NOTIFY,
+        required=False,
+        label="E-mail me when a run is done or has failed",
+        help_text="Waiting counts, too. E-mails about your account and invitations come in any case.",
+    )
+
     def __init__(self, user: User, data: Any = None) -> None:
-        super().__init__(data, initial={"name": user.get_full_name(), "time_zone": user.time_zone})
+        super().__init__(
+            data,
+            initial={"name": user.get_full_name(), "time_zone": user.time_zone, "notify": user.notify_after_minutes},
+        )
         chosen, offered = user.time_zone, time_zones.choices()
         # Programs may have set one by another of its names.
         kept = [] if chosen in dict(offered) else [(chosen, chosen)]
@@ -62,11 +79,14 @@ class ProfileForm(forms.Form):
 @login_required
 @require_http_methods(["GET", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """Name, picture and time zone."""
+    """Name, picture, time zone, and which e-mails to get."""
     user = user_of(request)
     form = ProfileForm(user, request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        profile.change(user, **form.cleaned_data)
+        data = form.cleaned_data
+        with transaction.atomic():
+            profile.change(user, name=data["name"], time_zone=data["time_zone"])
+            profile.notify(user, after_minutes=int(data["notify"]) if data["notify"] else None)
         messages.info(request, "Your profile was saved.")
         return redirect("profile")
     return render(request, "account/profile.html", {"form": form}, status=422 if form.is_bound else 200)
