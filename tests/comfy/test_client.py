@@ -530,7 +530,7 @@ def test_the_proxy_of_the_environment_is_used(
                 assert is_asked
         except TimeoutError:
             assert not is_asked
-        asking.join(patient(20))
+    asking.join(patient(20))  # its second try meets nobody
 
 
 def test_a_refused_connection_is_not_ambiguous() -> None:
