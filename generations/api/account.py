@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
-from typing import Annotated
+from typing import Annotated, cast
 
 from django.conf import settings
 from django.db.models import Count, F, Q, Sum
@@ -24,6 +24,9 @@ from generations.api.schemas import NO_NUL
 from generations.api.schemas.account import (
     CurrentWorkspace,
     DayUsage,
+    Export,
+    ExportList,
+    ExportState,
     KeyList,
     KeyOut,
     KeyRequest,
@@ -34,8 +37,8 @@ from generations.api.schemas.account import (
     Usage,
 )
 from generations.contract import STATUS
-from generations.lifecycle import raw
-from generations.models import Asset, Generation, Status, StorageUsage
+from generations.lifecycle import exporting, raw
+from generations.models import Asset, DataExport, Generation, Status, StorageUsage
 from generations.models.generation import GenerationQuerySet
 from generations.parameters.validate import InvalidInputs
 
@@ -91,6 +94,49 @@ def change_me(request: HttpRequest, payload: MeChange) -> Me:
     except profile.ProfileError as error:
         raise InvalidInputs({error.field: [str(error)]}) from error
     return get_me(request)
+
+
+@operation(
+    router,
+    "POST",
+    "/me/export",
+    scope=Scope.MANAGE,
+    name="postExport",
+    summary="Ask for an export",
+    returns={202: Export},
+    errors=(409,),
+)
+def post_export(request: HttpRequest) -> Answer[Export]:
+    """Have an archive made of everything that is yours, in all workspaces; a mail says when it is ready.
+
+    409 `export_under_way` while one is made; 429 less than a day after the last one.
+    """
+    return Answer(202, _export(exporting.request(user_of(request))))
+
+
+@operation(
+    router,
+    "GET",
+    "/me/export",
+    scope=Scope.MANAGE,
+    name="listExports",
+    summary="List your exports",
+    returns={200: ExportList},
+)
+def list_exports(request: HttpRequest) -> ExportList:
+    """The newest ten."""
+    return ExportList(exports=[_export(each) for each in DataExport.objects.of(user_of(request))[:10]])
+
+
+def _export(found: DataExport) -> Export:
+    return Export(
+        id=found.pk,
+        state=cast("ExportState", found.state),
+        created_at=found.created_at,
+        finished_at=found.finished_at,
+        expires_at=found.expires_at,
+        size_bytes=found.size_bytes,
+    )
 
 
 @operation(

@@ -33,6 +33,7 @@ from generations.files.accepting import InvalidUploadError
 from generations.files.assets import AssetInUseError, BlobNotFoundError, HashMismatchError
 from generations.lifecycle import raw, services
 from generations.lifecycle.services import CannotRunError
+from generations.models.export import ExportRefusedError
 from generations.models.idempotency import KeyReuseError
 from generations.models.usage import StorageFullError
 from generations.outbound import RefusedAddressError
@@ -179,6 +180,12 @@ def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse
 @_handles(standing.OutOfReachError)
 def _out_of_reach(request: HttpRequest, error: standing.OutOfReachError) -> HttpResponse:
     return envelope(request, 403, "forbidden", str(error))
+
+
+@_handles(ExportRefusedError)
+def _export_refused(request: HttpRequest, error: ExportRefusedError) -> HttpResponse:
+    status = 429 if error.code == "rate_limited" else 409
+    return envelope(request, status, error.code, str(error), headers={"Retry-After": str(error.seconds)})
 
 
 @_handles(SuspendedError)

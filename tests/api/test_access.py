@@ -97,6 +97,8 @@ ROWS: dict[str, Row] = {
     "getMe": collection(200),
     "changeMe": collection(200, lambda: {"name": "Somebody", "time_zone": "Europe/Berlin"}),
     "getUsage": collection(200),
+    "postExport": collection(202),
+    "listExports": collection(200),
     "listWorkspaces": collection(200),
     "postWorkspace": collection(201, lambda: {"name": "New"}),
     "getWorkspace": mine(200),

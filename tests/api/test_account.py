@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts import rates
 from accounts.models import MAX_KEYS, ApiKey, Plan, User
-from generations.models import Status, StorageUsage, Webhook, WebhookDelivery
+from generations.models import DataExport, Status, StorageUsage, Webhook, WebhookDelivery
 from tests.api.envelope import error_of
 from tests.support.factories import (
     make_asset,
@@ -228,3 +228,20 @@ def test_name_and_time_zone_are_changed_by_whoever_may_manage(owner: User) -> No
     reader = program(make_key(owner, scopes=["read", "run"]))
     assert reader.patch("/api/v2/me", {"name": "B"}, content_type="application/json").status_code == 403
     assert reader.get("/api/v2/me").json()["name"] == "Ada"
+
+
+def test_an_export_is_asked_for_once_and_described(
+    owner: User, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generations.lifecycle.exporting.ask", lambda *_: None)
+    client = program(make_key(owner))
+    asked = client.post("/api/v2/me/export")
+    assert (asked.status_code, asked.json()["state"]) == (202, "waiting")
+    refused = client.post("/api/v2/me/export")
+    error_of(refused, 409, "export_under_way")
+    assert [each["id"] for each in client.get("/api/v2/me/export").json()["exports"]] == [asked.json()["id"]]
+    assert program(make_key(stranger)).get("/api/v2/me/export").json() == {"exports": []}
+    DataExport.objects.update(state="ready")
+    refused = client.post("/api/v2/me/export")
+    error_of(refused, 429, "rate_limited")
+    assert int(refused["Retry-After"]) > 80_000

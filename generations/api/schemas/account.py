@@ -14,6 +14,7 @@ from accounts.profile import NAME_LENGTH
 from generations.api.schemas import NO_NUL, Name
 
 ScopeName = Literal["read", "run", "raw", "manage"]
+ExportState = Literal["waiting", "ready", "failed"]
 
 
 class Limits(Schema):
@@ -32,6 +33,23 @@ class Limits(Schema):
         description="Above it, uploads and new jobs get 403 `storage_full`. 0 means no limit."
     )
     max_upload_bytes: int
+
+
+class Export(Schema):
+    """An archive of everything that is yours. It is fetched on the page “Your data”, by whoever is signed in as you."""
+
+    id: uuid.UUID
+    state: ExportState
+    created_at: datetime
+    finished_at: datetime | None
+    expires_at: datetime | None = Field(description="When it is deleted.")
+    size_bytes: int
+
+
+class ExportList(Schema):
+    """Your exports that are kept, newest first."""
+
+    exports: list[Export]
 
 
 class KeyOut(Schema):
