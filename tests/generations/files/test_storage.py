@@ -147,13 +147,13 @@ def test_what_s3_holds_is_verified_and_left_overs_are_removed(settings: Any) -> 
         settings.STORAGES = {**settings.STORAGES, **storage_settings(url)}
         settings.S3_BUCKET = BUCKET
         with closing(spooling.spool([b"x" * 20_000_000])) as spooled:  # in several parts
-            storage.write("outputs/a/1.0", spooled)
-            assert dict(storage.walk("outputs/a/")).keys() == {"outputs/a/1.0"}
+            storage.write("outputs/verified/1.0", spooled)
+            assert dict(storage.walk("outputs/verified/")).keys() == {"outputs/verified/1.0"}
         with closing(client(url)) as s3:
-            assert s3.head_object(Bucket=BUCKET, Key="outputs/a/1.0")["ContentLength"] == 20_000_000
-            s3.create_multipart_upload(Bucket=BUCKET, Key="outputs/b/1.0")
-            assert storage.clear("outputs/b/", before=datetime(2001, 1, 1, tzinfo=UTC)) == 0  # moto says 2010
-            assert storage.clear("outputs/b/", before=timezone.now()) == 1
+            assert s3.head_object(Bucket=BUCKET, Key="outputs/verified/1.0")["ContentLength"] == 20_000_000
+            s3.create_multipart_upload(Bucket=BUCKET, Key="outputs/begun/1.0")
+            assert storage.clear("outputs/begun/", before=datetime(2001, 1, 1, tzinfo=UTC)) == 0  # moto says 2010
+            assert storage.clear("outputs/begun/", before=timezone.now()) == 1
             assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
 
 
