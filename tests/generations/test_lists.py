@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, reverse
+from django.utils import timezone
 
+from accounts import audit
 from accounts import urls as account_urls
-from accounts.models import ApiKey, Plan, Scope, User
+from accounts.models import ApiKey, AuditEntry, Invitation, Membership, Plan, Role, Scope, User, Workspace
 from generations import urls
 from generations.models import ComfyServer, Generation, Status, Webhook, WebhookDelivery, WorkflowTemplate
 from tests.support.factories import make_asset, make_generation, make_key, make_output, make_server, make_template
@@ -66,6 +69,37 @@ def _template(user: User, number: int) -> WorkflowTemplate:
     return make_template(f"template-{number}", title=f"Template {number}", tags=["x"], category="y")
 
 
+def _team(user: User, number: int) -> Workspace:
+    """One more that the user owns."""
+    team = Workspace.objects.create(name=f"team {number}")
+    Membership.objects.create(workspace=team, user=user, role=Role.OWNER)
+    return team
+
+
+def _team_of(user: User) -> Workspace:
+    """The first one."""
+    return Workspace.objects.filter(memberships__user=user, person=None).order_by("pk").first() or _team(user, 0)
+
+
+def _member(user: User, number: int) -> Membership:
+    return Membership.objects.create(workspace=_team_of(user), user=_user(user, number), role=Role.MEMBER)
+
+
+def _invitation(user: User, number: int) -> Invitation:
+    return Invitation.objects.create(
+        workspace=_team_of(user),
+        email=f"guest{number}@example.com",
+        role=Role.MEMBER,
+        token_hash=f"{number:064x}",
+        invited_by=user,
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+def _entry(user: User, number: int) -> AuditEntry:
+    return audit.record("changed", by=user, target=user, details={"n": number})
+
+
 def _key(user: User, number: int) -> None:
     if number < 49:  # nobody may have more than fifty, and a client of the API has one
         make_key(user)
@@ -83,10 +117,15 @@ API: dict[str, Maker] = {
     "/keys": _key,
     "/servers": _server,
     "/usage": _generation,
+    "/people": _user,
+    "/workspaces": _team,
+    "/workspaces/{id}/members": _member,
+    "/workspaces/{id}/invitations": _invitation,
 }
 NO_API_LISTS = {
     "/templates/{slug}", "/jobs/{id}", "/jobs/{id}/workflow", "/jobs/{id}/events", "/assets/{id}",
-    "/assets/{id}/content", "/webhooks/{id}", "/me", "/servers/{id}",
+    "/assets/{id}/content", "/webhooks/{id}", "/me", "/me/export", "/servers/{id}", "/people/{id}",
+    "/workspaces/{id}",
 }  # fmt: skip
 API_QUERIES = {"/jobs": ("", "?q=fox", "?q=zzyzx", "?q=ox", "?status=succeeded", "?metadata[a]=b", "?template=x")}
 PAGES: dict[str, Maker] = {
@@ -97,12 +136,18 @@ PAGES: dict[str, Maker] = {
     "webhook-log": _delivery,
     "storage": _upload,
     "api-keys": _key,
+    "workspaces": _team,
+    "workspace": _member,
+    "workspace-invitations": _invitation,
 }
 NO_PAGE_LISTS = {
     "open-result", "template", "template-cover", "generation", "generation-panel", "generation-cancel",
     "generation-rerun", "generation-delete", "webhook-switch", "webhook-delete", "webhook-test", "webhook-redeliver",
     "storage-delete-all", "storage-delete", "asset", "asset-thumbnail", "api-key-revoke",
-    "data", "data-export", "data-download", "account-close", "account-keep",
+    "data", "data-export", "data-download", "account-close", "account-keep", "avatar", "profile", "profile-picture",
+    "workspace-switch", "workspace-rename", "workspace-leave", "workspace-dissolve", "workspace-keep",
+    "workspace-member", "workspace-remove", "workspace-transfer", "invitation", "invitation-accept",
+    "invitation-renew", "invitation-revoke",
 }  # fmt: skip
 ADMIN: dict[type[models.Model], Maker] = {
     Generation: _generation,
@@ -113,6 +158,8 @@ ADMIN: dict[type[models.Model], Maker] = {
     User: _user,
     Group: _group,
     ApiKey: _key,
+    Workspace: _team,
+    AuditEntry: _entry,
 }
 
 
@@ -159,10 +206,13 @@ def hold_equal(client: Client, url: str, make: Maker, user: User, *, is_exempt: 
 
 @pytest.mark.parametrize(("path", "query"), [(path, query) for path in API for query in API_QUERIES.get(path, ("",))])
 def test_a_list_of_the_api_costs_the_same_however_long_it_is(
-    staff: User, known_server: Any, path: str, query: str
+    client_for: Callable[[User], Client], staff: User, known_server: Any, path: str, query: str
 ) -> None:
-    api = Client(headers={"Authorization": f"Bearer {make_key(staff, scopes=list(Scope))}"})
-    url = f"/api/v2{path}".format(id=_webhook(staff, 1000).pk)
+    is_of_team = path.startswith("/workspaces/")  # which is closed to keys of another workspace
+    pk = _team_of(staff).public_id if is_of_team else _webhook(staff, 1000).pk
+    key = make_key(staff, scopes=list(Scope))
+    api = client_for(staff) if is_of_team else Client(headers={"Authorization": f"Bearer {key}"})
+    url = f"/api/v2{path}".format(id=pk)
     hold_equal(api, url + query, API[path], staff, is_exempt=path == "/usage")  # of a few days
 
 
@@ -170,7 +220,11 @@ def test_a_list_of_the_api_costs_the_same_however_long_it_is(
 def test_a_page_costs_the_same_however_long_its_list_is(
     client_for: Callable[[User], Client], owner: User, known_server: Any, name: str
 ) -> None:
-    args = [_webhook(owner, 1000).pk] if name.startswith("webhook") and name != "webhooks" else []
+    args: list[Any] = []
+    if name in {"webhook", "webhook-log"}:
+        args = [_webhook(owner, 1000).pk]
+    elif name in {"workspace", "workspace-invitations"}:
+        args = [_team_of(owner).public_id]
     hold_equal(client_for(owner), reverse(name, args=args), PAGES[name], owner)
 
 
