@@ -98,7 +98,7 @@ def counted(files: list[str]) -> tuple[int, int]:
     return len(files) - len(libraries), len(libraries)
 
 
-@pytest.mark.parametrize(("operation", "most"), [(templates.post_job, (11, 12)), (None, (19, 12))])
+@pytest.mark.parametrize(("operation", "most"), [(templates.post_job, (11, 12)), (None, (20, 12))])
 def test_a_submit_by_the_api(api: Client, operation: Any, most: tuple[int, int]) -> None:
     submit(api)
     hops = Hops(operation and operation.__code__, "INSERT INTO generations_generation")
@@ -109,7 +109,7 @@ def test_a_submit_by_the_api(api: Client, operation: Any, most: tuple[int, int])
     )
 
 
-@pytest.mark.parametrize(("operation", "most"), [(jobs.cancel_job, (10, 0)), (None, (18, 1))])
+@pytest.mark.parametrize(("operation", "most"), [(jobs.cancel_job, (10, 0)), (None, (19, 1))])
 def test_a_cancel_by_the_api(api: Client, operation: Any, most: tuple[int, int]) -> None:
     canceling(api)()
     hops = Hops(operation and operation.__code__, "UPDATE generations_generation")
