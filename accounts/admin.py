@@ -173,7 +173,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc,type-arg]  
             _tell(str(form.initial["email"]), new_email=obj.email)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """As a new address, this needs the permission to impersonate, and the person is told."""
+        """Needs the permission to impersonate, as a new address does; a mail tells the person."""
         if not _may_become(request):
             raise PermissionDenied
         with transaction.atomic():  # what cannot be logged does not happen

@@ -68,11 +68,11 @@ class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """False for everybody: entries stay as they were written."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """False for everybody: entries stay as they were written."""
         return False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
@@ -106,7 +106,7 @@ class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no type
 
     @admin.display(description="Details")
     def shown_details(self, entry: AuditEntry) -> str:
-        """In short."""
+        """The first 120 characters, as “name: value; …”."""
         text = "; ".join(f"{name}: {_text(value)}" for name, value in entry.details.items())
         return f"{text[:120]}…" if len(text) > 120 else text
 

@@ -131,8 +131,8 @@ def due() -> QuerySet[User]:
 def part(person: User) -> bool:
     """End what this person still has with other people: memberships, keys, invitations. May be repeated.
 
-    A team that is left without an owner gets its longest-standing admin or member. False while a team of theirs that is
-    being dissolved is not gone yet.
+    If a team would be left without an owner, its longest-standing admin or member becomes the owner. False while a team
+    that this person dissolved is not gone yet.
     """
     for mine in Membership.objects.of(person).filter(workspace__person=None).order_by("workspace"):
         with transaction.atomic():

@@ -20,7 +20,7 @@ def notice(person: object = None) -> str:
         day = date_format(person.delete_after, "j F Y")
         return f"This account is closed and will be deleted on {day}. To keep it, sign in on the website before then."
     appeal = f" If you think that this is a mistake, write to {settings.APPEAL_EMAIL}." if settings.APPEAL_EMAIL else ""
-    return f"Your account is suspended. Nothing of yours was deleted.{appeal}"
+    return f"Your account is suspended. Your data was not deleted.{appeal}"
 
 
 class OutOfReachError(Exception):

@@ -74,7 +74,7 @@ class Kept(Generic[Row]):
         self._queries: dict[str, _Query] = {}
 
     def all(self, **values: Any) -> list[Row]:
-        """The rows."""
+        """The rows for these values of the slots, as instances or tuples. KeyError for a slot without a value."""
         connection = connections[DEFAULT_DB_ALIAS]
         if (query := self._queries.get(connection.vendor)) is None:
             query = self._queries[connection.vendor] = self._compile(connection)
@@ -123,14 +123,14 @@ class KeptUpdate:
         """For each row that changed, what was to be returned of it, as it is now."""
         connection = connections[DEFAULT_DB_ALIAS]
         if (found := self._texts.get(connection.vendor)) is None:
-            sql, parameters, compiler, converters = update_text(*self._make())
+            sql, parameters, compiler, converters = _update_text(*self._make())
             found = self._texts[connection.vendor] = (_text(sql, parameters, connection), compiler, converters)
         text, compiler, converters = found
         rows = ask(text.sql, text.read(values, connection))
         return list(map(tuple, compiler.apply_converters(rows, converters)))
 
 
-def update_text(
+def _update_text(
     rows: models.QuerySet[Any], changes: Mapping[str, Any], wanted: Sequence[str | BaseExpression]
 ) -> tuple[str, list[Any], Any, dict[int, Any]]:
     """UPDATE … RETURNING, which Django cannot say: SQL, parameters, a compiler, and the converters of what returns."""

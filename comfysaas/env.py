@@ -75,8 +75,8 @@ class Env(BaseSettings):
     trusted_proxy_count: int = Field(
         1,
         ge=1,
-        description="With TRUST_PROXY_HEADERS, how many proxies of yours a request passes, each of which appends to "
-        "X-Forwarded-For: 2 for a content delivery network before a reverse proxy.",
+        description="With TRUST_PROXY_HEADERS, how many of your own proxies a request passes. Each of them appends to "
+        "X-Forwarded-For. 2 is for a content delivery network before a reverse proxy.",
     )
     time_zone: str = Field(
         "UTC",

@@ -69,7 +69,7 @@ class ContentSecurityPolicy(CSPMiddleware):
 
 
 class Messages(MessageMiddleware):
-    """Django's, for pages: answers to programs carry no messages, and nothing of theirs needs to be looked for."""
+    """Django's, for pages alone: answers to programs carry no messages, so none are looked up for them."""
 
     def process_request(self, request: HttpRequest) -> None:
         """Read those that wait, when somebody may see them."""

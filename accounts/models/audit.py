@@ -20,15 +20,15 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
     """Refuses everything that would change or delete entries."""
 
     def update(self, **kwargs: Any) -> NoReturn:
-        """AppendOnlyError."""
+        """AppendOnlyError, always: entries stay as they were written."""
         raise AppendOnlyError
 
     def delete(self) -> NoReturn:
-        """AppendOnlyError."""
+        """AppendOnlyError, always: entries stay as they were written."""
         raise AppendOnlyError
 
     def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> NoReturn:
-        """AppendOnlyError."""
+        """AppendOnlyError, always: entries stay as they were written."""
         raise AppendOnlyError
 
     def about(self, person_id: int) -> AuditQuerySet:
@@ -86,5 +86,5 @@ class AuditEntry(models.Model):
         super().save(*args, **{**kwargs, "force_insert": True})
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """AppendOnlyError."""
+        """AppendOnlyError, always: entries stay as they were written."""
         raise AppendOnlyError

@@ -18,7 +18,7 @@ from accounts.models.plan import Plan
 access_changed = Signal()
 # Sent with `user_id` when somebody else may have had access to the account: its webhooks are switched off, too.
 access_revoked = Signal()
-# Sent with `user_id` in the transaction that suspends a person: nothing of theirs may start any more.
+# Sent with `user_id` in the transaction that suspends a person: from then on, no work of that person may start.
 access_suspended = Signal()
 
 # Sent with `user_id` and `workspace_id` in the transaction that ends a membership: nothing of it may start any more.

@@ -144,7 +144,7 @@ class PersonAdmin(UserAdmin):
         return self._do(request, person, act)
 
     def suspend(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """End everything of theirs at once."""
+        """End this person's sessions, connections and work at once."""
         person, form = self._find(request, pk, SUSPEND), SuspensionForm(request.POST)
         if not form.is_valid():
             return self._page(request, person, suspension=form)

@@ -27,7 +27,7 @@ NAMED = 20  # in one mail
 
 
 def send_due() -> int:
-    """Mail people about runs of theirs that ended and took as long as they said, each once; returns how many mails.
+    """Mail people about their own runs that ended and took as long as they said, once for each; how many mails.
 
     Waiting counts, too: it is the time from asking to the end. Who left a workspace hears nothing of it any more.
     """

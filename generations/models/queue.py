@@ -90,7 +90,7 @@ class MemberMonth(models.Model):
 
 class WithdrawalQuerySet(models.QuerySet["Withdrawal"]):
     def add(self, user_id: int) -> None:
-        """Everything that this person has under way by now is to be canceled."""
+        """Have all work canceled that this person has waiting or running now."""
         self.update_or_create(user_id=user_id, defaults={"until": timezone.now()})
 
 
@@ -108,7 +108,7 @@ class Withdrawal(models.Model):
 
 class DepartureQuerySet(models.QuerySet["Departure"]):
     def add(self, user_id: int, workspace_id: int) -> Departure:
-        """Everything that this person has under way in the workspace by now is to be canceled."""
+        """Have all work canceled that this person has waiting or running in the workspace now."""
         until = {"until": timezone.now()}
         return self.update_or_create(user_id=user_id, workspace_id=workspace_id, defaults=until)[0]
 
