@@ -155,7 +155,7 @@ def test_of_a_submission_and_a_suspension_at_once_nothing_is_left_to_run(
     def submit_many() -> None:
         try:
             mine = User.objects.get(pk=owner.pk)
-            begin.wait(patient(5))
+            begin.wait(patient(20))
             for _ in range(10):
                 submit(mine, template)
         except SuspendedError:
@@ -168,7 +168,7 @@ def test_of_a_submission_and_a_suspension_at_once_nothing_is_left_to_run(
     threads = [threading.Thread(target=submit_many) for _ in range(4)]
     for thread in threads:
         thread.start()
-    begin.wait(patient(5))
+    begin.wait(patient(20))
     suspend(owner, staff)
     for thread in threads:
         thread.join(patient(20))
@@ -182,7 +182,7 @@ def test_a_submission_first_makes_the_suspension_wait(owner: User, staff: User, 
     entered, suspended = threading.Event(), threading.Event()
 
     def suspend_meanwhile() -> None:
-        entered.wait(patient(5))
+        entered.wait(patient(20))
         try:
             suspend(owner, staff)
         finally:
@@ -195,8 +195,8 @@ def test_a_submission_first_makes_the_suspension_wait(owner: User, staff: User, 
         queue.Line(own(owner))
         entered.set()
         assert not suspended.wait(0.3)
-    assert suspended.wait(patient(5))
-    thread.join(patient(5))
+    assert suspended.wait(patient(20))
+    thread.join(patient(20))
 
 
 # ---------------------------------------------------------------------------------------------- members who leave
@@ -265,7 +265,7 @@ def test_a_submission_makes_a_removal_wait_and_one_after_it_is_refused(
     entered, removed = threading.Event(), threading.Event()
 
     def remove_meanwhile() -> None:
-        entered.wait(patient(5))
+        entered.wait(patient(20))
         try:
             remove(stranger, team, owner)
         finally:
@@ -278,8 +278,8 @@ def test_a_submission_makes_a_removal_wait_and_one_after_it_is_refused(
         queue.Line(team, stranger)
         entered.set()
         assert not removed.wait(0.3)
-    assert removed.wait(patient(5))
-    thread.join(patient(5))
+    assert removed.wait(patient(20))
+    thread.join(patient(20))
     with pytest.raises(workspaces.NotAMemberError):
         services.submit_current(user=stranger, workspace=team, template=template, inputs={"prompt": "x"})
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
+from typing import cast
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -14,7 +14,7 @@ from generations.lifecycle import services
 from generations.models import Generation, IdempotencyKey
 from generations.models.idempotency import KEPT, KeyReuseError
 from tests.support.factories import make_server, make_template
-from tests.support.waiting import patient
+from tests.support.threads import at_once
 
 
 @pytest.mark.django_db(transaction=True)
@@ -22,24 +22,16 @@ def test_the_same_key_at_the_same_time_makes_one_job(owner: User) -> None:
     make_server()
     version = make_template().published_version
     assert version is not None
-    start, outcomes = threading.Barrier(4), []
 
-    def submit() -> None:
-        start.wait()
+    def submit() -> str:
+        extras = services.Extras(idempotency_key="at once")
         try:
-            extras = services.Extras(idempotency_key="at once")
             services.submit(user=owner, version=version, inputs={"prompt": "x"}, extras=extras)
-            outcomes.append("made")
         except KeyReuseError:
-            outcomes.append("refused")
-        finally:
-            connection.close()
+            return "refused"
+        return "made"
 
-    threads = [threading.Thread(target=submit) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(patient(30))
+    outcomes = cast("list[str]", at_once(submit, times=4))
     assert sorted(outcomes) == ["made", "refused", "refused", "refused"]
     assert Generation.objects.count() == 1
 

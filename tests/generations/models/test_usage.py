@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import random
-import threading
-from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -33,7 +31,7 @@ from tests.support.factories import (
     make_template,
     own,
 )
-from tests.support.waiting import patient
+from tests.support.threads import together
 
 MIB = 2**20
 CONTENTS = [bytes([65 + number]) * (1000 * (number + 1)) for number in range(5)]
@@ -110,32 +108,11 @@ def test_the_number_is_the_sum_of_the_files_after_whatever_happens(owner: User, 
         assert StorageUsage.objects.stored_in(own(user)) == 0
 
 
-def in_threads(*works: Callable[[], object]) -> list[object]:
-    """What each returned or raised; they begin at the same moment."""
-    barrier, results = threading.Barrier(len(works)), []
-
-    def run(work: Callable[[], object]) -> None:
-        barrier.wait(patient(60))
-        try:
-            results.append(work())
-        except Exception as error:
-            results.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(patient(60))
-    return results
-
-
 @pytest.mark.django_db(transaction=True)
 def test_uploads_at_the_same_moment_do_not_get_past_the_limit_together(owner: User) -> None:
     limited(owner, 3)
     works = [lambda number=number: upload(owner, bytes([number]) * MIB) for number in range(6)]
-    results = in_threads(*works)
+    results = together(*works)
     assert sum(isinstance(each, Asset) for each in results) == 3, results
     assert sum(isinstance(each, StorageFullError) for each in results) == 3
     assert StorageUsage.objects.stored_in(own(owner)) == 3 * MIB
@@ -148,7 +125,7 @@ def test_of_two_that_share_a_file_and_go_at_the_same_moment_one_takes_it_along(o
     for _ in range(5):
         one, two = upload(owner, CONTENTS[0]), upload(owner, CONTENTS[0])
         assert one.key == two.key
-        assert in_threads(lambda one=one: assets.delete(one), lambda two=two: assets.delete(two)) == [
+        assert together(lambda one=one: assets.delete(one), lambda two=two: assets.delete(two)) == [
             None, None
         ]  # fmt: skip
         assert StorageUsage.objects.stored_in(own(owner)) == 0
