@@ -123,14 +123,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
-    """What a process keeps of rows for good would speak of another test's, whose numbers come back."""
-    from generations.models import TemplateVersion
-    from generations.scheduling import catalogs
-    from generations.scheduling.fitness import Fleet
+    """What a process keeps of rows for good would speak of another test's."""
+    from tests.support.kept import forget
 
-    catalogs.noted.forget()
-    TemplateVersion.objects.forget_kept()
-    Fleet.forget()
+    forget()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ from accounts import profile
 from accounts.access import user_of
 from accounts.current import membership_of, workspace_of
 from accounts.models import ApiKey, ApiKeyQuerySet, Role, Scope
-from generations.api.auth import key_of
+from generations.api.auth import key_of, refuse_team_keys
 from generations.api.operations import operation
 from generations.api.schemas import NO_NUL
 from generations.api.schemas.account import (
@@ -88,7 +88,8 @@ def get_me(request: HttpRequest) -> Me:
     errors=(422,),
 )
 def change_me(request: HttpRequest, payload: MeChange) -> Me:
-    """Change your name and your time zone."""
+    """Change your name and your time zone. A key does this only if it works in your personal workspace."""
+    refuse_team_keys(request)
     try:
         profile.change(user_of(request), name=payload.name, time_zone=payload.time_zone)
     except profile.ProfileError as error:
@@ -109,8 +110,10 @@ def change_me(request: HttpRequest, payload: MeChange) -> Me:
 def post_export(request: HttpRequest) -> Answer[Export]:
     """Have an archive made of everything that is yours, in all workspaces; a mail says when it is ready.
 
-    409 `export_under_way` while one is made; 429 less than a day after the last one.
+    409 `export_under_way` while one is made; 429 less than a day after the last one. A key does this only if it works
+    in your personal workspace.
     """
+    refuse_team_keys(request)
     return Answer(202, _export(exporting.request(user_of(request))))
 
 
@@ -124,7 +127,8 @@ def post_export(request: HttpRequest) -> Answer[Export]:
     returns={200: ExportList},
 )
 def list_exports(request: HttpRequest) -> ExportList:
-    """The newest ten."""
+    """The newest ten. A key does this only if it works in your personal workspace."""
+    refuse_team_keys(request)
     return ExportList(exports=[_export(each) for each in DataExport.objects.of(user_of(request))[:10]])
 
 

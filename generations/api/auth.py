@@ -14,7 +14,7 @@ from accounts import current, rates
 from accounts.access import key_for, user_of
 from accounts.addresses import address_of
 from accounts.models import ApiKey, Scope, SuspendedError, User
-from accounts.workspaces import WorkspaceError
+from accounts.workspaces import NotAllowedError, WorkspaceError
 
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
@@ -93,6 +93,13 @@ def remember(request: HttpRequest, key: ApiKey) -> None:
 def key_of(request: HttpRequest) -> ApiKey | None:
     """The key that the request was authenticated with; None for a session."""
     return getattr(request, "api_key", None)
+
+
+def refuse_team_keys(request: HttpRequest) -> None:
+    """NotAllowedError for a key of a team: whoever leaks it must not open more than that team."""
+    if key_of(request) and not current.workspace_of(request).is_personal:
+        msg = "This key works in a team. Use a session, or a key of your personal workspace."
+        raise NotAllowedError(msg)
 
 
 def staff(request: HttpRequest, permission: str) -> User:

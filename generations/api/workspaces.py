@@ -16,7 +16,7 @@ from accounts.access import user_of
 from accounts.current import workspace_of
 from accounts.models import Invitation, Membership, MembershipQuerySet, Role, Scope
 from accounts.workspaces import Caps, NotAllowedError
-from generations.api.auth import key_of
+from generations.api.auth import key_of, refuse_team_keys
 from generations.api.operations import Function, operation
 from generations.api.schemas.workspaces import (
     Acceptance,
@@ -55,7 +55,7 @@ def list_workspaces(request: HttpRequest) -> WorkspaceList:
 @_operation("POST", "/workspaces", "postWorkspace", "Create a team", returns={201: WorkspaceOut}, errors=(409, 422))
 def post_workspace(request: HttpRequest, payload: WorkspaceRequest) -> Answer[WorkspaceOut]:
     """You become its owner. A key does this only if it works in your personal workspace."""
-    _refuse_team_keys(request)
+    refuse_team_keys(request)
     team = workspaces.create_team(acting=user_of(request), name=payload.name)
     return Answer(201, _workspace(team.memberships.select_related("workspace").get()))
 
@@ -250,7 +250,7 @@ def accept_invitation(request: HttpRequest, payload: Acceptance) -> WorkspaceOut
 
     410: the invitation was used, has expired or was taken back. 403 `invitation_for_another_address`.
     """
-    _refuse_team_keys(request)
+    refuse_team_keys(request)
     return _workspace(invitations.accept(acting=user_of(request), token=payload.token))
 
 
@@ -276,13 +276,6 @@ def _invitation_row(request: HttpRequest, public_id: uuid.UUID, pk: int) -> Invi
         raise NotAllowedError
     rows = Invitation.objects.for_member(user_of(request)).select_related("workspace")
     return get_object_or_404(rows, workspace=mine.workspace, pk=pk)
-
-
-def _refuse_team_keys(request: HttpRequest) -> None:
-    """A key of one team must not reach into others: whoever leaks it would open more than that team."""
-    if key_of(request) and not workspace_of(request).is_personal:
-        msg = "This key works in a team. Use a session, or a key of your personal workspace."
-        raise NotAllowedError(msg)
 
 
 def _workspace(mine: Membership) -> WorkspaceOut:

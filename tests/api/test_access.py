@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts import invitations, standing
-from accounts.models import ALL_SCOPES, ApiKey, Role, User, Workspace
+from accounts.models import ALL_SCOPES, ApiKey, Membership, Role, User
 from generations.api.openapi import static_document
 from generations.models import ComfyServer, Status
 from tests.api.envelope import error_of
@@ -20,146 +21,139 @@ from tests.support.factories import (
     make_asset,
     make_generation,
     make_server,
-    make_team,
     make_template,
     make_user,
     txt2img_graph,
 )
+from tests.support.matrix import Cast, ask, make_cast, read
 from tests.support.pictures import png
 
-CALLERS = ("anonymous", "bad key", "revoked key", "wrong scope", "suspended", "stranger", "owner", "staff")
-OURS = {"anonymous": 401, "bad key": 401, "revoked key": 401, "wrong scope": 403, "suspended": 403}
+# The same for every operation; “elsewhere” is a key of the owner's for another workspace.
+ALWAYS = {"anonymous": 401, "bad key": 401, "revoked key": 401, "wrong scope": 403, "suspended": 403}
+ROWS = read("""
+operation         member admin owner elsewhere stranger staff
+listTemplates     200    200   200   200       200      200
+importTemplate    403    403   403   403       403      201
+getTemplate       200    200   200   200       200      200
+changeTemplate    403    403   403   403       403      200
+postTemplateJob   201    201   201   201       201      201
+listJobs          200    200   200   200       200      200
+postJobs          403    403   201   201       403      201
+bulkJobs          200    200   200   200       200      200
+getJob            200    200   200   404       404      404
+deleteJob         403    204   204   404       404      404
+getJobWorkflow    403    403   403   404       404      404
+getJobEvents      501    501   501   404       404      404
+cancelJob         403    200   200   404       404      404
+rerunJob          201    201   201   404       404      404
+postAssets        201    201   201   201       201      201
+assetFromHash     200    200   200   404       404      404
+headAssetByHash   200    200   200   404       404      404
+getAsset          200    200   200   404       404      404
+deleteAsset       403    204   204   404       404      404
+getAssetContent   200    200   200   404       404      404
+listWebhooks      200    200   200   200       200      200
+postWebhook       201    201   201   201       201      201
+getWebhook        404    200   200   404       404      404
+changeWebhook     404    200   200   404       404      404
+deleteWebhook     404    204   204   404       404      404
+testWebhook       404    202   202   404       404      404
+listDeliveries    404    200   200   404       404      404
+redeliver         404    202   202   404       404      404
+getMe             200    200   200   200       200      200
+changeMe          403    403   403   200       200      200
+getUsage          200    200   200   200       200      200
+postExport        403    403   403   202       202      202
+listExports       403    403   403   200       200      200
+listWorkspaces    200    200   200   200       200      200
+postWorkspace     403    403   403   201       201      201
+getWorkspace      200    200   200   404       404      404
+changeWorkspace   403    200   200   404       404      404
+leaveWorkspace    204    204   409   404       404      404
+dissolveWorkspace 403    403   200   404       404      404
+keepWorkspace     403    403   200   404       404      404
+listMembers       200    200   200   404       404      404
+changeMember      403    200   200   404       404      404
+deleteMember      403    204   204   404       404      404
+transferWorkspace 403    403   200   404       404      404
+listInvitations   200    200   200   404       404      404
+postInvitation    403    201   201   404       404      404
+renewInvitation   403    200   200   404       404      404
+deleteInvitation  403    204   204   404       404      404
+acceptInvitation  403    403   403   409       200      200
+listKeys          200    200   200   200       200      200
+postKey           201    201   201   201       201      201
+deleteKey         404    404   204   404       404      404
+listServers       403    403   403   403       403      200
+postServer        403    403   403   403       403      201
+getServer         403    403   403   403       403      200
+changeServer      403    403   403   403       403      200
+deleteServer      403    403   403   403       403      204
+checkServer       403    403   403   403       403      200
+listPeople        403    403   403   403       403      200
+getPerson         403    403   403   403       403      200
+suspendPerson     403    403   403   403       403      200
+reinstatePerson   403    403   403   403       403      200
+""")
 
-
-class Row(NamedTuple):
-    """What an operation answers its owner, a stranger and staff (who do not own it); and what is sent."""
-
-    owner: int
-    stranger: int
-    staff: int
-    body: Callable[[], Any] | None = None
-
-
-def collection(status: int, body: Callable[[], Any] | None = None) -> Row:
-    """Everybody has one of their own."""
-    return Row(status, status, status, body)
-
-
-def mine(status: int, body: Callable[[], Any] | None = None) -> Row:
-    """A thing of the owner's: for others, staff included, it is not there."""
-    return Row(status, 404, 404, body)
-
-
-def for_staff(status: int, body: Callable[[], Any] | None = None) -> Row:
-    """Staff alone."""
-    return Row(403, 403, status, body)
-
-
-def form(**fields: Any) -> Callable[[], Any]:
-    return lambda: {name: value() if callable(value) else value for name, value in fields.items()}
-
-
-def workflow_file() -> SimpleUploadedFile:
-    return SimpleUploadedFile("flow.json", json.dumps(txt2img_graph()).encode())
-
-
-TEAM = "/api/v2/workspaces/{id}"
-SERVER = {"name": "two", "url": "http://10.0.0.9:8188"}
-ROWS: dict[str, Row] = {
-    "listTemplates": collection(200),
-    "importTemplate": for_staff(201, form(file=workflow_file)),
-    "getTemplate": collection(200),
-    "changeTemplate": for_staff(200, lambda: {"title": "New"}),
-    "postTemplateJob": collection(201, lambda: {"inputs": {"prompt": "x"}}),
-    "listJobs": collection(200),
-    "postJobs": Row(201, 403, 201, lambda: {"workflow": txt2img_graph()}),
-    "bulkJobs": collection(200, lambda: {"action": "cancel", "ids": [str(uuid.uuid4())]}),
-    "getJob": mine(200),
-    "deleteJob": mine(204),
-    "getJobWorkflow": mine(403),  # of a template: hidden even from whoever ran it
-    "getJobEvents": mine(501),  # needs an ASGI server; see test_streams
-    "cancelJob": mine(200),
-    "rerunJob": mine(201, lambda: {"new_seed": True}),
-    "postAssets": collection(201, form(file=lambda: SimpleUploadedFile("a.png", png("blue")))),
-    "assetFromHash": Row(200, 404, 404, lambda: {"hash": HASH}),
-    "headAssetByHash": mine(200),
-    "getAsset": mine(200),
-    "deleteAsset": mine(204),
-    "getAssetContent": mine(200),
-    "listWebhooks": collection(200),
-    "postWebhook": collection(201, lambda: {"url": "https://example.com/hook"}),
-    "getWebhook": mine(200),
-    "changeWebhook": mine(200, lambda: {"is_for_every_job": False}),
-    "deleteWebhook": mine(204),
-    "testWebhook": mine(202),
-    "listDeliveries": mine(200),
-    "redeliver": mine(202),
-    "getMe": collection(200),
-    "changeMe": collection(200, lambda: {"name": "Somebody", "time_zone": "Europe/Berlin"}),
-    "getUsage": collection(200),
-    "postExport": collection(202),
-    "listExports": collection(200),
-    "listWorkspaces": collection(200),
-    "postWorkspace": collection(201, lambda: {"name": "New"}),
-    "getWorkspace": mine(200),
-    "changeWorkspace": mine(200, lambda: {"name": "New"}),
-    "leaveWorkspace": mine(409),  # its last owner
-    "dissolveWorkspace": mine(200),
-    "keepWorkspace": mine(200),
-    "listMembers": mine(200),
-    "changeMember": mine(200, lambda: {"role": "admin", "max_queued": 3}),
-    "deleteMember": mine(204),
-    "transferWorkspace": mine(200),
-    "listInvitations": mine(200),
-    "postInvitation": mine(201, lambda: {"email": "guest@example.com"}),
-    "renewInvitation": mine(200),
-    "deleteInvitation": mine(204),
-    "acceptInvitation": Row(409, 200, 200, lambda: {"token": TOKEN}),
-    "listKeys": collection(200),
-    "postKey": collection(201, lambda: {"name": "one more", "scopes": ["read"]}),
-    "deleteKey": mine(204),
-    "listServers": for_staff(200),
-    "postServer": for_staff(201, lambda: SERVER),
-    "getServer": for_staff(200),
-    "changeServer": for_staff(200, lambda: {"slots": 3}),
-    "deleteServer": for_staff(204),
-    "checkServer": for_staff(200),
-    "listPeople": for_staff(200),
-    "getPerson": for_staff(200),
-    "suspendPerson": for_staff(200, lambda: {"reason": "spam"}),
-    "reinstatePerson": for_staff(200),
+# What is sent; fields that are files make a form of it.
+BODIES: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
+    "importTemplate": lambda _: {"file": SimpleUploadedFile("flow.json", json.dumps(txt2img_graph()).encode())},
+    "changeTemplate": lambda _: {"title": "New"},
+    "postTemplateJob": lambda _: {"inputs": {"prompt": "x"}},
+    "postJobs": lambda _: {"workflow": txt2img_graph()},
+    "bulkJobs": lambda _: {"action": "cancel", "ids": [str(uuid.uuid4())]},
+    "rerunJob": lambda _: {"new_seed": True},
+    "postAssets": lambda _: {"file": SimpleUploadedFile("a.png", png("blue"))},
+    "assetFromHash": lambda things: {"hash": things["hash"]},
+    "postWebhook": lambda _: {"url": "https://example.com/hook"},
+    "changeWebhook": lambda _: {"is_for_every_job": False},
+    "changeMe": lambda _: {"name": "Somebody", "time_zone": "Europe/Berlin"},
+    "postWorkspace": lambda _: {"name": "New"},
+    "changeWorkspace": lambda _: {"name": "New"},
+    "changeMember": lambda _: {"role": "admin", "max_queued": 3},
+    "postInvitation": lambda _: {"email": "guest@example.com"},
+    "acceptInvitation": lambda things: {"token": things["token"]},
+    "postKey": lambda _: {"name": "one more", "scopes": ["read"]},
+    "postServer": lambda _: {"name": "two", "url": "http://10.0.0.9:8188"},
+    "changeServer": lambda _: {"slots": 3},
+    "suspendPerson": lambda _: {"reason": "spam"},
 }
 OPERATIONS = {
     operation["operationId"]: (method.upper(), path, operation)
     for path, item in static_document()["paths"].items()
     for method, operation in item.items()
 }
-
-
-PICTURE = png("olive")
-HASH = TOKEN = ""
+OUTSIDE = {"elsewhere", "stranger", "staff"}
+PRIVATE = ("workspaces", "jobs", "assets", "webhooks", "delivery_id", "keys", "hash")  # which nobody outside reads of
+CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
 
 
 @pytest.fixture
-def things(owner: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """One of everything, the owner's."""
-    owner.user_permissions.add(_permission("submit_raw_workflow"))
+def cast(owner: User, stranger: User, staff: User) -> Cast:
+    owner.user_permissions.add(Permission.objects.get(codename="submit_raw_workflow"))
+    return make_cast(owner, stranger, staff)
+
+
+@pytest.fixture
+def things(cast: Cast) -> dict[str, str]:
+    """One of everything: the team's, made by its owner."""
+    team, owner = cast.team, cast.owner
     make_template()
-    generation = make_generation(owner, status=Status.SUCCEEDED)
-    asset = make_asset(owner, PICTURE, name="olive.png")
-    monkeypatch.setitem(globals(), "HASH", asset.hash)
-    hook = owner.webhooks.create(url="https://example.com/hook")
+    generation = make_generation(owner, status=Status.SUCCEEDED, workspace=team)
+    asset = make_asset(owner, png("olive"), name="olive.png", workspace=team)
+    hook = owner.webhooks.create(url="https://example.com/hook", workspace=team)
     delivery = hook.deliveries.create(event="job.failed", payload={})
     make_server("known", "http://127.0.0.1:1")
     server = ComfyServer.objects.create(name="one", url="http://10.0.0.8:8188", is_enabled=False)
-    key, _secret = ApiKey.objects.issue(user=owner, name="to be revoked")
-    team = make_team(owner, member=make_user("member@example.com"))
+    key, _secret = ApiKey.objects.issue(user=owner, name="to be revoked", workspace=team)
+    colleague = Membership.objects.create(workspace=team, user=make_user("colleague@example.com"))
     invitation, link = invitations.invite(acting=owner, workspace=team, role=Role.MEMBER)
-    monkeypatch.setitem(globals(), "TOKEN", link.rstrip("/").rsplit("/", 1)[1])
     return {
         "workspaces": str(team.public_id),
-        "member_id": str(team.memberships.get(role=Role.MEMBER).pk),
+        "member_id": str(colleague.pk),
         "invitation_id": str(invitation.pk),
+        "token": link.rstrip("/").rsplit("/", 1)[1],
         "slug": "text-to-image",
         "jobs": str(generation.pk),
         "assets": str(asset.pk),
@@ -172,72 +166,67 @@ def things(owner: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     }
 
 
-def _permission(name: str) -> Any:
-    from django.contrib.auth.models import Permission
-
-    return Permission.objects.get(codename=name)
-
-
 def test_every_operation_has_a_row() -> None:
     assert set(ROWS) == set(OPERATIONS)
     assert all(operation["x-scope"] in ALL_SCOPES for _method, _path, operation in OPERATIONS.values())
 
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.usefixtures("servers_out_of_reach")
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_access(  # noqa: PLR0917  (fixtures)
-    name: str, caller: str, things: dict[str, str], owner: User, staff: User, servers_out_of_reach: None
-) -> None:
+def test_access(name: str, cast: Cast, things: dict[str, str]) -> None:
     method, path, operation = OPERATIONS[name]
-    row = ROWS[name]
-    kind = path.split("/")[3]
-    address = path.format(**{"id": things.get(kind, ""), **things})
-    team = Workspace.objects.get(public_id=things["workspaces"]) if path.startswith(TEAM) else None
-    headers = _headers(caller, operation["x-scope"], (owner, team), staff)
-    response = _send(Client(headers=headers), method, address, row)
+    address = path.format(**{"id": things.get(path.split("/")[3], ""), **things})
 
-    expected = OURS.get(caller, getattr(row, caller, None))
-    assert response.status_code == expected, response.content
-    if expected == 404 and method != "HEAD":
-        error_of(response, 404, "blob_not_found" if name == "assetFromHash" else "not_found")
-    if expected == 401 and method != "HEAD":
-        error_of(response, 401, "unauthorized")
-    if expected == 403 and method != "HEAD":
-        error_of(response, 403, "account_suspended" if caller == "suspended" else "forbidden")
+    def send(caller: str) -> int:
+        client = Client(headers=headers_of(caller, operation["x-scope"], cast))
+        response = send_to(client, method, address, BODIES.get(name, lambda _: {})(things))
+        if response.status_code in CODES and method != "HEAD":
+            error_of(response, response.status_code, code_of(name, caller, response.status_code))
+        elif method == "GET" and caller in OUTSIDE:
+            assert [kind for kind in PRIVATE if things[kind] in response.content.decode()] == [], caller
+        return int(response.status_code)
+
+    expected = {**ALWAYS, **ROWS[name]}
+    assert ask(expected, send) == expected
 
 
-def _headers(caller: str, scope: str, owning: tuple[User, Workspace | None], staff: User) -> dict[str, str]:
-    owner, team = owning  # the owner's keys work in the team where it is asked about
+def code_of(name: str, caller: str, status: int) -> str:
+    """The code that an error of this status has."""
+    if status == 404 and name == "assetFromHash":
+        return "blob_not_found"
+    return "account_suspended" if caller == "suspended" else CODES[status]
 
-    def key(user: User, scopes: Any = ALL_SCOPES) -> str:
-        workspace = team if user == owner else None
-        return ApiKey.objects.issue(user=user, name="matrix", scopes=scopes, workspace=workspace)[1]
+
+def headers_of(caller: str, scope: str, cast: Cast) -> dict[str, str]:
+    """What this caller sends to show who they are. Members work in the team, everybody else in their own workspace."""
+
+    def key(user: User, scopes: Any = ALL_SCOPES, *, is_of_team: bool = True) -> str:
+        return ApiKey.objects.issue(
+            user=user, name="matrix", scopes=scopes, workspace=cast.team if is_of_team else None
+        )[1]
 
     match caller:
         case "anonymous":
             return {}
         case "bad key":
-            secret = key(owner)[:-3] + "xyz"
+            secret = key(cast.owner)[:-3] + "xyz"
         case "revoked key":
-            secret = key(owner)
+            secret = key(cast.owner)
             ApiKey.objects.filter(name="matrix").revoke()
         case "wrong scope":
-            secret = key(owner, [each for each in ALL_SCOPES if each != scope])
+            secret = key(cast.owner, [each for each in ALL_SCOPES if each != scope])
         case "suspended":
-            secret = key(owner)
-            standing.suspend(owner, by=staff, reason="spam")
-        case "stranger":
-            secret = key(make_user("a-stranger@example.com"))
-        case "owner":
-            secret = key(owner)
+            secret = key(cast.owner)
+            standing.suspend(User.objects.get(pk=cast.owner.pk), by=cast.staff, reason="spam")
+        case "elsewhere":
+            secret = key(cast.owner, is_of_team=False)
         case _:
-            secret = key(staff)
+            secret = key(getattr(cast, caller), is_of_team=caller in {"owner", "admin", "member"})
     return {"Authorization": f"Bearer {secret}"}
 
 
-def _send(client: Client, method: str, address: str, row: Row) -> Any:
-    body = row.body() if row.body else {}
+def send_to(client: Client, method: str, address: str, body: dict[str, Any]) -> Any:
     if any(hasattr(value, "read") for value in body.values()):
         return client.post(address, body)
-    return client.generic(method, address, json.dumps(body) if row.body else b"", content_type="application/json")
+    return client.generic(method, address, json.dumps(body) if body else b"", content_type="application/json")
