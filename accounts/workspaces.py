@@ -16,12 +16,14 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import setbacks
 from accounts.models import (
     ApiKey,
     Invitation,
     InWorkspace,
     Membership,
     Role,
+    Setback,
     User,
     Workspace,
     access_changed,
@@ -32,7 +34,7 @@ from accounts.models import (
 from accounts.models.workspace import GRACE
 
 MAX_WORKSPACES = 100  # of one person, so that a page can list them all
-DISSOLVED_AT_ONCE = 100
+DISSOLVING = "delete a dissolved team"
 OWNERS_TOLD = 50
 
 
@@ -250,21 +252,32 @@ def keep(*, acting: User, workspace: Workspace) -> Workspace:
 def delete_dissolved() -> int:
     """Delete teams whose time has come, with all that belongs to them. How many that were.
 
-    What they have is deleted first, in short transactions; of a team that has much, the rest goes next time.
+    What they have is deleted first, in short transactions; of a team that has much, the rest goes next time. One that
+    cannot be deleted holds up no other.
     """
     number, until = 0, time.monotonic() + settings.HOUSEKEEPING_SECONDS / 2
     due = Workspace.objects.filter(dissolve_after__lt=timezone.now()).order_by("dissolve_after")
-    for pk in list(due.values_list("pk", flat=True)[:DISSOLVED_AT_ONCE]):
-        answers = workspace_emptying.send(sender=Workspace, workspace_id=pk, until=until)
-        if not all(is_empty for _receiver, is_empty in answers):
-            continue
-        with transaction.atomic():
-            # Asked again under the lock: another worker may be at it.
-            team = due.select_for_update(skip_locked=True).filter(pk=pk).first()
-            if team is not None:
-                team.delete()
-                number += 1
+    waiting = list(Setback.objects.waiting(DISSOLVING))
+    for pk, name in list(due.exclude(pk__in=waiting).values_list("pk", "name")):
+        with setbacks.apart(DISSOLVING, pk, f"the team “{name}” ({pk})"):
+            number += _delete_dissolved(pk, until)
+        if time.monotonic() > until:
+            break
     return number
+
+
+def _delete_dissolved(pk: int, until: float) -> bool:
+    """Delete this team. False: something of it is left, or another worker is at it."""
+    answers = workspace_emptying.send(sender=Workspace, workspace_id=pk, until=until)
+    if not all(is_empty for _receiver, is_empty in answers):
+        return False
+    with transaction.atomic():
+        # Asked again under the lock: another worker may be at it.
+        rows = Workspace.objects.filter(pk=pk, dissolve_after__lt=timezone.now())
+        team = rows.select_for_update(skip_locked=True).first()
+        if team is not None:
+            team.delete()
+    return team is not None
 
 
 def _target(team: Workspace, mine: Membership, member: Membership) -> Membership:

@@ -59,9 +59,8 @@ def send_mails() -> int:
             for pk in found:
                 if not OutgoingMail.objects.claim(pk, seconds=CLAIM_SECONDS):
                     continue
-                mail = OutgoingMail.objects.get(pk=pk)
-                database.release()
-                problem = server.send(mail)
+                mail = OutgoingMail.objects.defer("message").get(pk=pk)
+                problem = _sent(server, mail)
                 _record(mail, problem, is_final=server.refused_for_good)
                 number += not problem
                 if not server.is_up or time.monotonic() > until:
@@ -80,6 +79,17 @@ def forget_mails() -> int:
         size=DELETE_AT_ONCE,
         until=time.monotonic() + settings.HOUSEKEEPING_SECONDS / 2,
     )
+
+
+def _sent(server: _Server, mail: OutgoingMail) -> str:
+    """What went wrong; "" if nothing did. A mail that cannot even be read holds up no other."""
+    try:
+        raw = mail.raw
+        database.release()
+        return server.send(mail, raw)
+    except Exception as error:
+        logger.exception("The mail %s cannot be sent", mail.pk)
+        return f"The mail cannot be sent: {type(error).__name__}: {_said(error)}"
 
 
 def _record(mail: OutgoingMail, problem: str, *, is_final: bool) -> None:
@@ -107,7 +117,7 @@ class _Server:
         with contextlib.suppress(OSError):
             self._backend.close()
 
-    def send(self, mail: OutgoingMail) -> str:
+    def send(self, mail: OutgoingMail, raw: bytes) -> str:
         """What went wrong; "" when the server accepted it for everybody, or for somebody at least."""
         self.refused_for_good = False
         try:
@@ -118,7 +128,7 @@ class _Server:
         connection = self._backend.connection
         assert connection is not None  # noqa: S101  (opened just now)
         try:
-            connection.sendmail(mail.sender, mail.recipients, mail.raw)
+            connection.sendmail(mail.sender, mail.recipients, raw)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             self.refused_for_good = all(code >= 500 for code in codes)

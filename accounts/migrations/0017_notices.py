@@ -21,8 +21,4 @@ class Migration(migrations.Migration):
             name='notify_after_minutes',
             field=models.PositiveSmallIntegerField(blank=True, editable=False, help_text='A mail says when a run that took as long or longer has ended. Empty: none does.', null=True),
         ),
-        migrations.AddIndex(
-            model_name='user',
-            index=models.Index(models.F('notified_until'), condition=models.Q(('notify_after_minutes__isnull', False)), name='user_notified'),
-        ),
     ]

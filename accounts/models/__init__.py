@@ -18,6 +18,7 @@ from accounts.models.avatar import Avatar, AvatarQuerySet
 from accounts.models.invitation import Invitation, InvitationQuerySet
 from accounts.models.outgoing_mail import OutgoingMail
 from accounts.models.plan import Plan
+from accounts.models.setback import Setback
 from accounts.models.user import (
     SuspendedError,
     User,
@@ -61,6 +62,7 @@ __all__ = [
     "Plan",
     "Role",
     "Scope",
+    "Setback",
     "SuspendedError",
     "TooManyKeysError",
     "User",

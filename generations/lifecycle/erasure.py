@@ -15,15 +15,15 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db.models import QuerySet
 
-from accounts import closing
-from accounts.models import User, Workspace
+from accounts import closing, setbacks
+from accounts.models import Setback, User, Workspace
 from generations.database import delete_some, in_batches
 from generations.lifecycle import emptying, exporting
 from generations.models import Asset, Generation, IdempotencyKey, SeedCount, Webhook, Withdrawal
 
 logger = logging.getLogger(__name__)
 
-ACCOUNTS_AT_ONCE = 100
+ERASURE = "delete a closed account"
 ROWS_AT_ONCE = 1000
 SECONDS = settings.HOUSEKEEPING_SECONDS / 2  # the rest goes next time
 
@@ -41,12 +41,12 @@ def delete_accounts() -> int:
 
 
 def _delete_accounts(until: float) -> int:
-    number = 0
-    for person in list(closing.due()[:ACCOUNTS_AT_ONCE]):
-        try:
-            number += erase(person, until=until)
-        except Exception:  # of one account: the others are not to wait for somebody to look into it
-            logger.exception("The account %d could not be deleted, and is tried again", person.pk)
+    number, waiting = 0, list(Setback.objects.waiting(ERASURE))
+    for pk in list(closing.due().exclude(pk__in=waiting).values_list("pk", flat=True)):
+        person = closing.due().filter(pk=pk).first()
+        if person is not None:
+            with setbacks.apart(ERASURE, pk, f"the account {pk}"):  # by its number: addresses go, logs may stay
+                number += erase(person, until=until)
         if time.monotonic() > until:
             break
     return number

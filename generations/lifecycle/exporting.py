@@ -26,7 +26,8 @@ from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEntry, Avatar, Membership, User
+from accounts import setbacks
+from accounts.models import AuditEntry, Avatar, Membership, Setback, User
 from generations import contract, database
 from generations.broker import ask
 from generations.files import storage
@@ -39,6 +40,8 @@ __all__ = ["ExportRefusedError", "clear_orphans", "discard_all", "make_export", 
 logger = logging.getLogger(__name__)
 
 PREFIX = "exports/"
+TIDYING = "delete an old export"
+PAUSE = timedelta(minutes=1)  # after the first failure
 ROWS_AT_ONCE = 200
 GO_ON_SECONDS = 30.0
 ORPHAN_AGE = timedelta(days=1)
@@ -99,9 +102,11 @@ def tidy_exports() -> int:
     for pk in DataExport.objects.waiting().values_list("pk", flat=True)[:100]:
         ask(make_export, str(pk))
     number = 0
-    for export in list(DataExport.objects.over()[:ROWS_AT_ONCE]):
-        _discard(export)
-        number += 1
+    waiting = list(Setback.objects.waiting(TIDYING))
+    for export in list(DataExport.objects.over().exclude(user__in=waiting)[:ROWS_AT_ONCE]):
+        with setbacks.apart(TIDYING, export.user_id, f"the export {export.pk}", pause=PAUSE):
+            _discard(export)
+            number += 1
     return number
 
 

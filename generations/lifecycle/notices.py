@@ -13,7 +13,8 @@ from django.db.models import DurationField, ExpressionWrapper, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts import setbacks
+from accounts.models import Setback, User
 from accounts.profile import NOTIFY_MINUTES
 from generations.models import Generation, Status
 from generations.models.generation import GenerationQuerySet
@@ -24,6 +25,7 @@ OLDEST = timedelta(days=1)  # what ended before is no news
 LAG = timedelta(minutes=10)  # how far behind `notified_until` may stay of people for whom there was nothing
 AT_ONCE = 2000
 NAMED = 20  # in one mail
+NOTICE = "mail about long runs"
 
 
 def send_due() -> int:
@@ -40,9 +42,13 @@ def send_due() -> int:
     by_person: dict[User, list[Generation]] = defaultdict(list)
     for row in rows[:AT_ONCE]:
         by_person[row.user].append(row)
-    number = sum(_tell(person, runs) for person, runs in by_person.items())
+    number = 0
+    for person, runs in by_person.items():
+        with setbacks.apart(NOTICE, person.pk, f"the account {person.pk}", pause=SETTLED):
+            number += _tell(person, runs)
     if len(rows) <= AT_ONCE:
-        asked.filter(notified_until__lt=until - LAG).update(notified_until=until)
+        behind = asked.filter(notified_until__lt=until - LAG)
+        behind.exclude(pk__in=Setback.objects.filter(task=NOTICE).values("object_id")).update(notified_until=until)
     return number
 
 
@@ -51,15 +57,19 @@ def _ended(since: datetime, until: datetime) -> GenerationQuerySet:
     is_long = Q()
     for minutes in NOTIFY_MINUTES:
         is_long |= Q(user__notify_after_minutes=minutes, took__gte=timedelta(minutes=minutes))
-    rows = Generation.objects.annotate(took=took).filter(
-        is_long,
-        status__in=(Status.SUCCEEDED, Status.FAILED),
-        finished_at__gt=since,
-        finished_at__lte=until,
-        user__notified_until__lt=F("finished_at"),
-        user__is_active=True,
-        user__suspended_at=None,
-        workspace__memberships__user=F("user"),
+    rows = (
+        Generation.objects.annotate(took=took)
+        .filter(
+            is_long,
+            status__in=(Status.SUCCEEDED, Status.FAILED),
+            finished_at__gt=since,
+            finished_at__lte=until,
+            user__notified_until__lt=F("finished_at"),
+            user__is_active=True,
+            user__suspended_at=None,
+            workspace__memberships__user=F("user"),
+        )
+        .exclude(user__in=list(Setback.objects.waiting(NOTICE)))
     )
     deferred = (f"version__{name}" for name in LARGE)
     return rows.select_related("user", "version__template").defer(*deferred).order_by("finished_at", "pk")

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.migrations import AddField, AddIndex, RemoveIndex
+from django.db.migrations import AddField, RemoveIndex
 
+from accounts.migrations._concurrently import AddIndexConcurrently
 
-class AddIndexConcurrently(AddIndex):
-    """On PostgreSQL, built beside the writers. Should it be interrupted, run it again: what was left is replaced."""
-
-    atomic = False
-
-    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Drop what an interrupted try left behind, then build."""
-        if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
-        model = to_state.apps.get_model(app_label, self.model_name)
-        schema_editor.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{self.index.name}"')
-        schema_editor.add_index(model, self.index, concurrently=True)
+__all__ = ["AddEmptyForeignKey", "AddIndexConcurrently", "RemoveIndexConcurrently"]
 
 
 class RemoveIndexConcurrently(RemoveIndex):

@@ -171,3 +171,16 @@ def test_a_mail_that_waits_is_never_forgotten() -> None:
 def test_a_mail_to_nobody_is_none() -> None:
     assert EmailMessage("Subject", "Body", "site@example.com", []).send() == 0
     assert not OutgoingMail.objects.exists()
+
+
+def test_a_mail_that_cannot_be_read_holds_up_no_other(mailbox: Mailbox, caplog: pytest.LogCaptureFixture) -> None:
+    bad = write()
+    good = write(BEN)
+    OutgoingMail.objects.filter(pk=bad.pk).update(message="€")  # none of our bytes
+    OutgoingMail.objects.filter(pk=bad.pk).update(next_attempt_at=timezone.now() - timedelta(hours=1))  # comes first
+    assert send_mails() == 1
+    assert [each["To"] for each in mailbox.received] == [BEN]
+    assert not OutgoingMail.objects.filter(pk=good.pk).exists()
+    bad = OutgoingMail.objects.defer("message").get(pk=bad.pk)
+    assert "cannot be sent" in bad.error and bad.attempts == 1
+    assert bad.next_attempt_at is not None and bad.next_attempt_at > timezone.now()

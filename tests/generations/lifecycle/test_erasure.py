@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import closing
-from accounts.models import AuditEntry, OutgoingMail, User, Workspace
+from accounts.models import AuditEntry, OutgoingMail, Setback, User, Workspace
 from accounts.workspaces import delete_dissolved
 from generations.files.assets import delete_files
 from generations.lifecycle import emptying, erasure, exporting, withdrawal
@@ -164,25 +164,6 @@ def test_a_team_without_others_goes_first(owner: User) -> None:
     assert not User.objects.filter(pk=owner.pk).exists()
 
 
-def test_one_account_that_fails_holds_up_no_other(
-    owner: User, stranger: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    for each in (owner, stranger):
-        close_and_wait(each)
-    real = closing.part
-
-    def failing(person: User) -> bool:
-        if person.pk == owner.pk:
-            msg = "no"
-            raise RuntimeError(msg)
-        return real(person)
-
-    monkeypatch.setattr(closing, "part", failing)
-    assert erasure.delete_accounts() == 1
-    assert "could not be deleted" in caplog.text
-    assert User.objects.filter(pk=owner.pk).exists()
-
-
 def test_a_mail_server_that_is_down_holds_up_nothing(owner: User, settings: Any) -> None:
     settings.EMAIL_BACKEND, settings.EMAIL_HOST = "comfysaas.mail.Outbox", "127.0.0.1"
     close_and_wait(owner)
@@ -197,3 +178,28 @@ def test_the_audit_log_stays(owner: User, staff: User) -> None:
     close_and_wait(owner)
     assert erasure.delete_accounts() == 1
     assert AuditEntry.objects.about(owner.pk).exists()
+
+
+def test_the_fault_of_one_account_stops_no_other_and_is_tried_again_later(
+    owner: User, stranger: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for person in (owner, stranger):
+        close_and_wait(person)
+    part, tried = closing.part, []
+
+    def fail_for_the_owner(person: User) -> bool:
+        tried.append(person.pk)
+        if person.pk == owner.pk:
+            raise RuntimeError
+        return part(person)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "part", fail_for_the_owner)
+        assert erasure.delete_accounts() == 1
+        assert erasure.delete_accounts() == 0
+        assert sorted(tried) == sorted([owner.pk, stranger.pk])  # the owner's not at once again
+    assert f"the account {owner.pk} failed" in caplog.text
+    assert not User.objects.filter(pk=stranger.pk).exists()
+    Setback.objects.update(retry_at=timezone.now())
+    assert erasure.delete_accounts() == 1
+    assert not Setback.objects.exists()

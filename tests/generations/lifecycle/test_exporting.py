@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from accounts import profile
-from accounts.models import OutgoingMail, User
+from accounts.models import OutgoingMail, Setback, User
 from generations.files import storage
 from generations.lifecycle import exporting
 from generations.models import DataExport, DiscardedFile, Status
@@ -181,3 +181,25 @@ def test_an_export_that_is_gone_is_none(owner: User) -> None:
     export = exporting.request(owner)
     export.delete()
     exporting.make_export("00000000-0000-0000-0000-000000000001")
+
+
+def test_an_export_that_cannot_be_deleted_holds_up_no_other(
+    owner: User, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = make(owner), make(stranger)
+    DataExport.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    discard = exporting._discard
+
+    def fail_for_one(export: DataExport) -> None:
+        if export.pk == bad.pk:
+            raise OSError
+        discard(export)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "_discard", fail_for_one)
+        assert exporting.tidy_exports() == 1
+    assert DataExport.objects.get() == bad
+    assert exporting.tidy_exports() == 0  # not at once again
+    Setback.objects.update(retry_at=timezone.now())
+    assert exporting.tidy_exports() == 1
+    assert not DataExport.objects.filter(pk__in=(bad.pk, good.pk)).exists()

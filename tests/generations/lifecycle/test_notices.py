@@ -11,7 +11,7 @@ from django.core import mail
 from django.utils import timezone
 
 from accounts import profile
-from accounts.models import Membership, User
+from accounts.models import Membership, Setback, User
 from generations.lifecycle import notices
 from generations.models import Generation, Status
 from tests.support.factories import make_generation, make_team
@@ -116,3 +116,26 @@ def test_only_lengths_that_are_offered_can_be_chosen(owner: User, client_for: An
     assert client.post("/account/profile/", {"notify": ""}).status_code == 302
     owner.refresh_from_db()
     assert owner.notify_after_minutes is None and owner.notified_until is None
+
+
+def test_who_cannot_be_mailed_now_is_later_and_others_are_now(
+    owner: User, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (owner, stranger):
+        wants(person)
+        ended(person)
+    tell = notices._tell
+
+    def fail_for_the_owner(person: User, runs: list[Generation]) -> bool:
+        if person == owner:
+            raise RuntimeError
+        return tell(person, runs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notices, "_tell", fail_for_the_owner)
+        assert notices.send_due() == 1
+    assert [each.to for each in mail.outbox] == [[stranger.email]]
+    assert notices.send_due() == 0  # not at once again
+    Setback.objects.update(retry_at=timezone.now())
+    assert notices.send_due() == 1
+    assert mail.outbox[1].to == [owner.email]

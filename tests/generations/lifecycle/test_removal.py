@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from accounts.models import Plan, User
+from accounts.models import Plan, Setback, User
 from generations import contract, tasks
 from generations.files import assets, storage
 from generations.lifecycle import removal
@@ -173,8 +173,7 @@ def test_a_batch_that_fails_deletes_nothing(owner: User, media_root: Path, monke
         raise ZeroDivisionError
 
     monkeypatch.setattr(DiscardedFile.objects.__class__, "add", failing)
-    with pytest.raises(ZeroDivisionError):
-        tasks.expire()
+    assert tasks.expire() == 0
     assert Generation.objects.count() == Asset.objects.count() == 1
     assert files(media_root) == before
 
@@ -260,3 +259,45 @@ def test_a_plan_deletes_its_own_workspaces_only_and_leaves_what_is_needed(
     assert tasks.expire() == 6
     assert set(Generation.objects.all()) == {theirs, for_a_team, waiting}
     assert list(Asset.objects.filter(pk__in=[needed.pk, upload.pk])) == [needed]
+
+
+def test_what_cannot_be_deleted_of_one_workspace_keeps_nothing_of_others(
+    owner: User, stranger: User, monkeypatch: pytest.MonkeyPatch, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.RETENTION_DAYS = 30
+    bad, good = (old(each, created_at=LONG_AGO) for each in (owner, stranger))
+    discard = removal.discard
+
+    def fail_for_one(files: Any) -> Any:
+        if files.filter(user=owner).exists():
+            raise RuntimeError
+        return discard(files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "discard", fail_for_one)
+        tasks.expire()
+        assert list(Generation.objects.all()) == [bad]
+        assert f"workspace {bad.workspace_id}" in caplog.text
+        caplog.clear()
+        later_one = old(stranger)
+        tasks.expire()
+        assert not Generation.objects.filter(pk__in=(good.pk, later_one.pk)).exists()
+        assert "failed" not in caplog.text  # the bad one waits
+    Setback.objects.update(retry_at=timezone.now())
+    tasks.expire()
+    assert not Generation.objects.exists()
+
+
+def test_a_step_of_the_housekeeping_that_fails_stops_no_other(
+    owner: User, monkeypatch: pytest.MonkeyPatch, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.RETENTION_DAYS = 30
+    old(owner)
+
+    def fail() -> None:
+        raise OSError
+
+    monkeypatch.setattr(tasks, "_discard_leftovers", fail)
+    tasks.expire()
+    assert not Generation.objects.exists()
+    assert "looking for leftovers failed" in caplog.text
