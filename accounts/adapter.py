@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from django.conf import settings
@@ -16,6 +17,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import closing, devices, invited, mails, standing
 from accounts.addresses import address_of
@@ -42,6 +44,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             return UNKNOWN_ADDRESS
         return seen
 
+    def is_safe_url(self, url: str | None) -> bool:
+        """Whether somebody may be sent there afterwards: to a page of the site as this browser sees it.
+
+        allauth takes all of ALLOWED_HOSTS, such as localhost, which is somebody else's in somebody else's browser.
+        """
+        request = context.request
+        hosts = {request.get_host(), urlsplit(settings.PUBLIC_URL).netloc}
+        return url_has_allowed_host_and_scheme(url, hosts, require_https=request.is_secure())
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """True when anybody may create an account, or when this browser holds an invitation."""
         return bool(settings.SIGNUP_OPEN) or invited.address_of(request) is not None
@@ -61,8 +72,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         self._login_failed_rl_usage = ratelimit.RateLimitUsage(used)  # given back when the password was right
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
-        """After a reset by mail the new password works at once, whatever was guessed before."""
-        for action, key in _attempts(request, _email(credentials), None):
+        """After a reset by mail the new password works at once, whatever was guessed before, and so does the second
+        factor: whoever knew the old password can no longer use up its attempts.
+        """
+        email = _email(credentials)
+        owners = User.objects.filter(email=email).values_list("pk", flat=True)
+        second = [("login_failed", f"mfa-auth-user-{pk}") for pk in owners]  # as allauth's mfa counts them
+        for action, key in [*_attempts(request, email, None), *second]:
             ratelimit.clear(request, app="allauth.account", action=action, key=key)
 
     def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:

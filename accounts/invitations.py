@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,7 +17,9 @@ from accounts.workspaces import DissolvingError, NotAllowedError, WorkspaceError
 
 MAX_A_DAY = 500  # by one person: each may be a mail to somebody who did not ask for it
 MAX_PENDING = 2000  # of one workspace
-RESEND_AFTER = timedelta(minutes=1)
+RESEND_AFTER = timedelta(minutes=1)  # twice as long after each further mail, up to LONGEST_PAUSE
+LONGEST_PAUSE = timedelta(days=1)
+FREE_MAILS = 3  # to one address, by one person from teams that have not written to it
 
 
 class InvitationNotFoundError(WorkspaceError):
@@ -86,7 +90,7 @@ def invite(*, acting: User, workspace: Workspace, role: Role, email: str = "") -
         if found is None:
             _refuse_too_many(team, acting)
             found = Invitation(workspace=team, email=email)
-        _refuse_too_soon(found)
+        _refuse_too_soon(team, acting, email)
         found.invited_by, found.role = acting, role
         return found, _new_link(found)
 
@@ -98,7 +102,7 @@ def renew(*, acting: User, invitation: Invitation) -> tuple[Invitation, str]:
     """
     with locked(invitation.workspace, acting, least=Role.ADMIN) as (team, _mine):
         found = _pending(team, invitation)
-        _refuse_too_soon(found)
+        _refuse_too_soon(team, acting, found.email)
         return found, _new_link(found)
 
 
@@ -149,7 +153,7 @@ def _new_link(found: Invitation) -> str:
     """
     token = found.draw_token()
     if found.email:
-        found.sent_at = timezone.now()
+        found.sent_at, found.mails = timezone.now(), found.mails + 1
     found.save()
     link = f"{settings.PUBLIC_ORIGIN}{reverse('invitation', args=[token])}"
     if found.email:
@@ -189,9 +193,23 @@ def _pending(team: Workspace, invitation: Invitation) -> Invitation:
     return now
 
 
-def _refuse_too_soon(invitation: Invitation) -> None:
-    if invitation.sent_at is not None and timezone.now() - invitation.sent_at < RESEND_AFTER:
-        msg = "We sent this invitation less than a minute ago. Wait a moment before you send it again."
+def _refuse_too_soon(team: Workspace, acting: User, email: str) -> None:
+    """Each mail that an address gets from this team, or from this person anywhere, makes the next wait twice as long.
+
+    What was taken back counts too: nobody shall write without end to somebody who did not ask for it. Who sets up a few
+    teams at once invites to all of them.
+    """
+    if not email:
+        return
+    sent = Invitation.objects.filter(Q(workspace=team) | Q(invited_by=acting), email=email, accepted_at=None)
+    found = sent.aggregate(last=Max("sent_at"), mails=Sum("mails"), here=Max("sent_at", filter=Q(workspace=team)))
+    if found["last"] is None or (found["here"] is None and found["mails"] < FREE_MAILS):
+        return
+    pause = min(RESEND_AFTER * 2 ** min(max(found["mails"], 1) - 1, 20), LONGEST_PAUSE)
+    if (left := found["last"] + pause - timezone.now()) > timedelta(0):
+        minutes = math.ceil(left / timedelta(minutes=1))
+        wait = f"{minutes} minute{'s' * (minutes != 1)}" if minutes < 120 else f"{math.ceil(minutes / 60)} hours"
+        msg = f"We sent {email} an invitation already. Wait {wait} before you send it again."
         raise TooManyInvitationsError(msg)
 
 

@@ -347,11 +347,11 @@ ACCOUNT_FORMS = {
 }
 # See accounts.adapter: the key of login_failed is account and address, so that nobody locks others out.
 ACCOUNT_RATE_LIMITS = {
-    "login_failed": "10/m/ip,5/5m/key",
+    "login_failed": "10/m/ip,5/5m/key,50/d/key",  # the key of a second factor is its owner
     "login_failed_anywhere": "100/h/key",
     "login_failed_device": "5/5m/key",
     "signup": "20/m/ip,100/h/ip",
-    "reset_password": "20/m/ip,5/m/key,20/d/key",
+    "reset_password": "20/m/ip,100/h/ip,5/m/key,20/d/key",  # of the hour as well: name+1@, name+2@ are one mailbox
     "confirm_email": "5/10m/key,50/d/key",  # whoever only claims an address must not use up its owner's mails
     "manage_email": "10/m/user,30/d/user",
 }

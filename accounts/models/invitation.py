@@ -60,6 +60,7 @@ class Invitation(models.Model):
     sent_at = models.DateTimeField(
         null=True, editable=False, help_text="When the last mail was written. Empty for links."
     )
+    mails = models.PositiveIntegerField(default=0, db_default=0, editable=False, help_text="How many were written.")
     accepted_at = models.DateTimeField(null=True, editable=False)
     accepted_by = models.ForeignKey(User, null=True, editable=False, on_delete=models.SET_NULL, related_name="+")
     revoked_at = models.DateTimeField(null=True, editable=False)

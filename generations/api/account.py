@@ -18,7 +18,7 @@ from accounts import profile
 from accounts.access import user_of
 from accounts.current import membership_of, workspace_of
 from accounts.models import ApiKey, ApiKeyQuerySet, Role, Scope
-from generations.api.auth import key_of, refuse_team_keys
+from generations.api.auth import confirm, key_of, refuse_team_keys
 from generations.api.operations import operation
 from generations.api.schemas import NO_NUL
 from generations.api.schemas.account import (
@@ -111,9 +111,10 @@ def post_export(request: HttpRequest) -> Answer[Export]:
     """Have an archive made of everything that is yours, in all workspaces; a mail says when it is ready.
 
     409 `export_under_way` while one is made; 429 less than a day after the last one. A key does this only if it works
-    in your personal workspace.
+    in your personal workspace; a session only after somebody confirmed who they are (403 `confirmation_required`).
     """
     refuse_team_keys(request)
+    confirm(request)
     return Answer(202, _export(exporting.request(user_of(request))))
 
 
@@ -229,8 +230,10 @@ def post_key(request: HttpRequest, payload: KeyRequest) -> Answer[NewKey]:
     """Store the `secret`: only this answer has it.
 
     A key can make keys that have no other scopes than it has itself and expire no later. A key with its own
-    `requests_per_minute` cannot make keys. The new key works in the workspace of this request.
+    `requests_per_minute` cannot make keys. The new key works in the workspace of this request. A session needs somebody
+    who confirmed lately who they are (403 `confirmation_required`).
     """
+    confirm(request)
     expires_at = timezone.now() + timedelta(days=payload.expires_in_days) if payload.expires_in_days else None
     key, secret = ApiKey.objects.issue(
         user=user_of(request),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
+from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 from ninja.errors import HttpError
 from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as NinjaSessionAuth
@@ -18,6 +21,14 @@ from accounts.workspaces import NotAllowedError, WorkspaceError
 
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
+
+
+class NotConfirmedError(Exception):
+    """Whoever is signed in has to show once more who they are; `str()` says where."""
+
+    def __init__(self) -> None:
+        page = f"{settings.PUBLIC_ORIGIN}{reverse('account_reauthenticate')}"
+        super().__init__(f"Open {page} in this browser, confirm that it is you, then try again. Or use an API key.")
 
 
 class ApiKeyAuth(HttpBearer):
@@ -100,6 +111,15 @@ def refuse_team_keys(request: HttpRequest) -> None:
     if key_of(request) and not current.workspace_of(request).is_personal:
         msg = "This key works in a team. Use a session, or a key of your personal workspace."
         raise NotAllowedError(msg)
+
+
+def confirm(request: HttpRequest) -> None:
+    """NotConfirmedError for a session in which nobody has shown lately who they are. Keys were given their scopes.
+
+    For whatever the pages ask a confirmation for, too: a session that somebody left open must not become a key.
+    """
+    if key_of(request) is None and not did_recently_reauthenticate(request):
+        raise NotConfirmedError
 
 
 def staff(request: HttpRequest, permission: str) -> User:

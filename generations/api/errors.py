@@ -22,6 +22,7 @@ from accounts.models import MAX_KEYS, KeyRefusedError, SuspendedError, TooManyKe
 from accounts.rates import RateLimitedError
 from accounts.workspaces import WorkspaceError
 from generations.api import job_queries, webhooks
+from generations.api.auth import NotConfirmedError
 from generations.api.body import InvalidBodyError
 from generations.api.envelope import envelope, request_id
 from generations.api.streams import RETRY_AFTER_SECONDS, TooManyStreamsError
@@ -180,6 +181,11 @@ def _rate_limited(request: HttpRequest, error: RateLimitedError) -> HttpResponse
 @_handles(standing.OutOfReachError)
 def _out_of_reach(request: HttpRequest, error: standing.OutOfReachError) -> HttpResponse:
     return envelope(request, 403, "forbidden", str(error))
+
+
+@_handles(NotConfirmedError)
+def _not_confirmed(request: HttpRequest, error: NotConfirmedError) -> HttpResponse:
+    return envelope(request, 403, "confirmation_required", str(error))
 
 
 @_handles(ExportRefusedError)

@@ -16,7 +16,7 @@ from accounts.access import user_of
 from accounts.current import workspace_of
 from accounts.models import Invitation, Membership, MembershipQuerySet, Role, Scope
 from accounts.workspaces import Caps, NotAllowedError
-from generations.api.auth import key_of, refuse_team_keys
+from generations.api.auth import confirm, key_of, refuse_team_keys
 from generations.api.operations import Function, operation
 from generations.api.schemas.workspaces import (
     Acceptance,
@@ -94,9 +94,11 @@ def leave_workspace(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
 def dissolve_workspace(request: HttpRequest, id: uuid.UUID) -> WorkspaceOut:
     """For owners. The team closes at once, for its keys as well, and is deleted after 14 days.
 
-    Until then, an owner can keep it: on its page, or by `POST workspaces/{id}/keep` with a session.
+    Until then, an owner can keep it: on its page, or by `POST workspaces/{id}/keep` with a session. A session needs
+    somebody who confirmed lately who they are (403 `confirmation_required`).
     """
     mine = _membership(request, id)
+    confirm(request)
     mine.workspace = workspaces.dissolve(acting=user_of(request), workspace=mine.workspace)
     return _workspace(mine)
 
@@ -165,8 +167,13 @@ def delete_member(request: HttpRequest, id: uuid.UUID, member_id: int) -> Answer
     errors=(404, 409),
 )
 def transfer_workspace(request: HttpRequest, id: uuid.UUID, member_id: int) -> MemberOut:
-    """For owners: this member becomes the owner in your place, and you become an admin."""
-    return _member(workspaces.transfer(acting=user_of(request), to=_member_row(request, id, member_id)))
+    """For owners: this member becomes the owner in your place, and you become an admin.
+
+    A session needs somebody who confirmed lately who they are (403 `confirmation_required`).
+    """
+    member = _member_row(request, id, member_id)
+    confirm(request)
+    return _member(workspaces.transfer(acting=user_of(request), to=member))
 
 
 # ---------------------------------------------------------------------------------------------- invitations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -186,6 +187,18 @@ def test_mails_to_one_address_are_limited(owner: User, mailoutbox: Any) -> None:
     assert len(mailoutbox) == 5
     assert answers[-1] == 429
     assert "Too many requests" in Client().post("/accounts/password/reset/", {"email": owner.email}).content.decode()
+
+
+def test_mails_to_many_spellings_of_one_mailbox_are_limited(
+    patient_guesses: Callable[[int], None], mailoutbox: Any
+) -> None:
+    patient_guesses(1)
+
+    def ask(number: int) -> int:
+        return Client().post("/accounts/password/reset/", {"email": f"victim+{number}@example.com"}).status_code
+
+    assert [ask(number) for number in range(103)] == [302] * 100 + [429] * 3
+    assert len(mailoutbox) == 100
 
 
 def test_sign_ups_from_one_address_are_limited(settings: Any) -> None:

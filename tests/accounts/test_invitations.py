@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from accounts import invitations, workspaces
@@ -162,6 +163,41 @@ def test_inviting_again_replaces_the_earlier_link(
     with pytest.raises(InvitationNotFoundError):
         invitations.accept(acting=guest, token=first)
     invitations.accept(acting=guest, token=second)
+
+
+def later(**more: float) -> None:
+    """As if the mails so far had been sent that long ago."""
+    Invitation.objects.filter(sent_at__isnull=False).update(sent_at=F("sent_at") - timedelta(**more))
+
+
+@pytest.mark.parametrize("way", ["renew", "invite anew"])
+def test_each_mail_to_an_address_makes_the_next_one_wait_longer(owner: User, team: Workspace, way: str) -> None:
+    def again() -> None:
+        found = Invitation.objects.get(revoked_at=None)
+        if way == "renew":
+            invitations.renew(acting=owner, invitation=found)
+        else:
+            invitations.revoke(acting=owner, invitation=found)
+            invite(owner, team, GUEST)
+
+    invite(owner, team, GUEST)
+    later(seconds=61)
+    again()
+    later(seconds=61)
+    with pytest.raises(TooManyInvitationsError, match="Wait 1 minute before"), transaction.atomic():
+        again()
+    Invitation.objects.update(mails=20)
+    later(hours=3)
+    with pytest.raises(TooManyInvitationsError, match="Wait 21 hours before"), transaction.atomic():
+        again()
+
+
+def test_further_teams_are_no_way_around_that(owner: User, team: Workspace) -> None:
+    for _ in range(3):
+        invite(owner, make_team(owner), GUEST)
+    with pytest.raises(TooManyInvitationsError):
+        invite(owner, team, GUEST)
+    invite(owner, team, "another@example.com")
 
 
 def test_the_database_keeps_one_open_invitation_for_an_address(owner: User, team: Workspace) -> None:

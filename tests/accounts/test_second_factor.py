@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django.test import Client, RequestFactory
 from accounts import audit, second_factor
 from accounts.models import AuditEntry, User
 from tests.accounts.guessing import PASSWORD, confirm, sign_in
+from tests.accounts.test_sign_in import NEW, reset
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +110,23 @@ def test_codes_cannot_be_guessed(owner: User, secret: str) -> None:
     client = half_way(owner)
     client.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
     assert not is_signed_in(client)
+
+
+def test_patience_guesses_no_codes_either(
+    owner: User, secret: str, patient_guesses: Callable[[int], None], mailoutbox: Any
+) -> None:
+    patient_guesses(40)
+    for _ in range(50):
+        page = half_way(owner).post("/accounts/2fa/authenticate/", {"code": "000000"}).content.decode()
+        assert "Incorrect code" in page
+    refused = half_way(owner).post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
+    assert "Too many" in refused.content.decode()
+    # Whoever guesses knows the password. The owner, who sets another by mail, is not locked out for the day.
+    reset(owner, mailoutbox)
+    client = Client()
+    sign_in(client, owner.email, NEW)
+    client.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
+    assert is_signed_in(client)
 
 
 def test_a_reset_by_mail_does_not_go_around_it(owner: User, secret: str, mailoutbox: Any) -> None:

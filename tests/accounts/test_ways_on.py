@@ -10,6 +10,7 @@ from django.test import Client
 
 from accounts.models import User
 from generations.scheduling.queue import QueueFullError
+from tests.accounts.guessing import PASSWORD
 
 pytestmark = pytest.mark.django_db
 LOGIN, RESET = 'href="/accounts/login/"', 'href="/accounts/password/reset/"'
@@ -46,6 +47,20 @@ def test_whoever_is_stuck_reads_what_to_do(path: str, words: str, way: str) -> N
     html = page(path)
     assert words in html
     assert way in html.partition("<main")[2]
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["http://localhost/x", "http://127.0.0.1/x", "http://[::1]/x", "//other.example/x"]
+)
+def test_nobody_is_sent_to_another_site(owner: User, settings: Any, elsewhere: str) -> None:
+    settings.ALLOWED_HOSTS = ["studio.example.com", "127.0.0.1", "localhost", "[::1]", "testserver"]
+    client = Client()
+    data = {"login": owner.email, "password": PASSWORD, "next": elsewhere}
+    assert client.post("/accounts/login/", data)["Location"] == "/"
+    assert client.get("/accounts/login/", {"next": elsewhere})["Location"] == "/"
+    assert client.post("/accounts/logout/", {"next": elsewhere})["Location"] == "/"
+    data["next"] = "http://testserver/generations/"
+    assert client.post("/accounts/login/", data)["Location"] == data["next"]
 
 
 def test_whoever_lost_the_mail_gets_another_by_signing_in(settings: Any, mailoutbox: Any) -> None:

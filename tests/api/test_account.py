@@ -15,12 +15,15 @@ from django.utils import timezone
 from accounts import rates
 from accounts.models import MAX_KEYS, ApiKey, Plan, User
 from generations.models import DataExport, Status, StorageUsage, Webhook, WebhookDelivery
+from tests.accounts.guessing import PASSWORD
 from tests.api.envelope import error_of
 from tests.support.factories import (
     make_asset,
     make_generation,
     make_key,
     make_output,
+    make_team,
+    make_user,
     own,
 )
 
@@ -228,6 +231,25 @@ def test_name_and_time_zone_are_changed_by_whoever_may_manage(owner: User) -> No
     reader = program(make_key(owner, scopes=["read", "run"]))
     assert reader.patch("/api/v2/me", {"name": "B"}, content_type="application/json").status_code == 403
     assert reader.get("/api/v2/me").json()["name"] == "Ada"
+
+
+def test_a_session_confirms_who_it_is_before_it_becomes_more(owner: User) -> None:
+    team, client = make_team(owner, member=make_user("other@example.com")), Client()
+    client.force_login(owner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    other = team.memberships.get(user__email="other@example.com")
+    key = json.dumps({"name": "mine", "scopes": ["read"]})
+    for path, body in (
+        ("/keys", key),
+        ("/me/export", ""),
+        (f"/workspaces/{team.public_id}/members/{other.pk}/transfer", ""),
+        (f"/workspaces/{team.public_id}/dissolve", ""),
+    ):
+        refused = client.post(f"/api/v2{path}", body, content_type="application/json")
+        assert "/accounts/reauthenticate/" in error_of(refused, 403, "confirmation_required")["message"]
+    assert not ApiKey.objects.exists()
+    assert not DataExport.objects.exists()
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    assert client.post("/api/v2/keys", key, content_type="application/json").status_code == 201
 
 
 def test_an_export_is_asked_for_once_and_described(
