@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 
 from accounts import audit, impersonation, standing
 from accounts.access import Access
@@ -17,6 +16,7 @@ from comfysaas import impersonating
 from generations.models import Generation, Status
 from tests.api.envelope import error_of
 from tests.support.factories import make_generation, make_output, make_template, make_user
+from tests.support.matrix import pages
 
 BANNER = "are impersonating"
 
@@ -131,17 +131,8 @@ def test_what_is_looked_at_is_logged(inside: Client, owner: User) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- what is closed
-def names(resolver: URLResolver, space: str = "") -> Iterator[tuple[str, URLPattern]]:
-    for each in resolver.url_patterns:
-        if isinstance(each, URLPattern):
-            yield f"{space}{each.name or ''}", each
-        else:
-            inner = f"{space}{each.namespace}:" if each.namespace else space
-            yield from names(each, inner)
-
-
 def test_what_nobody_has_opened_is_closed() -> None:
-    known = {name for name, _ in names(get_resolver())}
+    known = {page.name for page in pages()}
     assert known >= impersonating.OPEN | impersonating.DOABLE | impersonating.QUIET
     dangerous = (
         "account_",
