@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from accounts import invited
-from accounts.current import chosen_membership, memberships_of
+from accounts.current import memberships_of, shown_membership
 
 INVITATION_COOKIE = "invitation"
 
@@ -34,7 +34,7 @@ def workspaces(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {}
     return {
-        "current_membership": partial(chosen_membership, request),
+        "current_membership": partial(shown_membership, request),
         "memberships": partial(memberships_of, request),
         "invitation_token": request.COOKIES.get(INVITATION_COOKIE, ""),
     }

@@ -1,4 +1,6 @@
-"""In which workspace a request works: its API key's, the one that a header names, or the one chosen in the page."""
+"""In which workspace a request works: its API key's, the one that a header or a form names, or the one chosen in the
+page.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from accounts.access import Sender, user_of
 from accounts.models import ApiKey, Membership, User, Workspace
@@ -15,6 +17,7 @@ from accounts.workspaces import NotAllowedError, NotAMemberError
 
 HEADER = "X-Comfy-Workspace-ID"
 IN_SESSION = "workspace"
+IN_FORM = "_workspace"  # a hidden field: `_workspace_field.html`
 _FOUND = "_comfysaas_memberships"
 
 
@@ -45,7 +48,7 @@ def membership_of(request: HttpRequest) -> Membership:
         return found
     wanted = request.headers.get(HEADER)
     if wanted is None:
-        return chosen_membership(request)
+        return session_membership(request)
     mine = memberships_of(request)
     named = next((each for each in mine if each.workspace.public_id == _uuid(wanted)), None)
     if named is None:
@@ -53,9 +56,34 @@ def membership_of(request: HttpRequest) -> Membership:
     return named
 
 
-def chosen_membership(request: HttpRequest) -> Membership:
-    """The person's membership of the workspace that they chose in this session, whatever the request's headers say."""
+def session_membership(request: HttpRequest) -> Membership:
+    """The person's membership of the workspace that they chose in this session, whatever else the request says."""
     return _chosen(memberships_of(request), request.session)
+
+
+def chosen_membership(request: HttpRequest) -> Membership:
+    """The person's membership of the workspace of a form that was sent, or that they chose in this session. For pages.
+
+    Forms name the workspace that their page showed: somebody may have switched in another window since. Http404 for a
+    form of a workspace that is none of this person's any more: what was meant for one must not get into another.
+    """
+    found = _of_form(request)
+    if found is None:
+        raise Http404
+    return found
+
+
+def shown_membership(request: HttpRequest) -> Membership:
+    """As `chosen_membership`, for the page itself: the one chosen in this session where the form's is gone."""
+    return _of_form(request) or session_membership(request)
+
+
+def _of_form(request: HttpRequest) -> Membership | None:
+    """The membership that the form names; the chosen one where it names none; None where it names nobody's."""
+    named = request.POST.get(IN_FORM) if request.method == "POST" else None
+    if named is None:
+        return session_membership(request)
+    return next((each for each in memberships_of(request) if each.workspace.public_id == _uuid(named)), None)
 
 
 def chosen_in(session: SessionBase | Mapping[str, Any], user: User) -> Membership:

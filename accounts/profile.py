@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import time_zones
+from accounts import names, time_zones
 from accounts.models import Avatar, User
 
 NAME_LENGTH = 100
 NOTIFY_MINUTES = (1, 5, 15, 60)
-_JOINERS = "\u200c\u200d"  # which some scripts and emoji need
 
 
 class ProfileError(ValueError):
@@ -26,10 +24,11 @@ class ProfileError(ValueError):
 
 
 def checked_name(text: str) -> str:
-    """The name with single spaces. ProfileError: too long, or with characters that cannot be seen."""
-    if any(unicodedata.category(each) in {"Cc", "Cf", "Cs"} and each not in _JOINERS for each in text.strip()):
-        raise ProfileError("name", "The name has characters that cannot be seen. Type it anew.")
-    name = " ".join(text.split())
+    """The name with single spaces. ProfileError: too long, or as `names.checked`."""
+    try:
+        name = names.checked(text)
+    except ValueError as error:
+        raise ProfileError("name", str(error)) from error
     if len(name) > NAME_LENGTH:
         raise ProfileError("name", f"Use at most {NAME_LENGTH} characters.")
     return name

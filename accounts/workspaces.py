@@ -16,7 +16,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import setbacks
+from accounts import names, setbacks
 from accounts.models import (
     ApiKey,
     Invitation,
@@ -91,6 +91,12 @@ class RoleChangedError(WorkspaceError):
     text = "Somebody else changed this role a moment ago. Look at it again."
 
 
+class InvalidNameError(WorkspaceError):
+    """The name cannot be used; `str()` says why."""
+
+    code, status = "invalid_name", 422
+
+
 class TooManyWorkspacesError(WorkspaceError):
     """A person is in MAX_WORKSPACES workspaces."""
 
@@ -142,7 +148,8 @@ def ensure_may_change(user: User, row: InWorkspace) -> None:
 
 
 def create_team(*, acting: User, name: str) -> Workspace:
-    """A new team with this person as its owner. TooManyWorkspacesError."""
+    """A new team with this person as its owner. TooManyWorkspacesError, InvalidNameError."""
+    name = _checked_name(name)
     with transaction.atomic():
         make_room(acting)
         team = Workspace.objects.create(name=name)
@@ -158,7 +165,8 @@ def make_room(user: User) -> None:
 
 
 def rename(*, acting: User, workspace: Workspace, name: str) -> Workspace:
-    """Owners and admins name the team."""
+    """Owners and admins name the team. InvalidNameError."""
+    name = _checked_name(name)
     with locked(workspace, acting, least=Role.ADMIN) as (team, _mine):
         team.name = name
         team.save(update_fields=["name"])
@@ -278,6 +286,17 @@ def _delete_dissolved(pk: int, until: float) -> bool:
         if team is not None:
             team.delete()
     return team is not None
+
+
+def _checked_name(text: str) -> str:
+    try:
+        name = names.checked(text)
+    except ValueError as error:
+        raise InvalidNameError(str(error)) from error
+    if not name:
+        msg = "Enter a name."
+        raise InvalidNameError(msg)
+    return name
 
 
 def _target(team: Workspace, mine: Membership, member: Membership) -> Membership:

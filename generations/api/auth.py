@@ -141,5 +141,5 @@ def _count(request: HttpRequest, key: ApiKey | None) -> None:
     try:
         workspace = current.workspace_of(request)
     except WorkspaceError:
-        workspace = current.workspace_of_key(key) if key is not None else current.chosen_workspace(request)
+        workspace = current.workspace_of_key(key) if key is not None else current.session_membership(request).workspace
     cast("Any", request).allowance = rates.count(workspace, key)

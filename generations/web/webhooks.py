@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import user_of
-from accounts.current import chosen_membership, chosen_workspace
+from accounts.current import choose, chosen_membership, chosen_workspace
 from accounts.methods import post_only
 from generations.models import Webhook
 from generations.models.webhook import ENDS, WebhookEvent, WebhookQuerySet
@@ -52,6 +52,7 @@ def index(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         hook = Webhook(user=user_of(request), workspace=chosen_workspace(request))
         if _save(hook, form):
+            choose(request, chosen_workspace(request))  # the form's, where the next page looks for it
             return redirect("webhook", pk=hook.pk)
     context = {"webhooks": _rows(request).select_related("user"), "form": form, "workspace": chosen_workspace(request)}
     return render(request, "account/webhooks.html", context, status=422 if form.errors else 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,8 +16,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts.models import Plan
-from generations.models import Asset, Generation, Status
+from accounts import workspaces
+from accounts.models import ApiKey, Plan, Workspace
+from generations.models import Asset, Generation, Status, Webhook
 from tests.support.factories import (
     make_asset,
     make_generation,
@@ -338,3 +340,60 @@ def test_pages_say_what_the_servers_lack(owner: Any, client_of_owner: Client) ->
     make_server(object_info={"SaveImage": {}}, object_info_at=timezone.now())
     response = client_of_owner.post("/templates/text-to-image/", {"prompt": "x"})
     assert "lack the node type CLIPTextEncode" in response.content.decode()
+
+
+# ------------------------------------------------------------------------------------------ two windows
+def shown_workspace(client: Client, path: str) -> dict[str, str]:
+    """What the page's form says about the workspace that it is for."""
+    found = re.search(r'name="_workspace" value="([^"]+)"', client.get(path).content.decode())
+    assert found is not None
+    return {"_workspace": found[1]}
+
+
+def switch(client: Client, workspace: Workspace) -> None:
+    client.post(f"/account/workspaces/{workspace.public_id}/switch/")
+
+
+@pytest.fixture
+def elsewhere(owner: Any, stranger: Any) -> Workspace:
+    """A team that the owner works in, too."""
+    return make_team(stranger, member=owner)
+
+
+def test_a_form_does_what_its_page_said_though_another_window_switched(
+    owner: Any, client_of_owner: Client, elsewhere: Workspace
+) -> None:
+    make_template()
+    make_server()
+    kept, theirs = make_asset(owner), make_asset(owner, workspace=elsewhere)
+    own, client = Workspace.objects.personal_of(owner), client_of_owner
+    for path, target, fields in (
+        ("/templates/text-to-image/", "/templates/text-to-image/", {"prompt": "private"}),
+        ("/account/keys/", "/account/keys/", {"name": "k", "scopes": "read"}),
+        ("/account/webhooks/", "/account/webhooks/", {"url": "https://example.com/hook", "events": "job.failed"}),
+        ("/account/storage/", "/account/storage/delete/", {}),
+    ):
+        switch(client, own)
+        sent = {**fields, **shown_workspace(client, path)}
+        switch(client, elsewhere)
+        assert client.post(target, sent).status_code < 400
+    assert [each.workspace for each in Generation.objects.all()] == [own]
+    assert [each.workspace for each in ApiKey.objects.all()] == [own]
+    assert [each.workspace for each in Webhook.objects.all()] == [own]
+    assert list(Asset.objects.filter(pk__in=[kept.pk, theirs.pk])) == [theirs]
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_a_form_of_a_team_that_somebody_left_goes_nowhere_else(
+    owner: Any, client_of_owner: Client, elsewhere: Workspace, headers: dict[str, str]
+) -> None:
+    make_template()
+    make_server()
+    switch(client_of_owner, elsewhere)
+    sent = {"prompt": "theirs", **shown_workspace(client_of_owner, "/templates/text-to-image/")}
+    workspaces.leave(acting=owner, workspace=elsewhere)
+    refused = client_of_owner.post("/templates/text-to-image/", sent, headers=headers)
+    assert refused.status_code == 404
+    assert not Generation.objects.exists()
+    sent["_workspace"] = "nonsense"
+    assert client_of_owner.post("/templates/text-to-image/", sent, headers=headers).status_code == 404
