@@ -71,6 +71,16 @@ def _thumbnail(file: BinaryIO, kind: str, output: BinaryIO) -> None:
     make(file, kind).save(output, "WEBP", quality=80, method=WEBP_METHOD)
 
 
+def _picture(file: BinaryIO, kind: str, output: BinaryIO) -> tuple[int, int, str]:
+    """(width, height, why there is no thumbnail or ""): what becomes of a result, in one trip."""
+    width, height = pictures.measure(file, kind)
+    try:
+        _thumbnail(file, kind, output)
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        return width, height, f"{type(error).__name__}: {error}"[:500]
+    return width, height, ""
+
+
 def _as_png(file: BinaryIO, kind: str, output: BinaryIO) -> None:
     pictures.as_png(file, kind, output)
 
@@ -81,6 +91,7 @@ def _tags(file: BinaryIO, kind: str, output: BinaryIO) -> None:
 
 OPERATIONS: dict[str, Callable[[BinaryIO, str, BinaryIO], object]] = {
     "measure": _measure,
+    "picture": _picture,
     "streams": _streams,
     "thumbnail": _thumbnail,
     "as_png": _as_png,

@@ -15,12 +15,13 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from generations.comfy.scratch import small_file
 
 logger = logging.getLogger(__name__)
 
@@ -173,10 +174,10 @@ def ask(operation: str, kind: str, file: IO[bytes], output: IO[bytes] | None = N
     request = json.dumps({"do": operation, "kind": kind}).encode()
     with ExitStack() as stack:
         if isinstance(file, io.BytesIO):
-            content, file = file.getbuffer(), stack.enter_context(tempfile.TemporaryFile())
+            content, file = file.getbuffer(), stack.enter_context(small_file())
             file.write(content)
         if output is None:
-            output = stack.enter_context(tempfile.TemporaryFile())
+            output = stack.enter_context(small_file())
         file.flush()
         answer = _pool.ask(request, [file.fileno(), output.fileno()])
     if "unusable" in answer:

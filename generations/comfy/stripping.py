@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import struct
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -19,6 +18,7 @@ from generations.comfy.containers import HEAD_BYTES, demuxer_of
 from generations.comfy.embedded import NoWorkflowError, read_embedded
 from generations.comfy.metadata import boxes, headers, matroska, pictures, sound
 from generations.comfy.metadata.edits import COPY_BYTES, DamagedFileError, Edit, edited
+from generations.comfy.scratch import grown
 
 __all__ = [
     "DamagedFileError",
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 MAX_MARKS = 10
-SPOOL_BYTES = 8 * 1024 * 1024
 MARK_BYTES = 64  # no mark is longer
 # As JSON, as a text within JSON, or as one within that.
 _MARK = re.compile(rb"generation\W{1,12}([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
@@ -73,11 +72,7 @@ def without_workflow(file: BinaryIO, mark: Mapping[str, object] | None = None) -
         edits = edits_of(file, mark)
     except DamagedFileError:
         edits = []
-    found: IO[bytes] = file
-    if edits:
-        found = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
-        for piece in edited(file, edits):
-            found.write(piece)
+    found = grown(edited(file, edits)) if edits else file
     if carries_workflow(cast("BinaryIO", found)):
         if found is not file:
             found.close()

@@ -81,17 +81,31 @@ class DiskStorage(ReleasesConnections, FileSystemStorage):
     checks_uploads = False
 
     def _save(self, name: str, content: File[Any]) -> str:
-        part = f"{name}.{uuid.uuid4().hex}{PART_SUFFIX}"
+        path = Path(self.path(name))
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART_SUFFIX}")
         try:
-            super()._save(part, content)  # type: ignore[misc]  # left out by the stubs
-            _sync(self.path(part))
-            os.replace(self.path(part), self.path(name))  # noqa: PTH105  (both are strings)
+            with self._new(part) as file:
+                for chunk in content.chunks():
+                    file.write(chunk)
+                file.flush()
+                if self.file_permissions_mode is not None:
+                    os.fchmod(file.fileno(), self.file_permissions_mode)
+                os.fsync(file.fileno())
+            part.replace(path)
         except BaseException:
             with suppress(OSError):
-                self.delete(part)
+                part.unlink()
             raise
-        _sync(os.path.dirname(self.path(name)))  # noqa: PTH120
+        _sync(path.parent)
         return name
+
+    def _new(self, path: Path) -> IO[bytes]:
+        """A new file, opened for writing; its folder is made if need be."""
+        try:
+            return path.open("xb")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("xb")
 
     def walk(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Key and time of last change of each file whose key begins with `prefix`; unordered, constant memory."""
@@ -125,8 +139,8 @@ class DiskStorage(ReleasesConnections, FileSystemStorage):
         return cleared
 
 
-def _sync(path: str) -> None:
-    """Have the disk keep what was written to a file, or which names a folder holds."""
+def _sync(path: Path) -> None:
+    """Have the disk keep which names a folder holds."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
@@ -14,13 +14,13 @@ from django.core.files import File
 
 from generations import database
 from generations.comfy import containers, decoders, pictures
+from generations.comfy.scratch import grown, small_file
 from generations.comfy.stripping import without_workflow
 
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 SNIFF_BYTES = 8192
-SPOOL_BYTES = 8 * 1024 * 1024
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _ALIASES = {"image/apng": "image/png", "audio/x-flac": "audio/flac", "audio/x-wav": "audio/wav"}
 
@@ -48,6 +48,7 @@ class Spooled:
     hash: str
     content_type: str
     look: Look
+    thumbnail: bytes | None = None  # WebP, b"" when none can be made of it; None: nobody has tried
 
     def close(self) -> None:
         """Give the disk space back."""
@@ -55,37 +56,55 @@ class Spooled:
 
 
 def spool(
-    chunks: Iterable[bytes], *, expected_bytes: int | None = None, mark: Mapping[str, object] | None = None
+    chunks: Iterable[bytes],
+    *,
+    expected_bytes: int | None = None,
+    mark: Mapping[str, object] | None = None,
+    with_thumbnail: bool = False,
 ) -> Spooled:
     """Read a stream to disk in constant memory, hashing and counting on the way. The caller closes it.
 
     With a `mark`, the workflow that the file carries gives way to it. WorkflowLeftError when that is not possible;
     IncompleteCopyError when `expected_bytes` is known and not met; decoders.BusyError.
+    `with_thumbnail`, one is made of a picture while it is measured.
     """
     database.release()
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (handed to the caller)
+    count = _Count()
+    file = grown(count.through(chunks))
     try:
-        size, digest = _copy(chunks, file)
-        if expected_bytes is not None and size != expected_bytes:
-            msg = f"{size} bytes arrived where {expected_bytes} were announced"
+        if expected_bytes is not None and count.size_bytes != expected_bytes:
+            msg = f"{count.size_bytes} bytes arrived where {expected_bytes} were announced"
             raise IncompleteCopyError(msg)
+        size, digest = count.size_bytes, count.hash
         if mark is not None and (bare := without_workflow(cast("BinaryIO", file), mark)) is not file:
             file.close()
             file, size, digest = bare, bare.seek(0, 2), hash_of(bare)
-        content_type, look = _look_into(file, sniff(file))
+        content_type = sniff(file)
+        if with_thumbnail and (found := _look_and_reduce(file, content_type)) is not None:
+            look, small = found
+        else:
+            (content_type, look), small = _look_into(file, content_type), None
     except BaseException:
         file.close()
         raise
-    return Spooled(file, size, digest, content_type, look)
+    return Spooled(file, size, digest, content_type, look, small)
 
 
-def _copy(chunks: Iterable[bytes], file: IO[bytes]) -> tuple[int, str]:
-    """(number of bytes, their hash as assets have it)."""
-    hasher, size = blake3(), 0
-    for chunk in chunks:
-        hasher.update(chunk)
-        size += file.write(chunk)
-    return size, f"blake3:{hasher.hexdigest()}"
+class _Count:
+    """Bytes that went by: how many, and their hash as assets have it."""
+
+    def __init__(self) -> None:
+        self._hasher, self.size_bytes = blake3(), 0
+
+    def through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._hasher.update(chunk)
+            self.size_bytes += len(chunk)
+            yield chunk
+
+    @property
+    def hash(self) -> str:
+        return f"blake3:{self._hasher.hexdigest()}"
 
 
 def as_png(spooled: Spooled) -> Spooled:
@@ -121,6 +140,20 @@ def _still_type(head: bytes) -> str | None:
     if brands & {b"avif", b"avis"}:
         return "image/avif"
     return "image/heic" if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"} else None
+
+
+def _look_and_reduce(file: IO[bytes], content_type: str) -> tuple[Look, bytes] | None:
+    """What is known of a picture, and its thumbnail as in `Spooled`; None where that takes more than one trip."""
+    if (kind := pictures.FORMATS.get(content_type)) is None:
+        return None
+    with small_file() as output:
+        try:
+            width, height, trouble = decoders.ask("picture", kind, file, output)
+        except decoders.UndecodableError:  # perhaps of the thumbnail alone
+            return None
+        if trouble:
+            logger.warning("No thumbnail of a result (%s): %s", content_type, trouble)
+        return Look(is_readable=True, width=width, height=height), b"" if trouble else output.read()
 
 
 def _look_into(file: IO[bytes], content_type: str) -> tuple[str, Look]:

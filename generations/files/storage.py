@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
@@ -24,6 +23,7 @@ from django.utils.http import content_disposition_header
 
 from generations import database
 from generations.comfy import containers, decoders, pictures
+from generations.comfy.scratch import small_file
 from generations.files.helpers import Helpers
 from generations.files.spooling import DEFAULT_CONTENT_TYPE, Look, Spooled, hash_of
 from generations.models import Asset
@@ -134,7 +134,7 @@ def write_thumbnail(key: str, spooled: Spooled, *, is_strict: bool = False) -> s
     if kind is None:
         return ""
     database.release()
-    with tempfile.TemporaryFile() as file:
+    with small_file() as file:
         try:
             decoders.ask("thumbnail", kind, spooled.file, file)
         except (decoders.UndecodableError, decoders.UnusableError, decoders.BusyError) as error:
@@ -142,9 +142,7 @@ def write_thumbnail(key: str, spooled: Spooled, *, is_strict: bool = False) -> s
                 raise
             logger.warning("No thumbnail for %s (%s): %s", key, spooled.content_type, error)
             return ""
-        content = ContentFile(file.read(), name=thumbnail_key(key))
-    content.content_type = "image/webp"  # type: ignore[attr-defined]  # django-storages reads it
-    return _save_exactly(thumbnail_key(key), content)
+        return _save_thumbnail(key, file.read())
 
 
 def _thumbnail_kind(spooled: Spooled) -> str | None:
@@ -194,14 +192,28 @@ def keep(
 
 def _write_both(key: str, spooled: Spooled) -> str:
     """The bytes, and the thumbnail beside them; its key. Neither is still being written when this returns or raises."""
-    thumbnail = helpers.start(partial(write_thumbnail, key, spooled)) if _thumbnail_kind(spooled) else None
+    small = partial(_write_small, key, spooled)
+    takes_time = is_remote() if spooled.thumbnail is not None else _thumbnail_kind(spooled) is not None
+    thumbnail = helpers.start(small) if takes_time else None
     try:
         write(key, spooled)
     except BaseException:
         if thumbnail is not None:
             thumbnail.exception()
         raise
-    return thumbnail.result() if thumbnail is not None else write_thumbnail(key, spooled)
+    return thumbnail.result() if thumbnail is not None else small()
+
+
+def _write_small(key: str, spooled: Spooled) -> str:
+    if spooled.thumbnail is None:
+        return write_thumbnail(key, spooled)
+    return _save_thumbnail(key, spooled.thumbnail) if spooled.thumbnail else ""
+
+
+def _save_thumbnail(key: str, small: bytes) -> str:
+    content = ContentFile(small, name=thumbnail_key(key))
+    content.content_type = "image/webp"  # type: ignore[attr-defined]  # django-storages reads it
+    return _save_exactly(thumbnail_key(key), content)
 
 
 def _save_exactly(key: str, content: File[bytes]) -> str:

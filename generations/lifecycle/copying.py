@@ -130,6 +130,7 @@ def copy(
             through(_limited(source, at_most)),
             expected_bytes=source.length,
             mark=generation.mark if is_bare else None,
+            with_thumbnail=True,
         )
     with closing(spooled):
         key = storage.output_key(generation.pk, generation.attempt, position)

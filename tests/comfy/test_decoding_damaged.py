@@ -43,7 +43,9 @@ def test_damaged_files_are_refused_and_nothing_worse(kind: str, noise: list[tupl
         at = int(place**3 * len(content))
         content[at : at + len(replacement)] = replacement
     file = io.BytesIO(content[: int(rest * len(content))])
-    for operation in ("tags", "streams", "thumbnail") if kind in containers.DEMUXERS else ("measure", "thumbnail"):
+    for operation in (
+        ("tags", "streams", "thumbnail") if kind in containers.DEMUXERS else ("measure", "picture", "thumbnail")
+    ):
         with tempfile.TemporaryFile() as output:
             try:
                 decoders.ask(operation, kind, file, output)

@@ -9,6 +9,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -165,3 +166,15 @@ def test_other_bytes_than_were_written_are_noticed(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr("generations.files.backends.DiskStorage.size", lambda self, key: 3)
         with pytest.raises(storage.DamagedCopyError, match="3 bytes"):
             storage.write("outputs/x/1.0", spooled)
+
+
+def test_a_thumbnail_that_came_with_the_measures_is_written_as_it_is(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(spooling.spool([png()], with_thumbnail=True)) as spooled:
+        monkeypatch.setattr("generations.comfy.decoders.ask", None)  # nothing is decoded a second time
+        asset = storage.keep(spooled, key="outputs/x/1.0", user_id=1, workspace_id=1, name="a.png")
+        assert stored(asset.key) == png()
+        assert stored(asset.thumbnail_key) == spooled.thumbnail
+        none = replace(spooled, thumbnail=b"")
+        assert not storage.keep(none, key="outputs/x/1.1", user_id=1, workspace_id=1, name="a.png").thumbnail_key
