@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest
 
 from accounts.access import Sender, user_of
 from accounts.models import ApiKey, Membership, User, Workspace
-from accounts.workspaces import NotAllowedError, NotAMemberError
+from accounts.workspaces import DissolvingError, NotAllowedError, NotAMemberError
 
 HEADER = "X-Comfy-Workspace-ID"
 IN_SESSION = "workspace"
@@ -25,6 +25,7 @@ def workspace_of(request: HttpRequest) -> Workspace:
     """The workspace that a signed-in person works in. At most one statement a request; none with a key.
 
     NotAMemberError: the header names none of this person's. NotAllowedError: the key is for another one.
+    DissolvingError: the header names a team that is closed.
     """
     key: ApiKey | None = getattr(request, "api_key", None)
     if key is None:
@@ -52,7 +53,8 @@ def membership_of(request: HttpRequest) -> Membership:
     mine = memberships_of(request)
     named = next((each for each in mine if each.workspace.public_id == _uuid(wanted)), None)
     if named is None:
-        raise NotAMemberError
+        closed = Workspace.objects.for_member(user_of(request)).filter(public_id=_uuid(wanted))
+        raise DissolvingError if closed.exists() else NotAMemberError
     return named
 
 

@@ -133,6 +133,14 @@ class ApiKeyQuerySet(WorkspaceRows["ApiKey"]):
             access_changed.send(sender=ApiKey, user_id=user_id)
         return changed
 
+    def is_of_dissolving(self, secret: str) -> bool:
+        """Whether this is the secret of a key that does not work only because its team is being dissolved."""
+        prefix = secret.removeprefix(KEY_PREFIX).split("_", 1)[0]
+        in_time = models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
+        rows = self.filter(in_time, prefix=prefix, revoked_at=None, workspace__dissolve_after__isnull=False)
+        found = rows.values_list("secret_hash", flat=True).first()
+        return found is not None and hmac.compare_digest(found, _hash(secret))
+
     def authenticate(self, secret: str) -> ApiKey | None:
         """The valid key with this secret, or None. Notes the use, at most once a minute.
 

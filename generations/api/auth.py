@@ -17,7 +17,7 @@ from accounts import current, rates
 from accounts.access import key_for, user_of
 from accounts.addresses import address_of
 from accounts.models import ApiKey, Scope, SuspendedError, User
-from accounts.workspaces import NotAllowedError, WorkspaceError
+from accounts.workspaces import DissolvingError, NotAllowedError, WorkspaceError
 
 if TYPE_CHECKING:
     from ninja.security.base import AuthBase
@@ -44,10 +44,12 @@ class ApiKeyAuth(HttpBearer):
         """The key's user, who becomes the request's; None for a wrong key. HttpError 403 when the key lacks the scope.
 
         RateLimitedError: too many requests of this key or workspace, or too many wrong keys from this address.
-        SuspendedError: the key's user is suspended.
+        SuspendedError: the key's user is suspended. DissolvingError: the key's team is closed.
         """
         key = key_for(token, address_of(request))
         if key is None:
+            if ApiKey.objects.is_of_dissolving(token):
+                raise DissolvingError
             return None
         request.user = key.user
         remember(request, key)

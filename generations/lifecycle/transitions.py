@@ -14,8 +14,8 @@ from generations.broker import ask
 from generations.lifecycle.removal import discard_leftovers
 from generations.live import publisher, snapshot
 from generations.models import Generation
-from generations.models.generation import UPSTREAM, Retry, Status
-from generations.models.reading import LARGE, complete
+from generations.models.generation import UPSTREAM, GenerationQuerySet, Retry, Status
+from generations.models.reading import LARGE, attach, complete
 from generations.scheduling import queue
 from generations.webhooks import outbox
 
@@ -41,6 +41,27 @@ def transition(change: Callable[[], int], **key: uuid.UUID) -> bool:
             # It is neither in line nor on a server any more. (Those that succeed left before.)
             transaction.on_commit(lambda: let_next_in(generation))
     return True
+
+
+def cancel_some(rows: GenerationQuerySet, size: int) -> int:
+    """Ask for at most `size` of these to stop, in a few statements: what `transition` does, for all of them. How many.
+
+    `rows` are active, and nobody has asked yet for them to stop.
+    """
+    with transaction.atomic():
+        chosen = rows.request_cancel_of_some(size)
+        found = Generation.objects.filter(pk__in=chosen).select_related("version__template", "user", "workspace__plan")
+        generations = list(found.defer(*(f"version__{name}" for name in LARGE)))
+        for each in generations:
+            if each.is_terminal:
+                attach(each, [])  # canceled ones show none, and nothing is asked for
+            publish_state(each)
+        outbox.notify_all(generations)
+        publisher.wake_relays()
+        ended = [each for each in generations if each.is_terminal and not _is_withdrawn(each)]
+        one_of_each = {each.workspace_id: each for each in ended}.values()
+        transaction.on_commit(lambda: [let_next_in(each) for each in one_of_each])
+    return len(chosen)
 
 
 def _is_withdrawn(generation: Generation) -> bool:

@@ -332,10 +332,20 @@ class GenerationQuerySet(  # type: ignore[override]  # both have a manager of th
         One statement for all statuses: with one for each, a generation that goes from the second's to the first's
         between them would be met by neither.
         """
+        return self.filter(pk=pk)._note_wish(timezone.now())
+
+    def request_cancel_of_some(self, size: int) -> list[uuid.UUID]:
+        """`request_cancel` of at most `size` of these, inside a transaction. Which changed."""
         now = timezone.now()
+        rows = self.order_by("pk").select_for_update(of=("self",), no_key=True).values_list("pk", flat=True)
+        chosen = Generation.objects.filter(pk__in=list(rows[:size]))
+        chosen._note_wish(now)
+        return list(chosen.filter(cancel_requested_at=now).values_list("pk", flat=True))
+
+    def _note_wish(self, now: datetime) -> int:
         is_idle = Q(status__in=(Status.QUEUED, Status.STORING))
         ends = {"status": Status.CANCELED, "finished_at": now, "store_after": None, "partner_key": None}
-        return self.filter(is_idle | Q(status__in=UPSTREAM, cancel_requested_at=None), pk=pk).update(
+        return self.filter(is_idle | Q(status__in=UPSTREAM, cancel_requested_at=None)).update(
             cancel_requested_at=now,
             **{name: Case(When(is_idle, then=models.Value(value)), default=F(name)) for name, value in ends.items()},
         )

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from accounts.models import SuspendedError, Workspace
 from accounts.statements import Columns, Kept, KeptUpdate, Slot, ask
-from accounts.workspaces import NotAMemberError
+from accounts.workspaces import DissolvingError, NotAMemberError
 from generations.models import Generation, MemberMonth, QueueShare
 from generations.models.generation import GenerationQuerySet
 from generations.models.queue import SHORT_LINE, Outlook, wants_admission_sql
@@ -105,7 +105,7 @@ class Line:
 
         True when one is in line. The first learns its `outlook`, for which nothing more has to be asked.
         QueueFullError: there is no room for all of them, and none is saved. SuspendedError: the user may run nothing;
-        NotAMemberError: no member any more, or the workspace is being dissolved.
+        NotAMemberError: no member any more. DissolvingError.
         """
         self._ensure_room(len(rows))
         counts, free = self._counts, self._free
@@ -127,8 +127,10 @@ class Line:
         counts, limit = self._counts, self._limits.max_queued
         if counts.is_suspended:
             raise SuspendedError
-        if not counts.is_member or counts.is_dissolving:
+        if not counts.is_member:
             raise NotAMemberError
+        if counts.is_dissolving:
+            raise DissolvingError
         if counts.mine_in_line + counts.held + number > limit:
             if self._workspace.is_personal:
                 raise QueueFullError(limit)

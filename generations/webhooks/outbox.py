@@ -38,20 +38,29 @@ class TooManyWebhooksError(Exception):
 
 def notify(generation: Generation) -> None:
     """Send its new status to the webhooks that want it. Call it in the transaction that changed the status."""
-    event = EVENTS.get(Status(generation.status))
-    if event is None:
-        return
-    hooks = Webhook.objects.concerned(generation.workspace_id, named=generation.webhook_id)
-    wanted = [hook for hook in hooks if event in hook.events]
-    if not wanted:
-        return
-    job = contract.job_of(generation, settings.PUBLIC_ORIGIN, has_progress=False)
-    _write(wanted, event, job.model_dump(mode="json"), job_id=generation.pk)
+    notify_all([generation])
+
+
+def notify_all(generations: Iterable[Generation]) -> None:
+    """`notify`, for many: the same webhooks are asked for once, and all messages written at once."""
+    known: dict[tuple[int | None, uuid.UUID | None], list[Webhook]] = {}
+    rows: list[WebhookDelivery] = []
+    for each in generations:
+        event, of = EVENTS.get(Status(each.status)), (each.workspace_id, each.webhook_id)
+        if event is None:
+            continue
+        if of not in known:
+            known[of] = list(Webhook.objects.concerned(each.workspace_id, named=each.webhook_id))
+        if wanted := [hook for hook in known[of] if event in hook.events]:
+            job = contract.job_of(each, settings.PUBLIC_ORIGIN, has_progress=False)
+            rows += _messages(wanted, event, job.model_dump(mode="json"), job_id=each.pk)
+    if rows:
+        _write(rows)
 
 
 def test(webhook: Webhook) -> WebhookDelivery:
     """Send a message that says nothing, to see whether it arrives."""
-    return _write([webhook], WebhookEvent.TEST, {"message": "It works."})[0]
+    return _write(_messages([webhook], WebhookEvent.TEST, {"message": "It works."}))[0]
 
 
 def redeliver(delivery: WebhookDelivery) -> None:
@@ -83,16 +92,20 @@ def _of_same(webhook: Webhook) -> QuerySet[Webhook]:
     return Webhook.objects.filter(user=webhook.user, workspace=webhook.workspace)
 
 
-def _write(
+def _messages(
     hooks: Iterable[Webhook], event: WebhookEvent, data: dict[str, Any], *, job_id: uuid.UUID | None = None
 ) -> list[WebhookDelivery]:
-    """The rows of one message, due now. A worker sends them once the transaction is committed."""
+    """One message to all these, due now; not written yet."""
     now = timezone.now()
     payload = {"type": event.value, "timestamp": now.isoformat(), "data": data}
-    rows = [
+    return [
         WebhookDelivery(webhook=hook, event=event, job_id=job_id, payload=payload, next_attempt_at=now)
         for hook in hooks
     ]
+
+
+def _write(rows: list[WebhookDelivery]) -> list[WebhookDelivery]:
+    """A worker sends them once the transaction is committed."""
     written: list[WebhookDelivery] = WebhookDelivery.objects.bulk_create(rows)
     _wake_worker()
     return written

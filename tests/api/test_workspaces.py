@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import invitations, workspaces
-from accounts.models import Invitation, Membership, Role, User, Workspace
+from accounts.models import ApiKey, Invitation, Membership, Role, User, Workspace
 from tests.api.envelope import error_of
 from tests.support.factories import make_key, make_team, make_user
 
@@ -108,7 +108,7 @@ def test_a_team_from_its_beginning_to_its_end(owner: User, api: Client, client_f
     changed = send(ours, "PATCH", f"{path}/members/{members[0]['id']}", {"max_queued": None}).json()
     assert (changed["max_queued"], changed["max_concurrent"], changed["role"]) == (None, 1, "admin")
     assert send(ours, "POST", f"{path}/dissolve").json()["dissolve_after"] is not None
-    assert send(ours, "GET", "/me").status_code == 401  # keys of a team that is being dissolved do not work
+    error_of(send(ours, "GET", "/me"), 409, "workspace_dissolving")  # its keys do not work, and say why
     token = client_for(owner)
     assert token.get(f"/api/v2{path}").json()["dissolve_after"] is not None
 
@@ -226,7 +226,22 @@ def test_the_header_names_one_of_ones_own_workspaces(
     for user, workspace in ((stranger, team.public_id), (owner, uuid.uuid4()), (owner, "nonsense")):
         error_of(ask(user, workspace), 404, "not_found")
     workspaces.dissolve(acting=owner, workspace=team)
-    error_of(ask(owner, team.public_id), 404, "not_found")
+    error_of(ask(owner, team.public_id), 409, "workspace_dissolving")
+    error_of(ask(stranger, team.public_id), 404, "not_found")
+
+
+def test_only_the_right_key_of_a_team_that_is_dissolved_is_told_why(team: Workspace, owner: User) -> None:
+    secret, revoked = make_key(owner, workspace=team), make_key(owner, workspace=team)
+    ApiKey.objects.filter(pk=ApiKey.objects.latest("pk").pk).revoke()
+    workspaces.dissolve(acting=owner, workspace=team)
+
+    def ask(key: str) -> Any:
+        return Client(headers={"Authorization": f"Bearer {key}"}).get("/api/v2/me")
+
+    error_of(ask(secret), 409, "workspace_dissolving")
+    assert [ask(key).status_code for key in (revoked, f"{secret}x", f"{secret[:20]}")] == [401] * 3
+    workspaces.keep(acting=owner, workspace=team)
+    assert ask(secret).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/me", "/jobs", "/templates", "/webhooks"])

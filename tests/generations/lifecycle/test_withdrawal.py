@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 from accounts import standing, workspaces
 from accounts.models import Membership, SuspendedError, User, Workspace
 from generations import tasks
-from generations.lifecycle import services, withdrawal
+from generations.lifecycle import services, transitions, withdrawal
 from generations.models import Departure, Generation, Status, Webhook, Withdrawal
 from generations.models.generation import ACTIVE
 from generations.scheduling import queue
@@ -315,3 +316,109 @@ def test_what_a_team_has_under_way_ends_when_it_is_dissolved(owner: User, strang
     tasks.sweep()
     later.refresh_from_db()
     assert later.status == Status.QUEUED
+
+
+def test_nothing_new_is_accepted_in_a_team_that_is_dissolved(
+    owner: User, stranger: User, team: Workspace, known_server: Any
+) -> None:
+    template = make_template()
+    workspaces.dissolve(acting=owner, workspace=team)
+    for each in (owner, stranger):
+        with pytest.raises(workspaces.DissolvingError):
+            services.submit_current(user=each, workspace=team, template=template, inputs={"prompt": "x"})
+    assert not Generation.objects.exists()
+
+
+def test_a_submission_makes_dissolving_wait_and_is_canceled_with_the_rest(
+    owner: User, stranger: User, team: Workspace, known_server: Any
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    template = make_template()
+    entered, dissolved = threading.Event(), threading.Event()
+
+    def dissolve_meanwhile() -> None:
+        entered.wait(patient(5))
+        try:
+            workspaces.dissolve(acting=owner, workspace=team)
+        finally:
+            dissolved.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=dissolve_meanwhile)
+    thread.start()
+    with transaction.atomic():
+        services.submit_current(user=stranger, workspace=team, template=template, inputs={"prompt": "x"})
+        entered.set()
+        assert not dissolved.wait(0.3)
+    assert dissolved.wait(patient(5))
+    thread.join(patient(5))
+    assert Departure.objects.get().user_id == stranger.pk
+    assert not Generation.objects.in_line().exists()
+
+
+# ------------------------------------------------------------------------------------------- many at once
+@pytest.mark.usefixtures("eager_tasks")
+def test_many_are_canceled_in_few_statements(
+    owner: User, staff: User, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawal, "ask", lambda *_: None)
+        rows = [make_generation(owner, tag=None) for _ in range(3)]
+        more = [copy_of(rows[0]) for _ in range(300)]
+        Generation.objects.bulk_create(more)
+        suspend(owner, staff)
+    with django_assert_max_num_queries(25):
+        withdrawal.cancel_withdrawn(owner.pk)
+    assert Generation.objects.filter(status=Status.CANCELED, finished_at__isnull=False).count() == 303
+    assert not Withdrawal.objects.exists()
+
+
+def copy_of(generation: Generation) -> Generation:
+    made = Generation.objects.get(pk=generation.pk)
+    made.pk = made.prompt_id = uuid.uuid4()
+    made._state.adding = True
+    return made
+
+
+def test_each_of_many_is_told_to_those_who_watch_and_to_webhooks(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = Webhook.objects.create(user=owner, url="https://example.com", events=["job.canceled"], is_for_every_job=True)
+    waiting, storing = make_generation(owner, tag=None), make_generation(owner, status=Status.STORING)
+    running = make_generation(owner, status=Status.RUNNING, server=make_server("known", "http://127.0.0.1:1"))
+    told: list[tuple[str, str]] = []
+
+    def note(generation: Generation, event: Any) -> None:
+        told.append((event["prompt_id"], event["type"]))
+
+    monkeypatch.setattr(transitions.publisher, "publish", note)
+    assert transitions.cancel_some(Generation.objects.filter(user=owner).active(), 100) == 3
+    assert sorted(told) == sorted(
+        [(str(waiting.pk), "snapshot"), (str(storing.pk), "snapshot"), (str(running.pk), "status")]
+    )
+    assert set(hook.deliveries.values_list("job_id", flat=True)) == {waiting.pk, storing.pk}
+    assert {each.payload["data"]["status"] for each in hook.deliveries.all()} == {"canceled"}
+
+
+@pytest.mark.usefixtures("eager_tasks")
+def test_a_worker_that_is_killed_leaves_the_rest_to_the_sweep(
+    owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "AT_ONCE", 2)
+    for _ in range(5):
+        make_generation(owner, tag=None)
+    cancel_some = withdrawal.cancel_some
+
+    def be_killed(rows: Any, size: int) -> int:
+        cancel_some(rows, size)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawal, "ask", lambda *_: None)
+        suspend(owner, staff)
+        patch.setattr(withdrawal, "cancel_some", be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            withdrawal.cancel_withdrawn(owner.pk)
+    assert Generation.objects.filter(status=Status.CANCELED).count() == 2
+    tasks.sweep()
+    assert Generation.objects.filter(status=Status.CANCELED).count() == 5
+    assert not Withdrawal.objects.exists()
