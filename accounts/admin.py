@@ -10,7 +10,7 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -30,15 +30,19 @@ from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts import audit, impersonation
+from accounts import appointing, audit, impersonation, standing
+from accounts.access import user_of
+from accounts.addresses import address_of
 from accounts.audit_admin import AuditEntryAdmin
 from accounts.auditing import AuditedAdmin, changes_of
 from accounts.models import ApiKey, Plan, User, Workspace
+from accounts.workspaces import WorkspaceError
 
 __all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "GroupAdmin", "PlanAdmin", "UserAdmin", "WorkspaceAdmin"]
 
 # Group has a page of ours; the others are for their owners alone, or come from the environment.
 admin.site.unregister([Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken, UserSession])
+MEMBERS_SHOWN = 200
 POWERS = ("is_staff", "is_superuser", "groups")  # permissions come with groups
 
 
@@ -227,6 +231,38 @@ class WorkspaceAdmin(AuditedAdmin):
     list_select_related = ("person", "plan")
     search_fields = ("name", "person__email")
     fields = ("public_id", "name", "person", "plan", "created_at", "dissolve_after")
+    change_form_outer_before_template = "admin/accounts/_team.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds the address that appoints an owner."""
+        view = self.admin_site.admin_view(require_POST(self.appoint))
+        return [path("<int:pk>/appoint/", view, name="workspace_appoint"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With a choice of owners for a team that has none."""
+        team = self.get_object(request, object_id)
+        context = dict(extra_context or {})
+        if team is not None and request.user.has_perm(appointing.PERMISSION) and appointing.needs_owner(team):
+            context |= {"needs_owner": True, "candidates": appointing.able(team)[:MEMBERS_SHOWN]}
+        return cast("HttpResponse", super().change_view(request, object_id, form_url, context))
+
+    def appoint(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Make a member (`member`: the person's id) an owner of a team that has none who can sign in."""
+        if not request.user.has_perm(appointing.PERMISSION) or not self.has_view_permission(request):
+            raise PermissionDenied
+        team, chosen = get_object_or_404(Workspace, pk=pk), request.POST.get("member", "")
+        person = get_object_or_404(User, pk=int(chosen) if chosen.isdecimal() and len(chosen) < 19 else 0)
+        try:
+            appointing.appoint(person, to=team, by=user_of(request), address=address_of(request))
+        except standing.OutOfReachError as error:
+            raise PermissionDenied(str(error)) from error
+        except WorkspaceError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"{person} is an owner of “{team.name}” now.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:accounts_workspace_change", args=[quote(pk)]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
         """With the person, whom the name of a personal one has; to choose from, those that stay."""

@@ -23,10 +23,11 @@ JOB_CANCELED: Final = "canceled a job"
 IMPERSONATION_STARTED: Final = "started to impersonate"
 IMPERSONATED: Final = "acted as that person"
 IMPERSONATION_ENDED: Final = "stopped impersonating"
+OWNER_APPOINTED: Final = "appointed an owner"
 EXPORTED: Final = "exported the audit log"
 VERBS = (
     ADDED, CHANGED, DELETED, INVITED, SUSPENDED, REINSTATED, SIGNED_OUT, KEY_REVOKED, WEBHOOK_OFF, JOB_CANCELED,
-    IMPERSONATION_STARTED, IMPERSONATED, IMPERSONATION_ENDED, EXPORTED,
+    IMPERSONATION_STARTED, IMPERSONATED, IMPERSONATION_ENDED, OWNER_APPOINTED, EXPORTED,
 )  # fmt: skip
 COMMAND = "an operator's command"
 

@@ -8,13 +8,14 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Path, Query, Router
+from ninja import Status as Answer
 
-from accounts import standing
+from accounts import appointing, standing
 from accounts.addresses import address_of
 from accounts.models import Scope, User, Workspace
 from generations.api.auth import staff
 from generations.api.operations import operation
-from generations.api.schemas.people import PersonDetail, PersonList, PersonOut, SuspensionRequest
+from generations.api.schemas.people import AppointmentRequest, PersonDetail, PersonList, PersonOut, SuspensionRequest
 from generations.models import Generation, StorageUsage
 
 router = Router()
@@ -106,6 +107,27 @@ def reinstate_person(request: HttpRequest, id: PersonId) -> PersonDetail:
     by = staff(request, SUSPEND)
     standing.reinstate(_find(id), by=by, address=address_of(request))
     return _in_detail(_find(id))
+
+
+@operation(
+    router,
+    "POST",
+    "/people/{id}/appoint",
+    scope=Scope.MANAGE,
+    name="appointOwner",
+    summary="Make a member the owner of a team without one (staff)",
+    returns={204: None},
+    errors=(404, 409, 422),
+)
+def appoint_owner(request: HttpRequest, id: PersonId, payload: AppointmentRequest) -> Answer[None]:
+    """Needs the permission to change workspaces. Only for a team none of whose owners can sign in, because they are
+    suspended or their accounts were deleted; 409 `has_owner` otherwise, and `cannot_sign_in` for a member who cannot,
+    either. The person gets a mail.
+    """
+    by = staff(request, appointing.PERMISSION)
+    team = get_object_or_404(Workspace, public_id=payload.workspace)
+    appointing.appoint(_find(id), to=team, by=by, address=address_of(request))
+    return Answer(204, None)
 
 
 def _rows() -> QuerySet[User]:

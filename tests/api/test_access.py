@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts import invitations, standing
-from accounts.models import ALL_SCOPES, ApiKey, Membership, Role, User
+from accounts.models import ALL_SCOPES, ApiKey, Membership, Role, User, Workspace
 from generations.api.openapi import static_document
 from generations.models import ComfyServer, Status
 from tests.api.envelope import error_of
@@ -94,6 +94,7 @@ listPeople        403    403   403   403       403      200
 getPerson         403    403   403   403       403      200
 suspendPerson     403    403   403   403       403      200
 reinstatePerson   403    403   403   403       403      200
+appointOwner      403    403   403   403       403      204
 """)
 
 # What is sent; fields that are files make a form of it.
@@ -117,6 +118,7 @@ BODIES: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
     "postKey": lambda _: {"name": "one more", "scopes": ["read"]},
     "postServer": lambda _: {"name": "two", "url": "http://10.0.0.9:8188"},
     "changeServer": lambda _: {"slots": 3},
+    "appointOwner": lambda things: {"workspace": things["team without owner"]},
     "suspendPerson": lambda _: {"reason": "spam"},
 }
 OPERATIONS = {
@@ -149,6 +151,9 @@ def things(cast: Cast) -> dict[str, str]:
     key, _secret = ApiKey.objects.issue(user=owner, name="to be revoked", workspace=team)
     colleague = Membership.objects.create(workspace=team, user=make_user("colleague@example.com"))
     invitation, link = invitations.invite(acting=owner, workspace=team, role=Role.MEMBER)
+    person = make_user("a-person@example.com")
+    without_owner = Workspace.objects.create(name="Nobody's")
+    Membership.objects.create(workspace=without_owner, user=person)
     return {
         "workspaces": str(team.public_id),
         "member_id": str(colleague.pk),
@@ -160,7 +165,8 @@ def things(cast: Cast) -> dict[str, str]:
         "webhooks": str(hook.pk),
         "delivery_id": str(delivery.pk),
         "servers": str(server.pk),
-        "people": str(make_user("a-person@example.com").pk),
+        "people": str(person.pk),
+        "team without owner": str(without_owner.public_id),
         "keys": key.prefix,
         "hash": asset.hash,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Annotated
 
@@ -41,6 +42,14 @@ class PersonList(Schema):
 
     people: list[PersonOut]
     next_before: int | None = Field(description="Send it as `before` for the next page; null on the last one.")
+
+
+class AppointmentRequest(Schema):
+    """Of which team."""
+
+    model_config = {"extra": "forbid"}
+
+    workspace: uuid.UUID = Field(description="The id of the team.")
 
 
 class SuspensionRequest(Schema):
