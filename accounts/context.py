@@ -21,7 +21,7 @@ def sign_up(request: HttpRequest) -> dict[str, Any]:
     return {
         "is_signup_open": settings.SIGNUP_OPEN or invited.address_of(request) is not None,
         "has_providers": bool(settings.SIGN_IN_PROVIDERS),
-        "has_outbox": not settings.IS_CLUSTER,
+        "has_outbox": not settings.IS_CLUSTER and not settings.EMAIL_HOST,
     }
 
 

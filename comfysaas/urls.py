@@ -24,6 +24,7 @@ _everything: list[Any] = [
     path("account/impersonation/end/", impersonating.end, name="impersonation-end"),
     path("account/", include("accounts.urls")),
     path("outbox/", outbox.index, name="outbox"),
+    path("outbox/<uuid:pk>/", outbox.mail, name="outbox-mail"),
     path("api/docs", docs, name="api-docs"),
     path("api/v2/openapi.json", openapi_json, name="api-openapi"),
     path("api/v2/", api.urls),
