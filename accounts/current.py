@@ -50,11 +50,12 @@ def membership_of(request: HttpRequest) -> Membership:
     wanted = request.headers.get(HEADER)
     if wanted is None:
         return session_membership(request)
-    mine = memberships_of(request)
-    named = next((each for each in mine if each.workspace.public_id == _uuid(wanted)), None)
+    mine, public_id = memberships_of(request), _uuid(wanted)
+    named = next((each for each in mine if each.workspace.public_id == public_id), None)
     if named is None:
-        closed = Workspace.objects.for_member(user_of(request)).filter(public_id=_uuid(wanted))
-        raise DissolvingError if closed.exists() else NotAMemberError
+        theirs = Workspace.objects.for_member(user_of(request))  # those that are closed, too
+        is_closed = public_id is not None and theirs.filter(public_id=public_id).exists()
+        raise DissolvingError if is_closed else NotAMemberError
     return named
 
 

@@ -59,8 +59,8 @@ def cancel_some(rows: GenerationQuerySet, size: int) -> int:
         outbox.notify_all(generations)
         publisher.wake_relays()
         ended = [each for each in generations if each.is_terminal and not _is_withdrawn(each)]
-        one_of_each = {each.workspace_id: each for each in ended}.values()
-        transaction.on_commit(lambda: [let_next_in(each) for each in one_of_each])
+        for one in {each.workspace_id: each for each in ended}.values():
+            transaction.on_commit(partial(let_next_in, one))
     return len(chosen)
 
 
