@@ -296,3 +296,12 @@ def test_groups_are_deleted_by_superusers(helper: Client, admin: Client) -> None
     helper.post("/admin/auth/group/", {"action": "delete_selected", "_selected_action": [group.pk], "post": "yes"})
     assert Group.objects.exists()
     assert admin.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"}).status_code == 302
+
+
+def test_staff_change_their_own_password_where_everybody_does(admin: Client, staff: User) -> None:
+    new = "another horse battery"
+    data = {"old_password": "correct horse battery", "new_password1": new, "new_password2": new}
+    for response in (admin.get("/admin/password_change/"), admin.post("/admin/password_change/", data)):
+        assert response["Location"] == "/accounts/password/change/"
+    staff.refresh_from_db()
+    assert not staff.check_password(new)
