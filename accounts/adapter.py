@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts import closing, devices, invited, mails, standing
+from accounts import closing, devices, invited, mails, standing, time_zones
 from accounts.addresses import address_of
 from accounts.models import User
 from accounts.sessions import browser_of
@@ -119,10 +119,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """With links to PUBLIC_URL: allauth makes them of the Host header, which whoever asks for a mail chooses.
 
-        Needs no request, so that workers can send mails, too.
+        Needs no request, so that workers can send mails, too. Moments are in the recipient's time zone, `zone`.
         """
         links = {name: _public(value) for name, value in context.items() if name.endswith("_url")}
-        self.render_mail(template_prefix, email, {"email": email, **context, **links}).send()
+        name = User.objects.filter(email=email.lower()).values_list("time_zone", flat=True).first() or ""
+        with time_zones.reading_in(name) as zone:
+            self.render_mail(template_prefix, email, {"email": email, "zone": zone, **context, **links}).send()
 
     def render_mail(
         self,

@@ -8,6 +8,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.formats import date_format
 
 from accounts import closing
@@ -30,7 +31,7 @@ def close(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(refusal))
         return redirect("data")
     logout(request)
-    day = date_format(after, "j F Y")
+    day = date_format(timezone.localtime(after), "j F Y")
     messages.info(request, f"Your account is closed and will be deleted on {day}. To keep it, sign in before then.")
     return redirect("account_login")
 

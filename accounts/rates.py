@@ -85,7 +85,12 @@ def ensure_upload(workspace: Workspace) -> None:
 
 
 def count_page(user: User | None, address: str) -> None:
-    """Count one page of this user, or of this address for people who are not signed in. RateLimitedError."""
+    """Count one page of this user, or of this address for people who are not signed in. RateLimitedError.
+
+    By person and by their own plan, unlike everything else here: a page costs the server and nothing of a workspace's
+    share, pages about the account belong to no workspace, and a tab of one member that reloads without end must not
+    shut the others of a team out.
+    """
     if user is not None:
         _count({f"page.{user.pk}": user.limits.pages_per_minute}, _PAGES)
     else:

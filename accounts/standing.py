@@ -17,7 +17,7 @@ REASON_LENGTH = 1000
 def notice(person: object = None) -> str:
     """What suspended people read, with the address that they may write to if there is one; `person` if it is known."""
     if isinstance(person, User) and person.delete_after is not None and person.suspended_at == person.closed_at:
-        day = date_format(person.delete_after, "j F Y")
+        day = date_format(timezone.localtime(person.delete_after), "j F Y")
         return f"This account is closed and will be deleted on {day}. To keep it, sign in on the website before then."
     appeal = f" If you think that this is a mistake, write to {settings.APPEAL_EMAIL}." if settings.APPEAL_EMAIL else ""
     return f"Your account is suspended. Your data was not deleted.{appeal}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -38,6 +40,14 @@ def choices() -> list[tuple[str, str]]:
     """(name, what people read), by continent and place."""
     places = sorted(name for name in known() if name.partition("/")[0] in _CONTINENTS)
     return [("", "UTC"), *((name, name.replace("_", " ")) for name in places)]
+
+
+@contextmanager
+def reading_in(name: str) -> Iterator[str]:
+    """While somebody's text is made, this zone is the current one; yields what they call it. UTC for an unknown one."""
+    is_known = name in known()
+    with timezone.override(ZoneInfo(name) if is_known else UTC):
+        yield name.replace("_", " ") if is_known else "UTC"
 
 
 class TimeZone(MiddlewareMixin):
