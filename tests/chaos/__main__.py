@@ -58,6 +58,7 @@ def run(
         monkey.run(lambda: not submitting.is_alive() and unfinished(world) < generations // 20)
         if not loads:
             return Verdict(["the users' program failed"])
+        world.wait_for_witnesses()
         quiet = time.monotonic()
         _settle(world)
         settled = time.monotonic()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -18,12 +18,16 @@ from PIL import Image
 from psycopg.rows import class_row
 
 from tests.chaos.load import Account, Load
+from tests.chaos.sanctions import Sanction
 from tests.chaos.world import World
 from tests.support import s3
 from tests.support.waiting import eventually
 
 UNFINISHED = ("queued", "submitted", "running", "storing")
 SHOWN_TO_STRANGERS = 10  # jobs that somebody else asks for
+# After that, nothing of somebody who was suspended or removed waits or runs any more, whatever broke in between.
+WORK_SECONDS = 60.0
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Row:
 
     id: str
     user_id: int
+    workspace_id: int
     status: str
     attempt: int
     losses: int
@@ -44,12 +49,18 @@ class Row:
     store_after: datetime | None
     cancel_requested_at: datetime | None
     created_at: datetime
+    submitted_at: datetime | None
     finished_at: datetime | None
 
     @property
     def seed(self) -> int:
         """What its picture must be made with."""
         return int(self.inputs["seed"])
+
+    @property
+    def end(self) -> datetime:
+        """When it ended; NEVER for one that did not."""
+        return self.finished_at or NEVER
 
     @property
     def seconds(self) -> float:
@@ -103,13 +114,18 @@ def unfinished(world: World) -> int:
 def judge(world: World, load: Load, accounts: list[Account], *, explained: set[str]) -> Verdict:
     """Everything that can be checked once nothing goes on any more."""
     found = _gather(world)
-    verdict = compare(found, load, explained=explained)
+    sanctions = [each.sanction for each in world.witnesses]
+    verdict = compare(found, load, explained=explained, sanctions=sanctions)
     verdict.note("wrong_answers", list(_wrong_answers(world, found, accounts)))
-    verdict.numbers |= _statistics(found, load)
+    verdict.numbers |= _statistics(found, load) | _about_sanctions(found, sanctions)
+    verdict.numbers |= {
+        "doors_seen_open": sum(each.doors_seen_open for each in world.witnesses),
+        "sockets_seen_closed": sum(each.sockets_seen_closed for each in world.witnesses),
+    }
     return verdict
 
 
-def compare(found: Evidence, load: Load, *, explained: set[str]) -> Verdict:
+def compare(found: Evidence, load: Load, *, explained: set[str], sanctions: Sequence[Sanction] = ()) -> Verdict:
     """What was left behind with what the users did and were told."""
     verdict = Verdict()
     verdict.note(
@@ -118,10 +134,14 @@ def compare(found: Evidence, load: Load, *, explained: set[str]) -> Verdict:
     verdict.note("stuck", [f"stuck: {row}" for row in found.rows.values() if row.status in UNFINISHED])
     verdict.note("unwanted", list(_unwanted(found, load)))
     verdict.note("unexplained_failures", list(_unexplained(found, explained)))
-    verdict.note("wrong_cancellations", list(_wrongly_canceled(found, load)))
+    verdict.note("wrong_cancellations", list(_wrongly_canceled(found, load, sanctions)))
     verdict.note("wrong_results", list(_wrong_results(found)))
     verdict.note("duplicates", list(_duplicates(found)))
     verdict.note("orphans_of_results", list(_orphans_of_results(found)))
+    verdict.note("ran_on", list(_ran_on(found, sanctions)))
+    verdict.note("accepted_all_the_same", list(_accepted_all_the_same(found, sanctions)))
+    verdict.note("taken_from_teams", list(_taken_away(found, sanctions)))
+    verdict.note("open_doors", [door for each in sanctions for door in each.open_doors])
     return verdict
 
 
@@ -131,8 +151,9 @@ def _gather(world: World) -> Evidence:
         row.id: row
         for row in world.records(
             class_row(Row),
-            "SELECT id::text, user_id, status, attempt, losses, inputs, error_code, error_message, server_id, tag,"
-            " store_attempts, store_after, cancel_requested_at, created_at, finished_at FROM generations_generation",
+            "SELECT id::text, user_id, workspace_id, status, attempt, losses, inputs, error_code, error_message,"
+            " server_id, tag, store_attempts, store_after, cancel_requested_at, created_at, submitted_at, finished_at"
+            " FROM generations_generation",
         )
     }
     outputs: dict[str, list[Stored]] = {}
@@ -185,7 +206,11 @@ def _unwanted(found: Evidence, load: Load) -> Iterator[str]:
             yield f"{number} generations have the seed {seed}, which was submitted less often"
     for row in found.rows.values():
         wish = load.wishes.get(row.seed)
-        if wish is None or (row.user_id, row.inputs["count"]) != (wish.user_id, wish.count):
+        if wish is None or (row.user_id, row.workspace_id, row.inputs["count"]) != (
+            wish.user_id,
+            wish.workspace_id,
+            wish.count,
+        ):
             yield f"{row.id} is not what its user {row.user_id} wanted: {wish}"
     for job, wish in load.acknowledged.items():
         if job in found.rows and found.rows[job].seed != wish.seed:
@@ -198,10 +223,11 @@ def _unexplained(found: Evidence, explained: set[str]) -> Iterator[str]:
             yield f"{row.id} failed with {row.error_code!r}, which nothing that was done explains: {row.error_message}"
 
 
-def _wrongly_canceled(found: Evidence, load: Load) -> Iterator[str]:
+def _wrongly_canceled(found: Evidence, load: Load, sanctions: Sequence[Sanction]) -> Iterator[str]:
     """Nobody's is canceled unasked, and who was told that it stops gets no result any more."""
+    withdrawn = {row.id for each in sanctions for row in _under_way(found, each)}
     for row in found.rows.values():
-        if row.status == "canceled" and row.id not in load.asked_to_cancel:
+        if row.status == "canceled" and row.id not in load.asked_to_cancel | withdrawn:
             yield f"{row.id} was canceled, and nobody asked for it"
     for job, answer in load.cancel_answers.items():
         if (
@@ -210,6 +236,40 @@ def _wrongly_canceled(found: Evidence, load: Load) -> Iterator[str]:
             and found.rows[job].status in {"succeeded", "failed"}
         ):
             yield f"{job} was told to be {answer}, and then {found.rows[job].status}"
+
+
+def _under_way(found: Evidence, sanction: Sanction) -> Iterator[Row]:
+    """What this person had begun there, and not at its end, when they were suspended or removed."""
+    for row in found.rows.values():
+        is_begun = row.created_at <= (sanction.in_force_at or NEVER)
+        if sanction.covers(row.user_id, row.workspace_id) and is_begun and row.end >= sanction.asked_at:
+            yield row
+
+
+def _ran_on(found: Evidence, sanctions: Sequence[Sanction]) -> Iterator[str]:
+    for sanction in sanctions:
+        for row in _under_way(found, sanction):
+            began = sanction.in_force_at or NEVER
+            if row.submitted_at is not None and began < row.submitted_at < (sanction.lifted_at or NEVER):
+                yield f"{row.id} was given to a server at {row.submitted_at}: {sanction}"
+            if (row.end - began).total_seconds() > WORK_SECONDS:
+                yield f"{row.id} ended at {row.finished_at}, more than {WORK_SECONDS} s later: {sanction}"
+
+
+def _accepted_all_the_same(found: Evidence, sanctions: Sequence[Sanction]) -> Iterator[str]:
+    for sanction in sanctions:
+        begin, end = sanction.in_force_at or NEVER, sanction.lifted_at or NEVER
+        for row in found.rows.values():
+            if sanction.covers(row.user_id, row.workspace_id) and begin < row.created_at < end:
+                yield f"{row.id} was accepted at {row.created_at}: {sanction}"
+
+
+def _taken_away(found: Evidence, sanctions: Sequence[Sanction]) -> Iterator[str]:
+    """A team keeps what was finished, whoever leaves it, and so does everybody else."""
+    for sanction in sanctions:
+        for job in sanction.finished:
+            if job not in found.rows or found.rows[job].status != "succeeded":
+                yield f"{job} had its results before: {sanction}"
 
 
 def _wrong_results(found: Evidence) -> Iterator[str]:
@@ -272,14 +332,14 @@ def _orphans_of_results(found: Evidence) -> Iterator[str]:
 
 
 def _wrong_answers(world: World, found: Evidence, accounts: list[Account]) -> Iterator[str]:
-    """What the site itself says: canceled ones show nothing, others show their outputs, to their owners alone."""
-    keys = {account.user_id: account.key for account in accounts}
-    canceled = [row for row in found.rows.values() if row.status == "canceled"]
-    succeeded = [row for row in found.rows.values() if row.status == "succeeded"][:SHOWN_TO_STRANGERS]
+    """What the site itself says: canceled ones show nothing, others show their outputs, to who may see them alone."""
+    gone = {each.sanction.user_id for each in world.witnesses if each.sanction.lifted_at is None}
     with httpx.Client(base_url=f"http://127.0.0.1:{world.web_ports[0]}/api/v2/", timeout=20) as client:
-        for row in canceled + succeeded:
+        for row in _asked_for(found, accounts):
             path = f"jobs/{row.id}"
-            answer = _answer(client, path, keys[row.user_id])
+            # Somebody else of the team first: whoever made it may be gone.
+            insiders = sorted(_insiders(row, accounts), key=lambda each: each.user_id == row.user_id)
+            answer = _answer(client, path, insiders[0].key_for(row.workspace_id))
             if answer.status_code != 200:
                 yield f"{row.id} is answered with {answer.status_code}: {answer.text[:200]}"
                 continue
@@ -287,10 +347,30 @@ def _wrong_answers(world: World, found: Evidence, accounts: list[Account]) -> It
             shown, wanted = len(mine["outputs"]), 0 if row.status == "canceled" else row.inputs["count"]
             if (mine["status"], shown) != (row.status, wanted):
                 yield f"{row.id} is shown as {mine['status']} with {shown} outputs"
-            for stranger in [account for account in accounts if account.user_id != row.user_id][:1]:
+            strangers = [each for each in accounts if each not in insiders]
+            for stranger in sorted(strangers, key=lambda each: each.user_id not in gone)[:2]:
                 status = _answer(client, path, stranger.key).status_code
                 if status != 404:
-                    yield f"{row.id} is answered to a stranger with {status}"
+                    yield f"{row.id} is answered to the stranger {stranger.user_id} with {status}"
+
+
+def _asked_for(found: Evidence, accounts: list[Account]) -> list[Row]:
+    """All that were canceled, and some results of people and of teams."""
+    rows, teams = list(found.rows.values()), {each.team_id for each in accounts}
+    succeeded = [row for row in rows if row.status == "succeeded"]
+    of_teams = [row for row in succeeded if row.workspace_id in teams]
+    of_people = [row for row in succeeded if row.workspace_id not in teams]
+    canceled = [row for row in rows if row.status == "canceled"]
+    return [*canceled, *of_people[:SHOWN_TO_STRANGERS], *of_teams[:SHOWN_TO_STRANGERS]]
+
+
+def _insiders(row: Row, accounts: list[Account]) -> list[Account]:
+    """Everybody who may see it: with a key for where it is."""
+    return [each for each in accounts if row.workspace_id == each.workspace_id or _is_member(each, row.workspace_id)]
+
+
+def _is_member(account: Account, workspace_id: int) -> bool:
+    return account.team_id == workspace_id and bool(account.team_key)
 
 
 def _answer(client: httpx.Client, path: str, key: str) -> httpx.Response:
@@ -318,6 +398,7 @@ def _statistics(found: Evidence, load: Load) -> dict[str, Any]:
         "cancel_answers": dict(Counter(load.cancel_answers.values())),
         "by_status": dict(Counter(row.status for row in rows)),
         "by_attempt": dict(sorted(Counter(row.attempt for row in rows).items())),
+        "wishes_dropped": load.dropped,
         "failures": dict(Counter(row.error_code for row in rows if row.status == "failed")),
         "orphaned_files": dict(Counter(_orphans(found).values())),
         "seconds_p50": round(quantiles[9], 1) if quantiles else None,
@@ -326,4 +407,15 @@ def _statistics(found: Evidence, load: Load) -> dict[str, Any]:
             f"{row.id}: {row.seconds:.1f} s, {row.attempt} attempts, {row.losses} losses, {row.store_attempts} copyings"
             for row in slowest_first[:5]
         ],
+    }
+
+
+def _about_sanctions(found: Evidence, sanctions: Sequence[Sanction]) -> dict[str, Any]:
+    held = [each for each in sanctions if each.in_force_at is not None]
+    ends = [(row.end - (each.in_force_at or NEVER)).total_seconds() for each in held for row in _under_way(found, each)]
+    return {
+        "suspended": sum(each.workspace_id is None for each in held),
+        "removed": sum(each.workspace_id is not None for each in held),
+        "under_way_then": len(ends),
+        "seconds_until_nothing_ran": round(max(ends, default=0.0), 1),
     }

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.chaos.sanctions import sanction_somebody
 from tests.chaos.world import World
 from tests.support.proxy import Mode, Proxy
 
 POLL_SECONDS = 0.1
+COMING_BACK = 0.7
 UNDER_WAY_SECONDS, COPYING = 8.0, 4  # at most, until each process of each worker waits for the storage
 
 Undo = Callable[[], None]
@@ -30,6 +32,7 @@ class Fault:
     explains: frozenset[str] = frozenset()  # error codes that generations may fail with because of it
     target: str = ""  # only one fault at a time for the same one
     is_slow: bool = False  # what it hits stands still for a minute: too long for a test
+    is_beside: bool = False  # breaks nothing: others happen as if it were not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,17 @@ def _forgetful(world: World, draw: random.Random) -> Undo:
     return lambda: None
 
 
+def _sanctioned(*, is_removal: bool) -> Callable[[World, random.Random], Undo]:
+    """Some of those who were removed never come back."""
+
+    def inject(world: World, draw: random.Random) -> Undo:
+        comes_back = draw.random() < COMING_BACK
+        witness = sanction_somebody(world, is_removal=is_removal, comes_back=comes_back, chosen=draw.randrange)
+        return witness.lift if witness else lambda: None
+
+    return inject
+
+
 def _postgres(mode: Mode | Literal["cut"]) -> Callable[[World, random.Random], Undo]:
     return lambda world, _: _blocked(world.postgres_proxy, mode)
 
@@ -169,6 +183,8 @@ FAULTS = (
     Fault("database stalls", 3, (1, 4), _postgres("stall"), target="database"),
     Fault("database cut", 3, (0, 0), _postgres("cut"), target="database"),
     Fault("database refuses", 2, (1, 3), _postgres("refuse"), target="database"),
+    Fault("suspend a person", 5, (10, 50), _sanctioned(is_removal=False), is_beside=True),
+    Fault("remove a member", 5, (10, 50), _sanctioned(is_removal=True), is_beside=True),
 )
 
 
@@ -212,7 +228,7 @@ class Monkey:
         """False when it is over before there is room for one more fault."""
         while not is_over():
             self._undo_due()
-            if len(self._undo) < self._at_once:
+            if sum(not fault.is_beside for _, fault, _ in self._undo) < self._at_once:
                 return True
             time.sleep(POLL_SECONDS)
         return False

@@ -26,6 +26,7 @@ from psycopg import sql
 from psycopg.rows import BaseRowFactory
 
 from tests.chaos.load import Account
+from tests.chaos.sanctions import Witness
 from tests.support import s3
 from tests.support.processes import ROOT, SECRET, Process, add_server, answers, free_port
 from tests.support.proxy import Proxy
@@ -35,15 +36,41 @@ LOGS = ROOT / "build" / "chaos-logs"
 SLOTS = 2
 BROKER_SECONDS = 15.0  # for what the workers still have to do once every generation is at its end
 R = TypeVar("R")
+TEAM_SIZE = 5  # an owner and four members; every second team's worth of people has none
+# Every other team of people stay by themselves. Sessions are signed in as allauth leaves them, at work in the team.
 MAKE_USERS = """
 import json
-from accounts.models import ApiKey, Plan, User
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from accounts.current import IN_SESSION
+from accounts.models import ApiKey, Membership, Plan, Role, User, Workspace
 plan, _ = Plan.objects.get_or_create(name="chaos", defaults={{"max_queued": 1000, "requests_per_minute": 0}})
-accounts = []
+accounts, team = [], None
 for number in range({number}):
+    place = number % {size}
     user = User.objects.create_user(f"chaos{{number}}@example.com", None, plan=plan)
-    accounts.append([user.pk, ApiKey.objects.issue(user=user, name="chaos")[1]])
-print(json.dumps(accounts))
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    account = {{
+        "user_id": user.pk, "workspace_id": Workspace.objects.personal_of(user).pk,
+        "key": ApiKey.objects.issue(user=user, name="chaos")[1],
+    }}
+    if number // {size} % 2 == 0:
+        if not place:
+            team = Workspace.objects.create(name=f"team {{number}}", plan=plan)
+        role = Role.MEMBER if place else Role.OWNER
+        Membership.objects.create(workspace=team, user=user, role=role)
+        session[IN_SESSION] = str(team.public_id)
+        account |= {{
+            "team_id": team.pk, "is_owner": not place,
+            "team_key": ApiKey.objects.issue(user=user, name="chaos", workspace=team)[1],
+        }}
+    session.create()
+    accounts.append({{**account, "session": session.session_key}})
+staff = User.objects.create_superuser("staff@example.com", None)
+print(json.dumps([ApiKey.objects.issue(user=staff, name="chaos")[1], accounts]))
 """
 
 
@@ -57,6 +84,9 @@ class World:
         self.processes: dict[str, Process] = {}
         self._is_down: set[str] = set()  # killed on purpose
         self.ended_by_themselves: list[tuple[str, str]] = []  # name, how
+        self.accounts: list[Account] = []
+        self.staff_key = ""
+        self.witnesses: list[Witness] = []  # of everybody who was suspended or removed so far
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self.database_name = f"comfysaas_chaos_{uuid.uuid4().hex[:10]}"
         self.database_url = postgres_url.rsplit("/", 1)[0] + f"/{self.database_name}"
@@ -179,20 +209,30 @@ class World:
         for process in self.processes.values():
             process.kill()
 
-    def manage(self, *command: str) -> str:
-        """The output of a management command."""
+    def manage(self, *command: str, is_past_proxies: bool = False) -> str:
+        """The output of a management command, which may reach the database whatever is cut off."""
         clean = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "TMPDIR"}}
+        past = {"DATABASE_URL": self.database_url} if is_past_proxies else {}
         done = subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env={**clean, **self.env}, text=True,
+            [sys.executable, "manage.py", *command], cwd=ROOT, env={**clean, **self.env, **past}, text=True,
             capture_output=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def make_users(self, number: int) -> list[Account]:
-        """So many users of the site."""
-        made = json.loads(self.manage("shell", "--verbosity", "0", "-c", MAKE_USERS.format(number=number)))
-        return [Account(user_id, key) for user_id, key in made]
+        """So many users of the site, half of them in teams, with somebody on the staff."""
+        code = MAKE_USERS.format(number=number, size=TEAM_SIZE)
+        self.staff_key, made = json.loads(self.manage("shell", "--verbosity", "0", "-c", code))
+        self.accounts = [Account(**each) for each in made]
+        return self.accounts
+
+    def wait_for_witnesses(self) -> None:
+        """Until everybody who may come back is back."""
+        for each in self.witnesses:
+            each.lift()
+        for each in self.witnesses:
+            each.join()
 
     # ------------------------------------------------------------------------------------ simulators
     def simulator_url(self, number: int) -> str:
