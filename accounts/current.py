@@ -12,7 +12,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import Http404, HttpRequest
 
 from accounts.access import Sender, user_of
-from accounts.models import ApiKey, Membership, User, Workspace
+from accounts.models import ApiKey, InWorkspace, Membership, User, Workspace
 from accounts.workspaces import DissolvingError, NotAllowedError, NotAMemberError
 
 HEADER = "X-Comfy-Workspace-ID"
@@ -119,6 +119,16 @@ def memberships_of(request: HttpRequest) -> list[Membership]:
         found = _read(user_of(request))
         setattr(request, _FOUND, found)
     return found
+
+
+def ensure_may_change(request: HttpRequest, row: InWorkspace) -> None:
+    """Members change and delete what they made, admins what anybody made in the workspace. NotAllowedError."""
+    if row.user_id == request.user.pk:
+        return
+    mine = Membership.objects.of(request.user).filter(workspace=row.workspace_id).first()
+    if mine is None or not mine.is_admin:
+        msg = f"{row.user.shown_name} made this: ask them, or an admin of the workspace."
+        raise NotAllowedError(msg)
 
 
 def choose(request: HttpRequest, workspace: Workspace) -> None:

@@ -20,7 +20,6 @@ from accounts import names, setbacks
 from accounts.models import (
     ApiKey,
     Invitation,
-    InWorkspace,
     Membership,
     Role,
     Setback,
@@ -135,16 +134,6 @@ def locked(
         if team.is_dissolving and not even_dissolving:
             raise DissolvingError
         yield team, mine
-
-
-def ensure_may_change(user: User, row: InWorkspace) -> None:
-    """Members change and delete what they made, admins what anybody made in the workspace. NotAllowedError."""
-    if row.user_id == user.pk:
-        return
-    mine = Membership.objects.of(user).filter(workspace=row.workspace_id).first()
-    if mine is None or not mine.is_admin:
-        msg = f"{row.user.shown_name} made this: ask them, or an admin of the workspace."
-        raise NotAllowedError(msg)
 
 
 def create_team(*, acting: User, name: str) -> Workspace:

@@ -15,9 +15,8 @@ from ninja import Status as Answer
 from ninja.files import UploadedFile
 
 from accounts.access import user_of
-from accounts.current import workspace_of
+from accounts.current import ensure_may_change, workspace_of
 from accounts.models import Scope
-from accounts.workspaces import ensure_may_change
 from generations import contract
 from generations.api.operations import IdempotencyKey, operation
 from generations.api.schemas import NO_NUL
@@ -146,7 +145,7 @@ def delete_asset(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
     found = _find(request, id)
     if isinstance(found, Output):
         raise assets.AssetInUseError
-    ensure_may_change(user_of(request), found)
+    ensure_may_change(request, found)
     assets.delete(found)
     return Answer(204, None)
 

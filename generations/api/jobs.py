@@ -14,9 +14,9 @@ from ninja import Status as Answer
 from ninja.errors import HttpError
 
 from accounts.access import user_of
-from accounts.current import workspace_of
+from accounts.current import ensure_may_change, workspace_of
 from accounts.models import Scope
-from accounts.workspaces import NotAllowedError, ensure_may_change
+from accounts.workspaces import NotAllowedError
 from generations import contract
 from generations.api import job_queries
 from generations.api.auth import need
@@ -164,7 +164,7 @@ def delete_job(request: HttpRequest, id: uuid.UUID) -> Answer[None]:
 
     403: another member made it, and you are no admin. 409 `job_not_finished`: cancel the job first."""
     found = mine(request, id)
-    ensure_may_change(user_of(request), found)
+    ensure_may_change(request, found)
     services.delete(found)
     return Answer(204, None)
 
@@ -234,7 +234,7 @@ def get_events(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
 def cancel_job(request: HttpRequest, id: uuid.UUID) -> Job:
     """Asks the job to stop. A finished job stays as it is. 403: another member made it, and you are no admin."""
     found = mine(request, id)
-    ensure_may_change(user_of(request), found)
+    ensure_may_change(request, found)
     return job_of(services.cancel(found), settings.PUBLIC_ORIGIN)
 
 
@@ -299,7 +299,7 @@ def _made(generation: Generation, response: HttpResponse) -> Answer[Job]:
 
 def _act(request: HttpRequest, act: Callable[[Generation], str], found: Generation) -> str:
     try:
-        ensure_may_change(user_of(request), found)
+        ensure_may_change(request, found)
     except NotAllowedError:
         return "forbidden"
     return act(found)

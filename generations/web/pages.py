@@ -16,10 +16,10 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import user_of
-from accounts.current import chosen_membership, chosen_workspace
+from accounts.current import chosen_membership, chosen_workspace, ensure_may_change
 from accounts.methods import post_only
 from accounts.models import Membership, User
-from accounts.workspaces import NotAllowedError, WorkspaceError, ensure_may_change
+from accounts.workspaces import NotAllowedError, WorkspaceError
 from generations import origins
 from generations.files import naming
 from generations.lifecycle import raw, rerunning, services
@@ -224,7 +224,7 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask the generation to stop."""
     found = _mine(request, pk)
     try:
-        ensure_may_change(user_of(request), found)
+        ensure_may_change(request, found)
     except NotAllowedError as refusal:
         messages.error(request, str(refusal))
         return redirect("generation", pk=pk)
@@ -266,7 +266,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Delete the generation and its files for good."""
     found = _mine(request, pk)
     try:
-        ensure_may_change(user_of(request), found)
+        ensure_may_change(request, found)
         services.delete(found)
     except NotAllowedError as refusal:
         messages.error(request, str(refusal))

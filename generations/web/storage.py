@@ -12,9 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from accounts.access import user_of
-from accounts.current import chosen_workspace
+from accounts.current import chosen_workspace, ensure_may_change
 from accounts.methods import post_only
-from accounts.workspaces import NotAllowedError, ensure_may_change
+from accounts.workspaces import NotAllowedError
 from generations.files import assets
 from generations.models import Asset, StorageUsage
 
@@ -47,7 +47,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Delete one upload."""
     found = get_object_or_404(_uploads(request), pk=pk)
     try:
-        ensure_may_change(user_of(request), found)
+        ensure_may_change(request, found)
         assets.delete(found)
     except NotAllowedError as refusal:
         messages.error(request, str(refusal))

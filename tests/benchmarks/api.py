@@ -11,6 +11,7 @@ import base64
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ import aiohttp
 import httpx
 import psycopg
 
-from tests.benchmarks.common import INPUTS, Result, add_users, cluster, graph, median, milliseconds, percentile
+from tests.benchmarks.common import (
+    INPUTS,
+    Result,
+    add_users,
+    cluster,
+    graph,
+    median,
+    milliseconds,
+    percentile,
+    sessions,
+)
 from tests.benchmarks.proxy import running_proxy
 from tests.support.processes import Cluster, add_server
 from tests.support.simulator import simulator_process
@@ -28,6 +39,17 @@ FEW, MANY, PAGE = 1_000, 1_000_000, 50
 STREAMS, STREAM_USERS = 500, 25
 SMALL = {"JOBS": 3, "CLIENTS": 2, "READS": 6, "FEW": 5, "MANY": 10, "PAGE": 2, "STREAMS": 3, "STREAM_USERS": 2}
 NO_MATCH = "zzyzx"
+# What somebody has becomes a team's, row by row as it is, and a mate who made none of it looks.
+MAKE_TEAM = """
+from accounts.models import ApiKey, Membership, User, Workspace
+owner = User.objects.get(email={owner!r})
+team = Workspace.objects.personal_of(owner)
+Workspace.objects.filter(pk=team.pk).update(person=None, name="team")
+Workspace.objects.give_personal(owner)
+mate = User.objects.create_user({mate!r}, None, plan=owner.plan)
+Membership.objects.create(workspace=team, user=mate)
+print(ApiKey.objects.issue(user=mate, name="bench", workspace=team)[1], owner.pk, mate.pk)
+"""
 # Copies of one job that was really run, a second apart from each other, all finished, each with a text of its own.
 COPY = """
 INSERT INTO generations_generation
@@ -151,6 +173,45 @@ def _listing(running: Cluster, few: httpx.Client, many: httpx.Client) -> list[Re
     ]
 
 
+def _teams(running: Cluster) -> list[Result]:
+    """What `_listing` left, as the history of two teams: by a session on the page, of one member, and by a key."""
+    calls: dict[tuple[str, str], Callable[[int], Any]] = {}
+    with ExitStack() as stack:
+        for name in ("few", "many"):
+            owner, mate = f"{name}@example.com", f"mate-{name}@example.com"
+            code = MAKE_TEAM.format(owner=owner, mate=mate)
+            key, made_all, made_none = running.manage("shell", "--verbosity", "0", "-c", code).split()
+            (session,) = sessions(running, [mate])
+            pages = stack.enter_context(httpx.Client(cookies={"sessionid": session}, timeout=120))
+            api = stack.enter_context(_client(running.url, key))
+            found = api.get("jobs", params={"limit": PAGE}).raise_for_status().json()["jobs"]
+            assert len(found) == min(PAGE, FEW)
+            history = f"{running.url}/generations/"
+            assert found[0]["id"] in pages.get(history).raise_for_status().text
+            for kind, call in {
+                "history": lambda _, pages=pages, url=history: pages.get(url),
+                "member": lambda _, pages=pages, url=f"{history}?member={made_all}": pages.get(url),
+                "idle_member": lambda _, pages=pages, url=f"{history}?member={made_none}": pages.get(url),
+                "list": lambda _, api=api: api.get("jobs", params={"limit": PAGE}),
+            }.items():
+                calls[kind, name] = call
+        seconds: dict[tuple[str, str], list[float]] = {each: [] for each in calls}
+        for turn in range(20 + READS // 3):
+            for each, call in calls.items():
+                taken = _timed(1, lambda number, call=call: call(number).raise_for_status())
+                seconds[each] += taken if turn >= 20 else []
+    medians = {each: median(values) for each, values in seconds.items()}
+    return [
+        milliseconds("team_history_1k_p50_ms", medians["history", "few"]),
+        milliseconds("team_history_1m_p50_ms", medians["history", "many"]),
+        *(
+            Result(f"team_{kind}_ratio_1m", round(medians[kind, "many"] / medians[kind, "few"], 2), "x")
+            for kind, name in calls
+            if name == "few"
+        ),
+    ]
+
+
 def _deep_cursor(running: Cluster) -> str:
     """Where the last tenth of the many jobs begins."""
     query = (
@@ -256,4 +317,5 @@ def measure() -> list[Result]:
             results = _accepting(ours, theirs)
             results += _reading(ours, theirs)
             results += _listing(running, few_client, many_client)
+            results += _teams(running)
         return results + _streaming(running, others)

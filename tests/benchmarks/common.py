@@ -31,12 +31,15 @@ for email in {emails!r}:
 MAKE_SESSION = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from accounts.models import User
+from accounts.current import IN_SESSION
+from accounts.models import User, Workspace
 for user in User.objects.filter(email__in={emails!r}).order_by("pk"):
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    for team in Workspace.objects.for_member(user).filter(person=None)[:1]:
+        session[IN_SESSION] = str(team.public_id)
     session.create()
     print(session.session_key)
 """
@@ -136,5 +139,5 @@ def add_user(running: Cluster, email: str) -> str:
 
 
 def sessions(running: Cluster, emails: list[str]) -> list[str]:
-    """Session keys of these users, for websockets."""
+    """Session keys of these users, at work in their team if they have one."""
     return running.manage("shell", "--verbosity", "0", "-c", MAKE_SESSION.format(emails=emails)).split()

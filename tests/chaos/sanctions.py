@@ -89,7 +89,8 @@ class Witness(threading.Thread):
         self.sanction = Sanction(account.user_id, team, asked_at=datetime.now(UTC))
         self.doors_seen_open = self.sockets_seen_closed = 0
         self._doors: list[Door] = []
-        self._sockets: list[websocket.WebSocket] = []
+        self._opened: list[websocket.WebSocket] = []  # to be closed in the end
+        self._sockets: list[websocket.WebSocket] = []  # those that are still open
         self._is_over = threading.Event()
         self._client = httpx.Client(timeout=20)
 
@@ -109,9 +110,9 @@ class Witness(threading.Thread):
         except AssertionError as error:
             self.sanction.open_doors.append(str(error))
         self._client.close()
-        for each in self._sockets:
+        for each in self._opened:
             with suppress(OSError):
-                each.close()
+                each.shutdown()
 
     def _do(self) -> None:
         give_up = time.monotonic() + WORK_SECONDS
@@ -240,6 +241,7 @@ class Witness(threading.Thread):
                     origin=f"http://127.0.0.1:{port}",
                     timeout=10,
                 )
+                self._opened.append(socket)
                 if _is_socket_open(socket):
                     yield socket
 

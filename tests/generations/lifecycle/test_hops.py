@@ -109,7 +109,7 @@ def test_a_submit_by_the_api(api: Client, operation: Any, most: tuple[int, int])
     )
 
 
-@pytest.mark.parametrize(("operation", "most"), [(jobs.cancel_job, (10, 0)), (None, (19, 1))])
+@pytest.mark.parametrize(("operation", "most"), [(jobs.cancel_job, (8, 0)), (None, (18, 1))])
 def test_a_cancel_by_the_api(api: Client, operation: Any, most: tuple[int, int]) -> None:
     canceling(api)()
     hops = Hops(operation and operation.__code__, "UPDATE generations_generation")
