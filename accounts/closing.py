@@ -211,8 +211,12 @@ def _has_other_owner(person: User) -> Exists:
 
 
 def _ensure_not_last_superuser(person: User) -> None:
-    able = User.objects.filter(is_superuser=True, is_active=True, suspended_at=None)
-    if person.is_superuser and not able.exclude(pk=person.pk).exists():
+    if not person.is_superuser:
+        return
+    superusers = User.objects.filter(is_superuser=True)
+    # Locked: of two who close their accounts at the same moment, one waits here.
+    list(superusers.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    if not superusers.filter(is_active=True, suspended_at=None).exclude(pk=person.pk).exists():
         msg = "You are the only superuser of this site. Make somebody else one first, then delete your account."
         raise ClosingError(msg)
 

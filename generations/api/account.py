@@ -108,7 +108,7 @@ def change_me(request: HttpRequest, payload: MeChange) -> Me:
     errors=(409,),
 )
 def post_export(request: HttpRequest) -> Answer[Export]:
-    """Have an archive made of everything that is yours, in all workspaces; a mail says when it is ready.
+    """Have an archive made of everything that is yours, in all your workspaces; a mail says when it is ready.
 
     409 `export_under_way` while one is made; 429 less than a day after the last one. A key does this only if it works
     in your personal workspace; a session only after somebody confirmed who they are (403 `confirmation_required`).

@@ -27,7 +27,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import setbacks
-from accounts.models import AuditEntry, Avatar, Membership, Setback, User
+from accounts.models import AuditEntry, Avatar, Membership, Setback, User, Workspace
 from generations import contract, database
 from generations.broker import ask
 from generations.files import storage
@@ -171,12 +171,14 @@ class _Contents:
         yield "account.json", [_json(self._account(), indent=1)]
         for picture in Avatar.objects.filter(user=self._user):
             yield "picture.webp", [bytes(picture.picture)]
-        yield "webhooks.json", [_json([_webhook(each) for each in Webhook.objects.filter(user=self._user)], indent=1)]
+        # What somebody made in a team is the team's: whoever left it takes nothing of it along.
+        own: dict[str, Any] = {"user": self._user, "workspace__in": Workspace.objects.for_member(self._user)}
+        yield "webhooks.json", [_json([_webhook(each) for each in Webhook.objects.filter(**own)], indent=1)]
         entries = AuditEntry.objects.filter(person=self._user)
         yield "audit.jsonl", self._lines(entries, _audited)
-        mine = Generation.objects.filter(user=self._user).with_details().select_related("workspace")
+        mine = Generation.objects.filter(**own).with_details().select_related("workspace")
         yield "jobs.jsonl", self._lines(mine, _job)
-        files = Asset.objects.filter(user=self._user).select_related("workspace")
+        files = Asset.objects.filter(**own).select_related("workspace")
         yield "files.jsonl", self._lines(files, _file)
         for asset in self._rows(files):
             yield _path(asset), self._bytes(asset)

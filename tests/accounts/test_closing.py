@@ -14,6 +14,7 @@ from accounts import closing, profile, standing, workspaces
 from accounts.models import ApiKey, Avatar, Membership, OutgoingMail, Role, User, Workspace
 from tests.api.envelope import error_of
 from tests.support.factories import make_key, make_team, make_user
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
@@ -134,6 +135,13 @@ def test_the_only_superuser_stays(staff: User) -> None:
         closing.close(staff)
     make_user("another@example.com", is_superuser=True)
     closing.close(staff)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_superusers_who_close_their_accounts_at_once_one_stays() -> None:
+    leaving = iter([make_user(f"{name}@example.com", is_superuser=True) for name in ("one", "two")])
+    outcomes = at_once(lambda: closing.close(next(leaving)), times=2)
+    assert sorted(type(each).__name__ for each in outcomes) == ["ClosingError", "datetime"], outcomes
 
 
 def test_an_older_copy_of_the_row_opens_nothing(owner: User) -> None:

@@ -12,11 +12,11 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from accounts import profile
+from accounts import profile, workspaces
 from accounts.models import OutgoingMail, Setback, User
 from generations.files import storage
 from generations.lifecycle import exporting
-from generations.models import DataExport, DiscardedFile, Status
+from generations.models import DataExport, DiscardedFile, Status, Webhook
 from tests.support.factories import make_asset, make_generation, make_key, make_output, make_team
 from tests.support.pictures import png
 
@@ -73,6 +73,19 @@ def test_it_has_everything_of_that_person_and_nothing_of_others(owner: User, str
     whole = b"".join(found.values())
     for theirs in (b"not mine", b"a stranger's picture", b"of a colleague", b"theirs.png", secret.encode()):
         assert theirs not in whole
+
+
+def test_whoever_left_a_team_takes_nothing_of_it_along(owner: User, stranger: User) -> None:
+    team = make_team(stranger, member=owner)
+    make_generation(owner, workspace=team, inputs={"prompt": "of the team"})
+    make_asset(owner, workspace=team, name="theirs.png")
+    Webhook.objects.create(user=owner, workspace=team, url="https://example.com/theirs", events=["job.failed"])
+    job = make_generation(owner)
+    workspaces.leave(acting=owner, workspace=team)
+    found = contents(make(owner))
+    assert [each["id"] for each in lines(found["jobs.jsonl"])] == [str(job.pk)]
+    for theirs in (b"of the team", b"theirs"):
+        assert theirs not in b"".join(found.values())
 
 
 def test_rows_come_in_batches(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
