@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -12,9 +11,6 @@ from django.db import connection
 from accounts import garbage
 from generations.database import commit_lazily
 from generations.relay.supervisor import Supervisor
-
-# Many short threads that wait for each other: at Python's usual 5 ms, an event would wait longer than it takes.
-SWITCH_SECONDS = 0.0005
 
 
 class Command(BaseCommand):
@@ -25,7 +21,6 @@ class Command(BaseCommand):
         commit_lazily()
         if connection.vendor == "sqlite":
             connection.ensure_connection()  # a missing file does not come by waiting, as a restarting PostgreSQL does
-        sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: supervisor.stop())
