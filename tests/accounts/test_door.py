@@ -14,8 +14,10 @@ ROWS = ("Generation", "Asset", "Output", "Webhook", "WebhookDelivery")
 QUERY = re.compile(rf"\b((?:{'|'.join(PEOPLE + ROWS)})\.(?:_default_manager|_base_manager|objects)\.(\w+))")
 AT_ONCE = re.compile(rf"(get_(?:object|list)_or_404\((?:{'|'.join(PEOPLE + ROWS)}))\s*[,)]")
 # `in_workspace` and `looked_after_by` are given what `accounts.current` found among the person's workspaces. `of`,
-# `addressed_to` and `personal_of` are a person's own; `with_token` needs the secret of a link.
-DOORS = {"for_member", "in_workspace", "looked_after_by", "issue", "of", "addressed_to", "personal_of", "with_token"}
+# `addressed_to` and `personal_of` are a person's own; `with_token` needs the secret of a link, `is_of_dissolving`
+# that of a key.
+DOORS = {"for_member", "in_workspace", "looked_after_by", "issue", "of", "addressed_to", "personal_of"}
+DOORS |= {"with_token", "is_of_dissolving"}
 ROOMS = (
     "accounts/*_pages.py",
     "accounts/views.py",
@@ -28,7 +30,10 @@ ROOMS = (
 
 
 STAFF = {  # what only staff get to
-    "generations/api/people.py": {"Generation.objects.made_by"},  # numbers of a person
+    "generations/api/people.py": {
+        "Generation.objects.made_by",  # numbers of a person
+        "get_object_or_404(Workspace",  # that has no owner who can sign in
+    },
     "generations/api/templates.py": {"Workspace.objects.open"},  # for which a template is
 }
 
