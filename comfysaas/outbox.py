@@ -1,7 +1,7 @@
 """The mails of a site that sends none: staff read them, so that sign-up and new passwords work without SMTP.
 
 A mail may open its reader's way into an account, past impersonation and its limits. So there is no such page on any
-other site, and whoever opens a mail to somebody else is in the audit log.
+other site, a mail to somebody else needs the permission to impersonate, and whoever opens one is in the audit log.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from accounts import audit
 from accounts.access import user_of
+from accounts.impersonation import PERMISSION
 from accounts.models import User
 from accounts.models.outgoing_mail import OutgoingMail
 
@@ -32,25 +33,49 @@ def index(request: HttpRequest) -> HttpResponse:
     _ensure_exists(request)
     mails = OutgoingMail.objects.defer("message")
     page = Paginator(mails, PER_PAGE).get_page(request.GET.get("page"))
-    hidden = set() if user_of(request).is_superuser else _powerful()
-    shown = [(mail, hidden.isdisjoint(_to(mail))) for mail in page]
-    return render(request, "outbox.html", {"page": page, "mails": shown})
+    reader = _Reader(user_of(request))
+    context = {
+        "page": page,
+        "mails": [(mail, reader.may_open(mail)) for mail in page],
+        "reads_others": reader.reads_others,
+    }
+    return render(request, "outbox.html", context)
 
 
 @never_cache
 @require_GET
 def mail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """What one mail says. Mails to people with powers open accounts with powers: only superusers read them."""
+    """What one mail says; 404 for who may not read it."""
     _ensure_exists(request)
     found = get_object_or_404(OutgoingMail, pk=pk)
-    reader, recipients = user_of(request), _to(found)
-    if not reader.is_superuser and not _powerful().isdisjoint(recipients):
+    reader = _Reader(user_of(request))
+    if not reader.may_open(found):
         raise Http404
-    own = {email.lower() for email in EmailAddress.objects.filter(user=reader).values_list("email", flat=True)}
-    if not own.issuperset(recipients):
-        person = User.objects.filter(emailaddress__email__in=recipients).first()
+    if not reader.owns(found):
+        person = User.objects.filter(emailaddress__email__in=_to(found)).first()
         audit.note(request, audit.MAIL_READ, found, person=person)
     return render(request, "outbox_mail.html", {"mail": found})
+
+
+class _Reader:
+    """Which mails a member of staff may open: their own; with the permission to impersonate, also those to people
+    without powers; as a superuser, all.
+    """
+
+    def __init__(self, user: User) -> None:
+        # Only addresses that were confirmed: anybody may claim another one, and would read what goes to its owner.
+        own = EmailAddress.objects.filter(user=user, verified=True)
+        self._own = {email.lower() for email in own.values_list("email", flat=True)}
+        self._powerful = set() if user.is_superuser else _powerful()
+        self.reads_others = user.has_perm(PERMISSION)
+
+    def owns(self, mail: OutgoingMail) -> bool:
+        """True if it goes to nobody else."""
+        return self._own.issuperset(_to(mail))
+
+    def may_open(self, mail: OutgoingMail) -> bool:
+        """Mails to people with powers open accounts with powers, so these are for superusers."""
+        return self.owns(mail) or (self.reads_others and self._powerful.isdisjoint(_to(mail)))
 
 
 def _ensure_exists(request: HttpRequest) -> None:

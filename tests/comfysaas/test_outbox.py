@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Permission
 from django.core.mail import send_mail
 from django.test import Client
 from django.utils import timezone
@@ -29,6 +31,13 @@ def opened(client: Client, mail: OutgoingMail | None = None) -> str:
     """The page of this mail, or of the newest one; "" when it is not shown."""
     page = client.get(f"/outbox/{(mail or OutgoingMail.objects.latest('created_at')).pk}/")
     return page.content.decode() if page.status_code == 200 else ""
+
+
+def make_helper() -> User:
+    """Staff without all powers, who may impersonate people."""
+    helper = make_user("helper@example.com", is_staff=True)
+    helper.user_permissions.add(Permission.objects.get(codename="impersonate_user"))
+    return helper
 
 
 def test_nobody_but_staff_finds_the_page(owner: User, staff: User, client_for: Any) -> None:
@@ -64,7 +73,7 @@ def test_the_whole_flow_works_without_a_mail_server(admin: Any) -> None:
 def test_staff_without_all_powers_do_not_read_mails_that_open_accounts_with_powers(
     staff: User, owner: User, client_for: Any
 ) -> None:
-    helper = make_user("helper@example.com", is_staff=True)
+    helper = make_helper()
     for user in (staff, owner):
         Client().post("/accounts/password/reset/", {"email": user.email.upper()})
     read = {user: [opened(client_for(user), mail) for mail in OutgoingMail.objects.all()] for user in (staff, helper)}
@@ -72,6 +81,25 @@ def test_staff_without_all_powers_do_not_read_mails_that_open_accounts_with_powe
     listed = client_for(helper).get("/outbox/").content.decode()
     assert listed.count('href="/outbox/') - listed.count('href="/outbox/"') == 1
     assert "/password/reset/key/" not in listed
+
+
+def test_only_staff_who_may_impersonate_people_read_what_opens_their_accounts(owner: User, client_for: Any) -> None:
+    helper = make_user("helper@example.com", is_staff=True)
+    for user in (owner, helper):
+        Client().post("/accounts/password/reset/", {"email": user.email})
+    client, mails = client_for(helper), list(OutgoingMail.objects.order_by("created_at"))
+    assert ["/password/reset/key/" in opened(client, mail) for mail in mails] == [False, True]
+    page = client.get("/outbox/").content.decode()
+    assert owner.email in page
+    assert f"/outbox/{mails[0].pk}/" not in page
+    assert not AuditEntry.objects.exists()
+
+
+def test_an_address_that_is_only_claimed_makes_no_mail_ones_own(owner: User, client_for: Any) -> None:
+    helper = make_user("helper@example.com", is_staff=True)
+    EmailAddress.objects.create(user=helper, email="claimed@example.com", verified=False)
+    send_mail("Subject", "Body", "site@example.com", ["claimed@example.com"])
+    assert not opened(client_for(helper))
 
 
 def test_with_a_mail_server_there_is_none(settings: Any, admin: Any) -> None:
