@@ -21,7 +21,7 @@ from accounts.access import sender_of
 from accounts.addresses import address_of_scope
 from accounts.models import SuspendedError
 from accounts.rates import RateLimitedError, ensure_upload
-from comfysaas.http_server import EXTENSION
+from comfysaas.connection import EXTENSION
 from comfysaas.mount import below_root
 from generations.models.usage import StorageFullError, StorageUsage
 

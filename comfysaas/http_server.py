@@ -24,9 +24,10 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.protocols.basic import LineReceiver
 from twisted.web import http
 
+from comfysaas.connection import EXTENSION
+
 logger = logging.getLogger(__name__)
 
-EXTENSION = "comfysaas.connection"
 TOO_SLOW = 4408  # the code with which a websocket is closed whose client does not read
 
 LENGTH_DIGITS = 18

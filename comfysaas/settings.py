@@ -287,10 +287,10 @@ if S3_BUCKET:
         "addressing_style": "path" if ENV.s3_endpoint_url else None,
         "checksums": ENV.s3_checksums,
     }
-    _MEDIA_STORAGE = {"BACKEND": "generations.files.backends.BucketStorage", "OPTIONS": _S3_OPTIONS}
+    _MEDIA_STORAGE = {"BACKEND": "generations.files.buckets.BucketStorage", "OPTIONS": _S3_OPTIONS}
     # Signs links for browsers, which may reach the S3 server under another address than we do.
     _SIGNING_STORAGE = {
-        "BACKEND": "generations.files.backends.BucketStorage",
+        "BACKEND": "generations.files.buckets.BucketStorage",
         "OPTIONS": {**_S3_OPTIONS, "endpoint_url": ENV.s3_public_endpoint_url or ENV.s3_endpoint_url},
     }
 else:

@@ -18,6 +18,7 @@ from daphne.server import Server
 from twisted.internet import reactor
 
 from comfysaas import http_server
+from comfysaas.connection import EXTENSION
 
 CHUNK = b"x" * 65536
 state: Counter[str] = Counter()
@@ -62,7 +63,7 @@ async def _flood(connection: Any, receive: Any, send: Any, first: dict[str, Any]
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Does what the path names."""
-    connection = scope["extensions"][http_server.EXTENSION]
+    connection = scope["extensions"][EXTENSION]
     if scope["path"] == "/quiet":
         await send({"type": "websocket.accept"})
         await asyncio.Event().wait()

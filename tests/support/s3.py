@@ -115,7 +115,7 @@ def storage_settings(url: str, *, public_url: str | None = None, **more: str) ->
         "addressing_style": "path",
         **more,
     }
-    backend = "generations.files.backends.BucketStorage"
+    backend = "generations.files.buckets.BucketStorage"
     return {
         "default": {"BACKEND": backend, "OPTIONS": options},
         "signing": {"BACKEND": backend, "OPTIONS": {**options, "endpoint_url": public_url or url}},
