@@ -305,3 +305,8 @@ def test_staff_change_their_own_password_where_everybody_does(admin: Client, sta
         assert response["Location"] == "/accounts/password/change/"
     staff.refresh_from_db()
     assert not staff.check_password(new)
+
+
+@pytest.mark.parametrize(("page", "status"), [("1", 200), ("2", 404), ("0", 404), ("x", 404), ("9" * 5000, 404)])
+def test_a_search_has_the_pages_that_it_has(admin: Client, page: str, status: int) -> None:
+    assert admin.get("/admin/search/", {"s": "user", "page": page}).status_code == status

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.core.cache import cache
@@ -23,6 +21,7 @@ from generations.lifecycle.transitions import transition
 from generations.live import events, publisher
 from generations.models import Generation, Status
 from tests.support.factories import make_generation, make_key, make_output, make_user
+from tests.support.streams import Stream
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,60 +29,6 @@ PROGRESS: events.ProgressState = {
     "value": 0.5, "nodes_done": 1, "nodes_total": 2, "node_id": "3", "node_title": "KSampler", "node_class": "KSampler",
     "step": 1, "steps": 4,
 }  # fmt: skip
-
-
-class Stream:
-    """One GET …/events."""
-
-    def __init__(self, generation: Generation, secret: str = "") -> None:
-        headers = [(b"host", b"testserver")]
-        if secret:
-            headers.append((b"authorization", f"Bearer {secret}".encode()))
-        path = f"/api/v2/jobs/{generation.pk}/events"
-        scope = {
-            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
-            "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("testserver", 80),
-        }  # fmt: skip
-        self._communicator = ApplicationCommunicator(application, scope)
-        self._buffer = ""
-        self.is_over = False
-
-    async def open(self) -> int:
-        """The status of the answer."""
-        await self._communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
-        start = await self._communicator.receive_output(patient(10))
-        self.headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-        return int(start["status"])
-
-    async def body(self) -> Any:
-        """The JSON of an answer that is no stream."""
-        return json.loads((await self._communicator.receive_output(patient(10)))["body"])
-
-    async def next(self) -> tuple[str, Any]:
-        """(event, data); ("", None) for a comment, ("end", None) at the end."""
-        while "\n\n" not in self._buffer:
-            message = await self._communicator.receive_output(patient(10))
-            self._buffer += message["body"].decode()
-            if not message.get("more_body"):
-                self.is_over = True
-                return "end", None
-        frame, self._buffer = self._buffer.split("\n\n", 1)
-        if frame.startswith(":"):
-            return "", None
-        name, data = frame.split("\n")
-        return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
-
-    async def event(self) -> tuple[str, Any]:
-        """The next one that is no comment."""
-        while (found := await self.next())[0] == "":
-            pass
-        return found
-
-    async def leave(self) -> None:
-        """As a client that goes away."""
-        if not self.is_over:
-            await self._communicator.send_input({"type": "http.disconnect"})
-        await self._communicator.wait(patient(10))
 
 
 @pytest.fixture

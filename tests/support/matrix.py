@@ -92,7 +92,7 @@ def pages(resolver: URLResolver | None = None, route: str = "/", space: str = ""
 def address(page: Page, things: Mapping[str, Any]) -> str:
     """Where it is: each number and id is that of the thing which the segment before it, or its own name, names.
 
-    Patterns that are regular expressions are among the things themselves, by the page's name.
+    Where a page wants another thing, or its pattern is a regular expression, the things have its address, by its name.
     """
 
     def fill(part: re.Match[str]) -> str:
@@ -100,7 +100,11 @@ def address(page: Page, things: Mapping[str, Any]) -> str:
         assert known is not None, f"{page.name}: which of {part['before']}?"
         return f"{part['before']}/{known}"
 
-    return str(things[page.name]) if "(?P" in page.route else _PART.sub(fill, page.route)
+    given = str(things.get(page.name, ""))
+    if given.startswith("/"):
+        return given
+    assert "(?P" not in page.route, f"{page.name}: where is it?"
+    return _PART.sub(fill, page.route)
 
 
 def look(client: Client, method: str, path: str, data: Mapping[str, Any] | None = None) -> tuple[str, Any]:

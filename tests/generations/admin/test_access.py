@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.test import Client
 
 from accounts import standing
-from accounts.models import ApiKey, AuditEntry, Plan, User
+from accounts.models import ApiKey, AuditEntry, Membership, Plan, User, Workspace
 from generations.models import WorkflowTemplate
 from generations.studio import drafts
 from tests.support.factories import make_asset, make_generation, make_output, make_server, make_template, make_user, own
@@ -89,6 +89,7 @@ GET    admin:accounts_workspace_change                        login     login 40
 POST   admin:accounts_workspace_change                        login     login 403       403    403
 GET    /admin/accounts/workspace/<path:object_id>/            login     login 403       302    302
 POST   /admin/accounts/workspace/<path:object_id>/            login     login 403       302    302
+POST   admin:workspace_appoint                                login     login 403       403    302+
 POST   admin:api_key_revoke                                   login     login 403       403    302+
 GET    admin:accounts_apikey_changelist                       login     login 403       403    200
 POST   admin:accounts_apikey_changelist                       login     login 403       403    200
@@ -223,7 +224,11 @@ def things(owner: User, staff: User) -> dict[str, str]:
     make_output(generation, asset=make_asset(owner, png("olive")))
     person = make_user("a-person@example.com")
     hook = owner.webhooks.create(url="https://example.com/hook")
+    team, member = Workspace.objects.create(name="Nobody's"), make_user("member@example.com")
+    Membership.objects.create(workspace=team, user=member)
     return {
+        "member": str(member.pk),
+        "admin:workspace_appoint": f"/admin/accounts/workspace/{team.pk}/appoint/",
         "auditentry": str(AuditEntry.objects.create(verb="person.suspended", actor=staff, person=person).pk),
         "plan": str(Plan.objects.create(name="small").pk),
         "group": str(Group.objects.create(name="people").pk),
@@ -273,7 +278,7 @@ def test_access(name: str, method: str, browser: Callable[[str], Client], things
     path = address(PAGES[name], things)
 
     def send(caller: str) -> str:
-        answer, response = look(browser(caller), method, path, BODY)
+        answer, response = look(browser(caller), method, path, {**BODY, "member": things["member"]})
         if answer == "200" and not response.streaming:
             assert [secret for secret in SECRETS if secret.encode() in response.content] == [], caller
         return answer
