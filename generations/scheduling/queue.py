@@ -17,13 +17,13 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Case, Count, FloatField, Q, Sum, Value, When
+from django.db.models import BigIntegerField, Case, Count, Exists, FloatField, OuterRef, Q, Sum, Value, When
 from django.utils import timezone
 
 from accounts.models import SuspendedError, Workspace
 from accounts.statements import Columns, Kept, KeptUpdate, Slot, ask
 from accounts.workspaces import DissolvingError, NotAMemberError
-from generations.models import Generation, MemberMonth, QueueShare
+from generations.models import Generation, MemberMonth, QueueShare, Withdrawal
 from generations.models.generation import GenerationQuerySet
 from generations.models.queue import SHORT_LINE, Outlook, wants_admission_sql
 from generations.models.template import MEAN_SECONDS
@@ -164,7 +164,8 @@ class Line:
     def admit(self) -> int:
         """Put as many held generations in line as plan and admins let run, the oldest first. Returns how many.
 
-        Those of a member who may have no more at the moment stay, and hold up nobody else's.
+        Those of a member who may have no more at the moment stay, and hold up nobody else's. So do those that a worker
+        is still to cancel: who is reinstated, or a member again, sees none of them run.
         """
         if self._free <= 0 or (self._workspace.is_personal and self._counts.is_suspended):
             return 0
@@ -187,8 +188,9 @@ class Line:
     def _first_held(self, mine: GenerationQuerySet) -> list[tuple[Any, ...]]:
         """(id, how long its template takes) of those whose turn it is."""
         if self._workspace.is_personal:
-            held = mine.order_by("created_at", "id").values_list("pk", "version__template__mean_seconds")
-            return list(held[: self._free])
+            withdrawn = Withdrawal.objects.filter(user=OuterRef("user"), until__gte=OuterRef("created_at"))
+            held = mine.exclude(Exists(withdrawn)).order_by("created_at", "id")
+            return list(held.values_list("pk", "version__template__mean_seconds")[: self._free])
         lock = "FOR SHARE OF member, owner" if connection.vendor == "postgresql" else ""
         values = {"workspace": self._workspace.pk, "free": self._free}
         return [(uuid.UUID(str(pk)), mean) for pk, mean in ask(_HELD.format(lock=lock), values)]
@@ -303,7 +305,7 @@ def _count(workspace_id: int, user_id: int | None, finish_tag: float, priority: 
 
 
 # Of a team, the oldest of those members who may have one more. Whoever left, or is suspended, gets nothing in: a worker
-# cancels what they have.
+# cancels what they have, even if they are back before it comes. A team that is dissolved, and kept, is the same.
 _HELD = """
     SELECT held.id, held.mean_seconds
     FROM (
@@ -313,6 +315,14 @@ _HELD = """
         JOIN generations_templateversion AS version ON version.id = one.version_id
         LEFT JOIN generations_workflowtemplate AS template ON template.id = version.template_id
         WHERE one.workspace_id = %(workspace)s AND one.status = 'queued' AND one.tag IS NULL
+        AND NOT EXISTS (
+            SELECT 1 FROM generations_withdrawal AS gone
+            WHERE gone.user_id = one.user_id AND gone.until >= one.created_at
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM generations_departure AS gone
+            WHERE gone.workspace_id = %(workspace)s AND gone.user_id = one.user_id AND gone.until >= one.created_at
+        )
     ) AS held
     JOIN accounts_membership AS member ON member.workspace_id = %(workspace)s AND member.user_id = held.user_id
     JOIN accounts_user AS owner ON owner.id = held.user_id AND owner.suspended_at IS NULL

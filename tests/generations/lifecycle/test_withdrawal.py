@@ -134,6 +134,21 @@ def test_what_is_begun_after_reinstating_goes_on(
     assert (before.status, after.status) == (Status.CANCELED, Status.QUEUED)
 
 
+def test_what_a_suspension_withdrew_does_not_get_in_line_after_reinstating(
+    owner: User, staff: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    team = make_team(owner)
+    before = [make_generation(owner), make_generation(owner, tag=None), make_generation(owner, workspace=team)]
+    suspend(owner, staff)
+    standing.reinstate(User.objects.get(pk=owner.pk), by=staff)
+    after = [make_generation(owner, tag=None), make_generation(owner, tag=None, workspace=team)]
+    assert [queue.admit(own(owner)), queue.admit(team)] == [1, 1]
+    assert set(Generation.objects.in_line()) == set(after)
+    withdrawal.cancel_withdrawn(owner.pk)
+    assert set(Generation.objects.filter(status=Status.CANCELED)) == set(before)
+
+
 def test_a_submission_that_was_under_way_is_refused(owner: User, staff: User, known_server: Any) -> None:
     template = make_template()
     mine = User.objects.get(pk=owner.pk)  # as the request loaded it
@@ -257,6 +272,18 @@ def test_what_somebody_begins_who_came_back_goes_on(
     assert (before.status, after.status) == (Status.CANCELED, Status.QUEUED)
 
 
+def test_what_a_removal_withdrew_does_not_get_in_line_when_its_member_is_back(
+    owner: User, stranger: User, team: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    make_generation(stranger, workspace=team)
+    remove(stranger, team, owner)
+    Membership.objects.create(user=stranger, workspace=team)
+    after = [make_generation(each, workspace=team, tag=None) for each in (stranger, owner)]
+    assert queue.admit(team) == 2
+    assert set(Generation.objects.in_line()) == set(after)
+
+
 def test_a_submission_makes_a_removal_wait_and_one_after_it_is_refused(
     owner: User, stranger: User, team: Workspace, known_server: Any
 ) -> None:
@@ -316,6 +343,19 @@ def test_what_a_team_has_under_way_ends_when_it_is_dissolved(owner: User, strang
     tasks.sweep()
     later.refresh_from_db()
     assert later.status == Status.QUEUED
+
+
+def test_what_a_team_had_under_way_does_not_get_in_line_before_a_worker_comes(
+    owner: User, stranger: User, team: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal, "ask", lambda *_: None)
+    for each in (owner, stranger):
+        make_generation(each, workspace=team)
+    workspaces.dissolve(acting=owner, workspace=team)
+    tasks.sweep()
+    assert not Generation.objects.in_line().exists()
+    workspaces.keep(acting=owner, workspace=team)
+    assert queue.admit(team) == 0
 
 
 def test_nothing_new_is_accepted_in_a_team_that_is_dissolved(

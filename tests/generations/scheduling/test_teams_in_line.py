@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Membership, Plan, User, Workspace
-from accounts.workspaces import NotAMemberError
+from accounts.workspaces import DissolvingError, NotAMemberError
 from generations.lifecycle import services
 from generations.models import Generation, MemberMonth, Status, WorkflowTemplate
 from generations.scheduling import queue
@@ -126,7 +126,7 @@ def test_whoever_is_no_member_adds_nothing(stranger: User, staff: User, team: Wo
 
 def test_nothing_is_added_to_a_team_that_is_being_dissolved(owner: User, team: Workspace) -> None:
     Workspace.objects.filter(pk=team.pk).update(dissolve_after=timezone.now())
-    with pytest.raises(NotAMemberError):
+    with pytest.raises(DissolvingError):
         run(owner, team)
 
 
