@@ -290,3 +290,14 @@ def test_pages_are_no_wider_than_the_screen(tab: Page, width: int) -> None:
     for path in ("email", "password/change", "2fa", "3rdparty", "sessions", "logout"):
         tab.goto(f"/accounts/{path}/")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_all_of_the_header_is_on_a_phone_also_for_staff(tab: Page, width: int) -> None:
+    tab.set_viewport_size({"width": width, "height": 800})
+    enter(tab, "admin@example.com", ADMIN_PASSWORD)
+    avatar = tab.locator("header summary[aria-label=Account]").bounding_box()
+    brand = tab.locator("header .brand img").bounding_box()
+    assert avatar is not None
+    assert brand is not None
+    assert width - avatar["x"] - avatar["width"] >= brand["x"] > 5  # as far from its edge as the brand
