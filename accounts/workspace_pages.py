@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from typing import Any
 
 from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
@@ -20,7 +21,7 @@ from accounts import workspaces
 from accounts.access import user_of
 from accounts.current import choose
 from accounts.methods import post_only
-from accounts.models import Invitation, Membership, Role
+from accounts.models import Invitation, Membership, Role, Workspace, usage_asked
 from accounts.workspace_forms import MemberForm, NameForm
 from accounts.workspaces import NotAllowedError, WorkspaceError
 
@@ -63,13 +64,23 @@ def detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     context = {
         "mine": mine,
         "workspace": mine.workspace,
-        "members": members,
+        "members": _with_usage(mine, members),
         "number": everybody.count(),
         "q": q,
         "after": after,
         "form": NameForm(instance=mine.workspace),
     }
     return render(request, "account/workspace.html", context)
+
+
+def _with_usage(mine: Membership, members: list[Membership]) -> list[tuple[Membership, Any]]:
+    """Each with what they use in this workspace, for admins; for others, with None."""
+    if not mine.is_admin:
+        return [(each, None) for each in members]
+    ids = [each.user_id for each in members]
+    answers = usage_asked.send(sender=Workspace, workspace=mine.workspace, user_ids=ids)
+    usage = {user: used for _receiver, found in answers for user, used in found.items()}
+    return [(each, usage.get(each.user_id)) for each in members]
 
 
 @login_required

@@ -22,6 +22,7 @@ class GenerationsConfig(AppConfig):
             access_revoked,
             access_suspended,
             membership_ended,
+            usage_asked,
             workspace_closed,
             workspace_emptying,
         )
@@ -33,6 +34,7 @@ class GenerationsConfig(AppConfig):
         membership_ended.connect(_depart)
         workspace_closed.connect(_withdraw_workspace)
         workspace_emptying.connect(_empty)
+        usage_asked.connect(_usage)
         user_logged_out.connect(_tell_connections_of)
         post_migrate.connect(_keep_search_index, sender=self)
         checks.register(searching.check, checks.Tags.database)
@@ -75,6 +77,12 @@ def _empty(workspace_id: int, until: float, **_: Any) -> bool:
     from generations.lifecycle import emptying
 
     return emptying.empty(workspace_id, until=until)
+
+
+def _usage(workspace: Any, user_ids: Any, **_: Any) -> Any:
+    from generations.models.member_usage import usage_of
+
+    return usage_of(workspace, user_ids)
 
 
 def _tell_connections_of(user: Any, **_: Any) -> None:

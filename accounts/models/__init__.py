@@ -27,6 +27,7 @@ from accounts.models.user import (
     access_revoked,
     access_suspended,
     membership_ended,
+    usage_asked,
     workspace_closed,
     workspace_emptying,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "access_suspended",
     "all_scopes",
     "membership_ended",
+    "usage_asked",
     "workspace_closed",
     "workspace_emptying",
 ]

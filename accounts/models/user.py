@@ -28,6 +28,9 @@ workspace_closed = Signal()
 # Sent with `workspace_id` and `until` (time.monotonic) before a team is deleted. Receivers delete what belongs to it,
 # and answer whether all of it is gone.
 workspace_emptying = Signal()
+# Sent with `workspace` and `user_ids` when an admin looks at members of a team. Receivers
+# answer what each of them uses.
+usage_asked = Signal()
 
 # Written by statements alone (of `accounts.standing`, and as mails go out): who saves an older copy of the row changes
 # none of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import models
@@ -68,6 +69,11 @@ class QueueShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.workspace_id}: {self.finish_tag}"
+
+
+def this_month() -> datetime:
+    """When the present calendar month began (UTC)."""
+    return timezone.now().astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 class MemberMonth(models.Model):

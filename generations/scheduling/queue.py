@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection, transaction
@@ -25,7 +25,7 @@ from accounts.statements import Columns, Kept, KeptUpdate, Slot, ask
 from accounts.workspaces import DissolvingError, NotAMemberError
 from generations.models import Generation, MemberMonth, QueueShare, Withdrawal
 from generations.models.generation import GenerationQuerySet
-from generations.models.queue import SHORT_LINE, Outlook, wants_admission_sql
+from generations.models.queue import SHORT_LINE, Outlook, this_month, wants_admission_sql
 from generations.models.template import MEAN_SECONDS
 from generations.models.usage import StorageFullError
 from generations.scheduling.fitness import Fleet, Verdict
@@ -146,8 +146,7 @@ class Line:
 
     def _count_month(self, number: int, limit: int) -> None:
         """Count them among the member's generations of this month, the deleted ones included, too."""
-        now = timezone.now().astimezone(UTC)
-        begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        begin = this_month()
         own: dict[str, Any] = {"workspace": self._workspace, "user": self._user}
         row, _ = MemberMonth.objects.get_or_create(**own, month=begin.date())
         # There may be more than were counted: nobody counts while there is no limit.
@@ -158,7 +157,7 @@ class Line:
                 f"and {max(0, limit - jobs + number)} are left. Next month begins on the 1st (UTC)."
             )
             next_month = (begin + timedelta(days=32)).replace(day=1)
-            raise MemberStoppedError(msg, int((next_month - now).total_seconds()))
+            raise MemberStoppedError(msg, int((next_month - timezone.now()).total_seconds()))
         MemberMonth.objects.filter(pk=row.pk).update(jobs=jobs)
 
     def admit(self) -> int:

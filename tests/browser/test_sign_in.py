@@ -15,7 +15,7 @@ from allauth.mfa.totp.internal.auth import yield_hotp_counters_from_time as coun
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from tests.browser.conftest import is_error, new_page
-from tests.browser.steps import DEMO_PASSWORD, follow
+from tests.browser.steps import ADMIN_PASSWORD, DEMO_PASSWORD, follow
 from tests.support.oidc import Provider, oidc_server, person
 from tests.support.processes import Standalone, free_port
 from tests.support.smtp import Mailbox, mail_server
