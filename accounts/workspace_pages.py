@@ -78,7 +78,7 @@ def _with_usage(mine: Membership, members: list[Membership]) -> list[tuple[Membe
     if not mine.is_admin:
         return [(each, None) for each in members]
     ids = [each.user_id for each in members]
-    answers = usage_asked.send(sender=Workspace, workspace=mine.workspace, user_ids=ids)
+    answers: Any = usage_asked.send(sender=Workspace, workspace=mine.workspace, user_ids=ids)
     usage = {user: used for _receiver, found in answers for user, used in found.items()}
     return [(each, usage.get(each.user_id)) for each in members]
 

@@ -27,11 +27,12 @@ def usage_of(workspace: Workspace, user_ids: Collection[int]) -> dict[int, Membe
     """By user, in four statements however many these are. A file that several members have counts for each."""
     found = {each: MemberUsage() for each in user_ids}
     mine, month = Q(workspace=workspace, user__in=user_ids), this_month()
-    rows = Generation.objects.filter(mine).order_by().values("user")
-    for user, number in rows.filter(created_at__gte=month).annotate(number=Count("pk")).values_list("user", "number"):
+    rows = Generation.objects.filter(mine).order_by()
+    begun = rows.filter(created_at__gte=month).values("user").annotate(number=Count("pk"))
+    for user, number in begun.values_list("user", "number"):
         found[user].jobs = number
     waiting, running = Count("pk", filter=Q(status=Status.QUEUED)), Count("pk", filter=Q(status__in=UPSTREAM))
-    for row in rows.active().annotate(waiting=waiting, running=running):
+    for row in rows.active().values("user").annotate(waiting=waiting, running=running):
         found[row["user"]].waiting, found[row["user"]].running = row["waiting"], row["running"]
     # What a limit is held against knows deleted ones, too; without a limit nobody counts there.
     for user, number in MemberMonth.objects.filter(mine, month=month.date()).values_list("user", "jobs"):
