@@ -342,7 +342,7 @@ def _lock_files(workspace: Workspace, file_ids: Collection[uuid.UUID]) -> None:
 def cancel(generation: Generation) -> Generation:
     """Ask for it to stop; already finished ones stay as they are. Returns its state afterwards."""
     changed = transitions.transition(lambda: Generation.objects.request_cancel(generation.pk), pk=generation.pk)
-    generation.refresh_from_db()
+    generation.refresh_from_db(from_queryset=Generation.objects.select_related("workspace__plan"))  # its plan is shown
     if changed:
         publisher.wake_relays()
     return generation
