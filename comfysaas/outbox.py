@@ -1,17 +1,20 @@
 """The mails of a site that sends none: staff read them, so that sign-up and new passwords work without SMTP.
 
 A mail may open its reader's way into an account, past impersonation and its limits. So there is no such page on any
-other site, a mail to somebody else needs the permission to impersonate, and whoever opens one is in the audit log.
+other site, a mail to somebody else needs the permission to impersonate, and whoever opens one is in the audit log. A
+mail to an address at which nobody has an account yet opens none: the list shows it as it is.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
@@ -31,12 +34,11 @@ PER_PAGE = 25
 def index(request: HttpRequest) -> HttpResponse:
     """The newest mails: to whom, about what, and when. 404 for everybody but staff, and on every other site."""
     _ensure_exists(request)
-    mails = OutgoingMail.objects.defer("message")
-    page = Paginator(mails, PER_PAGE).get_page(request.GET.get("page"))
-    reader = _Reader(user_of(request))
+    page = Paginator(OutgoingMail.objects.all(), PER_PAGE).get_page(request.GET.get("page"))
+    reader, taken = _Reader(user_of(request)), _with_accounts(page.object_list)
     context = {
         "page": page,
-        "mails": [(mail, reader.may_open(mail)) for mail in page],
+        "mails": [(mail, reader.may_open(mail), taken.isdisjoint(_to(mail))) for mail in page],
         "reads_others": reader.reads_others,
     }
     return render(request, "outbox.html", context)
@@ -86,6 +88,15 @@ def _ensure_exists(request: HttpRequest) -> None:
 
 def _to(mail: OutgoingMail) -> set[str]:
     return {each.lower() for each in mail.recipients}
+
+
+def _with_accounts(mails: Iterable[OutgoingMail]) -> set[str]:
+    """Those of their addresses, in lower case, at which somebody has an account: confirmed, or signed in to before."""
+    addresses = set[str]().union(*map(_to, mails))
+    confirmed = EmailAddress.objects.filter(email__in=addresses, verified=True).values_list("email", flat=True)
+    people = User.objects.annotate(address=Lower("email")).filter(address__in=addresses)
+    used = people.filter(last_login__isnull=False).values_list("email", flat=True)
+    return {email.lower() for email in (*confirmed, *used)}
 
 
 def _powerful() -> set[str]:

@@ -134,6 +134,23 @@ def test_nobody_but_staff_opens_a_mail(owner: User, staff: User, client_for: Any
     assert not AuditEntry.objects.exists()
 
 
+def test_the_list_shows_what_a_newcomer_waits_for_until_there_is_an_account(admin: Any) -> None:
+    data = {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD}
+    Client().post("/accounts/signup/", data)
+    page = admin.get("/outbox/").content.decode()
+    (link,) = set(re.findall(r"/accounts/confirm-email/[^\"'<\s]+", page))
+    assert not AuditEntry.objects.exists()
+    Client().post(link)
+    assert "/accounts/confirm-email/" not in admin.get("/outbox/").content.decode()
+
+
+def test_the_list_shows_nothing_that_opens_an_account_that_is_there(admin: Any, owner: User) -> None:
+    owner.emailaddress_set.all().delete()  # made by hand, and signed in to once
+    User.objects.filter(pk=owner.pk).update(last_login=timezone.now())
+    send_mail("A subject", "the secret of another", None, [owner.email.upper()])
+    assert "the secret of another" not in admin.get("/outbox/").content.decode()
+
+
 def test_mails_come_in_pages(admin: Any) -> None:
     for number in range(30):
         send_mail(f"Subject {number:02}", "Body", "site@example.com", ["anna@example.com"])
