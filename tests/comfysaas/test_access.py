@@ -15,11 +15,13 @@ from allauth.account.models import EmailAddress, EmailConfirmationHMAC
 from allauth.account.utils import user_pk_to_url_str
 from allauth.mfa.models import Authenticator
 from django.core.files.base import ContentFile
+from django.core.mail import EmailMessage
 from django.test import Client
 from django.utils import timezone
 
 from accounts import invitations, profile, standing
 from accounts.models import ApiKey, Membership, Role, User
+from accounts.models.outgoing_mail import OutgoingMail
 from generations.models import DataExport, Status
 from tests.support.factories import (
     make_asset,
@@ -136,6 +138,7 @@ POST   invitation-accept                    login     404      404    404   404 
 GET    invitation                           200       200      200    200   200   403       200   403
 POST   invitation                           login     302+     409    409   409   403       302+  403
 GET    outbox                               404       404      404    404   404   403       200   403
+GET    outbox-mail                          404       404      404    404   404   403       200   403
 GET    api-docs                             200       200      200    200   200   200       200   200
 POST   api-docs                             405       405      405    405   405   405       405   403
 GET    api-openapi                          200       200      200    200   200   200       200   200
@@ -222,6 +225,7 @@ def things(cast: Cast) -> dict[str, str]:
     passkey = Authenticator.objects.create(user=colleague.user, type=Authenticator.Type.WEBAUTHN, data={})
     invitation, link = invitations.invite(acting=owner, workspace=team, role=Role.MEMBER)
     profile.set_avatar(owner, png("pink"))
+    mail = EmailMessage("A secret subject", "A secret text", "site@example.com", [owner.email])
     second = EmailAddress.objects.create(user=owner, email="second@example.com")
     reset = f"{user_pk_to_url_str(owner)}-{default_token_generator.make_token(owner)}"
     return {
@@ -236,6 +240,7 @@ def things(cast: Cast) -> dict[str, str]:
         "webhooks": str(hook.pk),
         "delivery": str(hook.deliveries.create(event="job.failed", payload={}).pk),
         "data": str(export.pk),
+        "outbox": str(OutgoingMail.objects.put(mail, next_attempt_at=None).pk),
         "people": str(owner.pk),
         "prefix": ApiKey.objects.issue(user=owner, name="to be revoked", workspace=team)[0].prefix,
         "keys": str(passkey.pk),
