@@ -231,7 +231,6 @@ def dissolve(*, acting: User, workspace: Workspace) -> Workspace:
         team.save(update_fields=["dissolve_after"])
         workspace_closed.send(sender=Workspace, workspace_id=team.pk)
         _mail_owners(team, acting)
-        _tell_members(team)
     return team
 
 
@@ -335,11 +334,6 @@ def _mail_owners(team: Workspace, acting: User) -> None:
     owners = Membership.objects.owners().filter(workspace=team).select_related("user").order_by("pk")
     for each in owners[:OWNERS_TOLD]:
         get_adapter().send_mail("account/email/workspace_dissolving", each.user.email, context)
-
-
-def _tell_members(team: Workspace) -> None:
-    for user_id in ApiKey.objects.filter(workspace=team, revoked_at=None).values_list("user", flat=True).distinct():
-        _tell(user_id)
 
 
 def _tell(user_id: int) -> None:

@@ -69,8 +69,10 @@ def _depart(user_id: int, workspace_id: int, **_: Any) -> None:
 
 def _withdraw_workspace(workspace_id: int, **_: Any) -> None:
     from generations.lifecycle import withdrawal
+    from generations.live import publisher
 
     withdrawal.withdraw_workspace(workspace_id)
+    publisher.announce_access_to(workspace_id)
 
 
 def _empty(workspace_id: int, until: float, **_: Any) -> bool:

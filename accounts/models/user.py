@@ -23,7 +23,8 @@ access_suspended = Signal()
 
 # Sent with `user_id` and `workspace_id` in the transaction that ends a membership: nothing of it may start any more.
 membership_ended = Signal()
-# Sent with `workspace_id` in the transaction that closes a team: nothing of it may start any more.
+# Sent with `workspace_id` in the transaction that closes a team: nothing of it may start any more, and open connections
+# check whether they may go on.
 workspace_closed = Signal()
 # Sent with `workspace_id` and `until` (time.monotonic) before a team is deleted. Receivers delete what belongs to it,
 # and answer whether all of it is gone.

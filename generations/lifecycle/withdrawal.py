@@ -18,6 +18,7 @@ from generations.models import Departure, Generation, QueueShare, Withdrawal
 from generations.models.generation import GenerationQuerySet
 
 AT_ONCE = 500
+ASKED_AT_ONCE = 100  # workers; for the rest, the sweep asks
 # A worker's slot is for others, too: the rest is asked for anew. One that is killed keeps its turn for twice as long.
 SECONDS = 10.0
 
@@ -53,12 +54,15 @@ def depart(user_id: int, workspace_id: int) -> None:
 def withdraw_workspace(workspace_id: int) -> None:
     """As `depart`, of everybody who has something under way in a workspace: inside the transaction that closes it.
 
-    Those are as few as its plan lets wait. A submission that is under way is waited for; one after it is refused.
+    In as many statements for one as for all. A submission that is under way is waited for; one after it is refused.
     """
     QueueShare.objects.select_for_update().get_or_create(workspace_id=workspace_id)  # as `queue.Line` does first
-    active = Generation.objects.filter(workspace=workspace_id).active().order_by()
-    for user_id in sorted(set(active.values_list("user", flat=True))):
-        depart(user_id, workspace_id)
+    mine = Generation.objects.filter(workspace=workspace_id)
+    user_ids = mine.active().order_by("user").values_list("user", flat=True).distinct()
+    departures = Departure.objects.add_all(user_ids, workspace_id)
+    mine.hold_back()
+    for each in departures[:ASKED_AT_ONCE]:
+        transaction.on_commit(partial(ask, cancel_departed, each.pk))
 
 
 @shared_task(name="generations.tasks.cancel_departed", ignore_result=True)

@@ -153,14 +153,19 @@ def publish(generation: Generation, event: events.Event) -> None:
 
 def announce_access(user_id: int) -> None:
     """Have everything that is open on behalf of this user check, after commit, whether it still may be."""
-    transaction.on_commit(lambda: sender.run(_send_access(user_id)), robust=True)
+    transaction.on_commit(lambda: sender.run(_send_access(events.user_group(user_id))), robust=True)
 
 
-async def _send_access(user_id: int) -> None:
+def announce_access_to(workspace_id: int) -> None:
+    """As `announce_access`, of everything that is open in this workspace, in one message."""
+    transaction.on_commit(lambda: sender.run(_send_access(events.workspace_group(workspace_id))), robust=True)
+
+
+async def _send_access(group: str) -> None:
     try:
-        await channel_layer().group_send(events.user_group(user_id), {"type": "access.changed"})
+        await channel_layer().group_send(group, {"type": "access.changed"})
     except Exception:
-        logger.exception("Open connections of user %d could not be told; they check by themselves, too", user_id)
+        logger.exception("Open connections of %s could not be told; they check by themselves, too", group)
 
 
 def wake_relays() -> None:

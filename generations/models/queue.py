@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -115,8 +116,14 @@ class Withdrawal(models.Model):
 class DepartureQuerySet(models.QuerySet["Departure"]):
     def add(self, user_id: int, workspace_id: int) -> Departure:
         """Have all work canceled that this person has waiting or running in the workspace now."""
-        until = {"until": timezone.now()}
-        return self.update_or_create(user_id=user_id, workspace_id=workspace_id, defaults=until)[0]
+        return self.add_all([user_id], workspace_id)[0]
+
+    def add_all(self, user_ids: Iterable[int], workspace_id: int) -> list[Departure]:
+        """As `add`, of all these."""
+        now = timezone.now()
+        rows = [Departure(user_id=each, workspace_id=workspace_id, until=now) for each in user_ids]
+        key = ["user", "workspace"]
+        return self.bulk_create(rows, update_conflicts=True, unique_fields=key, update_fields=["until"])
 
 
 class Departure(models.Model):

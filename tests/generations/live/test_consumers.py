@@ -264,6 +264,22 @@ async def test_a_removed_member_is_put_out_at_once(loop: None) -> None:
         assert await close_code(each) == consumers.CLOSE_UNAUTHENTICATED
 
 
+async def test_everybody_is_put_out_of_a_team_that_is_dissolved_at_once(loop: None) -> None:
+    owner, member, team, generation = await in_team()
+    client = await signed_in(member)
+    at_home = await socket("/ws/generations/", client)
+    await at_home.connect()
+    await chooses(client, team)
+    sockets = [await socket(path, client) for path in ("/ws/generations/", f"/ws/generations/{generation.pk}/")]
+    for each in sockets:
+        await each.connect()
+        await each.receive_json_from(patient(5))
+    await database_sync_to_async(workspaces.dissolve)(acting=owner, workspace=team)
+    for each in sockets:
+        assert await close_code(each) == consumers.CLOSE_UNAUTHENTICATED
+    await at_home.disconnect()
+
+
 async def test_nobody_else_follows_a_team() -> None:
     _, _, team, generation = await in_team()
     stranger = await database_sync_to_async(make_user)("stranger@example.com")
