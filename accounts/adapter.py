@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts import closing, devices, invited, mails, standing, time_zones
+from accounts import closing, confirming, devices, invited, mails, standing, time_zones
 from accounts.addresses import address_of
 from accounts.models import User
 from accounts.sessions import browser_of
@@ -56,6 +56,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """True when anybody may create an account, or when this browser holds an invitation."""
         return bool(settings.SIGNUP_OPEN) or invited.address_of(request) is not None
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """How this person can show once more who they are; a code by mail where there is no other way."""
+        found: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if not found and confirming.needs_code(user):
+            return [{"id": "mailed_code", "description": "Get a code by mail", "url": confirming.page()}]
+        return found
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Whether `app` asks. ReauthenticationRequired for people whom allauth would ask nothing."""
+        required = bool(super().is_reauthentication_required(app=app, **kwargs))
+        if required and confirming.needs_code(context.request.user):
+            confirming.ensure(context.request)
+        return required
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """ValidationError after too many wrong passwords: for this account from this address, and for this account from

@@ -353,6 +353,8 @@ ACCOUNT_RATE_LIMITS = {
     "signup": "20/m/ip,100/h/ip",
     "reset_password": "20/m/ip,100/h/ip,5/m/key,20/d/key",  # of the hour as well: name+1@, name+2@ are one mailbox
     "confirm_email": "5/10m/key,50/d/key",  # whoever only claims an address must not use up its owner's mails
+    "code_sent": "5/h/user,20/d/user",
+    "code_tried": "5/10m/user,30/d/user",
     "manage_email": "10/m/user,30/d/user",
 }
 ACCOUNT_LOGOUT_ON_GET = False

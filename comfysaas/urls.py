@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from accounts import sessions
+from accounts import confirming, sessions
 from comfysaas import health, impersonating, outbox
 from generations.api import api
 from generations.api.docs import docs
@@ -20,6 +20,7 @@ _everything: list[Any] = [
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True), name="favicon"),
     path("admin/", admin.site.urls),
     path("accounts/sessions/", sessions.index, name="usersessions_list"),
+    path("accounts/reauthenticate/mail/", confirming.CodeByMail.as_view(), name="account_reauthenticate_by_mail"),
     path("accounts/", include("allauth.urls")),
     path("account/impersonation/end/", impersonating.end, name="impersonation-end"),
     path("account/", include("accounts.urls")),

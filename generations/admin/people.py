@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import audit, impersonation, standing, welcome
+from accounts import audit, confirming, impersonation, standing, welcome
 from accounts.access import user_of
 from accounts.addresses import address_of
 from accounts.admin import UserAdmin
@@ -181,6 +181,7 @@ class PersonAdmin(UserAdmin):
         person, form = self._find(request, pk, IMPERSONATE), ImpersonationForm(request.POST)
         if not form.is_valid():
             return self._page(request, person, impersonation=form)
+        confirming.ensure(request)
         try:
             impersonation.start(request, person, reason=form.cleaned_data["reason"])
         except standing.OutOfReachError as error:

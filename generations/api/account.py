@@ -111,10 +111,11 @@ def post_export(request: HttpRequest) -> Answer[Export]:
     """Have an archive made of everything that is yours, in all your workspaces; a mail says when it is ready.
 
     409 `export_under_way` while one is made; 429 less than a day after the last one. A key does this only if it works
-    in your personal workspace; a session only after somebody confirmed who they are (403 `confirmation_required`).
+    in your personal workspace; a session only if it is new, or after somebody confirmed who they are (403
+    `confirmation_required`).
     """
     refuse_team_keys(request)
-    confirm(request)
+    confirm(request, is_sign_in_enough=True)
     return Answer(202, _export(exporting.request(user_of(request))))
 
 

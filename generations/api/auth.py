@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +12,7 @@ from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as NinjaSessionAuth
 from ninja.utils import check_csrf
 
-from accounts import current, rates
+from accounts import confirming, current, rates
 from accounts.access import key_for, user_of
 from accounts.addresses import address_of
 from accounts.models import ApiKey, Scope, SuspendedError, User
@@ -115,12 +114,13 @@ def refuse_team_keys(request: HttpRequest) -> None:
         raise NotAllowedError(msg)
 
 
-def confirm(request: HttpRequest) -> None:
+def confirm(request: HttpRequest, *, is_sign_in_enough: bool = False) -> None:
     """NotConfirmedError for a session in which nobody has shown lately who they are. Keys were given their scopes.
 
     For whatever the pages ask a confirmation for, too: a session that somebody left open must not become a key.
     """
-    if key_of(request) is None and not did_recently_reauthenticate(request):
+    is_known = confirming.has_just_signed_in if is_sign_in_enough else confirming.is_confirmed
+    if key_of(request) is None and not is_known(request):
         raise NotConfirmedError
 
 

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
+from accounts import confirming
 from accounts.access import user_of
 from accounts.methods import post_only
 from accounts.models.workspace import GRACE
@@ -20,6 +21,10 @@ from generations.lifecycle import exporting
 from generations.models import DataExport
 
 SHOWN = 10
+
+
+def _is_to_be_asked(request: HttpRequest) -> bool:
+    return not confirming.has_just_signed_in(request)
 
 
 @login_required
@@ -34,10 +39,10 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]  # allauth ships no types
+@reauthentication_required(allow_get=True, enabled=_is_to_be_asked)  # type: ignore[untyped-decorator]  # allauth ships no types
 @post_only("data")
 def export(request: HttpRequest) -> HttpResponse:
-    """Have an export made. Whoever asks shows once more who they are: the archive has everything."""
+    """Have an export made. The archive has everything, so whoever signed in long ago shows once more who they are."""
     try:
         exporting.request(user_of(request))
     except exporting.ExportRefusedError as refusal:

@@ -13,7 +13,7 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import ApiKey, User
 from comfysaas.env import SignInProvider
 from tests.accounts.guessing import PASSWORD, confirm, sign_in
 from tests.accounts.inviting import holder
@@ -271,3 +271,21 @@ def test_a_second_factor_is_asked_for_after_acme_too(acme: Provider) -> None:
 def test_an_unknown_provider_is_a_404() -> None:
     assert Client().post("/accounts/oidc/nobody/login/").status_code == 404
     assert EmailAddress.objects.count() == 0
+
+
+def test_somebody_who_signs_in_with_acme_alone_confirms_by_a_mailed_code(acme: Provider, mailoutbox: Any) -> None:
+    client = Client()
+    sign_in_with_acme(client)
+    data = {"name": "a key", "scopes": ["read"]}
+    asked = client.post("/account/keys/", data)
+    assert asked["Location"] == "/accounts/reauthenticate/mail/?next=%2Faccount%2Fkeys%2F"
+    assert client.get("/accounts/reauthenticate/?next=/account/keys/")["Location"] == asked["Location"]
+    assert not mailoutbox  # until somebody asks for it
+    assert client.post(asked["Location"], {"send": "1"})["Location"] == asked["Location"]
+    (mail,) = mailoutbox
+    assert mail.to == ["anna@example.com"]
+    code = re.search(r"^([A-Z0-9]{4}-[A-Z0-9]{4})$", mail.body, re.MULTILINE)
+    assert code is not None
+    page = client.post("/accounts/reauthenticate/mail/", {"code": code[1].lower(), "next": "/account/keys/"})
+    assert "csk_" in page.content.decode()  # what was asked for is done
+    assert ApiKey.objects.count() == 1

@@ -15,6 +15,8 @@ def test_the_banner_is_on_every_page_until_it_is_ended(page: Page) -> None:
     person = page.url
     page.get_by_label("Why you impersonate this person").fill("Ticket 7")
     follow(page.get_by_role("button", name="Impersonate"))
+    page.get_by_label("Password").fill(ADMIN_PASSWORD)
+    follow(page.get_by_role("button", name="Continue"))
 
     banner = page.get_by_role("complementary", name="Impersonation")
     for address in ("/generations/", "/", "/account/storage/", "/api/docs", "/account/workspaces/"):

@@ -76,6 +76,7 @@ POST   account_reset_password_from_key      302       302      302    302   200 
 GET    account_reset_password_done          200       200      200    200   200   403       200   403
 GET    mfa_index                            login     200      200    200   200   403       200   403
 POST   mfa_authenticate                     302       302      302    302   302   403       302   403
+POST   account_reauthenticate_by_mail       login     302      302    302   302   403       302   403
 POST   mfa_reauthenticate                   login     302      302    302   302   403       302   403
 GET    mfa_activate_totp                    login     200      200    200   200   403       200   403
 POST   mfa_activate_totp                    login     200      200    200   200   403       200   403

@@ -14,6 +14,7 @@ from accounts.access import Access
 from accounts.models import ApiKey, AuditEntry, User
 from comfysaas import impersonating
 from generations.models import Generation, Status
+from tests.accounts.guessing import PASSWORD
 from tests.api.envelope import error_of
 from tests.support.factories import make_generation, make_output, make_template, make_user
 from tests.support.matrix import pages
@@ -52,6 +53,21 @@ def verbs() -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------- who may start
+def test_it_asks_staff_to_confirm_who_they_are(support: User, owner: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(support, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.get(f"/admin/accounts/user/{owner.pk}/person/")
+    token = browser.cookies["csrftoken"].value
+    path = f"/admin/accounts/user/{owner.pk}/impersonate/"
+    asked = browser.post(path, {"reason": "ticket 7", "csrfmiddlewaretoken": token})
+    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    assert BANNER not in browser.get("/").content.decode()
+    data = {"password": PASSWORD, "next": path, "csrfmiddlewaretoken": token}
+    assert browser.post("/accounts/reauthenticate/", data)["Location"] == "/generations/"
+    assert BANNER in browser.get("/").content.decode()
+    assert verbs().count("started to impersonate") == 1
+
+
 def test_it_is_for_staff_with_the_permission(owner: User, stranger: User, client_for: Any) -> None:
     looker = make_user("looker@example.com", is_staff=True)
     looker.user_permissions.set(Permission.objects.filter(codename="view_user"))
@@ -214,6 +230,7 @@ def test_a_key_beside_the_session_opens_no_page(inside: Client) -> None:
 def test_what_staff_confirmed_of_themselves_does_not_count_as_that_person(support: User, owner: User) -> None:
     browser = Client()
     browser.post("/accounts/login/", {"login": support.email, "password": "correct horse battery"})
+    browser.post("/accounts/reauthenticate/", {"password": PASSWORD})
     assert "account_authentication_methods" in browser.session
     start(browser, owner)
     assert set(browser.session.keys()) == {"impersonation", "_auth_user_id", "_auth_user_backend", "_auth_user_hash"}

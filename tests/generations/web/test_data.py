@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import User
 from generations.lifecycle import exporting
 from generations.models import DataExport
+from tests.accounts.guessing import PASSWORD, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE, EXPORT = "/account/data/", "/account/data/export/"
@@ -72,6 +73,16 @@ def test_asking_needs_another_look_at_who_it_is(owner: User, client_for: Any) ->
     session.save()
     assert "reauthenticate" in client.post(EXPORT)["Location"]
     assert not DataExport.objects.exists()
+
+
+def test_whoever_has_just_signed_in_is_not_asked_again(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "ask", lambda *_: None)
+    client = Client()
+    sign_in(client, owner.email, PASSWORD)
+    assert client.post(EXPORT)["Location"] == PAGE
+    assert DataExport.objects.count() == 1
+    DataExport.objects.all().delete()
+    assert client.post("/api/v2/me/export").status_code == 202
 
 
 @pytest.mark.parametrize("state", list(DataExport.State))
