@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -14,6 +15,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from cryptography.fernet import InvalidToken
 from django import forms
 from django.conf import settings
 from django.core.cache import cache
@@ -22,7 +24,10 @@ from django.utils.functional import SimpleLazyObject
 from encrypted_fields.fields import EncryptedTextField
 
 from accounts import audit
+from accounts.encrypted import UnreadableError
 from accounts.models import User
+
+logger = logging.getLogger(__name__)
 
 SITE_NAME = "comfysaas"
 NAME_LENGTH = 60
@@ -92,8 +97,13 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth s
         return str(_field().f.encrypt(text.encode()).decode())
 
     def decrypt(self, encrypted_text: str) -> str:
-        """Also what a former SECRET_KEY encrypted."""
-        return str(_field().f.decrypt(encrypted_text.encode()).decode())
+        """Also what a former SECRET_KEY encrypted; ValidationError when it is under none that is known."""
+        try:
+            return str(_field().f.decrypt(encrypted_text.encode()).decode())
+        except InvalidToken as error:
+            logger.error("A second factor: %s", UnreadableError("Its secret"))
+            msg = "Your second factor cannot be read any more. Ask the people who run this site to remove it."
+            raise forms.ValidationError(msg) from error
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
         """What a new passkey is called unless its owner says otherwise."""

@@ -20,6 +20,7 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.encrypted import UnreadableError
 from accounts.models.outgoing_mail import OutgoingMail
 from generations import database
 from generations.broker import ask
@@ -87,6 +88,8 @@ def _sent(server: _Server, mail: OutgoingMail) -> str:
         raw = mail.raw
         database.release()
         return server.send(mail, raw)
+    except UnreadableError as error:
+        return str(error)
     except Exception as error:
         logger.exception("The mail %s cannot be sent", mail.pk)
         return f"The mail cannot be sent: {type(error).__name__}: {_said(error)}"

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from accounts import audit
 from accounts.access import user_of
+from accounts.encrypted import UnreadableError
 from accounts.impersonation import PERMISSION
 from accounts.models import User
 from accounts.models.outgoing_mail import OutgoingMail
@@ -56,6 +57,10 @@ def mail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if not reader.owns(found):
         person = User.objects.filter(emailaddress__email__in=_to(found)).first()
         audit.note(request, audit.MAIL_READ, found, person=person)
+    try:
+        found.raw  # noqa: B018  (whether it can be decrypted)
+    except UnreadableError as error:
+        return render(request, "outbox_mail.html", {"mail": found, "problem": str(error)})
     return render(request, "outbox_mail.html", {"mail": found})
 
 

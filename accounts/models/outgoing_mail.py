@@ -12,7 +12,8 @@ from django.core.mail import EmailMessage
 from django.core.mail.message import SafeMIMEText, sanitize_address
 from django.db import models
 from django.utils import timezone
-from encrypted_fields.fields import EncryptedTextField
+
+from accounts.encrypted import SecretTextField, revealed
 
 # After the first attempt and after each further one; the last pause goes on until a mail is GIVEN_UP_AFTER old.
 RETRY_SECONDS = (5, 30, 120, 300, 600, 1800)
@@ -58,7 +59,7 @@ class OutgoingMail(models.Model):
     sender = models.CharField(max_length=320)
     recipients = models.JSONField()
     subject = models.CharField(max_length=300)
-    message = EncryptedTextField(editable=False)
+    message = SecretTextField(editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
@@ -80,8 +81,8 @@ class OutgoingMail(models.Model):
 
     @property
     def raw(self) -> bytes:
-        """The message as SMTP wants it: headers and body, lines ending with CR LF."""
-        return str(self.message).encode("latin-1")
+        """The message as SMTP wants it: headers and body, lines ending with CR LF. UnreadableError."""
+        return revealed(self.message, "The mail").encode("latin-1")
 
     @property
     def text(self) -> str:

@@ -90,7 +90,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def save_model(self, request: HttpRequest, obj: ComfyServer, form: ServerForm, change: bool) -> None:
         """Say so when a header was deleted with the address that it was for."""
         super().save_model(request, obj, form, change)
-        if form.initial.get("auth_header_name") and not obj.headers and "url" in form.changed_data:
+        if form.initial.get("auth_header_name") and not obj.auth_header_name and "url" in form.changed_data:
             self.message_user(
                 request, "The header was deleted with the old URL. Enter it again if the new one needs it."
             )

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.auditing import AuditedAdmin
+from accounts.encrypted import UnreadableError
 from generations.models import Webhook
 
 
@@ -26,12 +27,18 @@ class WebhookAdmin(AuditedAdmin):
         "user",
         "events",
         "is_for_every_job",
+        "shown_secret",
         "is_enabled",
         "failing_since",
         "disabled_reason",
         "created_at",
     )
     actions = ("switch_off",)
+
+    @admin.display(description="Secret")
+    def shown_secret(self, hook: Webhook) -> str:
+        """Whether there is one, and not what it is."""
+        return str(UnreadableError("It")) if hook.is_secret_lost else "Stored encrypted"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Users make their own."""

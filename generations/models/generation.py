@@ -21,8 +21,8 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Greatest
 from django.utils import timezone
-from encrypted_fields.fields import EncryptedTextField
 
+from accounts.encrypted import SecretTextField
 from accounts.models import InWorkspace, WorkspaceRows
 from accounts.statements import KeptUpdate, Slot
 from generations.comfy import editor_notes, queued
@@ -410,7 +410,7 @@ class Generation(InWorkspace):
     )
     text = models.TextField(blank=True, editable=False, help_text="Texts among the inputs, in lower case, to search.")
     metadata = models.JSONField(default=dict, blank=True, help_text="Labels that a program gave it.")
-    partner_key = EncryptedTextField(
+    partner_key = SecretTextField(
         null=True, blank=True, editable=False, help_text="For nodes that call paid services. Deleted when it ends."
     )
     webhook = models.ForeignKey(

@@ -12,8 +12,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
-from encrypted_fields.fields import EncryptedTextField
 
+from accounts.encrypted import SecretTextField, revealed
 from generations.comfy.catalog import digest_of
 
 LEASE_SECONDS = 10
@@ -122,7 +122,7 @@ class ComfyServer(models.Model):
         blank=True,
         help_text="Header that a proxy in front of it asks for, such as Authorization.",
     )
-    auth_header_value = EncryptedTextField(
+    auth_header_value = SecretTextField(
         blank=True, null=True, help_text="Its value, such as “Bearer …”. Stored encrypted."
     )
     slots = models.PositiveSmallIntegerField(
@@ -230,8 +230,10 @@ class ComfyServer(models.Model):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that every request to this server carries."""
-        return {self.auth_header_name: self.auth_header_value or ""} if self.auth_header_name else {}
+        """Headers that every request to this server carries. UnreadableError: no request can be made."""
+        if not self.auth_header_name:
+            return {}
+        return {self.auth_header_name: revealed(self.auth_header_value, f"Its header {self.auth_header_name}")}
 
     @property
     def is_online(self) -> bool:

@@ -15,8 +15,8 @@ from django.db import models
 from django.db.models import Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
-from encrypted_fields.fields import EncryptedTextField
 
+from accounts.encrypted import SecretTextField, Unreadable
 from accounts.models import InWorkspace, WorkspaceRows
 from accounts.statements import Slot
 from generations.models.history import HistoryQuerySet
@@ -78,7 +78,7 @@ class Webhook(InWorkspace):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
     url = models.CharField("URL", max_length=2000)
-    secret = EncryptedTextField(default=new_secret, editable=False)
+    secret = SecretTextField(default=new_secret, editable=False)
     events = models.JSONField(default=default_events)
     is_for_every_job = models.BooleanField(
         "for every job", default=True, help_text="Send events of every job. Off: only of jobs that name it."
@@ -96,6 +96,11 @@ class Webhook(InWorkspace):
 
     def __str__(self) -> str:
         return self.url
+
+    @property
+    def is_secret_lost(self) -> bool:
+        """Whether nobody can decrypt its secret any more, so that nothing can be signed."""
+        return isinstance(self.secret, Unreadable)
 
 
 class DeliveryQuerySet(  # type: ignore[override]  # both have a manager of their own kind of rows

@@ -7,6 +7,7 @@ import time
 
 from django.db import DatabaseError
 
+from accounts.encrypted import UnreadableError
 from generations.comfy.errors import Rejected, Unavailable
 from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure
@@ -72,6 +73,9 @@ class Claimer:
             return self._on_rejected(generation, error)
         except InputMissingError as error:
             self._fail(generation, Failure("input_missing", str(error)))
+        except UnreadableError as error:
+            logger.error("Generation %s: %s", generation.pk, error)
+            self._fail(generation, Failure("input_missing", "Its API key cannot be read any more. Send it again."))
         except DatabaseError:
             raise  # whether it was submitted is found out by reconciling
         except Exception:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from accounts.encrypted import revealed
 from generations import origins
 from generations.comfy.asset_references import reference_to, replace_references
 from generations.comfy.client import ComfyClient
@@ -139,14 +140,14 @@ def submit_upstream(
     """POST /prompt with our prompt_id. Returns the id that the server uses. ComfyError passes through.
 
     Rejected also when the server accepted only a part of the workflow (200 with node errors): users would not see
-    that their result lacks outputs.
+    that their result lacks outputs. UnreadableError: the key for paid services cannot be decrypted.
     """
     extra_data: dict[str, object] = {
         **Mark(str(generation.pk), generation.attempt).as_extra_data(),
         "extra_pnginfo": _extra_pnginfo(generation, graph),
     }
     if generation.partner_key:
-        extra_data["api_key_comfy_org"] = generation.partner_key
+        extra_data["api_key_comfy_org"] = revealed(generation.partner_key, "The API key for paid services")
     submission = client.submit(graph, client_id=client_id, prompt_id=str(generation.prompt_id), extra_data=extra_data)
     if submission.node_errors:
         upstream.stop(submission.prompt_id)

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Q
 
+from accounts.encrypted import UnreadableError
 from generations.database import keep
 from generations.live.events import RELAY_GROUP
 from generations.live.publisher import channel_layer, sender
@@ -77,6 +78,11 @@ class Supervisor:
                 self._begin(server)
 
     def _begin(self, server: ComfyServer) -> None:
+        try:
+            server.headers  # noqa: B018  (whether they can be decrypted)
+        except UnreadableError as error:
+            ComfyServer.objects.saw_unreachable(server.pk, message=str(error))
+            return
         token = ComfyServer.objects.acquire(server.pk, owner=self.owner)
         if token is None:
             return
@@ -122,4 +128,5 @@ class Supervisor:
 
 
 def _differs(server: ComfyServer, known: ComfyServer) -> bool:
-    return (server.url, server.headers) != (known.url, known.headers)
+    first, second = ((each.url, each.auth_header_name, each.auth_header_value) for each in (server, known))
+    return first != second

@@ -26,6 +26,7 @@ from django.db import transaction
 from django.utils import timezone
 from standardwebhooks import Webhook as Signer
 
+from accounts.encrypted import UnreadableError
 from generations import outbound
 from generations.broker import ask
 from generations.models import Webhook, WebhookDelivery
@@ -259,6 +260,9 @@ async def _send(delivery: WebhookDelivery) -> tuple[int | None, str]:
     """(status of the answer, what is wrong with it)."""
     body = json.dumps(delivery.payload, separators=(",", ":"))
     now = timezone.now()
+    if delivery.webhook.is_secret_lost:
+        logger.error("Webhook %s: %s", delivery.webhook_id, UnreadableError("Its secret"))
+        return None, "Its secret cannot be read any more. Make a new webhook."
     headers = {
         "Content-Type": "application/json",
         "webhook-id": delivery.message_id,
