@@ -28,6 +28,7 @@ urlpatterns = [
     path("account/data/", data.index, name="data"),
     path("account/data/export/", data.export, name="data-export"),
     path("account/data/<uuid:pk>/", data.download, name="data-download"),
+    path("account/workspaces/<uuid:public_id>/export/", data.export_team, name="workspace-export"),
     path("account/storage/", storage.index, name="storage"),
     path("account/storage/delete/", storage.delete_all, name="storage-delete-all"),
     path("account/storage/<uuid:pk>/delete/", storage.delete, name="storage-delete"),

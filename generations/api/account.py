@@ -116,7 +116,7 @@ def post_export(request: HttpRequest) -> Answer[Export]:
     """
     refuse_team_keys(request)
     confirm(request, is_sign_in_enough=True)
-    return Answer(202, _export(exporting.request(user_of(request))))
+    return Answer(202, export_of(exporting.request(user_of(request))))
 
 
 @operation(
@@ -129,14 +129,17 @@ def post_export(request: HttpRequest) -> Answer[Export]:
     returns={200: ExportList},
 )
 def list_exports(request: HttpRequest) -> ExportList:
-    """The newest ten. A key does this only if it works in your personal workspace."""
+    """The newest ten, also those of teams that you own. A key does this only if it works in your personal workspace."""
     refuse_team_keys(request)
-    return ExportList(exports=[_export(each) for each in DataExport.objects.of(user_of(request))[:10]])
+    newest = DataExport.objects.of(user_of(request)).select_related("workspace")[:10]
+    return ExportList(exports=[export_of(each) for each in newest])
 
 
-def _export(found: DataExport) -> Export:
+def export_of(found: DataExport) -> Export:
+    """It, as programs see it."""
     return Export(
         id=found.pk,
+        workspace_id=found.workspace.public_id if found.workspace else None,
         state=cast("ExportState", found.state),
         created_at=found.created_at,
         finished_at=found.finished_at,

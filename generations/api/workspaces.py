@@ -16,8 +16,10 @@ from accounts.access import user_of
 from accounts.current import workspace_of
 from accounts.models import Invitation, Membership, MembershipQuerySet, Role, Scope
 from accounts.workspaces import Caps, NotAllowedError
+from generations.api.account import export_of
 from generations.api.auth import confirm, key_of, refuse_team_keys
 from generations.api.operations import Function, operation
+from generations.api.schemas.account import Export
 from generations.api.schemas.workspaces import (
     Acceptance,
     InvitationFilter,
@@ -33,6 +35,7 @@ from generations.api.schemas.workspaces import (
     WorkspaceOut,
     WorkspaceRequest,
 )
+from generations.lifecycle import exporting
 
 router = Router()
 CAPS = ("max_concurrent", "max_queued", "max_jobs_per_month")
@@ -111,6 +114,20 @@ def keep_workspace(request: HttpRequest, id: uuid.UUID) -> WorkspaceOut:
     mine = _membership(request, id)
     mine.workspace = workspaces.keep(acting=user_of(request), workspace=mine.workspace)
     return _workspace(mine)
+
+
+@_operation(
+    "POST", "/workspaces/{id}/export", "exportWorkspace", "Export a team", returns={202: Export}, errors=(404, 409)
+)
+def export_workspace(request: HttpRequest, id: uuid.UUID) -> Answer[Export]:
+    """For owners: an archive of everything that is the team's. A mail says when it is ready, `GET me/export` lists it.
+
+    409 `export_under_way` while one of yours is made; 429 less than a day after the last one. A session needs to be
+    new, or somebody who confirmed who they are (403 `confirmation_required`).
+    """
+    mine = _membership(request, id)
+    confirm(request, is_sign_in_enough=True)
+    return Answer(202, export_of(exporting.request_team(mine)))
 
 
 # ---------------------------------------------------------------------------------------------- members

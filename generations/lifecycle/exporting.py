@@ -1,4 +1,4 @@
-"""Exports: everything of a person as one archive, streamed into the storage by a worker, and deleted again in time.
+"""Exports: everything of a person or a team as one archive, which a worker streams into the storage.
 
 The row says what is left to do. A worker that is killed leaves its claim, which runs out; its bytes lie under the key
 of its attempt and are cleared away.
@@ -27,7 +27,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import setbacks
-from accounts.models import AuditEntry, Avatar, Membership, Setback, User, Workspace
+from accounts.models import ApiKey, AuditEntry, Avatar, Invitation, Membership, Setback, User, Workspace
+from accounts.workspaces import NotAllowedError
 from generations import contract, database
 from generations.broker import ask
 from generations.files import storage
@@ -36,7 +37,15 @@ from generations.files.zipping import Member, Streamed, stream
 from generations.models import Asset, DataExport, Generation, Webhook
 from generations.models.export import ExportRefusedError
 
-__all__ = ["ExportRefusedError", "clear_orphans", "discard_all", "make_export", "request", "tidy_exports"]
+__all__ = [
+    "ExportRefusedError",
+    "clear_orphans",
+    "discard_all",
+    "make_export",
+    "request",
+    "request_team",
+    "tidy_exports",
+]
 logger = logging.getLogger(__name__)
 
 PREFIX = "exports/"
@@ -46,6 +55,7 @@ ROWS_AT_ONCE = 200
 GO_ON_SECONDS = 30.0
 ORPHAN_AGE = timedelta(days=1)
 READ_BYTES = 256 * 1024
+KEY_FIELDS = ("prefix", "name", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
 README = """This is what {site} holds of {email}, as of {now}.
 
 account.json     your account, its addresses, sessions, workspaces and API keys (without secrets)
@@ -58,6 +68,16 @@ files/           the files themselves
 missing.txt      files that were gone when the archive was made, if there are any
 """
 
+TEAM_README = """This is what {site} holds of the team “{name}”, as of {now}.
+
+team.json        the team, its members, invitations and API keys (without secrets)
+webhooks.json    its webhooks (without secrets)
+jobs.jsonl       its generations, one a line, newest last; "outputs" name files by their id
+files.jsonl      its files, one a line: uploads and results; "path" is where each lies in this archive
+files/           the files themselves
+missing.txt      files that were gone when the archive was made, if there are any
+"""
+
 Row = TypeVar("Row", bound=models.Model)
 
 
@@ -66,9 +86,21 @@ class LostError(Exception):
 
 
 def request(user: User) -> DataExport:
-    """Have an export made. ExportRefusedError."""
+    """Have an export made of all that is this person's. ExportRefusedError."""
+    return _request(user, None)
+
+
+def request_team(mine: Membership) -> DataExport:
+    """Have an export made of all that is the team's, for this owner of it. ExportRefusedError; NotAllowedError."""
+    if mine.workspace.is_personal or not mine.is_owner:
+        msg = "Only owners of a team can have it exported."
+        raise NotAllowedError(msg)
+    return _request(mine.user, mine.workspace)
+
+
+def _request(user: User, team: Workspace | None) -> DataExport:
     with transaction.atomic():
-        export = DataExport.objects.ask_for(user)
+        export = DataExport.objects.ask_for(user, team)
         transaction.on_commit(lambda: ask(make_export, str(export.pk)))
     return export
 
@@ -99,6 +131,10 @@ def make_export(export_id: str) -> None:
 @shared_task(name="generations.tasks.tidy_exports", ignore_result=True, expires=settings.HOUSEKEEPING_SECONDS)
 def tidy_exports() -> int:
     """Have those made that no worker is at, and delete those whose time is up. How many were deleted."""
+    now = timezone.now()
+    DataExport.objects.disowned().update(
+        state=DataExport.State.FAILED, finished_at=now, expires_at=now, error="Whoever asked owns the team no more."
+    )
     for pk in DataExport.objects.waiting().values_list("pk", flat=True)[:100]:
         ask(make_export, str(pk))
     number = 0
@@ -161,29 +197,46 @@ class _Contents:
     def __init__(self, export: DataExport) -> None:
         self._export = export
         self._user = export.user
+        self._team = export.workspace
         self._next_look = time.monotonic() + GO_ON_SECONDS
         self._missing: list[str] = []
 
     def members(self) -> Iterator[Member]:
-        now = timezone.now().isoformat("T", "seconds")
-        said = README.format(site=settings.PUBLIC_ORIGIN, email=self._user.email, now=now)
-        yield "README.txt", [said.encode()]
-        yield "account.json", [_json(self._account(), indent=1)]
-        for picture in Avatar.objects.filter(user=self._user):
-            yield "picture.webp", [bytes(picture.picture)]
-        # What somebody made in a team is the team's: whoever left it takes nothing of it along.
-        own: dict[str, Any] = {"user": self._user, "workspace__in": Workspace.objects.for_member(self._user)}
+        if self._team is None:
+            yield from self._personal()
+            # What somebody made in a team is the team's: whoever left it takes nothing of it along.
+            own: dict[str, Any] = {"user": self._user, "workspace__in": Workspace.objects.for_member(self._user)}
+        else:
+            yield from self._shared(self._team)
+            own = {"workspace": self._team}
         yield "webhooks.json", [_json([_webhook(each) for each in Webhook.objects.filter(**own)], indent=1)]
-        entries = AuditEntry.objects.filter(person=self._user)
-        yield "audit.jsonl", self._lines(entries, _audited)
-        mine = Generation.objects.filter(**own).with_details().select_related("workspace")
-        yield "jobs.jsonl", self._lines(mine, _job)
-        files = Asset.objects.filter(**own).select_related("workspace")
-        yield "files.jsonl", self._lines(files, _file)
+        jobs = Generation.objects.filter(**own).with_details().select_related("workspace", "user")
+        yield "jobs.jsonl", self._lines(jobs, self._with_member(_job))
+        files = Asset.objects.filter(**own).select_related("workspace", "user")
+        yield "files.jsonl", self._lines(files, self._with_member(_file))
         for asset in self._rows(files):
             yield _path(asset), self._bytes(asset)
         if self._missing:
             yield "missing.txt", ["\n".join(self._missing).encode()]
+
+    def _personal(self) -> Iterator[Member]:
+        said = README.format(site=settings.PUBLIC_ORIGIN, email=self._user.email, now=_now())
+        yield "README.txt", [said.encode()]
+        yield "account.json", [_json(self._account(), indent=1)]
+        for picture in Avatar.objects.filter(user=self._user):
+            yield "picture.webp", [bytes(picture.picture)]
+        yield "audit.jsonl", self._lines(AuditEntry.objects.filter(person=self._user), _audited)
+
+    def _shared(self, team: Workspace) -> Iterator[Member]:
+        said = TEAM_README.format(site=settings.PUBLIC_ORIGIN, name=team.name, now=_now())
+        yield "README.txt", [said.encode()]
+        yield "team.json", [_json(_team(team), indent=1)]
+
+    def _with_member(self, shape: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+        """In a team's archive, each thing says which member made or brought it."""
+        if self._team is None:
+            return shape
+        return lambda row: {**shape(row), "member": row.user.email}
 
     def _rows(self, rows: models.QuerySet[Row]) -> Iterator[Row]:
         """All of them by their key, a batch in memory at a time."""
@@ -247,12 +300,40 @@ class _Contents:
                 }
                 for each in memberships
             ],
-            "api_keys": list(
-                user.api_keys.order_by("pk").values(
-                    "prefix", "name", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at"
-                )
-            ),
+            "api_keys": list(user.api_keys.order_by("pk").values(*KEY_FIELDS)),
         }
+
+
+def _team(team: Workspace) -> dict[str, Any]:
+    limits = ("max_concurrent", "max_queued", "max_jobs_per_month")
+    members = Membership.objects.filter(workspace=team).select_related("user").order_by("pk")
+    invitations = Invitation.objects.filter(workspace=team).order_by("pk")
+    return {
+        "id": team.public_id,
+        "name": team.name,
+        "created_at": team.created_at,
+        "plan": team.limits.name or None,
+        "members": [
+            {
+                "email": each.user.email,
+                "name": each.user.get_full_name(),
+                "role": each.role,
+                "since": each.created_at,
+                **{name: getattr(each, name) for name in limits},
+            }
+            for each in members
+        ],
+        "invitations": list(
+            invitations.values("email", "role", "created_at", "expires_at", "accepted_at", "revoked_at")
+        ),
+        "api_keys": list(
+            ApiKey.objects.filter(workspace=team).order_by("pk").values(*KEY_FIELDS, member=models.F("user__email"))
+        ),
+    }
+
+
+def _now() -> str:
+    return timezone.now().isoformat("T", "seconds")
 
 
 def _json(value: Any, indent: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Exports: archives of all that a person has here, made by workers, fetched for a while."""
+"""Exports: archives of all that a person or a team has here, made by workers, fetched for a while."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
+
+from accounts.models import Membership, Role, Workspace
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -32,14 +34,26 @@ class ExportRefusedError(Exception):
 
 class ExportQuerySet(models.QuerySet["DataExport"]):
     def of(self, user: User) -> Self:
-        """This person's own, the newest first: one outside this set is a 404, for staff too."""
-        return self.filter(user=user).order_by("-created_at")
+        """Those that this person asked for, the newest first: one outside this set is a 404, for staff too.
 
-    def ask_for(self, user: User) -> DataExport:
+        One of a team is only there while this person is an owner of it.
+        """
+        return self.filter(user=user).of_owners().order_by("-created_at")
+
+    def of_owners(self) -> Self:
+        """Without those of teams that whoever asked does not own any more."""
+        return self.filter(Q(workspace=None) | _owned())
+
+    def disowned(self) -> Self:
+        """Those that wait, and that nobody is to have any more."""
+        return self.filter(~_owned(), state=DataExport.State.WAITING, workspace__isnull=False)
+
+    def ask_for(self, user: User, team: Workspace | None = None) -> DataExport:
         """A new one, to be made. ExportRefusedError while one is made already, or within PAUSE after the last one."""
-        last = self.of(user).exclude(state=DataExport.State.FAILED).first()
-        if last is not None and last.state == DataExport.State.WAITING:
+        asked = self.filter(user=user).exclude(state=DataExport.State.FAILED).order_by("-created_at")
+        if asked.filter(state=DataExport.State.WAITING).exists():
             raise _under_way()
+        last = asked.filter(workspace=team).first()
         wait = int((last.created_at + PAUSE - timezone.now()).total_seconds()) if last is not None else 0
         if wait > 0:
             hours = -(-wait // 3600)
@@ -47,7 +61,7 @@ class ExportQuerySet(models.QuerySet["DataExport"]):
             raise ExportRefusedError(text, seconds=wait, code="rate_limited")
         try:
             with transaction.atomic():
-                return self.create(user=user)
+                return self.create(user=user, workspace=team)
         except IntegrityError as error:  # another request was faster
             raise _under_way() from error
 
@@ -55,22 +69,28 @@ class ExportQuerySet(models.QuerySet["DataExport"]):
         """Those that no worker is at and whose time has come, the oldest first. Those of suspended people wait."""
         now = timezone.now()
         rows = self.filter(state=DataExport.State.WAITING, next_attempt_at__lte=now, user__suspended_at=None)
-        return rows.order_by("next_attempt_at")
+        return rows.of_owners().order_by("next_attempt_at")
 
     def claim(self, pk: uuid.UUID) -> DataExport | None:
         """Take one for CLAIM, as its next attempt; None when somebody else is at it, or AT_ONCE are being made."""
         now = timezone.now()
         if self.filter(state=DataExport.State.WAITING, attempts__gt=0, claimed_until__gt=now).count() >= AT_ONCE:
             return None
-        rows = self.filter(pk=pk, state=DataExport.State.WAITING, next_attempt_at__lte=now)
+        rows = self.filter(pk=pk, state=DataExport.State.WAITING, next_attempt_at__lte=now).of_owners()
         until = now + CLAIM
         if not rows.update(next_attempt_at=until, claimed_until=until, attempts=F("attempts") + 1):
             return None
-        return self.select_related("user").get(pk=pk)
+        return self.select_related("user", "workspace").get(pk=pk)
 
     def over(self) -> Self:
         """Those that were kept long enough."""
         return self.filter(expires_at__lt=timezone.now())
+
+
+def _owned() -> Exists:
+    """Whether whoever asked owns the team."""
+    owners = Membership.objects.filter(role=Role.OWNER)
+    return Exists(owners.filter(user=OuterRef("user"), workspace=OuterRef("workspace")))
 
 
 def _under_way() -> ExportRefusedError:
@@ -80,7 +100,10 @@ def _under_way() -> ExportRefusedError:
 
 
 class DataExport(models.Model):
-    """One archive of one person. Workers take turns by attempts: one that slept changes nothing any more."""
+    """One archive of one person, or of a team for its owner.
+
+    Workers take turns by attempts: one that slept changes nothing any more.
+    """
 
     class State(models.TextChoices):
         """Where it stands."""
@@ -91,6 +114,14 @@ class DataExport(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    workspace = models.ForeignKey(
+        Workspace,
+        null=True,
+        editable=False,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="The team that it is of. Empty: of its user.",
+    )
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -124,14 +155,14 @@ class DataExport(models.Model):
     def go_on(self) -> bool:
         """Keep the claim for longer. False: it is somebody else's by now, or its user may have nothing run."""
         until = timezone.now() + CLAIM
-        mine = DataExport.objects.filter(pk=self.pk, attempts=self.attempts, state=self.State.WAITING)
+        mine = DataExport.objects.filter(pk=self.pk, attempts=self.attempts, state=self.State.WAITING).of_owners()
         return bool(mine.filter(user__suspended_at=None).update(next_attempt_at=until, claimed_until=until))
 
     def finish(self, key: str, size_bytes: int) -> bool:
         """WAITING -> READY, unless somebody else is at it by now."""
         now = timezone.now()
         self.expires_at = now + KEPT
-        mine = DataExport.objects.filter(pk=self.pk, attempts=self.attempts, state=self.State.WAITING)
+        mine = DataExport.objects.filter(pk=self.pk, attempts=self.attempts, state=self.State.WAITING).of_owners()
         return bool(
             mine.filter(user__suspended_at=None).update(
                 state=self.State.READY,

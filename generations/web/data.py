@@ -7,6 +7,7 @@ import uuid
 from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -16,6 +17,8 @@ from accounts import confirming
 from accounts.access import user_of
 from accounts.methods import post_only
 from accounts.models.workspace import GRACE
+from accounts.workspace_pages import membership
+from accounts.workspaces import NotAllowedError
 from generations.files import delivery
 from generations.lifecycle import exporting
 from generations.models import DataExport
@@ -32,7 +35,7 @@ def _is_to_be_asked(request: HttpRequest) -> bool:
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """Exports, and the form that deletes the account."""
-    exports = list(DataExport.objects.of(user_of(request))[:SHOWN])
+    exports = list(DataExport.objects.of(user_of(request)).select_related("workspace")[:SHOWN])
     is_under_way = any(each.state == DataExport.State.WAITING for each in exports)
     context = {"exports": exports, "is_under_way": is_under_way, "grace_days": GRACE.days}
     return render(request, "account/data.html", context)
@@ -49,6 +52,22 @@ def export(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(refusal))
     else:
         messages.info(request, "We make the archive now, and send you a mail when it is ready.")
+    return redirect("data")
+
+
+@login_required
+@reauthentication_required(allow_get=True, enabled=_is_to_be_asked)  # type: ignore[untyped-decorator]  # allauth ships no types
+@post_only("workspace", "public_id")
+def export_team(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Have an export of a team made, for an owner of it. It appears on the page of that owner's data."""
+    try:
+        exporting.request_team(membership(request, public_id))
+    except NotAllowedError as refusal:
+        raise PermissionDenied(str(refusal)) from refusal
+    except exporting.ExportRefusedError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.info(request, "We make the archive of the team now, and send you a mail when it is ready.")
     return redirect("data")
 
 

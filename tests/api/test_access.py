@@ -72,6 +72,7 @@ changeWorkspace   403    200   200   404       404      404
 leaveWorkspace    204    204   409   404       404      404
 dissolveWorkspace 403    403   200   404       404      404
 keepWorkspace     403    403   200   404       404      404
+exportWorkspace   403    403   202   404       404      404
 listMembers       200    200   200   404       404      404
 changeMember      403    200   200   404       404      404
 deleteMember      403    204   204   404       404      404

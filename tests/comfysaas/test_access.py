@@ -126,6 +126,7 @@ POST   workspace-switch                     login     404      302    302   302 
 POST   workspace-rename                     login     404      403    302+  302+  403       404   403
 POST   workspace-leave                      login     404      302+   302+  302   403       404   403
 POST   workspace-dissolve                   login     404      403    403   302+  403       404   403
+POST   workspace-export                     login     404      403    403   302+  403       404   403
 POST   workspace-keep                       login     404      403    403   302+  403       404   403
 GET    workspace-member                     login     404      403    200   200   403       404   403
 POST   workspace-member                     login     404      403    302+  302+  403       404   403

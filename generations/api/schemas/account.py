@@ -36,9 +36,12 @@ class Limits(Schema):
 
 
 class Export(Schema):
-    """An archive of everything that is yours. It is fetched on the page “Your data”, by whoever is signed in as you."""
+    """An archive of everything that is yours, or a team's. It is fetched on the page “Your data”, by whoever is signed
+    in as you.
+    """
 
     id: uuid.UUID
+    workspace_id: uuid.UUID | None = Field(description="The team that it is of. Null: it is of you.")
     state: ExportState
     created_at: datetime
     finished_at: datetime | None

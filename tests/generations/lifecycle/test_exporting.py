@@ -13,7 +13,8 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from accounts import profile, workspaces
-from accounts.models import OutgoingMail, Setback, User
+from accounts.models import Membership, OutgoingMail, Setback, User, Workspace
+from accounts.workspaces import NotAllowedError
 from generations.files import storage
 from generations.lifecycle import exporting
 from generations.models import DataExport, DiscardedFile, Status, Webhook
@@ -73,6 +74,78 @@ def test_it_has_everything_of_that_person_and_nothing_of_others(owner: User, str
     whole = b"".join(found.values())
     for theirs in (b"not mine", b"a stranger's picture", b"of a colleague", b"theirs.png", secret.encode()):
         assert theirs not in whole
+
+
+def team_export(team: Workspace, user: User) -> DataExport:
+    export = exporting.request_team(Membership.objects.get(workspace=team, user=user))
+    exporting.make_export(str(export.pk))
+    export.refresh_from_db()
+    return export
+
+
+def test_an_owner_takes_along_all_that_is_the_teams_and_nothing_else(owner: User, stranger: User) -> None:
+    team = make_team(owner, member=stranger, name="Film crew")
+    job = make_generation(stranger, workspace=team, status=Status.SUCCEEDED, inputs={"prompt": "of a colleague"})
+    upload = make_asset(stranger, png("olive"), workspace=team)
+    Webhook.objects.create(user=stranger, workspace=team, url="https://example.com/team", events=["job.failed"])
+    make_generation(owner, inputs={"prompt": "mine alone"})
+    make_generation(stranger, inputs={"prompt": "theirs alone"})
+    profile.set_avatar(owner, b"my picture")
+    found = contents(team_export(team, owner))
+    (made,) = lines(found["jobs.jsonl"])
+    assert (made["id"], made["member"]) == (str(job.pk), stranger.email)
+    (file,) = lines(found["files.jsonl"])
+    assert (file["id"], file["member"], found[file["path"]]) == (str(upload.pk), stranger.email, png("olive"))
+    about = json.loads(found["team.json"])
+    assert (about["name"], [each["role"] for each in about["members"]]) == ("Film crew", ["owner", "member"])
+    assert "https://example.com/team" in found["webhooks.json"].decode()
+    whole = b"".join(found.values())
+    assert not [each for each in (b"mine alone", b"theirs alone", b"my picture", b"whsec_") if each in whole]
+    assert "account.json" not in found
+    assert "the team “Film crew”" in " ".join(OutgoingMail.objects.get().text.split())
+
+
+def test_only_owners_have_a_team_exported_and_fetch_it_while_they_own_it(owner: User, stranger: User) -> None:
+    team = make_team(owner, admin=stranger)
+    with pytest.raises(NotAllowedError):
+        team_export(team, stranger)
+    with pytest.raises(NotAllowedError):
+        team_export(Workspace.objects.personal_of(owner), owner)
+    assert team_export(team, owner).is_ready
+    assert DataExport.objects.of(owner).count() == 1
+    workspaces.transfer(acting=owner, to=Membership.objects.get(workspace=team, user=stranger))
+    assert not DataExport.objects.of(owner).exists()
+    assert not DataExport.objects.of(stranger).exists()
+
+
+def test_one_that_waits_is_given_up_when_its_owner_hands_the_team_over(owner: User, stranger: User) -> None:
+    team = make_team(owner, admin=stranger)
+    export = exporting.request_team(Membership.objects.get(workspace=team, user=owner))
+    workspaces.transfer(acting=owner, to=Membership.objects.get(workspace=team, user=stranger))
+    exporting.make_export(str(export.pk))
+    export.refresh_from_db()
+    assert (export.state, export.attempts) == (State.WAITING, 0)
+    exporting.tidy_exports()
+    assert not DataExport.objects.exists()
+    assert exporting.request(owner).state == State.WAITING  # nothing is in its way
+
+
+def test_one_that_is_being_made_ends_with_the_ownership(owner: User, stranger: User) -> None:
+    team = make_team(owner, admin=stranger)
+    export = exporting.request_team(Membership.objects.get(workspace=team, user=owner))
+    claimed = DataExport.objects.claim(export.pk)
+    assert claimed is not None
+    workspaces.transfer(acting=owner, to=Membership.objects.get(workspace=team, user=stranger))
+    assert not claimed.go_on()
+    assert not claimed.finish("exports/key.zip", 1)
+
+
+def test_a_team_and_its_owner_have_a_pause_each(owner: User) -> None:
+    team = make_team(owner)
+    assert team_export(team, owner).is_ready
+    with pytest.raises(exporting.ExportRefusedError):
+        team_export(team, owner)
+    assert make(owner).is_ready
 
 
 def test_whoever_left_a_team_takes_nothing_of_it_along(owner: User, stranger: User) -> None:

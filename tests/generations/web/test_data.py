@@ -13,10 +13,11 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, Workspace
 from generations.lifecycle import exporting
 from generations.models import DataExport
 from tests.accounts.guessing import PASSWORD, sign_in
+from tests.support.factories import make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE, EXPORT = "/account/data/", "/account/data/export/"
@@ -83,6 +84,24 @@ def test_whoever_has_just_signed_in_is_not_asked_again(owner: User, monkeypatch:
     assert DataExport.objects.count() == 1
     DataExport.objects.all().delete()
     assert client.post("/api/v2/me/export").status_code == 202
+
+
+def test_an_owner_has_a_team_exported_from_its_page(owner: User, stranger: User, client_for: Any) -> None:
+    team = make_team(owner, admin=stranger, name="Film crew")
+    page, path = f"/account/workspaces/{team.public_id}/", f"/account/workspaces/{team.public_id}/export/"
+    assert [path in client_for(user).get(page).content.decode() for user in (owner, stranger)] == [True, False]
+    assert client_for(stranger).post(path).status_code == 403
+    client = client_for(owner)
+    assert "archive of the team" in client.post(path, follow=True).content.decode()
+    export = DataExport.objects.get()
+    exporting.make_export(str(export.pk))
+    shown = client.get(PAGE).content.decode()
+    assert "Export of “Film crew”" in shown
+    assert f"/account/data/{export.pk}/" in shown
+    assert client_for(stranger).get(f"/account/data/{export.pk}/").status_code == 404
+    assert client.get(f"/account/data/{export.pk}/").status_code == 200
+    own = Workspace.objects.personal_of(owner)
+    assert client.post(f"/account/workspaces/{own.public_id}/export/").status_code == 403
 
 
 @pytest.mark.parametrize("state", list(DataExport.State))
