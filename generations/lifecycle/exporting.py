@@ -36,6 +36,7 @@ from generations.files.assets import discard_files
 from generations.files.zipping import Member, Streamed, stream
 from generations.models import Asset, DataExport, Generation, Webhook
 from generations.models.export import ExportRefusedError
+from generations.models.generation import GenerationQuerySet
 
 __all__ = [
     "ExportRefusedError",
@@ -62,7 +63,7 @@ account.json     your account, its addresses, sessions, workspaces and API keys 
 picture.webp     your picture, if you have one
 webhooks.json    your webhooks (without secrets)
 audit.jsonl      what the people who run the site did to your account
-jobs.jsonl       your generations, one a line, newest last; "outputs" name files by their id
+jobs.jsonl       your generations, one a line, newest first; "outputs" name files by their id
 files.jsonl      your files, one a line: uploads and results; "path" is where each lies in this archive
 files/           the files themselves
 missing.txt      files that were gone when the archive was made, if there are any
@@ -72,7 +73,7 @@ TEAM_README = """This is what {site} holds of the team “{name}”, as of {now}
 
 team.json        the team, its members, invitations and API keys (without secrets)
 webhooks.json    its webhooks (without secrets)
-jobs.jsonl       its generations, one a line, newest last; "outputs" name files by their id
+jobs.jsonl       its generations, one a line, newest first; "outputs" name files by their id
 files.jsonl      its files, one a line: uploads and results; "path" is where each lies in this archive
 files/           the files themselves
 missing.txt      files that were gone when the archive was made, if there are any
@@ -211,9 +212,9 @@ class _Contents:
             own = {"workspace": self._team}
         yield "webhooks.json", [_json([_webhook(each) for each in Webhook.objects.filter(**own)], indent=1)]
         jobs = Generation.objects.filter(**own).with_details().select_related("workspace", "user")
-        yield "jobs.jsonl", self._lines(jobs, self._with_member(_job))
+        yield "jobs.jsonl", self._lines(self._jobs(jobs), self._with_member(_job))
         files = Asset.objects.filter(**own).select_related("workspace", "user")
-        yield "files.jsonl", self._lines(files, self._with_member(_file))
+        yield "files.jsonl", self._lines(self._rows(files), self._with_member(_file))
         for asset in self._rows(files):
             yield _path(asset), self._bytes(asset)
         if self._missing:
@@ -225,7 +226,7 @@ class _Contents:
         yield "account.json", [_json(self._account(), indent=1)]
         for picture in Avatar.objects.filter(user=self._user):
             yield "picture.webp", [bytes(picture.picture)]
-        yield "audit.jsonl", self._lines(AuditEntry.objects.filter(person=self._user), _audited)
+        yield "audit.jsonl", self._lines(self._rows(AuditEntry.objects.filter(person=self._user)), _audited)
 
     def _shared(self, team: Workspace) -> Iterator[Member]:
         said = TEAM_README.format(site=settings.PUBLIC_ORIGIN, name=team.name, now=_now())
@@ -250,8 +251,21 @@ class _Contents:
                 return
             last = batch[-1].pk
 
-    def _lines(self, rows: models.QuerySet[Row], shape: Callable[[Row], dict[str, Any]]) -> Iterator[bytes]:
-        for row in self._rows(rows):
+    def _jobs(self, rows: GenerationQuerySet) -> Iterator[Generation]:
+        """As `_rows`, in the order of the index of somebody's history: by their key, each batch would sort them all."""
+        last: Generation | None = None
+        while True:
+            self._look()
+            left = rows if last is None else rows.older_than(last.created_at, last.pk)
+            batch = list(left.newest_first()[:ROWS_AT_ONCE])
+            database.release()
+            yield from batch
+            if len(batch) < ROWS_AT_ONCE:
+                return
+            last = batch[-1]
+
+    def _lines(self, rows: Iterable[Row], shape: Callable[[Row], dict[str, Any]]) -> Iterator[bytes]:
+        for row in rows:
             yield _json(shape(row)) + b"\n"
 
     def _bytes(self, asset: Asset) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from accounts.models import Membership, OutgoingMail, Setback, User, Workspace
 from accounts.workspaces import NotAllowedError
 from generations.files import storage
 from generations.lifecycle import exporting
-from generations.models import DataExport, DiscardedFile, Status, Webhook
+from generations.models import DataExport, DiscardedFile, Generation, Status, Webhook
 from tests.support.factories import make_asset, make_generation, make_key, make_output, make_team
 from tests.support.pictures import png
 
@@ -165,7 +165,8 @@ def test_rows_come_in_batches(owner: User, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(exporting, "ROWS_AT_ONCE", 2)
     for _ in range(5):
         make_generation(owner)
-    assert len(lines(contents(make(owner))["jobs.jsonl"])) == 5
+    newest_first = [str(each.pk) for each in Generation.objects.newest_first()]
+    assert [each["id"] for each in lines(contents(make(owner))["jobs.jsonl"])] == newest_first
 
 
 def test_a_mail_says_when_it_is_ready_and_holds_no_secret_link(owner: User) -> None:
