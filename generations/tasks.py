@@ -23,7 +23,7 @@ from generations.broker import ask
 from generations.database import delete_some, in_batches
 from generations.files import storage
 from generations.files.assets import EXPIRE_AT_ONCE, delete_files, discard_unused
-from generations.lifecycle import notices
+from generations.lifecycle import erasure, notices
 from generations.lifecycle.exporting import clear_orphans
 from generations.lifecycle.removal import discard_leftovers, remove_some
 from generations.lifecycle.storing import store_outputs
@@ -59,6 +59,10 @@ ORPHANS_AT_ONCE = 500
 LEFTOVERS_AT_ONCE = 500  # generations whose folder is looked through
 RETENTION, ADMISSION = "delete old results", "let into line"  # names of setbacks
 ADMISSION_PAUSE = timedelta(seconds=settings.SWEEP_SECONDS)
+
+
+# Only the schedule names it. The others are imported by what asks for them.
+ON_SCHEDULE_ALONE = (erasure.delete_accounts,)
 
 
 @shared_task(ignore_result=True, expires=settings.NOTICE_SECONDS)
