@@ -121,12 +121,17 @@ def memberships_of(request: HttpRequest) -> list[Membership]:
     return found
 
 
-def ensure_may_change(request: HttpRequest, row: InWorkspace) -> None:
-    """Members change and delete what they made, admins what anybody made in the workspace. NotAllowedError."""
+def may_change(request: HttpRequest, row: InWorkspace) -> bool:
+    """Members change and delete what they made, admins what anybody made in the workspace."""
     if row.user_id == request.user.pk:
-        return
+        return True
     mine = Membership.objects.of(request.user).filter(workspace=row.workspace_id).first()
-    if mine is None or not mine.is_admin:
+    return mine is not None and mine.is_admin
+
+
+def ensure_may_change(request: HttpRequest, row: InWorkspace) -> None:
+    """NotAllowedError for whoever may not, which names the person to ask."""
+    if not may_change(request, row):
         msg = f"{row.user.shown_name} made this: ask them, or an admin of the workspace."
         raise NotAllowedError(msg)
 

@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import user_of
-from accounts.current import chosen_membership, chosen_workspace, ensure_may_change
+from accounts.current import chosen_membership, chosen_workspace, ensure_may_change, may_change
 from accounts.methods import post_only
 from accounts.models import Membership, User
 from accounts.workspaces import NotAllowedError, WorkspaceError
@@ -182,7 +182,7 @@ def generation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if runs.is_htmx(request) and "card" in request.GET:
         return render(request, "generations/_card.html", {"card": _card(found), "workspace": found.workspace})
     context = {"inputs": _inputs(found), "workspace": found.workspace, "maker": found.user}
-    return render(request, "generations/generation.html", {**runs.panel_context(found), **context})
+    return render(request, "generations/generation.html", {**_panel(request, found), **context})
 
 
 def _inputs(found: Generation) -> list[dict[str, Any]]:
@@ -209,7 +209,11 @@ def _inputs(found: Generation) -> list[dict[str, Any]]:
 @require_GET
 def panel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The live panel alone, as the page's script fetches it when something changed."""
-    return render(request, "generations/_panel.html", runs.panel_context(_mine(request, pk)))
+    return render(request, "generations/_panel.html", _panel(request, _mine(request, pk)))
+
+
+def _panel(request: HttpRequest, found: Generation) -> dict[str, Any]:
+    return runs.panel_context(found, may_change=may_change(request, found))
 
 
 def _mine(request: HttpRequest, pk: uuid.UUID) -> Generation:

@@ -88,8 +88,8 @@ def is_htmx(request: HttpRequest) -> bool:
     return bool(getattr(request, "htmx", False))
 
 
-def panel_context(found: Generation) -> dict[str, Any]:
-    """What the live panel of a generation shows."""
+def panel_context(found: Generation, *, may_change: bool = True) -> dict[str, Any]:
+    """What the live panel of a generation shows; only who may change it can cancel it there."""
     state = snapshot.state(found)
     results = [output for output in state["outputs"] if not output["is_temporary"]]
     previews = [output for output in state["outputs"] if output["is_temporary"]]
@@ -99,5 +99,6 @@ def panel_context(found: Generation) -> dict[str, Any]:
         "state": state,
         "results": results or previews,
         "previews": previews if results else [],
+        "may_change": may_change,
         "is_waiting": found.status in (Status.QUEUED, Status.SUBMITTED),
     }

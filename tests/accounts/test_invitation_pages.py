@@ -42,7 +42,9 @@ def test_whoever_is_invited_joins_and_works_there(
     assert not Membership.objects.filter(workspace=team, user=guest).exists()  # looking at it does nothing
     assert "Workspace: Studio" in client.post(link, follow=True).text
     assert Membership.objects.filter(workspace=team, user=guest).exists()
-    assert client.get(link).status_code == 410
+    again = client.get(link)
+    assert again.status_code == 410
+    assert ">Your workspaces</a>" in again.text  # of which the team is one
 
 
 def test_whoever_is_signed_out_signs_in_and_comes_back(link: str, guest: User, client_for: Any) -> None:

@@ -185,6 +185,11 @@ def test_pages_of_the_account_and_the_admin_are_closed(inside: Client, address: 
     assert entry.details["refused"] is True
 
 
+def test_the_person_page_says_what_was_refused(inside: Client, owner: User, staff: User, client_for: Any) -> None:
+    inside.get("/account/keys/")
+    assert "GET /account/keys/ · refused" in client_for(staff).get(f"/admin/accounts/user/{owner.pk}/person/").text
+
+
 def test_nothing_is_deleted_and_no_key_is_made(inside: Client, owner: User) -> None:
     done = make_generation(owner, status=Status.SUCCEEDED)
     for response in (

@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import workspaces
-from accounts.models import ApiKey, Plan, Workspace
+from accounts.models import ApiKey, Plan, Role, Workspace
 from generations.models import Asset, Generation, Status, Webhook
 from tests.support.factories import (
     make_asset,
@@ -397,3 +397,17 @@ def test_a_form_of_a_team_that_somebody_left_goes_nowhere_else(
     assert not Generation.objects.exists()
     sent["_workspace"] = "nonsense"
     assert client_of_owner.post("/templates/text-to-image/", sent, headers=headers).status_code == 404
+
+
+@pytest.mark.parametrize("action", ["cancel", "delete"])
+def test_pages_offer_to_members_only_what_they_may_do(
+    owner: Any, stranger: Any, elsewhere: Workspace, client_for: ClientFor, action: str
+) -> None:
+    status = Status.RUNNING if action == "cancel" else Status.SUCCEEDED
+    theirs = make_generation(stranger, workspace=elsewhere, status=status)
+    button = f'action="/generations/{theirs.pk}/{action}/"'
+    assert button in client_for(stranger).get(f"/generations/{theirs.pk}/").text
+    for path in urls(theirs):
+        assert button not in client_for(owner).get(path).text
+    elsewhere.memberships.filter(user=owner).update(role=Role.ADMIN)
+    assert button in client_for(owner).get(f"/generations/{theirs.pk}/").text
