@@ -15,7 +15,7 @@ from allauth.mfa.totp.internal.auth import yield_hotp_counters_from_time as coun
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from tests.browser.conftest import is_error, new_page
-from tests.browser.steps import ADMIN_PASSWORD, DEMO_PASSWORD, follow
+from tests.browser.steps import DEMO_PASSWORD, follow
 from tests.support.oidc import Provider, oidc_server, person
 from tests.support.processes import Standalone, free_port
 from tests.support.smtp import Mailbox, mail_server
@@ -295,7 +295,7 @@ def test_pages_are_no_wider_than_the_screen(tab: Page, width: int) -> None:
 @pytest.mark.parametrize("width", [360, 390])
 def test_all_of_the_header_is_on_a_phone_also_for_staff(tab: Page, width: int) -> None:
     tab.set_viewport_size({"width": width, "height": 800})
-    enter(tab, "admin@example.com", ADMIN_PASSWORD)
+    enter(tab, "admin@example.com")
     avatar = tab.locator("header summary[aria-label=Account]").bounding_box()
     brand = tab.locator("header .brand img").bounding_box()
     assert avatar is not None
