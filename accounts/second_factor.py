@@ -24,8 +24,8 @@ from django.utils.functional import SimpleLazyObject
 from encrypted_fields.fields import EncryptedTextField
 
 from accounts import audit
-from accounts.encrypted import UnreadableError
 from accounts.models import User
+from accounts.models.encrypted import UnreadableError
 
 logger = logging.getLogger(__name__)
 

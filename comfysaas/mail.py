@@ -20,7 +20,7 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.encrypted import UnreadableError
+from accounts.models.encrypted import UnreadableError
 from accounts.models.outgoing_mail import OutgoingMail
 from generations import database
 from generations.broker import ask

@@ -22,9 +22,9 @@ from django.views.decorators.http import require_GET, require_safe
 
 from accounts import audit
 from accounts.access import user_of
-from accounts.encrypted import UnreadableError
 from accounts.impersonation import PERMISSION
 from accounts.models import User
+from accounts.models.encrypted import UnreadableError
 from accounts.models.outgoing_mail import OutgoingMail
 
 PER_PAGE = 25

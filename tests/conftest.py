@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -252,15 +251,6 @@ def known_server(db: None) -> Any:
 @pytest.fixture
 def client_for() -> Callable[[Any], Any]:
     """A test client signed in as the given user, who has just shown once more who they are."""
-    from django.test import Client
+    from tests.support.signing_in import signed_in
 
-    def make(user: Any) -> Client:
-        client = Client()
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
-        session = client.session
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
-        session["account_authentication_methods_user"] = str(user.pk)
-        session.save()
-        return client
-
-    return make
+    return signed_in

@@ -13,7 +13,7 @@ from django.core.mail.message import SafeMIMEText, sanitize_address
 from django.db import models
 from django.utils import timezone
 
-from accounts.encrypted import SecretTextField, revealed
+from accounts.models.encrypted import SecretTextField, revealed
 
 # After the first attempt and after each further one; the last pause goes on until a mail is GIVEN_UP_AFTER old.
 RETRY_SECONDS = (5, 30, 120, 300, 600, 1800)

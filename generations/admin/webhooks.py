@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.auditing import AuditedAdmin
-from accounts.encrypted import UnreadableError
+from accounts.models.encrypted import UnreadableError
 from generations.models import Webhook
 
 

@@ -22,8 +22,8 @@ from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from accounts.encrypted import SecretTextField
 from accounts.models import InWorkspace, WorkspaceRows
+from accounts.models.encrypted import SecretTextField
 from accounts.statements import KeptUpdate, Slot
 from generations.comfy import editor_notes, queued
 from generations.comfy.catalog import Needs, Value, as_values

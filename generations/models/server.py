@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.encrypted import SecretTextField, revealed
+from accounts.models.encrypted import SecretTextField, revealed
 from generations.comfy.catalog import digest_of
 
 LEASE_SECONDS = 10

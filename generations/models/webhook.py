@@ -16,8 +16,8 @@ from django.db.models import Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from accounts.encrypted import SecretTextField, Unreadable
 from accounts.models import InWorkspace, WorkspaceRows
+from accounts.models.encrypted import SecretTextField, Unreadable
 from accounts.statements import Slot
 from generations.models.history import HistoryQuerySet
 

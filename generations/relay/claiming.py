@@ -7,7 +7,7 @@ import time
 
 from django.db import DatabaseError
 
-from accounts.encrypted import UnreadableError
+from accounts.models.encrypted import UnreadableError
 from generations.comfy.errors import Rejected, Unavailable
 from generations.models import ComfyServer, Generation
 from generations.models.generation import Failure

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from accounts.encrypted import revealed
+from accounts.models.encrypted import revealed
 from generations import origins
 from generations.comfy.asset_references import reference_to, replace_references
 from generations.comfy.client import ComfyClient

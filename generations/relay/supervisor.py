@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Q
 
-from accounts.encrypted import UnreadableError
+from accounts.models.encrypted import UnreadableError
 from generations.database import keep
 from generations.live.events import RELAY_GROUP
 from generations.live.publisher import channel_layer, sender

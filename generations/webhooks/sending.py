@@ -26,7 +26,7 @@ from django.db import transaction
 from django.utils import timezone
 from standardwebhooks import Webhook as Signer
 
-from accounts.encrypted import UnreadableError
+from accounts.models.encrypted import UnreadableError
 from generations import outbound
 from generations.broker import ask
 from generations.models import Webhook, WebhookDelivery

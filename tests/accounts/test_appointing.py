@@ -126,7 +126,7 @@ def at_once(*changes: Callable[[], object]) -> list[WorkspaceError]:
 
     def run(change: Callable[[], object]) -> None:
         try:
-            begin.wait(patient(5))
+            begin.wait(patient(20))
             change()
         except WorkspaceError as error:
             refused.append(error)

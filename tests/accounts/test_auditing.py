@@ -19,7 +19,7 @@ from accounts.auditing import AuditedAdmin
 from accounts.models import ApiKey, AuditEntry, Plan, User
 from generations.models import Status, Webhook
 from tests.accounts.test_admin import LIMITS
-from tests.support.factories import make_generation, make_user
+from tests.support.factories import make_generation, make_team, make_user
 
 PASSWORD = {"usable_password": "true", "password1": "another horse battery", "password2": "another horse battery"}
 PLAN = {"name": "Studio", "weight": "3", "priority": "0", **LIMITS}
@@ -89,6 +89,7 @@ def tries(owner: User) -> dict[str, Callable[[Client], Any]]:
     waiting, done = make_generation(owner), make_generation(owner, status=Status.SUCCEEDED)
     suspended = make_user("suspended@example.com", suspended_at=timezone.now())
     invited = make_user("invited@example.com", None)
+    orphaned = make_team(suspended, member=owner)
     person = {"email": owner.email, "is_active": "on", "plan": str(plan.pk), "groups": [str(group.pk)]}
     return {
         "accounts.user add": post("accounts_user_add", email="new@example.com", **PASSWORD),
@@ -100,6 +101,7 @@ def tries(owner: User) -> dict[str, Callable[[Client], Any]]:
         "accounts.user view person_reinstate": post("person_reinstate", suspended.pk),
         "accounts.user view person_sign_out": post("person_sign_out", owner.pk),
         "accounts.user view person_impersonate": post("person_impersonate", owner.pk, reason="ticket"),
+        "accounts.workspace view workspace_appoint": post("workspace_appoint", orphaned.pk, member=owner.pk),
         "auth.group add": post("auth_group_add", name="Others"),
         "auth.group change": change("auth_group", group.pk, name="VIPs"),
         "auth.group delete": post("auth_group_delete", group.pk, post="yes"),
@@ -134,7 +136,8 @@ NAMES = (
     "accounts.user view people_invite", "accounts.user view person_remind",
     "accounts.user add", "accounts.user change", "accounts.user view auth_user_password_change",
     "accounts.user view person_suspend", "accounts.user view person_reinstate", "accounts.user view person_sign_out",
-    "accounts.user view person_impersonate", "auth.group add", "auth.group change", "auth.group delete",
+    "accounts.user view person_impersonate", "accounts.workspace view workspace_appoint",
+    "auth.group add", "auth.group change", "auth.group delete",
     "auth.group action delete_selected", "accounts.plan add", "accounts.plan change", "accounts.plan delete",
     "accounts.plan action delete_selected", "accounts.apikey delete", "accounts.apikey action delete_selected",
     "accounts.apikey action revoke", "accounts.apikey view api_key_revoke", "generations.webhook delete",

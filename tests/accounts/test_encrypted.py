@@ -14,8 +14,8 @@ from django.db import models
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedFieldMixin
 
-from accounts.encrypted import SecretTextField, Unreadable, UnreadableError, revealed
 from accounts.models import User
+from accounts.models.encrypted import SecretTextField, Unreadable, UnreadableError, revealed
 from accounts.models.outgoing_mail import OutgoingMail
 from accounts.second_factor import SecondFactorAdapter
 from comfysaas.mail import send_mails

@@ -19,6 +19,7 @@ from generations import database, outbound
 from generations.comfy import decoders
 from generations.comfy.client import ComfyClient
 from generations.files import spooling, storage
+from generations.files.backends import DiskStorage
 from generations.models import DiscardedFile
 from generations.scheduling import server_check
 from generations.studio import covers, making
@@ -46,7 +47,8 @@ def has_connection(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     watch(outbound, "_exchange")
     watch(decoders, "ask")
     watch(EmailBackend, "open")
-    for name in ("_save", "_open", "delete"):
+    watch(DiskStorage, "_save")
+    for name in ("_open", "delete"):
         watch(FileSystemStorage, name)
     watch(ComfyClient, "system_stats")
     return seen

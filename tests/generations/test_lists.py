@@ -146,7 +146,7 @@ NO_PAGE_LISTS = {
     "storage-delete-all", "storage-delete", "asset", "asset-thumbnail", "api-key-revoke",
     "data", "data-export", "data-download", "account-close", "account-keep", "avatar", "profile", "profile-picture",
     "workspace-switch", "workspace-rename", "workspace-leave", "workspace-dissolve", "workspace-keep",
-    "workspace-member", "workspace-remove", "workspace-transfer", "invitation", "invitation-accept",
+    "workspace-export", "workspace-member", "workspace-remove", "workspace-transfer", "invitation", "invitation-accept",
     "invitation-renew", "invitation-revoke",
 }  # fmt: skip
 ADMIN: dict[type[models.Model], Maker] = {
@@ -225,7 +225,8 @@ def test_a_page_costs_the_same_however_long_its_list_is(
         args = [_webhook(owner, 1000).pk]
     elif name in {"workspace", "workspace-invitations"}:
         args = [_team_of(owner).public_id]
-    hold_equal(client_for(owner), reverse(name, args=args), PAGES[name], owner)
+    is_exempt = name == "workspace"  # which adds up what the members of one page use
+    hold_equal(client_for(owner), reverse(name, args=args), PAGES[name], owner, is_exempt=is_exempt)
 
 
 @pytest.mark.parametrize("model", ADMIN)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.test import Client
 
 from accounts import standing, workspaces
 from accounts.models import ALL_SCOPES, ApiKey, Membership, Scope, User
 from tests.support.matrix import Cast
+from tests.support.signing_in import signed_in
 
 # Programs: keys of the owner's for the team, but “elsewhere”, which is for their own workspace, “left-key”, which was a
 # member's who was removed, and “silenced”, whose owner is suspended.
@@ -16,7 +16,6 @@ KEYS = ("bad-key", "revoked-key", "wrong-scope", "silenced", "left-key", "elsewh
 IN_TEAM = ("member", "admin", "owner", "suspended", "left", "impersonator")
 CALLERS = ("anonymous", *KEYS, *IN_TEAM, "stranger", "staff")
 _WHO = {"left": "member", "left-key": "member", "impersonator": "staff"}
-_BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 def headers_of(caller: str, cast: Cast) -> dict[str, str]:
@@ -45,8 +44,7 @@ def _key(caller: str, person: User, cast: Cast) -> dict[str, str]:
 
 
 def _session(caller: str, person: User, cast: Cast) -> dict[str, str]:
-    client = Client()
-    client.force_login(person, backend=_BACKEND)
+    client = signed_in(person)
     if caller == "impersonator":
         client.post(f"/admin/accounts/user/{cast.owner.pk}/impersonate/", {"reason": "ticket"})
     if caller in IN_TEAM:

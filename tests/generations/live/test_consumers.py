@@ -17,17 +17,12 @@ from comfysaas.asgi import application
 from generations.lifecycle import services
 from generations.live import consumers, publisher, snapshot
 from generations.models import Generation, Status
+from tests.support import signing_in
 from tests.support.factories import make_generation, make_team, make_template, make_user
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@database_sync_to_async
-def signed_in(user: Any) -> Client:
-    client = Client()
-    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
-    return client
+signed_in = database_sync_to_async(signing_in.signed_in)
 
 
 async def socket(path: str, client: Client | None = None, origin: str = "http://127.0.0.1") -> WebsocketCommunicator:

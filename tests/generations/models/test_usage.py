@@ -140,7 +140,7 @@ def test_what_is_wrong_is_corrected_every_day(owner: User, stranger: User, caplo
     tasks.tidy_storage()
     assert is_right(owner)
     assert is_right(stranger)
-    assert caplog.text.count("bytes more than was counted") == 1
+    assert caplog.text.count("bytes more than counted") == 1
 
 
 @pytest.mark.django_db
