@@ -71,7 +71,12 @@ class ForgotPasswordForm(_EmailForm, allauth_forms.ResetPasswordForm):  # type: 
 
 
 class _InvitedForm(forms.Form):
-    """Where sign-up is not open to anybody, an invitation is for one address."""
+    """Begins with the invited address. Where sign-up is not open to anybody, an invitation is for that one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if suggested := invited.suggestion(context.request):
+            self.initial.setdefault("email", suggested)
 
     def clean_email(self) -> str:
         """The address; ValidationError for another than the invited one."""

@@ -20,6 +20,12 @@ def forget(request: HttpRequest) -> None:
     request.session.pop(_ADDRESS, None)
 
 
+def suggestion(request: HttpRequest) -> str:
+    """The address that an invitation brought this browser here with, whoever may sign up; "" for none."""
+    session = getattr(request, "session", None)
+    return str(session.get(_ADDRESS, "")) if session is not None else ""
+
+
 def address_of(request: HttpRequest) -> str | None:
     """The address, in lower case, that may sign up in this browser's session; None if there is none.
 

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from accounts.access import user_of
-from accounts.current import chosen_workspace, ensure_may_change
+from accounts.current import chosen_membership, chosen_workspace, ensure_may_change
 from accounts.methods import post_only
 from accounts.workspaces import NotAllowedError
 from generations.files import assets
@@ -28,12 +28,13 @@ SHOWN = 100
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """How much is stored, and the largest uploads."""
-    workspace = chosen_workspace(request)
+    me = chosen_membership(request)
+    workspace = me.workspace
     uploads = list(_uploads(request).select_related("user").order_by("-size_bytes", "-created_at")[:SHOWN])
     in_use = set(_uploads(request).filter(pk__in=[each.pk for each in uploads]).in_use().values_list("pk", flat=True))
     context = {
         "workspace": workspace,
-        "uploads": [(each, each.pk in in_use) for each in uploads],
+        "uploads": [(each, each.pk in in_use, me.is_admin or each.user_id == me.user_id) for each in uploads],
         "is_cut": len(uploads) == SHOWN,
         "stored": StorageUsage.objects.stored_in(workspace),
         "limit": workspace.limits.max_storage_bytes,

@@ -41,6 +41,13 @@ def test_an_invited_person_signs_up_and_still_confirms_the_address(mailoutbox: A
     assert "Confirm your e-mail address" in mailoutbox[-1].subject  # whoever invited somebody has the link, too
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+def test_the_form_begins_with_the_invited_address(is_open: bool, settings: Any) -> None:
+    settings.SIGNUP_OPEN, settings.SIGNUP_BY_INVITATION = is_open, not is_open
+    assert 'value="anna@example.com"' in holder("Anna@Example.com").get("/accounts/signup/").content.decode()
+    assert 'name="email" value' not in Client().get("/accounts/signup/").content.decode()
+
+
 def test_the_invitation_is_for_one_address() -> None:
     assert "The invitation is for ben@example.com" in sign_up(holder("ben@example.com"))
     assert newcomers() == []

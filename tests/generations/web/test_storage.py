@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import Plan, User
 from generations.models import Asset, Status
-from tests.support.factories import make_asset, make_generation, make_output
+from tests.support.factories import make_asset, make_generation, make_output, make_team
 
 
 @pytest.mark.django_db
@@ -35,6 +35,21 @@ def test_the_page_shows_what_is_used_and_deletes_uploads(owner: User, stranger: 
     client.post("/account/storage/delete/")
     assert set(Asset.objects.filter(user=owner)) == {needed, result}
     assert Asset.objects.filter(pk=theirs.pk).exists()
+
+
+@pytest.mark.django_db
+def test_members_are_offered_what_they_may_delete(owner: User, stranger: User, client_for: Any) -> None:
+    team = make_team(owner, member=stranger)
+    made = [make_asset(each, workspace=team) for each in (owner, stranger)]
+    for user, number in ((owner, 2), (stranger, 1)):
+        client = client_for(user)
+        session = client.session
+        session["workspace"] = str(team.public_id)
+        session.save()
+        html = client.get("/account/storage/").content.decode()
+        offered = [each for each in made if f"/account/storage/{each.pk}/delete/" in html]
+        assert len(offered) == number
+    assert offered == made[1:]
 
 
 @pytest.mark.django_db
