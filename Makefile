@@ -7,8 +7,8 @@ ALONE := env -u DATABASE_URL -u REDIS_URL DATA_DIR=build/check
 BIOME := build/biome/node_modules/.bin/biome
 BIOME_COMMAND := check --error-on-warnings
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
-# Where the database matters, unless ARGS names a file or folder.
-ON_POSTGRES = $(if $(findstring tests/,$(ARGS)),,tests/accounts tests/api tests/generations)
+# Where the database matters, unless ARGS names a file or folder. Who may what is the same on every database.
+ON_POSTGRES = $(if $(findstring tests/,$(ARGS)),,tests/accounts tests/api tests/generations --ignore-glob='*/test_access.py')
 FAST = $(if $(findstring tests/,$(ARGS)),,tests/accounts tests/api tests/comfy tests/generations tests/simulator)
 
 .DEFAULT_GOAL := help
