@@ -43,3 +43,5 @@ if os.environ.get("TEST_BACKEND") == "postgres":
     if not POSTGRES_URL:
         pytest.exit("TEST_BACKEND=postgres needs DATABASE_URL", returncode=2)
     os.environ["DATABASE_URL"] = POSTGRES_URL
+    # Threads of event loops that tests leave behind keep connections; a test of races needs eight of its own.
+    os.environ["DATABASE_POOL_SIZE"] = "40"
