@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import mail
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -18,7 +17,7 @@ from accounts.models import AuditEntry, Membership, Role, User, Workspace
 from accounts.standing import OutOfReachError
 from accounts.workspaces import LastOwnerError, NotAMemberError, PersonalWorkspaceError, WorkspaceError
 from tests.support.factories import make_team, make_user
-from tests.support.waiting import patient
+from tests.support.threads import together
 
 pytestmark = pytest.mark.django_db
 
@@ -122,24 +121,9 @@ def test_staff_without_the_permission_and_others_may_not(
 # ------------------------------------------------------------------------------------------- at the same moment
 def at_once(*changes: Callable[[], object]) -> list[WorkspaceError]:
     """Make all these changes at the same moment; what was refused."""
-    begin, refused, failed = threading.Barrier(len(changes)), list[WorkspaceError](), list[BaseException]()
-
-    def run(change: Callable[[], object]) -> None:
-        try:
-            begin.wait(patient(20))
-            change()
-        except WorkspaceError as error:
-            refused.append(error)
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(each,)) for each in changes]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(patient(20))
+    outcomes = together(*changes)
+    refused = [each for each in outcomes if isinstance(each, WorkspaceError)]
+    failed = [each for each in outcomes if isinstance(each, BaseException) and each not in refused]
     assert failed == []
     return refused
 

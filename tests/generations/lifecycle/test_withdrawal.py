@@ -378,7 +378,7 @@ def test_a_submission_makes_dissolving_wait_and_is_canceled_with_the_rest(
     entered, dissolved = threading.Event(), threading.Event()
 
     def dissolve_meanwhile() -> None:
-        entered.wait(patient(5))
+        entered.wait(patient(20))
         try:
             workspaces.dissolve(acting=owner, workspace=team)
         finally:
@@ -391,8 +391,8 @@ def test_a_submission_makes_dissolving_wait_and_is_canceled_with_the_rest(
         services.submit_current(user=stranger, workspace=team, template=template, inputs={"prompt": "x"})
         entered.set()
         assert not dissolved.wait(0.3)
-    assert dissolved.wait(patient(5))
-    thread.join(patient(5))
+    assert dissolved.wait(patient(20))
+    thread.join(patient(20))
     assert Departure.objects.get().user_id == stranger.pk
     assert not Generation.objects.in_line().exists()
 
