@@ -22,7 +22,7 @@ def forget(request: HttpRequest) -> None:
 
 def suggestion(request: HttpRequest) -> str:
     """The address that an invitation brought this browser here with, whoever may sign up; "" for none."""
-    session = getattr(request, "session", None)
+    session = getattr(request, "session", None)  # none when the request was refused before it was read
     return str(session.get(_ADDRESS, "")) if session is not None else ""
 
 
@@ -31,6 +31,5 @@ def address_of(request: HttpRequest) -> str | None:
 
     An invitation that was used, taken back or expired meanwhile counts no longer.
     """
-    session = getattr(request, "session", None)  # none when the request was refused before it was read
-    found = session.get(_ADDRESS) if session is not None and settings.SIGNUP_BY_INVITATION else None
+    found = suggestion(request) if settings.SIGNUP_BY_INVITATION else ""
     return found if found and Invitation.objects.usable().filter(email=found).exists() else None

@@ -53,7 +53,7 @@ class SecretTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
             return Unreadable(value)
 
     def get_prep_value(self, value: Any) -> Any:
-        """Encrypted."""
+        """What is stored: the text encrypted, or what was there if that cannot be decrypted."""
         return value.stored if isinstance(value, Unreadable) else super().get_prep_value(value)
 
     def deconstruct(self) -> Any:

@@ -102,7 +102,7 @@ class PersonAdmin(UserAdmin):
 
     @admin.display(description="Suspended", ordering="suspended_at", empty_value="")
     def shown_suspension(self, person: User) -> datetime | None:
-        """Since when."""
+        """The moment of the suspension; None for people who are not suspended."""
         return person.suspended_at
 
     def person(self, request: HttpRequest, pk: int) -> HttpResponse:

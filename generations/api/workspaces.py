@@ -122,8 +122,8 @@ def keep_workspace(request: HttpRequest, id: uuid.UUID) -> WorkspaceOut:
 def export_workspace(request: HttpRequest, id: uuid.UUID) -> Answer[Export]:
     """For owners: an archive of everything that is the team's. A mail says when it is ready, `GET me/export` lists it.
 
-    409 `export_under_way` while one of yours is made; 429 less than a day after the last one. A session needs to be
-    new, or somebody who confirmed who they are (403 `confirmation_required`).
+    409 `export_under_way` while another export of yours is being made; 429 if your last one is less than a day old.
+    With a session, sign in or confirm who you are shortly before (403 `confirmation_required`).
     """
     mine = _membership(request, id)
     confirm(request, is_sign_in_enough=True)
